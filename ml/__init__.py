@@ -1,0 +1,1 @@
+"""Eagle Notifier's machine-learning training environment: one organisation's history in, a proven ONNX model out."""

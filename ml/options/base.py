@@ -1,0 +1,147 @@
+"""What every section shares: strictness, camelCase keys, identifiers, and errors a person can act on."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from ml.errors import ConfigError, EagleError, IsolationError
+
+_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+# Windows opens these names as devices whatever the extension, so no folder may carry them.
+_DEVICE_NAMES = frozenset(
+    {"con", "prn", "aux", "nul", *(f"com{i}" for i in range(1, 10)), *(f"lpt{i}" for i in range(1, 10))}
+)
+_SECRET_KEYS = ("password",)
+_SEEN_LIMIT = 80
+
+
+class Section(BaseModel):
+    """A frozen configuration section: camelCase in JSON, snake_case in Python, unknown keys refused."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=False,
+    )
+
+
+def _check_identifier(value: str) -> str:
+    """Folder names are built from ids, so an id must not be able to name anything but a plain folder."""
+    well_formed = re.match(_ID_PATTERN, value) is not None and "\n" not in value
+    device = value.split(".")[0].lower() in _DEVICE_NAMES
+    if not well_formed or ".." in value or value.endswith(".") or device:
+        raise PydanticCustomError(
+            "unsafe_identifier",
+            "is not a safe identifier: allowed are 1 to 128 letters, digits, '.', '_' and '-', starting with a "
+            "letter or digit, without '..', a trailing '.', or a device name",
+        )
+    return value
+
+
+Identifier = Annotated[
+    str, AfterValidator(_check_identifier), Field(json_schema_extra={"pattern": _ID_PATTERN, "maxLength": 128})
+]
+"""An organisation or version id: the only kind of text that a path is ever built from."""
+
+
+def _check_column_name(value: str) -> str:
+    if not value or len(value) > 128 or any(ord(char) < 32 for char in value):
+        raise PydanticCustomError("column_name", "must be 1 to 128 printable characters")
+    return value
+
+
+ColumnName = Annotated[
+    str, AfterValidator(_check_column_name), Field(json_schema_extra={"minLength": 1, "maxLength": 128})
+]
+
+
+def distinct(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Refuse a list that names something twice."""
+    items = tuple(values)
+    twice = sorted({str(item) for item in items if items.count(item) > 1})
+    if twice:
+        raise PydanticCustomError("not_distinct", "names {names} more than once", {"names": ", ".join(twice)})
+    return items
+
+
+DistinctColumns = Annotated[tuple[ColumnName, ...], AfterValidator(distinct)]
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str | None:
+    """The allowed name that `name` was probably meant to be, if one is close enough."""
+    by_lower = {candidate.lower(): candidate for candidate in allowed}
+    matches = difflib.get_close_matches(name.lower().replace("_", ""), by_lower, n=1, cutoff=0.6)
+    return by_lower[matches[0]] if matches else None
+
+
+def field_path(location: Iterable[str | int]) -> str:
+    """``("schemaConfig", "lagSeconds", 1)`` as ``schemaConfig.lagSeconds[1]``."""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path
+
+
+def _seen(error: ErrorDetails) -> str:
+    """The offending value, short, and never a secret."""
+    if any(str(part).lower() in _SECRET_KEYS for part in error["loc"]) or error["type"] == "missing":
+        return ""
+    value = error["input"]
+    if isinstance(value, dict | BaseModel):
+        return ""
+    text = json.dumps(value, default=str)
+    return f" (got {text[:_SEEN_LIMIT]}{'…' if len(text) > _SEEN_LIMIT else ''})"
+
+
+def _allowed_keys(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
+    """The keys allowed beside the unknown key at `location`, found by walking the models down to it."""
+    current: type[BaseModel] | None = model
+    for part in location[:-1]:
+        if current is None or not isinstance(part, str):
+            return []
+        field = next(
+            (field for name, field in current.model_fields.items() if part in (name, field.alias)),
+            None,
+        )
+        current = _model_in(field.annotation) if field else None
+    return [field.alias or name for name, field in current.model_fields.items()] if current else []
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for arg in getattr(annotation, "__args__", ()) if (found := _model_in(arg))), None)
+
+
+def explain(failure: ValidationError, model: type[BaseModel]) -> EagleError:
+    """A pydantic failure as the one error that the user reads: field, value seen, what is allowed, what to do."""
+    errors = failure.errors(include_url=False)
+    first = min(errors, key=lambda error: error["type"] != "unsafe_identifier")
+    field = field_path(first["loc"])
+    more = (
+        f" ({len(errors) - 1} more problem{'s' if len(errors) > 2 else ''} after this one)" if len(errors) > 1 else ""
+    )
+    if first["type"] == "unsafe_identifier":
+        return IsolationError(f"{field} {first['msg']}{_seen(first)}", field=field)
+    if first["type"] == "extra_forbidden":
+        allowed = _allowed_keys(model, first["loc"])
+        guess = nearest(str(first["loc"][-1]), allowed)
+        hint = f'did you mean "{guess}"?' if guess else f"allowed here: {', '.join(allowed)}" if allowed else None
+        return ConfigError(f'unknown key "{field}"{more}', field=field, hint=hint)
+    if first["type"] == "missing":
+        return ConfigError(f'"{field}" is required{more}', field=field)
+    message = first["msg"].removeprefix("Value error, ")
+    where = f"{field}: " if field else ""
+    return ConfigError(f"{where}{message}{_seen(first)}{more}", field=field or None)

@@ -1,0 +1,82 @@
+"""`dataConfig`: from rows to a labelled grid, and how it is split."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic_core import PydanticCustomError
+
+from ml.options.base import ColumnName, Section
+
+DEFAULT_HORIZON_SECONDS = 86_400  # a day: the shortest notice on which a plant can usually plan a repair
+MIN_FAILURE_EVENTS = 3  # below three, one lucky event is a third or more of the verdict
+
+
+def _check_timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, KeyError) as error:
+        raise PydanticCustomError(
+            "timezone", "is not a time zone of the IANA database, such as UTC or Europe/Berlin"
+        ) from error
+    return name
+
+
+class DataConfig(Section):
+    """Grid, labels and split."""
+
+    sampling_interval_seconds: PositiveInt | None = Field(
+        default=None, description="Grid spacing. Default: the median spacing of the organisation's own rows."
+    )
+    max_gap_seconds: PositiveInt | None = Field(
+        default=None,
+        description="Values are carried forward this long; a longer gap starts a new segment. "
+        "Default: 5 sampling intervals.",
+    )
+    aggregation: Literal["last", "mean"] = Field(
+        default="last",
+        description="Value of a continuous column on the grid: the last reading, or the interval's mean.",
+    )
+    prediction_horizon_seconds: NonNegativeInt = Field(
+        default=DEFAULT_HORIZON_SECONDS,
+        description="H: a row is positive if a failure starts within the next H seconds. 0 means detection.",
+    )
+    label_column: ColumnName | None = Field(
+        default=None, description="Column that already holds the label; no horizon is derived then."
+    )
+    during_failure: Literal["exclude", "positive"] = Field(
+        default="exclude", description="Rows inside a failure: not trained on, or positive."
+    )
+    recovery_seconds: NonNegativeInt = Field(
+        default=0, description="Rows this long after a failure are not trained on."
+    )
+    split_by: Literal["time", "asset"] = Field(default="time", description="Hold out the newest time, or whole assets.")
+    validation_split: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.2, description="Share for early stopping and thresholds."
+    )
+    test_split: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.2, description="Share held out for the verdict.")
+    timezone: Annotated[str, AfterValidator(_check_timezone)] = Field(
+        default="UTC", description="Zone of timestamps that carry none."
+    )
+    min_failure_events: NonNegativeInt = Field(
+        default=MIN_FAILURE_EVENTS, description="Refuse to learn or judge with fewer failure events in a part."
+    )
+
+    @model_validator(mode="after")
+    def leaves_rows_to_train_on(self) -> Self:
+        """Validation and test together must leave most of the history for training."""
+        if self.validation_split + self.test_split >= 0.9:
+            raise PydanticCustomError(
+                "splits", "validationSplit + testSplit must stay below 0.9, or nothing is left to train on"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def gap_spans_an_interval(self) -> Self:
+        """A gap limit below the sampling interval would break the series at every row."""
+        interval, gap = self.sampling_interval_seconds, self.max_gap_seconds
+        if interval is not None and gap is not None and gap < interval:
+            raise PydanticCustomError("gap", "maxGapSeconds must be at least samplingIntervalSeconds")
+        return self

@@ -1,0 +1,59 @@
+"""`validationConfig` and `conversionConfig`: what a model must show, and when it is published."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from ml.options.base import Section
+
+Score = Annotated[float, Field(ge=0, le=1)]
+
+
+class ReferenceScore(Section):
+    """A score to print beside the model's: an existing alarm, or a simulation's hidden truth."""
+
+    name: Annotated[str, Field(min_length=1, max_length=40)] = Field(description="How the report calls it.")
+    path: str = Field(min_length=1, description="CSV or Parquet with asset_id, timestamp and the score.")
+    column: str = Field(default="score", description="Column that holds it; higher means nearer to failure.")
+
+
+class ValidationConfig(Section):
+    """Thresholds that validate_model.py holds the model to; null switches one off."""
+
+    min_accuracy: Score | None = Field(default=0.80, description="Share of rows classified correctly.")
+    min_precision: Score | None = Field(default=0.75, description="Share of alarm rows that are right.")
+    min_recall: Score | None = Field(default=0.70, description="Share of positive rows that are found.")
+    min_auc: Score | None = Field(default=0.80, description="Area under the ROC curve.")
+    min_f1: Score | None = Field(default=None, description="F1 score.")
+    min_average_precision: Score | None = Field(default=None, description="Average precision.")
+    min_event_recall: Score | None = Field(default=None, description="Share of failures announced.")
+    max_false_alarms_per_asset_day: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="False alarms per asset and day."
+    )
+    max_latency_ms: PositiveFloat | None = Field(
+        default=100.0, description="95th percentile for one row, through ONNX."
+    )
+    threshold: Score | None = Field(default=None, description="Alarm threshold. Default: the one chosen in training.")
+    alarm_cooldown_seconds: NonNegativeInt = Field(
+        default=300, description="Alarm rows closer than this belong to one alarm."
+    )
+    noise_levels: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        default=(0.05, 0.1, 0.2), description="Noise added to sensors, in training standard deviations."
+    )
+    missing_rates: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        default=(0.05, 0.1, 0.2), description="Share of sensor readings removed."
+    )
+    robustness_rows: PositiveInt = Field(default=50_000, description="Rows used by the robustness tests at most.")
+    latency_runs: PositiveInt = Field(default=300, description="Single-row predictions timed.")
+    reference_scores: tuple[ReferenceScore, ...] = Field(default=(), description="Scores printed beside the model's.")
+
+
+class ConversionConfig(Section):
+    """When convert_to_onnx.py makes the version the organisation's current one."""
+
+    publish: Literal["if_valid", "always", "never"] = Field(
+        default="if_valid", description="if_valid: only after a passed validation report."
+    )
+    parity_rows: PositiveInt = Field(default=20_000, description="Rows compared between the model and its ONNX form.")

@@ -1,0 +1,122 @@
+"""`featureConfig`: which families of features are computed, with which parameters, and which are kept."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt
+
+from ml.options.base import ColumnName, DistinctColumns, Section
+
+RollingStatistic = Literal["mean", "std", "min", "max", "median", "slope"]
+Difference = Literal["rate", "acceleration", "percent"]
+Interaction = Literal["product", "ratio"]
+TimeCycle = Literal["hour", "weekday"]
+
+
+class Family(Section):
+    """A family that can be switched off; `true` and `false` are short for `{"enabled": ...}`."""
+
+    enabled: bool = Field(default=True, description="Whether the family is computed.")
+
+
+class ColumnFamily(Family):
+    """A family that may be limited to some columns."""
+
+    columns: DistinctColumns | None = Field(default=None, description="Columns to use. Default: all that fit.")
+
+
+class RollingFamily(ColumnFamily):
+    """Statistics over `rollingWindows`."""
+
+    statistics: tuple[RollingStatistic, ...] = Field(
+        default=("mean", "std", "min", "max", "median", "slope"), description="Statistics of each window."
+    )
+
+
+class DifferencesFamily(ColumnFamily):
+    """Differences between neighbouring samples."""
+
+    kinds: tuple[Difference, ...] = Field(default=("rate", "acceleration", "percent"), description="Which differences.")
+
+
+class InteractionsFamily(Family):
+    """Products and ratios of two sensors."""
+
+    pairs: tuple[tuple[ColumnName, ColumnName], ...] | None = Field(
+        default=None, description="Pairs of columns. Default: all pairs of the first three columns that have a role."
+    )
+    operations: tuple[Interaction, ...] = Field(default=("product", "ratio"), description="Which combinations.")
+
+
+class TimeFamily(Family):
+    """Cyclical time of day and week, in UTC."""
+
+    enabled: bool = Field(default=False, description="Whether the family is computed.")
+    cycles: tuple[TimeCycle, ...] = Field(default=("hour", "weekday"), description="Which cycles.")
+
+
+class AnomalyFamily(ColumnFamily):
+    """Distance from what was normal in training, and from the recent mean."""
+
+    outlier_threshold: PositiveFloat = Field(default=3.0, description="|z| above which a reading is an outlier.")
+
+
+class RegimeFamily(Family):
+    """Operating regimes learned from `operatingColumns`; sensors are z-scored within them."""
+
+    count: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        default=None, description="Number of regimes. Default: chosen by the training data."
+    )
+
+
+def _switch(value: Any) -> Any:
+    return {"enabled": value} if isinstance(value, bool) else value
+
+
+_SWITCH = BeforeValidator(_switch)
+
+
+class FamiliesConfig(Section):
+    """One entry per family of the catalogue."""
+
+    raw: Annotated[ColumnFamily, _SWITCH] = Field(default=ColumnFamily(), description="The reading itself.")
+    lags: Annotated[ColumnFamily, _SWITCH] = Field(default=ColumnFamily(), description="Readings `lagSeconds` ago.")
+    rolling: Annotated[RollingFamily, _SWITCH] = Field(default=RollingFamily(), description="Window statistics.")
+    differences: Annotated[DifferencesFamily, _SWITCH] = Field(
+        default=DifferencesFamily(), description="Rate of change, acceleration, percentage change."
+    )
+    interactions: Annotated[InteractionsFamily, _SWITCH] = Field(
+        default=InteractionsFamily(), description="Products and ratios of key sensors."
+    )
+    time: Annotated[TimeFamily, _SWITCH] = Field(
+        default=TimeFamily(),
+        description="Hour of day and day of week; off unless asked for: a short history teaches dates.",
+    )
+    anomaly: Annotated[AnomalyFamily, _SWITCH] = Field(
+        default=AnomalyFamily(), description="z-score, outlier flag, distance from the rolling mean."
+    )
+    domain: Annotated[Family, _SWITCH] = Field(default=Family(), description="Physics by `columnRoles`.")
+    boolean: Annotated[ColumnFamily, _SWITCH] = Field(
+        default=ColumnFamily(), description="Share of time on, changes, time since the last change."
+    )
+    regime: Annotated[RegimeFamily, _SWITCH] = Field(default=RegimeFamily(), description="Operating regimes.")
+
+
+class SelectionConfig(Section):
+    """Keep the k best features, judged on the training part only."""
+
+    method: Literal["none", "mutual_information", "f_test", "model_importance"] = Field(
+        default="none", description="How features are ranked."
+    )
+    k: PositiveInt = Field(default=100, description="How many are kept.")
+
+
+class FeatureConfig(Section):
+    """What the model sees."""
+
+    families: FamiliesConfig = Field(default=FamiliesConfig(), description="Feature families.")
+    selection: SelectionConfig = Field(default=SelectionConfig(), description="Feature selection.")
+    scaling: Literal["none", "standard", "minmax", "robust"] = Field(
+        default="none", description="Scaling of features; trees need none."
+    )

@@ -1,0 +1,114 @@
+"""`trainingConfig` and `tuningConfig`: which model is fitted, and how its parameters are searched."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic_core import PydanticCustomError
+
+from ml.options.base import Section
+
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class LgbParams(Section):
+    """LightGBM parameters, under LightGBM's names in camelCase."""
+
+    num_leaves: Annotated[int, Field(ge=2, le=131_072)] = Field(default=31, description="Leaves per tree.")
+    learning_rate: PositiveFloat = Field(default=0.05, description="Shrinkage.")
+    num_iterations: Annotated[int, Field(ge=1, le=100_000)] = Field(default=500, description="Trees at most.")
+    max_depth: Annotated[int, Field(ge=-1)] = Field(default=-1, description="-1: no limit.")
+    min_data_in_leaf: NonNegativeInt = Field(default=20, description="Rows per leaf at least.")
+    feature_fraction: Share = Field(default=0.9, description="Features drawn per tree.")
+    bagging_fraction: Share = Field(default=0.8, description="Rows drawn per bagging round.")
+    bagging_freq: NonNegativeInt = Field(default=5, description="Trees per bagging round; 0: no bagging.")
+    lambda_l1: NonNegativeFloat = Field(default=0.0, description="L1 penalty.")
+    lambda_l2: NonNegativeFloat = Field(default=0.0, description="L2 penalty.")
+    min_gain_to_split: NonNegativeFloat = Field(default=0.0, description="Gain a split must bring.")
+    max_bin: Annotated[int, Field(ge=2, le=65_535)] = Field(default=255, description="Bins per feature.")
+    path_smooth: NonNegativeFloat = Field(default=0.0, description="Smoothing of small leaves.")
+    extra_trees: bool = Field(default=False, description="Random thresholds.")
+    scale_pos_weight: PositiveFloat | None = Field(
+        default=None, description="Weight of positive rows. Default: by trainingConfig.imbalance."
+    )
+    boosting: Literal["gbdt", "dart", "goss"] = Field(default="gbdt", description="Kind of boosting.")
+    objective: Literal["binary"] = Field(default="binary", description="Only binary can be exported exactly.")
+    metric: Literal["average_precision", "auc", "binary_logloss", "binary_error"] = Field(
+        default="average_precision", description="Metric that early stopping watches."
+    )
+    verbosity: int = Field(default=-1, description="LightGBM's own log level.")
+    linear_tree: Literal[False] = Field(default=False, description="Cannot be exported exactly.")
+    zero_as_missing: Literal[False] = Field(default=False, description="Cannot be exported exactly.")
+
+
+class RfParams(Section):
+    """Random Forest parameters, under scikit-learn's names in camelCase."""
+
+    n_estimators: PositiveInt = Field(default=200, description="Trees.")
+    max_depth: PositiveInt | None = Field(default=None, description="Depth limit.")
+    min_samples_leaf: PositiveInt = Field(default=5, description="Rows per leaf at least.")
+    min_samples_split: Annotated[int, Field(ge=2)] = Field(default=2, description="Rows to split at least.")
+    max_features: Literal["sqrt", "log2"] | Share = Field(default="sqrt", description="Features tried per split.")
+    max_samples: Share | None = Field(default=None, description="Share of rows drawn per tree.")
+    criterion: Literal["gini", "entropy", "log_loss"] = Field(default="gini", description="Split criterion.")
+
+
+class TrainingConfig(Section):
+    """How the model is fitted."""
+
+    model_type: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] = Field(
+        default="lightgbm", description="lightgbm, random_forest, or another file in ml/learning/estimators."
+    )
+    lgb_params: LgbParams = Field(default=LgbParams(), description="Parameters of lightgbm.")
+    rf_params: RfParams = Field(default=RfParams(), description="Parameters of random_forest.")
+    model_params: dict[str, Any] = Field(default={}, description="Parameters of any other model type.")
+    imbalance: Literal["none", "balanced"] = Field(
+        default="none", description="Weigh classes equally, or as they come. Weights distort probabilities."
+    )
+    early_stopping_rounds: NonNegativeInt = Field(
+        default=50, description="Stop when validation has not improved for so many trees; 0: never."
+    )
+    random_state: Annotated[int, Field(ge=0, lt=2**31)] = Field(default=42, description="Seed of everything random.")
+    export_onnx: bool = Field(default=True, description="Write model.onnx beside the model.")
+    threads: PositiveInt | None = Field(default=None, description="CPU threads. Default: those this process may use.")
+
+
+ParameterValue = bool | int | float | str
+
+
+class SearchRange(Section):
+    """Values that one parameter may take: a list, or an interval."""
+
+    choices: tuple[ParameterValue, ...] | None = Field(default=None, description="The values.")
+    low: float | None = Field(default=None, description="Lower end.")
+    high: float | None = Field(default=None, description="Upper end.")
+    log: bool = Field(default=False, description="Search the interval on a logarithmic scale.")
+
+    @model_validator(mode="after")
+    def list_or_interval(self) -> Self:
+        """Exactly one of the two forms."""
+        interval = self.low is not None and self.high is not None
+        if (self.choices is not None) == interval or (self.low is None) != (self.high is None):
+            raise PydanticCustomError("range", 'give either "choices", or "low" and "high"')
+        if self.choices is not None and not self.choices:
+            raise PydanticCustomError("range", "choices must not be empty")
+        if self.low is not None and self.high is not None and (self.low > self.high or (self.log and self.low <= 0)):
+            raise PydanticCustomError("range", "low must not exceed high, and must be positive on a log scale")
+        return self
+
+
+class TuningConfig(Section):
+    """How parameters are searched."""
+
+    search_method: Literal["optuna", "random", "grid"] = Field(default="optuna", description="Search strategy.")
+    n_trials: PositiveInt = Field(default=30, description="Trials at most.")
+    timeout_seconds: PositiveInt | None = Field(default=None, description="Start no trial after so long.")
+    cv_folds: Annotated[int, Field(ge=2, le=20)] = Field(default=3, description="Purged event folds.")
+    scoring_metric: Literal["average_precision", "roc_auc", "f1", "log_loss"] = Field(
+        default="average_precision", description="What is optimised on the folds."
+    )
+    random_state: Annotated[int, Field(ge=0, lt=2**31)] = Field(default=42, description="Seed of the search.")
+    search_space: dict[str, SearchRange] | None = Field(
+        default=None, description="Parameter -> values. Default: a space per model type."
+    )

@@ -1,0 +1,114 @@
+"""`schemaConfig`: which columns an organisation has, and what they are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic_core import PydanticCustomError
+
+from ml.options.base import ColumnName, DistinctColumns, Section, distinct, nearest
+
+ColumnRole = Literal[
+    "temperature",
+    "pressure",
+    "flow",
+    "vibration",
+    "current",
+    "voltage",
+    "speed",
+    "power",
+    "load",
+    "ambient",
+]
+
+# Columns that the prepared grid adds beside the sensors; a sensor of that name could not be told from them.
+RESERVED_COLUMNS = ("asset_id", "timestamp", "segment", "target", "event", "label", "status")
+
+DEFAULT_TIMESTAMP_COLUMNS = ("created_timestamp", "timestamp")
+
+
+class SchemaConfig(Section):
+    """Columns of one organisation, by the names used everywhere after `columnMapping`."""
+
+    continuous_columns: DistinctColumns = Field(default=(), description="Analogue sensors, in order.")
+    boolean_columns: DistinctColumns = Field(default=(), description="Two-state signals (0/1, true/false).")
+    column_mapping: dict[ColumnName, ColumnName] = Field(
+        default={}, description="Renames on reading: column of the source -> name used in this configuration."
+    )
+    counter_columns: DistinctColumns = Field(
+        default=(), description="Those continuous columns that are totalisers; they become the increase per sample."
+    )
+    operating_columns: DistinctColumns = Field(
+        default=(), description="Those continuous columns that set the operating regime (set points, load)."
+    )
+    column_roles: dict[ColumnName, ColumnRole] = Field(
+        default={}, description="Physical meaning of columns, for the domain features."
+    )
+    asset_column: ColumnName | None = Field(default=None, description="Column that names the machine; none: one asset.")
+    timestamp_column: ColumnName | None = Field(
+        default=None, description="Time of a row. Default: the first of created_timestamp, timestamp that exists."
+    )
+    target_column: ColumnName = Field(default="failure_indicator", description="1 while the asset is failed.")
+    lag_seconds: Annotated[tuple[PositiveInt, ...], AfterValidator(distinct)] | None = Field(
+        default=None,
+        description="Lags in seconds, multiples of the sampling interval. Default: derived from interval and horizon.",
+    )
+    rolling_windows: Annotated[tuple[Annotated[int, Field(ge=2)], ...], AfterValidator(distinct)] | None = Field(
+        default=None, description="Window lengths in samples. Default: derived from interval and horizon."
+    )
+    table: str | None = Field(default=None, description="Table to read, where scadaDbConfig does not name it.")
+
+    @property
+    def sensor_columns(self) -> tuple[str, ...]:
+        """Continuous columns, then boolean columns: the channel order of every window."""
+        return self.continuous_columns + self.boolean_columns
+
+    @model_validator(mode="after")
+    def columns_name_one_thing_each(self) -> Self:
+        """A name is one sensor, is not the target, and is not one that the prepared grid uses."""
+        both = set(self.continuous_columns) & set(self.boolean_columns)
+        if both:
+            raise _column_error("{names} cannot be both continuous and boolean", both)
+        sensors = set(self.sensor_columns)
+        reserved = sensors & set(RESERVED_COLUMNS)
+        if reserved:
+            raise _column_error("{names}: reserved for the prepared grid; rename with columnMapping", reserved)
+        structural = sensors & {self.target_column, self.asset_column, self.timestamp_column}
+        if structural:
+            raise _column_error("{names} cannot be a sensor: it is the target, asset or timestamp column", structural)
+        return self
+
+    @model_validator(mode="after")
+    def subsets_name_continuous_columns(self) -> Self:
+        """Counters, operating columns and roles speak of columns that exist."""
+        for key, names, allowed in (
+            ("counterColumns", self.counter_columns, self.continuous_columns),
+            ("operatingColumns", self.operating_columns, self.continuous_columns),
+            ("columnRoles", tuple(self.column_roles), self.continuous_columns),
+        ):
+            for name in names:
+                if name not in allowed:
+                    guess = nearest(name, allowed)
+                    raise PydanticCustomError(
+                        "unknown_column",
+                        "{key} names {name}, which is not in continuousColumns{guess}",
+                        {"key": key, "name": name, "guess": f" (did you mean {guess}?)" if guess else ""},
+                    )
+        overlap = set(self.counter_columns) & set(self.operating_columns)
+        if overlap:
+            raise _column_error("{names} cannot be both a counter and an operating column", overlap)
+        return self
+
+    @model_validator(mode="after")
+    def mapping_is_one_to_one(self) -> Self:
+        """Two source columns under one name would silently lose one of them."""
+        targets = list(self.column_mapping.values())
+        twice = {name for name in targets if targets.count(name) > 1}
+        if twice:
+            raise _column_error("columnMapping gives the name {names} to more than one column", twice)
+        return self
+
+
+def _column_error(template: str, names: set[str | None] | set[str]) -> PydanticCustomError:
+    return PydanticCustomError("columns", template, {"names": ", ".join(sorted(str(name) for name in names))})

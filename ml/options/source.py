@@ -1,0 +1,86 @@
+"""Where an organisation's rows come from: `scadaDbConfig` or `dataSource`, within `dataRange`."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_core import PydanticCustomError
+
+from ml.errors import ConfigError
+from ml.options.base import Section
+
+
+class ScadaDbConfig(Section):
+    """Connection to the organisation's SCADA database."""
+
+    driver: Literal["postgresql", "sqlite"] = Field(default="postgresql", description="Kind of database.")
+    database: str = Field(min_length=1, description="Database name; for sqlite the path of the file.")
+    table: str | None = Field(default=None, min_length=1, description="Table or view with one row per reading.")
+    host: str | None = Field(default=None, description="Server name.")
+    port: int | None = Field(default=None, ge=1, le=65535, description="Server port.")
+    user: str | None = Field(default=None, description="Role to connect as; read-only is enough.")
+    password: SecretStr | None = Field(
+        default=None, exclude=True, description="Password; better `passwordEnv`. Never written anywhere."
+    )
+    password_env: str | None = Field(default=None, description="Environment variable that holds the password.")
+    sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = Field(
+        default=None, description="As in libpq."
+    )
+    ssl: bool | dict[str, Any] | None = Field(
+        default=None, exclude=True, description="As the backend writes it: true means sslmode require."
+    )
+
+    @model_validator(mode="after")
+    def one_password_source(self) -> Self:
+        """Two sources for one secret would leave it unclear which one counts."""
+        if self.password is not None and self.password_env is not None:
+            raise PydanticCustomError("two_passwords", "password and passwordEnv exclude each other")
+        return self
+
+    def secret(self) -> str | None:
+        """The password, from here or from the environment.
+
+        Raises
+        ------
+        ConfigError
+            If `passwordEnv` names a variable that is not set.
+        """
+        if self.password is not None:
+            return self.password.get_secret_value()
+        if self.password_env is None:
+            return None
+        if self.password_env not in os.environ:
+            raise ConfigError(
+                f"the environment variable {self.password_env} is not set",
+                field="scadaDbConfig.passwordEnv",
+                hint="set it where the step is spawned",
+            )
+        return os.environ[self.password_env]
+
+
+class DataSource(Section):
+    """Rows in a file instead of a database."""
+
+    path: str = Field(min_length=1, description="CSV (.csv, .csv.gz) or Parquet (.parquet) file.")
+
+
+class DataRange(Section):
+    """Which rows to use: startDate <= time < endDate."""
+
+    start_date: datetime | None = Field(default=None, description="First instant, ISO 8601.")
+    end_date: datetime | None = Field(default=None, description="Instant after the last, ISO 8601.")
+
+    @model_validator(mode="after")
+    def starts_before_it_ends(self) -> Self:
+        """An empty range is a mistake, not a wish."""
+        start, end = self.start_date, self.end_date
+        if start is None or end is None:
+            return self
+        if (start.tzinfo is None) != (end.tzinfo is None):
+            raise PydanticCustomError("mixed_zones", "startDate and endDate must both have a time zone, or neither")
+        if start >= end:
+            raise PydanticCustomError("empty_range", "startDate must lie before endDate")
+        return self
