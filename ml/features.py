@@ -1,0 +1,315 @@
+"""What the model sees: `FeatureEngineer` turns an organisation's grid into features.
+
+Every feature of a row is a function of the last W grid samples of one asset, and of constants learned on the training
+part. The families are declared in `ml.windows.catalogue`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "features":  # imported with ml/ as the working directory; make the package importable as well
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ml.config import OrganizationConfig
+from ml.errors import DataError, IntegrityError
+from ml.windows import grid
+from ml.windows.catalogue import Feature, list_features
+from ml.windows.channels import Block, Constants, read_channels, segment_starts
+from ml.windows.operations import Operation
+from ml.windows.parallel import available_cpus, for_each
+from ml.windows.regimes import Regimes, constants_of
+from ml.windows.scaling import Scaling
+from ml.windows.selection import select
+
+Float32s = NDArray[np.float32]
+Rows = NDArray[np.bool_]
+
+STATE_FORMAT = 1
+_CHUNK_ROWS = 1 << 16
+
+
+class FeatureEngineer:
+    """Features of one organisation, fitted on its training part.
+
+    Parameters
+    ----------
+    config
+        The organisation; its schemaConfig, featureConfig and dataConfig count.
+    interval
+        Sampling interval in seconds. Default: the configured one; else `engineer_features` takes the data's.
+
+    Examples
+    --------
+    >>> config = OrganizationConfig.from_dict({
+    ...     "organizationId": "plant", "schemaConfig": {"continuousColumns": ["speed"], "rollingWindows": [2]},
+    ...     "featureConfig": {"families": {"raw": True, "lags": False, "differences": False, "anomaly": False,
+    ...                                    "rolling": {"statistics": ["mean"]}}}})
+    >>> raw = pd.DataFrame({"timestamp": pd.date_range("2024-01-01", periods=3, freq="min", tz="UTC"),
+    ...                     "speed": [1.0, 2.0, float("nan")]})
+    >>> table, columns = FeatureEngineer(config).engineer_features(raw)
+    >>> columns
+    ['speed__value', 'speed__mean__w=2']
+    >>> table["speed__mean__w=2"].tolist()
+    [1.0, 1.5, 2.0]
+    """
+
+    def __init__(self, config: OrganizationConfig, interval: int | None = None) -> None:
+        self.config = config
+        self._interval = interval or config.data_config.sampling_interval_seconds
+        self._catalogue: list[Feature] | None = None
+        self._selected: list[Feature] | None = None
+        self._constants: dict[str, Constants] | None = None
+        self._regimes: Regimes | None = None
+        self._scaling = Scaling.learn("none", np.empty((0, 0), np.float32))
+
+    @property
+    def interval(self) -> int:
+        """Sampling interval in seconds.
+
+        Raises
+        ------
+        DataError
+            If neither the configuration nor the data has told it yet.
+        """
+        if self._interval is None:
+            raise DataError(
+                "the sampling interval is not known yet",
+                field="dataConfig.samplingIntervalSeconds",
+                hint="set it, pass `interval`, or call engineer_features first",
+            )
+        return self._interval
+
+    @property
+    def features(self) -> list[Feature]:
+        """The features in order; after `fit` with selection, the kept ones."""
+        if self._selected is not None:
+            return self._selected
+        if self._catalogue is None:
+            grid.check_lags(self.config.schema_config, self.interval)
+            self._catalogue = list_features(self.config, self.interval)
+        return self._catalogue
+
+    @property
+    def look_back(self) -> int:
+        """W: samples that the features of a row depend on, the row's own included."""
+        before_counter = 1 if self.config.schema_config.counter_columns else 0
+        return max(feature.operation.look_back for feature in self.features) + before_counter
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Sensors that a window holds, in order."""
+        return self.config.schema_config.sensor_columns
+
+    @property
+    def scaling(self) -> Scaling:
+        """Scaling constants of the features; `transform` does not apply them."""
+        return self._scaling
+
+    @property
+    def constants(self) -> Mapping[str, Constants]:
+        """Mean and standard deviation of each channel in training, after regime normalisation."""
+        if self._constants is None:
+            raise DataError("the features are not fitted", hint="call fit, or load a fitted state")
+        return self._constants
+
+    def get_feature_names_out(self) -> list[str]:
+        """Names of the features, in the order of the model's input."""
+        return [feature.name for feature in self.features]
+
+    def fit(self, frame: pd.DataFrame, label: NDArray[np.int8] | None = None, *, rows: Rows | None = None) -> Self:
+        """Learn constants, regimes, selection and scaling.
+
+        Parameters
+        ----------
+        frame
+            Grid frame of shape (n_rows, ...), history of the training rows included.
+        label
+            (n_rows,), 0 or 1 where `rows` is true; needed for selection only.
+        rows
+            (n_rows,), true for training rows; nothing is learned from any other. Default: all.
+        """
+        rows = np.ones(len(frame), dtype=np.bool_) if rows is None else rows
+        schema, options = self.config.schema_config, self.config.feature_config
+        self._selected = self._regimes = None
+        physical = read_channels(frame, schema, _starts(frame))
+        training = {name: values[rows] for name, values in physical.items()}
+        if schema.operating_columns and options.families.regime.enabled:
+            self._regimes = Regimes.learn(
+                training,
+                schema.operating_columns,
+                schema.continuous_columns,
+                options.families.regime.count,
+                self.config.training_config.random_state,
+            )
+            training = self._regimes.normalise(training, self._regimes.assign(training))
+        self._constants = {name: constants_of(training[name]) for name in schema.continuous_columns}
+        self._learn_selection(frame, label, rows)
+        if options.scaling != "none":
+            self._scaling = Scaling.learn(options.scaling, self.matrix(frame, rows=rows))
+        return self
+
+    def transform(self, frame: pd.DataFrame, *, rows: Rows | None = None) -> pd.DataFrame:
+        """Features of a grid frame.
+
+        Parameters
+        ----------
+        frame
+            Grid frame of shape (n_rows, ...) with `segment`, `timestamp` and every sensor.
+        rows
+            (n_rows,), true for the rows wanted; the others still serve as history. Default: all.
+
+        Returns
+        -------
+        float32 table of shape (n_wanted, n_features) with the wanted rows' index; not scaled.
+        """
+        matrix = self.matrix(frame, rows=rows)
+        index = frame.index if rows is None else frame.index[rows]
+        return pd.DataFrame(matrix, index=index, columns=self.get_feature_names_out(), copy=False)
+
+    def matrix(self, frame: pd.DataFrame, *, rows: Rows | None = None) -> Float32s:
+        """As `transform`, as a column-major array."""
+        wanted = len(frame) if rows is None else int(np.count_nonzero(rows))
+        out = np.empty((wanted, len(self.features)), dtype=np.float32, order="F")
+        done = 0
+        for block, keep in self._blocks(frame, rows):
+            values = self._compute(block)
+            count = int(np.count_nonzero(keep))
+            out[done : done + count] = values[keep]
+            done += count
+        return out
+
+    def engineer_features(self, df: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+        """Raw readings or a grid frame in; the grid with its features, and the names of the feature columns, out.
+
+        Raw readings are put on the grid first, exactly as for production, so the result has one row per asset and
+        grid instant. An engineer that is not fitted yet is fitted on `df`: right for looking at data, wrong for
+        judging a model on the same rows.
+        """
+        frame = df if "segment" in df.columns else grid.from_readings(df, self.config, self._interval)
+        if self._interval is None:
+            self._interval = grid.resolve_interval(frame["asset_id"], frame["timestamp"])
+        if self._constants is None:
+            needs_label = self.config.feature_config.selection.method != "none"
+            self.fit(frame, frame["label"].to_numpy() if needs_label and "label" in frame.columns else None)
+        features = self.transform(frame)
+        return pd.concat([frame, features], axis=1), list(features.columns)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything needed to rebuild this engineer, as JSON; floats are written exactly."""
+        return {
+            "formatVersion": STATE_FORMAT,
+            "config": self.config.model_dump(
+                mode="json",
+                by_alias=True,
+                exclude_none=True,
+                include={"organization_id", "schema_config", "feature_config", "data_config", "training_config"},
+            ),
+            "interval": self.interval,
+            "constants": {name: [each.mean, each.std] for name, each in self.constants.items()},
+            "regimes": None if self._regimes is None else self._regimes.to_dict(),
+            "features": self.get_feature_names_out(),
+            "scaling": self._scaling.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`.
+
+        Raises
+        ------
+        IntegrityError
+            If the state was written by a newer release, or names features that this release does not make.
+        """
+        if data.get("formatVersion") != STATE_FORMAT:
+            raise IntegrityError(
+                f"the stored features have format {data.get('formatVersion')!r}; this release reads {STATE_FORMAT}",
+                hint="use the release that trained the model, or train again",
+            )
+        engineer = cls(OrganizationConfig.from_dict(data["config"]), data["interval"])
+        engineer._constants = {name: Constants(*pair) for name, pair in data["constants"].items()}
+        engineer._regimes = None if data["regimes"] is None else Regimes.from_dict(data["regimes"])
+        engineer._scaling = Scaling.from_dict(data["scaling"])
+        by_name = {feature.name: feature for feature in engineer.features}
+        unknown = [name for name in data["features"] if name not in by_name]
+        if unknown:
+            raise IntegrityError(f"the stored features name {unknown[0]}, which this release does not make")
+        engineer._selected = [by_name[name] for name in data["features"]]
+        return engineer
+
+    def _learn_selection(self, frame: pd.DataFrame, label: NDArray[np.int8] | None, rows: Rows) -> None:
+        options = self.config.feature_config.selection
+        if options.method == "none":
+            return
+        if label is None:
+            raise DataError(
+                f"feature selection by {options.method} needs labels",
+                field="featureConfig.selection.method",
+                hint='pass `label`, or use "none"',
+            )
+        kept = select(
+            self.matrix(frame, rows=rows),
+            label[rows],
+            method=options.method,
+            k=options.k,
+            seed=self.config.training_config.random_state,
+        )
+        features = self.features
+        self._selected = [features[index] for index in kept]
+
+    def _blocks(self, frame: pd.DataFrame, rows: Rows | None) -> Iterator[tuple[Block, Rows]]:
+        """The frame in chunks, each with a halo of W rows before it, and which of the chunk's rows are wanted."""
+        halo = self.look_back
+        for begin in range(0, len(frame), _CHUNK_ROWS):
+            end = min(begin + _CHUNK_ROWS, len(frame))
+            if rows is not None and not rows[begin:end].any():
+                continue
+            first = max(0, begin - halo)
+            keep = np.zeros(end - first, dtype=np.bool_)
+            keep[begin - first :] = True if rows is None else rows[begin:end]
+            yield self._block(frame.iloc[first:end]), keep
+
+    def _block(self, frame: pd.DataFrame) -> Block:
+        start = _starts(frame)
+        physical = read_channels(frame, self.config.schema_config, start)
+        normal, regime = physical, None
+        if self._regimes is not None:
+            member = self._regimes.assign(physical)
+            normal, regime = self._regimes.normalise(physical, member), self._regimes.number(member)
+        seconds = frame["timestamp"].to_numpy("datetime64[s]").astype(np.int64)
+        return Block(physical, normal, regime, start, seconds, self.interval, self.constants)
+
+    def _compute(self, block: Block) -> Float32s:
+        """All features of a block: float32 (n_rows, n_features), column-major."""
+        out = np.empty((block.start.size, len(self.features)), dtype=np.float32, order="F")
+
+        def work(batch: list[tuple[int, Operation]]) -> None:
+            operations = [operation for _, operation in batch]
+            type(operations[0]).compute_batch(operations, block, [out[:, index] for index, _ in batch])
+
+        for_each(work, self._batches(), self.config.training_config.threads or available_cpus())
+        return out
+
+    def _batches(self) -> list[list[tuple[int, Operation]]]:
+        """Features with their column, grouped by the work they share."""
+        numbered = [(index, feature.operation) for index, feature in enumerate(self.features)]
+        ordered = sorted(numbered, key=lambda pair: str(pair[1].batch))
+        return [list(group) for _, group in groupby(ordered, key=lambda pair: pair[1].batch)]
+
+
+def _starts(frame: pd.DataFrame) -> NDArray[np.int64]:
+    return segment_starts(frame["segment"].to_numpy(dtype=np.int64))
+
+
+if __name__ == "features":  # both names must give the same class
+
+    sys.modules[__name__] = sys.modules["ml.features"]

@@ -1,0 +1,251 @@
+"""The catalogue: every feature family, declared once.
+
+A family says which features it makes of an organisation's columns. Names, order, look-back and documentation all
+follow from the entries here; adding a family means adding one entry.
+
+A name reads ``<channel>__<function>__<parameter>``, such as ``temperature__mean__w=20``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import combinations
+
+from ml.config import OrganizationConfig
+from ml.errors import ConfigError
+from ml.options.base import nearest
+from ml.options.features import FamiliesConfig
+from ml.options.schema import ColumnRole
+from ml.windows import defaults
+from ml.windows import operations as ops
+from ml.windows.operations import Operation
+
+_KEY_COLUMNS = 3  # interactions grow with the square of the columns
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column that the model sees."""
+
+    name: str
+    operation: Operation
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the families are asked for: an organisation's columns and parameters, in samples."""
+
+    config: OrganizationConfig
+    interval: int
+    windows: tuple[int, ...]
+    lags: tuple[int, ...]
+
+    @classmethod
+    def of(cls, config: OrganizationConfig, interval: int) -> Request:
+        """The request of a configuration on a grid of `interval` seconds."""
+        schema, data = config.schema_config, config.data_config
+        return cls(
+            config,
+            interval,
+            defaults.rolling_windows(schema, data, interval),
+            defaults.lag_steps(schema, data, interval),
+        )
+
+    @property
+    def families(self) -> FamiliesConfig:
+        """The organisation's switches and parameters."""
+        return self.config.feature_config.families
+
+    def continuous(self, columns: tuple[str, ...] | None, family: str) -> tuple[str, ...]:
+        """The continuous columns that a family works on, after its own `columns` limit."""
+        return self._limit(self.config.schema_config.continuous_columns, columns, family)
+
+    def sensors(self, columns: tuple[str, ...] | None, family: str) -> tuple[str, ...]:
+        """The same for continuous and boolean columns."""
+        return self._limit(self.config.schema_config.sensor_columns, columns, family)
+
+    def booleans(self, columns: tuple[str, ...] | None, family: str) -> tuple[str, ...]:
+        """The same for boolean columns."""
+        return self._limit(self.config.schema_config.boolean_columns, columns, family)
+
+    def with_role(self, role: ColumnRole) -> list[str]:
+        """Continuous columns of that role, in the schema's order."""
+        schema = self.config.schema_config
+        return [name for name in schema.continuous_columns if schema.column_roles.get(name) == role]
+
+    def _limit(self, present: tuple[str, ...], wanted: tuple[str, ...] | None, family: str) -> tuple[str, ...]:
+        for name in wanted or ():
+            self.require(name, present, f"featureConfig.families.{family}.columns")
+        return present if wanted is None else tuple(name for name in present if name in wanted)
+
+    @staticmethod
+    def require(name: str, present: tuple[str, ...], field: str) -> None:
+        """Refuse a column that does not exist, or is not of the kind the family works on."""
+        if name not in present:
+            guess = nearest(name, present)
+            raise ConfigError(
+                f"{field} names {name}, which this family cannot use; it can use {', '.join(present) or 'none'}",
+                field=field,
+                hint=f"did you mean {guess}?" if guess else None,
+            )
+
+
+@dataclass(frozen=True)
+class Family:
+    """One entry: its name, which is also its configuration key, what it is for, its operations, its features."""
+
+    name: str
+    summary: str
+    operations: tuple[type[Operation], ...]
+    features: Callable[[Request], Iterable[Feature]]
+
+
+def _raw(request: Request) -> Iterator[Feature]:
+    for name in request.sensors(request.families.raw.columns, "raw"):
+        yield Feature(f"{name}__value", ops.Value(name))
+
+
+def _lags(request: Request) -> Iterator[Feature]:
+    for name in request.sensors(request.families.lags.columns, "lags"):
+        for steps in request.lags:
+            yield Feature(f"{name}__lag__{steps * request.interval}s", ops.Lag(name, steps))
+
+
+def _rolling(request: Request) -> Iterator[Feature]:
+    family = request.families.rolling
+    for name in request.continuous(family.columns, "rolling"):
+        for window in request.windows:
+            for statistic in family.statistics:
+                yield Feature(f"{name}__{statistic}__w={window}", ops.Rolling(name, statistic, window))
+
+
+_DIFFERENCES: dict[str, Callable[[str], Operation]] = {
+    "rate": ops.Rate,
+    "acceleration": ops.Acceleration,
+    "percent": ops.Percent,
+}
+
+
+def _differences(request: Request) -> Iterator[Feature]:
+    family = request.families.differences
+    for name in request.continuous(family.columns, "differences"):
+        for kind in family.kinds:
+            yield Feature(f"{name}__{kind}", _DIFFERENCES[kind](name))
+
+
+def _interactions(request: Request) -> Iterator[Feature]:
+    family = request.families.interactions
+    for left, right in family.pairs if family.pairs is not None else _key_pairs(request):
+        for name in (left, right):
+            Request.require(
+                name, request.config.schema_config.continuous_columns, "featureConfig.families.interactions.pairs"
+            )
+        for operation in family.operations:
+            yield Feature(
+                f"{left}__{operation}__{right}",
+                ops.Product(left, right) if operation == "product" else ops.Ratio(left, right),
+            )
+
+
+def _key_pairs(request: Request) -> Iterator[tuple[str, str]]:
+    """All pairs of the first columns with a role, which somebody thought worth describing."""
+    schema = request.config.schema_config
+    yield from combinations(
+        [name for name in schema.continuous_columns if name in schema.column_roles][:_KEY_COLUMNS], 2
+    )
+
+
+def _time(request: Request) -> Iterator[Feature]:
+    for cycle in request.families.time.cycles:
+        yield Feature(f"time__{cycle}_sin", ops.Cycle(cycle, "sin"))
+        yield Feature(f"time__{cycle}_cos", ops.Cycle(cycle, "cos"))
+
+
+def _anomaly(request: Request) -> Iterator[Feature]:
+    family = request.families.anomaly
+    longest = request.windows[-1]
+    for name in request.continuous(family.columns, "anomaly"):
+        yield Feature(f"{name}__zscore", ops.ZScore(name))
+        yield Feature(f"{name}__outlier", ops.Outlier(name, family.outlier_threshold))
+        yield Feature(f"{name}__distance__w={longest}", ops.MeanDistance(name, longest))
+
+
+def _domain(request: Request) -> Iterator[Feature]:
+    role = request.with_role
+    for voltage, current in zip(role("voltage"), role("current"), strict=False):
+        yield Feature(f"{voltage}__electrical_power__{current}", ops.Product(voltage, current))
+    supplies: list[tuple[str, ...]] = [(power,) for power in role("power")]
+    supplies = supplies or list(zip(role("voltage"), role("current"), strict=False))
+    for number, (pressure, flow) in enumerate(zip(role("pressure"), role("flow"), strict=False)):
+        yield Feature(f"{pressure}__hydraulic_power__{flow}", ops.Product(pressure, flow))
+        if supplies:
+            supply = supplies[min(number, len(supplies) - 1)]
+            yield Feature(f"{pressure}__flow_efficiency__{flow}", ops.Efficiency(pressure, flow, supply))
+    for temperature in role("temperature"):
+        yield Feature(f"{temperature}__stress", ops.Stress(temperature))
+    short, long = request.windows[0], request.windows[-1]
+    for vibration in role("vibration"):
+        if short < long:
+            yield Feature(f"{vibration}__trend__w={short}-{long}", ops.Trend(vibration, short, long))
+        yield Feature(f"{vibration}__health__w={long}", ops.Health(vibration, long))
+
+
+def _boolean(request: Request) -> Iterator[Feature]:
+    longest = request.windows[-1]
+    for name in request.booleans(request.families.boolean.columns, "boolean"):
+        for window in request.windows:
+            yield Feature(f"{name}__share_on__w={window}", ops.Rolling(name, "mean", window))
+            yield Feature(f"{name}__changes__w={window}", ops.Changes(name, window))
+        yield Feature(f"{name}__since_change__w={longest}", ops.SinceChange(name, longest))
+
+
+def _regime(request: Request) -> Iterator[Feature]:
+    if request.config.schema_config.operating_columns:
+        yield Feature("operating_regime", ops.Regime())
+
+
+FAMILIES: tuple[Family, ...] = (
+    Family("raw", "the reading itself", (ops.Value,), _raw),
+    Family("lags", "readings `lagSeconds` ago", (ops.Lag,), _lags),
+    Family("rolling", "statistics of the last `rollingWindows` samples", (ops.Rolling,), _rolling),
+    Family("differences", "change between samples", (ops.Rate, ops.Acceleration, ops.Percent), _differences),
+    Family("interactions", "pairs of key sensors", (ops.Product, ops.Ratio), _interactions),
+    Family("time", "cyclical time, UTC", (ops.Cycle,), _time),
+    Family(
+        "anomaly", "distance from what training found normal", (ops.ZScore, ops.Outlier, ops.MeanDistance), _anomaly
+    ),
+    Family(
+        "domain",
+        "physics by `columnRoles`: electrical and hydraulic power, flow efficiency, temperature stress, vibration",
+        (ops.Product, ops.Efficiency, ops.Stress, ops.Trend, ops.Health),
+        _domain,
+    ),
+    Family(
+        "boolean",
+        "share of time on, number of changes, time since the last change",
+        (ops.Rolling, ops.Changes, ops.SinceChange),
+        _boolean,
+    ),
+    Family("regime", "operating regime; where on, sensors are z-scored within it", (ops.Regime,), _regime),
+)
+
+
+def list_features(config: OrganizationConfig, interval: int) -> list[Feature]:
+    """Every feature that a configuration asks for, in order, before selection.
+
+    Raises
+    ------
+    ConfigError
+        If a family names a column that is not there, or if no feature is left.
+    """
+    request = Request.of(config, interval)
+    features = [
+        feature
+        for family in FAMILIES
+        if getattr(request.families, family.name).enabled
+        for feature in family.features(request)
+    ]
+    if not features:
+        raise ConfigError("featureConfig.families switches every feature off", field="featureConfig.families")
+    return features
