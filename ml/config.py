@@ -131,10 +131,22 @@ class OrganizationConfig(Section):
         """As `to_json`, as a dictionary."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
-    def digest(self, *sections: str) -> str:
-        """SHA-256 of the given sections (snake_case names), or of everything, in canonical JSON."""
-        whole = self.model_dump(mode="json", by_alias=True, include=set(sections) or None)
-        return hashlib.sha256(json.dumps(whole, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    def digest(self) -> str:
+        """SHA-256 of the configuration, passwords left out, in canonical JSON."""
+        return _canonical_digest(self.model_dump(mode="json", by_alias=True))
+
+    def data_digest(self) -> str:
+        """SHA-256 of everything that decides what the prepared data holds; the split and the features do not."""
+        data = self.model_dump(
+            mode="json",
+            by_alias=True,
+            include={"organization_id", "schema_config", "scada_db_config", "data_source", "data_range", "data_config"},
+            exclude={
+                "schema_config": {"lag_seconds", "rolling_windows", "operating_columns", "column_roles"},
+                "data_config": {"split_by", "validation_split", "test_split", "min_failure_events"},
+            },
+        )
+        return _canonical_digest(data)
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
@@ -145,6 +157,10 @@ class OrganizationConfig(Section):
         schema["properties"] |= flat["properties"]
         schema["$defs"] |= flat["$defs"]
         return schema
+
+
+def _canonical_digest(data: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _read(path: Path) -> str:

@@ -69,6 +69,7 @@ class FeatureEngineer:
         self._catalogue: list[Feature] | None = None
         self._selected: list[Feature] | None = None
         self._constants: dict[str, Constants] | None = None
+        self._sensors: dict[str, Constants] = {}
         self._regimes: Regimes | None = None
         self._scaling = Scaling.learn("none", np.empty((0, 0), np.float32))
 
@@ -122,6 +123,11 @@ class FeatureEngineer:
             raise DataError("the features are not fitted", hint="call fit, or load a fitted state")
         return self._constants
 
+    @property
+    def sensor_statistics(self) -> Mapping[str, Constants]:
+        """Mean and standard deviation of each continuous channel in training, in its own unit."""
+        return self._sensors
+
     def get_feature_names_out(self) -> list[str]:
         """Names of the features, in the order of the model's input."""
         return [feature.name for feature in self.features]
@@ -143,6 +149,7 @@ class FeatureEngineer:
         self._selected = self._regimes = None
         physical = read_channels(frame, schema, _starts(frame))
         training = {name: values[rows] for name, values in physical.items()}
+        self._sensors = {name: constants_of(training[name]) for name in schema.continuous_columns}
         if schema.operating_columns and options.families.regime.enabled:
             self._regimes = Regimes.learn(
                 training,
@@ -216,6 +223,7 @@ class FeatureEngineer:
             ),
             "interval": self.interval,
             "constants": {name: [each.mean, each.std] for name, each in self.constants.items()},
+            "sensors": {name: [each.mean, each.std] for name, each in self._sensors.items()},
             "regimes": None if self._regimes is None else self._regimes.to_dict(),
             "features": self.get_feature_names_out(),
             "scaling": self._scaling.to_dict(),
@@ -237,6 +245,7 @@ class FeatureEngineer:
             )
         engineer = cls(OrganizationConfig.from_dict(data["config"]), data["interval"])
         engineer._constants = {name: Constants(*pair) for name, pair in data["constants"].items()}
+        engineer._sensors = {name: Constants(*pair) for name, pair in data["sensors"].items()}
         engineer._regimes = None if data["regimes"] is None else Regimes.from_dict(data["regimes"])
         engineer._scaling = Scaling.from_dict(data["scaling"])
         by_name = {feature.name: feature for feature in engineer.features}
@@ -311,5 +320,4 @@ def _starts(frame: pd.DataFrame) -> NDArray[np.int64]:
 
 
 if __name__ == "features":  # both names must give the same class
-
     sys.modules[__name__] = sys.modules["ml.features"]

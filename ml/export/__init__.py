@@ -1,0 +1,1 @@
+"""A trained model as ONNX, and the proof that both give the same bits."""

@@ -1,0 +1,162 @@
+"""Rows made to break an inexact conversion: values on thresholds, beside them, and at the ends of float32.
+
+Random rows almost never lie on a threshold, but sensor readings of limited resolution do, all the time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.export.scaling import Scaling, scaling_constants
+from ml.export.session import batches
+from ml.export.trees import TreeEnsemble
+
+_Rows = NDArray[np.float32]
+
+_FLOAT32 = np.finfo(np.float32)
+_EDGES = np.array(
+    [0.0, 1.0, _FLOAT32.smallest_subnormal, 1e-40, _FLOAT32.tiny, 1e-35, 1e-6, 1e6, 2.5e8, _FLOAT32.max, np.inf],
+    dtype=np.float32,
+)
+_LARGE = np.float32(1e30)  # scikit-learn looks for infinities by a float32 sum, which must not overflow either
+_CELLS_AT_ONCE = 4_000_000  # bounds the memory beside the result to about 100 MB
+
+
+def adversarial_rows(
+    ensemble: TreeEnsemble,
+    n_rows: int,
+    *,
+    seed: int,
+    base_rows: _Rows | None = None,
+    scaling: Scaling | None = None,
+) -> _Rows:
+    """Float32 rows, (n_rows, n_features), that probe the decisions of `ensemble`; the same for the same seed.
+
+    Every second row is steered to one split, all splits in turn, with the split's feature at the float32 nearest to
+    the threshold, its lower neighbour, its upper neighbour, or NaN; on the way there it passes each split as narrowly
+    as float32 allows. So ``8 * n_splits`` rows try every split in all these ways, except NaN where an earlier split on
+    the same feature sends it elsewhere. The other cells hold thresholds of their feature and their neighbours, NaN,
+    plus and minus infinity and zero, denormals, and very small and very large numbers. Where the training library
+    refuses infinities, all values are kept within 1e30.
+
+    Parameters
+    ----------
+    base_rows
+        Real rows; given these, a random share of each row's cells is taken from one of them.
+    scaling
+        Scaler in front of the trees; the rows are then what goes into the scaler.
+    """
+    rng = np.random.default_rng(seed)
+    pools = _Pools(ensemble)
+    probes = _Probes(ensemble, rng)
+    rows = np.empty((n_rows, ensemble.n_features), dtype=np.float32)
+    for part in batches(n_rows, max(1, _CELLS_AT_ONCE // ensemble.n_features)):
+        chunk = pools.draw(part.stop - part.start, rng)
+        steered = np.arange(part.start, part.stop) % 2 == 1
+        forced = np.zeros(chunk.shape, dtype=np.bool_)
+        chunk[steered], forced[steered] = probes.steer(chunk[steered], np.arange(part.start, part.stop)[steered] // 2)
+        chunk = _unscaled(chunk, scaling)
+        rows[part] = chunk if base_rows is None else _mixed(chunk, forced, base_rows, rng)
+    return rows if ensemble.accepts_infinity else np.clip(rows, -_LARGE, _LARGE)
+
+
+class _Pools:
+    """For each feature, the values worth trying; stored end to end, as features differ in their thresholds."""
+
+    def __init__(self, ensemble: TreeEnsemble) -> None:
+        edges = np.concatenate([_EDGES, -_EDGES, [np.float32(np.nan)]])
+        pools = []
+        for feature in range(ensemble.n_features):
+            nearest = _to_float32(np.unique(ensemble.threshold[ensemble.feature == feature]))
+            pools.append(np.concatenate([edges, nearest, _lower(nearest), _upper(nearest)]))
+        self._values = np.concatenate(pools)
+        self._sizes = np.array([len(pool) for pool in pools])
+        self._starts = np.concatenate([[0], np.cumsum(self._sizes)[:-1]])
+
+    def draw(self, n_rows: int, rng: np.random.Generator) -> _Rows:
+        """Cells drawn at random from the pool of their feature."""
+        picks = rng.integers(0, self._sizes, size=(n_rows, len(self._sizes)))
+        return self._values[self._starts + picks]
+
+
+class _Probes:
+    """Ways through the trees to chosen splits."""
+
+    def __init__(self, ensemble: TreeEnsemble, rng: np.random.Generator) -> None:
+        self._ensemble = ensemble
+        self._order = rng.permutation(ensemble.n_splits)
+        self._parent = np.full(ensemble.n_splits, -1)
+        self._came_true = np.zeros(ensemble.n_splits, dtype=np.bool_)
+        for side, true in ((ensemble.true_child, True), (ensemble.false_child, False)):
+            splits = np.flatnonzero(side >= 0)
+            self._parent[side[splits]] = splits
+            self._came_true[side[splits]] = true
+
+    def steer(self, rows: _Rows, numbers: NDArray[np.int64]) -> tuple[_Rows, NDArray[np.bool_]]:
+        """`rows` changed to reach the splits that belong to `numbers`, and which cells that took."""
+        targets = self._order[numbers // 4 % len(self._order)]
+        low, high = self._bounds(targets)
+        at_most, above = _rounded_down(high), _upper(_rounded_down(low))
+        forced = (low > -np.inf) | (high < np.inf)
+        steered = np.where(forced, np.where((high < np.inf) & (at_most > low), at_most, above), rows)
+        each, feature = np.arange(len(rows)), self._ensemble.feature[targets]
+        nearest = _to_float32(self._ensemble.threshold[targets])
+        ways = np.stack([nearest, _lower(nearest), _upper(nearest), np.full_like(nearest, np.nan)])
+        steered[each, feature] = ways[numbers % 4, each]
+        forced[each, feature] = True
+        return steered, forced
+
+    def _bounds(self, targets: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Open lower and closed upper bound of every cell so that the rows reach `targets`: (n_rows, n_features)."""
+        shape = (len(targets), self._ensemble.n_features)
+        low, high = np.full(shape, -np.inf), np.full(shape, np.inf)
+        each, current = np.arange(len(targets)), targets
+        while len(each):
+            climbing = self._parent[current] >= 0
+            each, current = each[climbing], current[climbing]
+            parent, true = self._parent[current], self._came_true[current]
+            cell, threshold = (each, self._ensemble.feature[parent]), self._ensemble.threshold[parent]
+            high[cell] = np.where(true, np.minimum(high[cell], threshold), high[cell])
+            low[cell] = np.where(true, low[cell], np.maximum(low[cell], threshold))
+            current = parent
+        return low, high
+
+
+def _mixed(rows: _Rows, forced: NDArray[np.bool_], base_rows: _Rows, rng: np.random.Generator) -> _Rows:
+    """Put a random share of each row's free cells back to those of a real row."""
+    real = base_rows[rng.integers(0, len(base_rows), size=len(rows))]
+    share = rng.random((len(rows), 1), dtype=np.float32)
+    kept = forced | (rng.random(rows.shape, dtype=np.float32) < share)
+    return np.where(kept, rows, real)
+
+
+def _unscaled(rows: _Rows, scaling: Scaling | None) -> _Rows:
+    """What the scaler turns into `rows`, up to rounding."""
+    constants = scaling_constants(scaling, rows.shape[1])
+    if constants is None:
+        return rows
+    center, scale = constants
+    return _to_float32(rows.astype(np.float64) * scale + center)
+
+
+def _to_float32(values: NDArray[np.float64]) -> _Rows:
+    """The nearest float32; infinite where a value is beyond float32."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
+
+
+def _rounded_down(values: NDArray[np.float64]) -> _Rows:
+    """The largest float32 that is not above the value."""
+    nearest = _to_float32(values)
+    return np.where(nearest > values, _lower(nearest), nearest)
+
+
+def _lower(values: _Rows) -> _Rows:
+    with np.errstate(over="ignore"):
+        return np.nextafter(values, np.float32(-np.inf))
+
+
+def _upper(values: _Rows) -> _Rows:
+    with np.errstate(over="ignore"):
+        return np.nextafter(values, np.float32(np.inf))

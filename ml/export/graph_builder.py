@@ -1,0 +1,58 @@
+"""An ONNX graph under construction: nodes and constants added by name, then the bytes of the finished model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import checker, helper, numpy_helper
+
+OPSET = 18
+ML_DOMAIN = "ai.onnx.ml"
+ML_OPSET = 5  # the first with a TreeEnsemble in float64
+IR_VERSION = 10  # what that operator set came with, and the newest that onnxruntime-node 1.26 must read
+PRODUCER = "eagle-ml"
+
+FLOAT, DOUBLE, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.INT64
+
+
+class GraphBuilder:
+    """Collects nodes in the order in which they run; every method returns the name of what it added."""
+
+    def __init__(self) -> None:
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+
+    def constant(self, name: str, value: NDArray[Any] | np.generic) -> str:
+        """Add a constant with the dtype and shape of `value`."""
+        self._constants.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def node(self, operator: str, inputs: Sequence[str], output: str, *, domain: str = "", **attributes: Any) -> str:
+        """Add a node with one output."""
+        self._nodes.append(helper.make_node(operator, inputs, [output], name=output, domain=domain, **attributes))
+        return output
+
+    def to_bytes(
+        self,
+        name: str,
+        inputs: Sequence[onnx.ValueInfoProto],
+        outputs: Sequence[onnx.ValueInfoProto],
+        metadata: Mapping[str, str],
+    ) -> bytes:
+        """The checked model; the same calls give the same bytes."""
+        graph = helper.make_graph(self._nodes, name, inputs, outputs, initializer=self._constants)
+        operators = [helper.make_opsetid("", OPSET), helper.make_opsetid(ML_DOMAIN, ML_OPSET)]
+        model = helper.make_model(graph, opset_imports=operators, ir_version=IR_VERSION, producer_name=PRODUCER)
+        helper.set_model_props(model, dict(sorted(metadata.items())))
+        checker.check_model(model)
+        serialized: bytes = model.SerializeToString(deterministic=True)
+        return serialized
+
+
+def value_info(name: str, element_type: int, shape: Sequence[str | int]) -> onnx.ValueInfoProto:
+    """Name, type and shape of an input or output; a string names a free dimension."""
+    return helper.make_tensor_value_info(name, element_type, shape)

@@ -1,0 +1,168 @@
+"""``metadata.json``: everything that a client needs to use a model, and an auditor to know where it came from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AwareDatetime,
+    Field,
+    FiniteFloat,
+    JsonValue,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from ml.errors import IntegrityError, MissingArtifactError
+from ml.export.figures import LeafFigures, ParityFigures
+from ml.options.base import Identifier, Section, explain
+
+FORMAT_VERSION: Literal[1] = 1
+MINIMUM_ONNXRUNTIME = "1.26.0"
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Channel(Section):
+    """One sensor of the window."""
+
+    name: str = Field(min_length=1, description="Column name of the sensor.")
+    kind: Literal["continuous", "boolean", "counter"] = Field(
+        description="A reading, 0 or 1, or a running total of which increases are used."
+    )
+    role: str | None = Field(default=None, description="What it measures, such as temperature.")
+
+
+class Window(Section):
+    """The stretch of history that one prediction needs."""
+
+    look_back: PositiveInt = Field(description="Samples, the newest included.")
+    channels: tuple[Channel, ...] = Field(min_length=1, description="Sensors, in the order of the window's columns.")
+
+
+class ScalingConstants(Section):
+    """The scaler that is folded into the model: scaled = (x - center) / scale, in float32."""
+
+    method: Literal["none", "standard", "minmax", "robust"] = Field(description="How the constants were found.")
+    center: tuple[FiniteFloat, ...] = Field(default=(), description="Per feature; empty for none.")
+    scale: tuple[FiniteFloat, ...] = Field(default=(), description="Per feature; empty for none.")
+
+
+class Training(Section):
+    """How the model was fitted."""
+
+    rows: PositiveInt = Field(description="Labelled rows of the training part.")
+    positives: NonNegativeInt = Field(description="Those of them with a failure ahead.")
+    seed: int = Field(description="Seed of everything random.")
+    parameters: dict[str, JsonValue] = Field(description="Parameters of the model type.")
+    rounds: PositiveInt = Field(description="Trees in use.")
+    best_score: FiniteFloat | None = Field(default=None, description="Score at which early stopping chose them.")
+
+
+class DataOrigin(Section):
+    """Which data the model has seen."""
+
+    digest: Digest = Field(description="SHA-256 of the prepared data.")
+    from_: AwareDatetime = Field(alias="from", description="First instant.")
+    to: AwareDatetime = Field(description="Last instant.")
+    sensors: tuple[str, ...] = Field(description="Sensor columns.")
+
+
+class SensorStatistics(Section):
+    """A sensor over the training part; null where it had no (or one) reading."""
+
+    mean: FiniteFloat | None = Field(description="Mean, in the sensor's unit.")
+    std: NonNegativeFloat | None = Field(description="Standard deviation, ddof = 1, in the sensor's unit.")
+
+
+class Parity(Section):
+    """What the comparison of the ONNX model with the trained one found."""
+
+    probabilities: ParityFigures = Field(description="Probabilities and labels.")
+    leaves: LeafFigures | None = Field(default=None, description="Paths through the trees.")
+
+
+class ModelMetadata(Section):
+    """The content of ``metadata.json``."""
+
+    format_version: Literal[1] = Field(default=FORMAT_VERSION, description="Version of this format.")
+    organization_id: Identifier = Field(description="Whose model it is.")
+    version: Identifier = Field(description="Version of the model.")
+    model_type: str = Field(min_length=1, description="As in trainingConfig.modelType.")
+    features: tuple[str, ...] = Field(min_length=1, description="Columns of the model's input, in order.")
+    horizon_seconds: NonNegativeInt = Field(description="How far ahead a failure is announced; 0: detection.")
+    sampling_interval_seconds: PositiveInt = Field(description="Time between two samples.")
+    threshold: Probability = Field(description="label is 1 where the float32 probability is at least this.")
+    window: Window = Field(description="History that one prediction needs.")
+    engine: dict[str, JsonValue] = Field(description="State of the feature engineer, for its from_dict.")
+    scaling: ScalingConstants = Field(description="Scaler folded into the model.")
+    metrics: dict[str, JsonValue] = Field(description="Metrics on the validation part.")
+    training: Training = Field(description="Rows, parameters and seed of the fit.")
+    data: DataOrigin = Field(description="Which data it has seen.")
+    sensor_statistics: dict[str, SensorStatistics] = Field(description="Sensors over the training part, by name.")
+    libraries: dict[str, str] = Field(description="Versions of Python and of the libraries used.")
+    parity: Parity | None = Field(default=None, description="Null while the model has not been compared.")
+    minimum_onnxruntime: str = Field(default=MINIMUM_ONNXRUNTIME, description="Oldest onnxruntime that is exact.")
+    config_digest: Digest = Field(description="SHA-256 of the resolved configuration, without secrets.")
+
+    @model_validator(mode="after")
+    def one_constant_per_feature(self) -> Self:
+        """A scaler, where there is one, has a constant for every feature."""
+        expected = 0 if self.scaling.method == "none" else len(self.features)
+        if {len(self.scaling.center), len(self.scaling.scale)} - {expected}:
+            raise PydanticCustomError("scaling", "scaling must hold {n} centers and scales", {"n": expected})
+        return self
+
+    def to_json_bytes(self) -> bytes:
+        """UTF-8 JSON in the order of the fields; equal metadata, built alike, gives equal bytes."""
+        content = self.model_dump(mode="json", by_alias=True)
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+        return f"{text}\n".encode()
+
+
+def read_metadata(path: Path) -> ModelMetadata:
+    """Read ``metadata.json``.
+
+    Raises
+    ------
+    MissingArtifactError
+        There is no such file.
+    IntegrityError
+        It is not JSON, was written by a newer release, or lacks or adds keys.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise MissingArtifactError(f"there is no {path.name}", hint="train the model first") from None
+    except ValueError as error:
+        raise IntegrityError(f"{path.name} is not JSON: {error}") from error
+    _check_format(content, path.name)
+    try:
+        return ModelMetadata.model_validate(content)
+    except ValidationError as failure:
+        reason = explain(failure, ModelMetadata)
+        raise IntegrityError(f"{path.name}: {reason.message}", field=reason.field) from failure
+
+
+def metadata_schema() -> dict[str, Any]:
+    """JSON Schema of ``metadata.json``."""
+    schema = ModelMetadata.model_json_schema(by_alias=True, mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _check_format(content: Any, name: str) -> None:
+    version = content.get("formatVersion") if isinstance(content, dict) else None
+    if not isinstance(version, int) or version < 1:
+        raise IntegrityError(f"{name} has no formatVersion; it was not written by this program")
+    if version > FORMAT_VERSION:
+        raise IntegrityError(
+            f"{name} has formatVersion {version}; this release reads up to {FORMAT_VERSION}",
+            hint="use the release that wrote it, or a newer one",
+        )

@@ -1,0 +1,223 @@
+"""Trained tree models as flat arrays: the one form from which graphs are built and probes are made.
+
+A row is an array of float32 values, widened to float64 without loss. At a split the row goes to the true child if its
+value is ``<= threshold``, or if the value is NaN and ``missing_true`` is set; otherwise to the false child. The weights
+of the leaves reached are summed in the order of the trees, in float64, because a sum in another order has other bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.errors import ParityError
+from ml.export.lightgbm_text import MISSING_NAN, LightgbmTree, parse_model
+
+if TYPE_CHECKING:
+    from lightgbm import Booster
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.tree._tree import Tree
+
+# LightGBM replaces |x| <= kZeroThreshold by 0 when it reads a row; the constant is a float32 there (meta.h).
+_LIGHTGBM_ZERO = float(np.float32(1e-35))
+
+_Integers = NDArray[np.int64]
+_Doubles = NDArray[np.float64]
+_Flags = NDArray[np.bool_]
+
+Link = Literal["sigmoid", "identity"]
+
+
+@dataclass(frozen=True, eq=False)
+class TreeEnsemble:
+    """Binary decision trees whose leaf weights add up to one score per row.
+
+    Attributes
+    ----------
+    feature, threshold, missing_true
+        Per split, (n_splits,): column compared, bound in float64, and whether NaN goes to the true child.
+    true_child, false_child
+        Per split, (n_splits,): index of another split, or ``~leaf`` (below zero) for a leaf.
+    roots
+        First split of each tree, (n_trees,), in the order of summation.
+    leaf_weight, leaf_tree, leaf_number
+        Per leaf, (n_leaves,): what it adds, its tree, and the number that the training library gives it.
+    n_features
+        Width of a row.
+    divisor
+        The sum is divided by it: the number of trees where these are averaged, else 1.
+    link
+        ``sigmoid`` turns the score s into 1 / (1 + exp(-s)); ``identity`` leaves it.
+    accepts_infinity
+        Whether the training library predicts for infinite values, or refuses them.
+    """
+
+    feature: _Integers
+    threshold: _Doubles
+    true_child: _Integers
+    false_child: _Integers
+    missing_true: _Flags
+    roots: _Integers
+    leaf_weight: _Doubles
+    leaf_tree: _Integers
+    leaf_number: _Integers
+    n_features: int
+    divisor: int
+    link: Link
+    accepts_infinity: bool
+
+    def __post_init__(self) -> None:
+        children = np.concatenate([self.true_child, self.false_child])
+        in_range = (children < self.n_splits) & (~children < len(self.leaf_weight))
+        if not (in_range.all() and (self.feature >= 0).all() and (self.feature < self.n_features).all()):
+            raise ParityError("the trees refer to a node or feature that does not exist; the model file is damaged")
+        if not np.isfinite(self.leaf_weight).all() or np.isnan(self.threshold).any():
+            raise ParityError("the trees hold NaN or infinite numbers and give no usable probability")
+
+    @property
+    def n_trees(self) -> int:
+        """Number of trees."""
+        return len(self.roots)
+
+    @property
+    def n_splits(self) -> int:
+        """Number of splits over all trees."""
+        return len(self.feature)
+
+
+def from_lightgbm(booster: Booster) -> TreeEnsemble:
+    """The trees that ``booster.predict`` uses: up to ``best_iteration`` after early stopping, else all.
+
+    Raises
+    ------
+    ParityError
+        The model has something that ONNX cannot repeat exactly; the message names it.
+    """
+    model = parse_model(booster.model_to_string())
+    return _assemble(
+        [_lightgbm_part(tree) for tree in model.trees],
+        n_features=model.n_features,
+        divisor=len(model.trees) if model.averaged else 1,
+        link="sigmoid",
+        accepts_infinity=True,
+    )
+
+
+def from_random_forest(model: RandomForestClassifier) -> TreeEnsemble:
+    """The trees of a fitted binary forest; the score is the mean probability of class 1.
+
+    Equal to ``model.predict_proba(X)[:, 1]`` on float32 rows with ``n_jobs=1``: with more jobs scikit-learn adds the
+    trees in the order in which its threads finish. Infinite values, which scikit-learn refuses, compare as numbers.
+
+    Raises
+    ------
+    ParityError
+        The forest was not fitted on the labels 0 and 1, both present.
+    """
+    classes = np.asarray(model.classes_).tolist()
+    if classes != [0, 1]:
+        raise ParityError(
+            f"this random forest cannot be exported: it was fitted on the labels {classes}; needed are 0 and 1",
+            hint="the training part must hold rows of both classes",
+        )
+    return _assemble(
+        [_forest_part(estimator.tree_) for estimator in model.estimators_],
+        n_features=int(model.n_features_in_),
+        divisor=len(model.estimators_),
+        link="identity",
+        accepts_infinity=False,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _TreePart:
+    """One tree in its own numbering, children coded as in `TreeEnsemble`; the root is split 0."""
+
+    feature: _Integers
+    threshold: _Doubles
+    true_child: _Integers
+    false_child: _Integers
+    missing_true: _Flags
+    leaf_weight: _Doubles
+    leaf_number: _Integers
+
+
+def _lone_leaf(weight: float) -> _TreePart:
+    """A tree without a split, written as ONNX wants it: one split whose two sides are the same leaf."""
+    leaf = np.array([~0])
+    return _TreePart(np.array([0]), np.array([0.0]), leaf, leaf, np.array([True]), np.array([weight]), np.array([0]))
+
+
+def _lightgbm_part(tree: LightgbmTree) -> _TreePart:
+    if not len(tree.feature):
+        return _lone_leaf(float(tree.leaf_value[0]))
+    # Without a missing type at a split, LightGBM compares NaN as 0.
+    missing_true = np.where(tree.missing_type == MISSING_NAN, tree.default_left, tree.threshold >= 0.0)
+    numbers = np.arange(len(tree.leaf_value), dtype=np.int64)
+    threshold = _unflushed(tree.threshold)
+    return _TreePart(tree.feature, threshold, tree.left, tree.right, missing_true, tree.leaf_value, numbers)
+
+
+def _unflushed(threshold: _Doubles) -> _Doubles:
+    """Thresholds that send unrounded values where LightGBM sends values after replacing |x| <= 1e-35 by 0.
+
+    All such x go where 0 goes: a threshold in [0, 1e-35) must let them all pass, one in [-1e-35, 0) none of them.
+    """
+    passes_zero = (threshold >= 0.0) & (threshold < _LIGHTGBM_ZERO)
+    stops_zero = (threshold < 0.0) & (threshold >= -_LIGHTGBM_ZERO)
+    below = np.nextafter(-_LIGHTGBM_ZERO, -np.inf)
+    return np.where(passes_zero, _LIGHTGBM_ZERO, np.where(stops_zero, below, threshold))
+
+
+def _forest_part(tree: Tree) -> _TreePart:
+    is_leaf = np.asarray(tree.children_left) < 0
+    numbers = np.flatnonzero(is_leaf)
+    weights = np.asarray(tree.value, dtype=np.float64)[is_leaf, 0, 1]
+    if is_leaf[0]:
+        return _lone_leaf(float(weights[0]))
+    # scikit-learn numbers splits and leaves together; here each kind is numbered for itself.
+    codes = np.where(is_leaf, ~(np.cumsum(is_leaf) - 1), np.cumsum(~is_leaf) - 1)
+    splits = ~is_leaf
+    return _TreePart(
+        feature=np.asarray(tree.feature, dtype=np.int64)[splits],
+        threshold=np.asarray(tree.threshold, dtype=np.float64)[splits],
+        true_child=codes[np.asarray(tree.children_left)[splits]],
+        false_child=codes[np.asarray(tree.children_right)[splits]],
+        missing_true=np.asarray(tree.missing_go_to_left, dtype=np.bool_)[splits],
+        leaf_weight=weights,
+        leaf_number=numbers,
+    )
+
+
+def _assemble(
+    parts: list[_TreePart], *, n_features: int, divisor: int, link: Link, accepts_infinity: bool
+) -> TreeEnsemble:
+    """Join the trees into one numbering, keeping their order."""
+    split_counts = [len(part.feature) for part in parts]
+    leaf_counts = [len(part.leaf_weight) for part in parts]
+    first_split = np.concatenate([[0], np.cumsum(split_counts)[:-1]]).astype(np.int64)
+    first_leaf = np.concatenate([[0], np.cumsum(leaf_counts)[:-1]]).astype(np.int64)
+
+    def moved(side: list[_Integers]) -> _Integers:
+        child = np.concatenate(side).astype(np.int64)
+        to_split, to_leaf = np.repeat(first_split, split_counts), np.repeat(first_leaf, split_counts)
+        return np.where(child >= 0, child + to_split, child - to_leaf)
+
+    return TreeEnsemble(
+        feature=np.concatenate([part.feature for part in parts]),
+        threshold=np.concatenate([part.threshold for part in parts]),
+        true_child=moved([part.true_child for part in parts]),
+        false_child=moved([part.false_child for part in parts]),
+        missing_true=np.concatenate([part.missing_true for part in parts]),
+        roots=first_split,
+        leaf_weight=np.concatenate([part.leaf_weight for part in parts]),
+        leaf_tree=np.repeat(np.arange(len(parts), dtype=np.int64), leaf_counts),
+        leaf_number=np.concatenate([part.leaf_number for part in parts]),
+        n_features=n_features,
+        divisor=divisor,
+        link=link,
+        accepts_infinity=accepts_infinity,
+    )

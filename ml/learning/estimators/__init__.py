@@ -1,0 +1,47 @@
+"""Model types behind one interface: each module of this package, but for `base`, is one.
+
+A model type joins by adding one file that defines a subclass of `Estimator` whose ``model_type`` is the file's name.
+Listing the types imports none of them, so a wrong ``trainingConfig.modelType`` is reported without loading a library.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from ml.errors import ConfigError, InternalError
+from ml.learning.estimators.base import Estimator
+from ml.options.base import nearest
+
+__all__ = ["Estimator", "available", "get"]
+
+
+def available() -> list[str]:
+    """Names of the model types, sorted."""
+    names = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name for name in names if name != "base" and not name.startswith("_"))
+
+
+def get(model_type: str) -> type[Estimator]:
+    """The class of a model type.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such type.
+    InternalError
+        If the type's file does not define it.
+    """
+    names = available()
+    if model_type not in names:
+        guess = nearest(model_type, names)
+        raise ConfigError(
+            f'trainingConfig.modelType "{model_type}" is not known; known are {", ".join(names)}',
+            field="trainingConfig.modelType",
+            hint=f'did you mean "{guess}"?' if guess else None,
+        )
+    module = importlib.import_module(f"{__name__}.{model_type}")
+    for member in vars(module).values():
+        if isinstance(member, type) and issubclass(member, Estimator) and vars(member).get("model_type") == model_type:
+            return member
+    raise InternalError(f"{module.__name__} defines no Estimator with model_type {model_type!r}")

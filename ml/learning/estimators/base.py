@@ -1,0 +1,231 @@
+"""The interface of a model type: fit, predict, save, load, and what a search may vary."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
+
+from ml.errors import DataError, TooFewFailuresError
+from ml.options.base import Section, explain
+from ml.options.learning import SearchRange, TrainingConfig
+
+if TYPE_CHECKING:
+    from ml.export.trees import TreeEnsemble
+
+FloatMatrix = npt.NDArray[np.float32]
+Labels = npt.NDArray[Any]
+Fold = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+RoundCallback = Callable[[int, int], None]
+
+
+class Estimator(ABC):
+    """A binary classifier over a float32 feature matrix in which NaN means missing.
+
+    Parameters
+    ----------
+    config
+        The training section. Its parameters for this model type are read from ``params_key``.
+    """
+
+    model_type: ClassVar[str]
+    """Name in ``trainingConfig.modelType``, and of the module."""
+    model_file: ClassVar[str]
+    """File name under which a version keeps the model."""
+    params_type: ClassVar[type[Section]]
+    """Parameters of this model type."""
+    params_key: ClassVar[str] = "model_params"
+    """Attribute of TrainingConfig that holds them."""
+
+    def __init__(self, config: TrainingConfig) -> None:
+        self.config = config
+        self.names: list[str] = []
+
+    @classmethod
+    def parameters(cls, config: TrainingConfig) -> Section:
+        """The checked parameters of this model type.
+
+        Raises
+        ------
+        ConfigError
+            If ``modelParams`` names an unknown parameter or a value that is not allowed.
+        """
+        given = getattr(config, cls.params_key)
+        if isinstance(given, cls.params_type):
+            return given
+        try:
+            return cls.params_type.model_validate(given)
+        except ValidationError as failure:
+            raise explain(failure, cls.params_type) from None
+
+    @classmethod
+    def with_parameters(cls, config: TrainingConfig, values: Mapping[str, Any]) -> TrainingConfig:
+        """A copy of `config` with some parameters, by their camelCase names, replaced.
+
+        Raises
+        ------
+        ConfigError
+            If a parameter is unknown (the nearest name is the hint), or its value is not allowed.
+        """
+        data = config.model_dump(by_alias=True)
+        data[to_camel(cls.params_key)] |= values
+        try:
+            changed = TrainingConfig.model_validate(data)
+        except ValidationError as failure:
+            raise explain(failure, TrainingConfig) from None
+        cls.parameters(changed)
+        return changed
+
+    @classmethod
+    @abstractmethod
+    def search_space(cls) -> dict[str, SearchRange]:
+        """What a search varies unless told otherwise: camelCase parameter -> its values."""
+
+    @property
+    def threads(self) -> int:
+        """CPU threads to use: as configured, else all that this process may run on."""
+        return self.config.threads or available_cpus()
+
+    @property
+    @abstractmethod
+    def rounds(self) -> int:
+        """Trees (or iterations) of the fitted model."""
+
+    @abstractmethod
+    def fit(
+        self,
+        X: FloatMatrix,
+        y: Labels,
+        X_valid: FloatMatrix | None = None,
+        y_valid: Labels | None = None,
+        *,
+        names: Sequence[str],
+        on_round: RoundCallback | None = None,
+    ) -> Self:
+        """Fit on rows `X`, shape (n_rows, n_features), with labels `y` of 0 and 1.
+
+        Parameters
+        ----------
+        X_valid, y_valid
+            Rows for early stopping, where the model type knows it.
+        names
+            Feature names in column order.
+        on_round
+            Called with ``(done, total)`` as fitting proceeds. What it raises ends the fit and reaches the caller.
+
+        Raises
+        ------
+        TooFewFailuresError
+            If the labels hold one class only.
+        """
+
+    @abstractmethod
+    def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+        """Probability of class 1, shape (n_rows,); the same bits every time.
+
+        Raises
+        ------
+        DataError
+            If `X` has another number of features than the model was fitted with.
+        """
+
+    @abstractmethod
+    def importances(self) -> dict[str, float]:
+        """Feature name -> share of the model's gain, summing to 1 (all 0 for a model without a split)."""
+
+    @abstractmethod
+    def save(self, path: Path) -> None:
+        """Write the model to `path`."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, path: Path, config: TrainingConfig, *, names: Sequence[str] | None = None) -> Self:
+        """Read a model that `save` wrote; features are called ``f0``, ``f1``, … unless `names` are given."""
+
+    @abstractmethod
+    def ensemble(self) -> TreeEnsemble:
+        """The model's trees, for export to ONNX."""
+
+    @classmethod
+    def folds(cls, X: FloatMatrix, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]) -> FoldFitter:
+        """What fits many configurations on the same folds; a model type overrides it to share preparation."""
+        return FoldFitter(cls, X, y, folds, names=names)
+
+
+class FoldFitter:
+    """Fits configurations on the training rows of given folds, stopping early by the held-out rows.
+
+    Parameters
+    ----------
+    estimator
+        The model type.
+    X, y
+        Features, shape (n_rows, n_features), and labels of all rows.
+    folds
+        ``(train, held_out)`` row positions.
+    names
+        Feature names.
+    """
+
+    def __init__(
+        self, estimator: type[Estimator], X: FloatMatrix, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]
+    ) -> None:
+        self.estimator, self.X, self.y, self.names = estimator, X, y, list(names)
+        self.splits = list(folds)
+
+    def fit(self, fold: int, config: TrainingConfig, on_round: RoundCallback | None = None) -> Estimator:
+        """A model of the fold's training rows."""
+        train, held_out = self.splits[fold]
+        model = self.estimator(config)
+        held_out_rows = self.X[held_out], self.y[held_out]
+        return model.fit(self.X[train], self.y[train], *held_out_rows, names=self.names, on_round=on_round)
+
+
+def available_cpus() -> int:
+    """CPUs that this process may run on; fewer than the machine has where affinity is restricted."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def class_counts(y: Labels, rows: str) -> tuple[int, int]:
+    """Negative and positive rows.
+
+    Raises
+    ------
+    TooFewFailuresError
+        If one of them is none; `rows` says which rows these are.
+    """
+    positives = int(np.count_nonzero(y))
+    negatives = len(y) - positives
+    if not (positives and negatives):
+        raise TooFewFailuresError(
+            f"the {rows} rows hold one class only ({negatives} negative, {positives} positive)",
+            hint="a model needs rows before failures and rows of healthy operation",
+        )
+    return negatives, positives
+
+
+def check_width(X: FloatMatrix, n_features: int) -> None:
+    """Refuse a matrix that is not ``(n_rows, n_features)``."""
+    if X.ndim != 2 or X.shape[1] != n_features:
+        raise DataError(f"the model expects {n_features} features per row and got an array of shape {X.shape}")
+
+
+def as_shares(gains: npt.NDArray[np.float64], names: Sequence[str]) -> dict[str, float]:
+    """Gains as named shares that sum to 1; all 0 where there was no gain."""
+    total = gains.sum()
+    shares = gains / total if total > 0 else np.zeros(len(gains))
+    return dict(zip(names, shares.tolist(), strict=True))
+
+
+def default_names(n_features: int) -> list[str]:
+    """``f0``, ``f1``, …: names that every library and file format accepts."""
+    return [f"f{number}" for number in range(n_features)]

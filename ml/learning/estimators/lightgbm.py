@@ -1,0 +1,259 @@
+"""Gradient boosted trees by LightGBM (Ke et al., NeurIPS 2017), on its native interface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import lightgbm as lgb
+import numpy as np
+import numpy.typing as npt
+
+from ml.errors import IntegrityError, InternalError
+from ml.learning.estimators.base import (
+    Estimator,
+    FloatMatrix,
+    Fold,
+    FoldFitter,
+    Labels,
+    RoundCallback,
+    as_shares,
+    check_width,
+    class_counts,
+    default_names,
+)
+from ml.options.base import Section
+from ml.options.learning import LgbParams, SearchRange, TrainingConfig
+from ml.workspace.files import write_text
+
+if TYPE_CHECKING:
+    from ml.export.trees import TreeEnsemble
+
+SEEDS = (
+    "seed",
+    "bagging_seed",
+    "data_random_seed",
+    "drop_seed",
+    "extra_seed",
+    "feature_fraction_seed",
+    "objective_seed",
+)
+
+
+class LightGBM(Estimator):
+    """Boosted trees, stopped early by the validation rows and cut back to the best round.
+
+    Two fits with the same data, configuration and thread count give the same model text. NaN is handled by each
+    split's default direction. LightGBM cannot stop ``boosting: dart`` early, because later rounds rescale earlier
+    trees, so dart fits every round. ``boosting: goss`` draws rows by gradient instead of bagging, so bagging is off.
+    LightGBM refuses feature names with JSON's special characters; it is given ``f0``, ``f1``, … instead.
+    """
+
+    model_type: ClassVar[str] = "lightgbm"
+    model_file: ClassVar[str] = "model.txt"
+    params_type: ClassVar[type[Section]] = LgbParams
+    params_key: ClassVar[str] = "lgb_params"
+
+    def __init__(self, config: TrainingConfig) -> None:
+        super().__init__(config)
+        self._booster: lgb.Booster | None = None
+
+    @classmethod
+    def search_space(cls) -> dict[str, SearchRange]:
+        """Tree size, regularisation and sampling; early stopping chooses the number of trees."""
+        return {
+            "numLeaves": SearchRange(low=7, high=127, log=True),
+            "learningRate": SearchRange(low=0.01, high=0.2, log=True),
+            "minDataInLeaf": SearchRange(low=5, high=200, log=True),
+            "featureFraction": SearchRange(low=0.3, high=1.0),
+            "baggingFraction": SearchRange(low=0.5, high=1.0),
+            "lambdaL2": SearchRange(low=0.0, high=20.0),
+            "pathSmooth": SearchRange(low=0.0, high=20.0),
+            "extraTrees": SearchRange(choices=(False, True)),
+        }
+
+    @property
+    def booster(self) -> lgb.Booster:
+        """The fitted model, without trees past the best round.
+
+        Raises
+        ------
+        InternalError
+            If it was neither fitted nor loaded.
+        """
+        if self._booster is None:
+            raise InternalError("the LightGBM model was asked for before it was fitted")
+        return self._booster
+
+    @property
+    def rounds(self) -> int:
+        """Trees that the model keeps."""
+        return int(self.booster.num_trees())
+
+    def fit(
+        self,
+        X: FloatMatrix,
+        y: Labels,
+        X_valid: FloatMatrix | None = None,
+        y_valid: Labels | None = None,
+        *,
+        names: Sequence[str],
+        on_round: RoundCallback | None = None,
+    ) -> Self:
+        """As `Estimator.fit`."""
+        check_width(X, len(names))
+        train = self.dataset(X, y, "training")
+        valid = None
+        if X_valid is not None and y_valid is not None:
+            valid = self.dataset(X_valid, y_valid, "validation", reference=train)
+        return self.fit_binned(train, valid, names=names, on_round=on_round)
+
+    def dataset(self, X: FloatMatrix, y: Labels, rows: str, *, reference: lgb.Dataset | None = None) -> lgb.Dataset:
+        """Bin rows, by the thresholds of `reference` where given; `rows` names them in errors."""
+        class_counts(y, rows)
+        return lgb.Dataset(
+            np.ascontiguousarray(X, dtype=np.float32),
+            label=np.asarray(y, dtype=np.float32),
+            feature_name=default_names(X.shape[1]),
+            categorical_feature=[],
+            reference=reference,
+            params=self._binning(),
+        ).construct()
+
+    def fit_binned(
+        self,
+        train: lgb.Dataset,
+        valid: lgb.Dataset | None,
+        *,
+        names: Sequence[str],
+        on_round: RoundCallback | None = None,
+    ) -> Self:
+        """Fit on rows that `dataset` has binned under the same ``maxBin`` and seed."""
+        params = self._lightgbm_params(train.get_label())
+        total = params.pop("num_iterations")
+        booster = lgb.train(
+            params,
+            train,
+            num_boost_round=total,
+            valid_sets=[valid] if valid is not None else None,
+            callbacks=self._callbacks(valid is not None, on_round),
+        )
+        # Read back without the surplus trees: what is used from here on is what gets saved, to the byte.
+        best = booster.best_iteration if booster.best_iteration > 0 else total
+        self._booster = lgb.Booster(model_str=booster.model_to_string(num_iteration=best))
+        self.names = list(names)
+        return self
+
+    def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+        """As `Estimator.predict`."""
+        check_width(X, self.booster.num_feature())
+        if not len(X):
+            return np.empty(0)
+        rows = np.ascontiguousarray(X, dtype=np.float32)
+        return np.asarray(self.booster.predict(rows, num_threads=self.threads), dtype=np.float64)
+
+    def importances(self) -> dict[str, float]:
+        """Share of the total gain of all splits."""
+        return as_shares(self.booster.feature_importance(importance_type="gain"), self.names)
+
+    def save(self, path: Path) -> None:
+        """Write LightGBM's text format."""
+        write_text(path, self.booster.model_to_string())
+
+    @classmethod
+    def load(cls, path: Path, config: TrainingConfig, *, names: Sequence[str] | None = None) -> Self:
+        """Read LightGBM's text format.
+
+        Raises
+        ------
+        IntegrityError
+            If the file is not a LightGBM model.
+        """
+        model = cls(config)
+        try:
+            model._booster = lgb.Booster(model_str=path.read_text(encoding="utf-8"))
+        except (lgb.basic.LightGBMError, UnicodeDecodeError) as error:
+            raise IntegrityError(f"{path.name} is not a LightGBM model: {error}") from None
+        model.names = list(names) if names is not None else default_names(model.booster.num_feature())
+        return model
+
+    def ensemble(self) -> TreeEnsemble:
+        """As `Estimator.ensemble`."""
+        from ml.export.trees import from_lightgbm
+
+        return from_lightgbm(self.booster)
+
+    @classmethod
+    def folds(cls, X: FloatMatrix, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]) -> FoldFitter:
+        """As `Estimator.folds`, binning each fold's rows once for all configurations."""
+        return BinnedFolds(cls, X, y, folds, names=names)
+
+    def _params(self) -> LgbParams:
+        return self.config.lgb_params
+
+    def _binning(self) -> dict[str, Any]:
+        """What LightGBM fixes when it bins rows."""
+        return {
+            "max_bin": self._params().max_bin,
+            # Pre-filtering drops features by minDataInLeaf, which would tie the bins to one configuration.
+            "feature_pre_filter": False,
+            "data_random_seed": self.config.random_state,
+            "num_threads": self.threads,
+            "verbosity": self._params().verbosity,
+        }
+
+    def _lightgbm_params(self, y: Labels) -> dict[str, Any]:
+        """Every parameter under LightGBM's own name."""
+        params = self._params().model_dump(exclude={"scale_pos_weight"})
+        if params["boosting"] == "goss":
+            params |= {"boosting": "gbdt", "data_sample_strategy": "goss", "bagging_freq": 0}
+        params |= self._binning() | dict.fromkeys(SEEDS, self.config.random_state)
+        # Row-wise histograms: LightGBM would otherwise time both ways and pick one, which is not repeatable.
+        return params | {
+            "deterministic": True,
+            "force_row_wise": True,
+            "scale_pos_weight": self._positive_weight(y),
+        }
+
+    def _positive_weight(self, y: Labels) -> float:
+        given = self._params().scale_pos_weight
+        if given is not None:
+            return given
+        negatives, positives = class_counts(y, "training")
+        return negatives / positives if self.config.imbalance == "balanced" else 1.0
+
+    def _callbacks(self, has_validation: bool, on_round: RoundCallback | None) -> list[Any]:
+        callbacks: list[Any] = []
+        patience = self.config.early_stopping_rounds
+        if has_validation and patience and self._params().boosting != "dart":
+            callbacks.append(lgb.early_stopping(patience, first_metric_only=True, verbose=False))
+        if on_round is not None:
+            callbacks.append(lambda env: on_round(env.iteration + 1, env.end_iteration))
+        return callbacks
+
+
+class BinnedFolds(FoldFitter):
+    """Folds whose rows are binned once and shared by every configuration with the same ``maxBin`` and seed."""
+
+    def __init__(
+        self, estimator: type[Estimator], X: FloatMatrix, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]
+    ) -> None:
+        super().__init__(estimator, X, y, folds, names=names)
+        self._key: tuple[int, int] | None = None
+        self._binned: dict[int, tuple[lgb.Dataset, lgb.Dataset]] = {}
+
+    def fit(self, fold: int, config: TrainingConfig, on_round: RoundCallback | None = None) -> Estimator:
+        """A model of the fold's training rows."""
+        model = LightGBM(config)
+        key = (config.lgb_params.max_bin, config.random_state)
+        if key != self._key:
+            self._key, self._binned = key, {}
+        if fold not in self._binned:
+            train, held_out = self.splits[fold]
+            binned = model.dataset(self.X[train], self.y[train], "training")
+            self._binned[fold] = (
+                binned,
+                model.dataset(self.X[held_out], self.y[held_out], "held-out", reference=binned),
+            )
+        return model.fit_binned(*self._binned[fold], names=self.names, on_round=on_round)

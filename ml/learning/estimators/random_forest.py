@@ -1,0 +1,156 @@
+"""Random forest (Breiman 2001) by scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.ensemble import RandomForestClassifier
+
+from ml.errors import IntegrityError, InternalError
+from ml.learning.estimators.base import (
+    Estimator,
+    FloatMatrix,
+    Labels,
+    RoundCallback,
+    as_shares,
+    check_width,
+    class_counts,
+    default_names,
+)
+from ml.options.base import Section
+from ml.options.learning import RfParams, SearchRange, TrainingConfig
+
+if TYPE_CHECKING:
+    from ml.export.trees import TreeEnsemble
+
+BATCHES = 20  # how often a fit reports progress and can be stopped
+
+
+class RandomForest(Estimator):
+    """Averaged randomised trees; NaN goes the way that gained most at each split.
+
+    There is no early stopping: more trees only average better. Two fits with the same seed give the same forest
+    whatever the thread count. Prediction runs on one thread, because threads would add the trees' votes in the order
+    in which they finish, and floating point sums depend on it.
+    """
+
+    model_type: ClassVar[str] = "random_forest"
+    model_file: ClassVar[str] = "model.pkl"
+    params_type: ClassVar[type[Section]] = RfParams
+    params_key: ClassVar[str] = "rf_params"
+
+    def __init__(self, config: TrainingConfig) -> None:
+        super().__init__(config)
+        self._forest: RandomForestClassifier | None = None
+
+    @classmethod
+    def search_space(cls) -> dict[str, SearchRange]:
+        """Leaf size, features per split and rows per tree."""
+        return {
+            "minSamplesLeaf": SearchRange(low=1, high=100, log=True),
+            "maxFeatures": SearchRange(choices=("sqrt", "log2", 0.1, 0.3)),
+            "maxSamples": SearchRange(low=0.2, high=1.0),
+            "criterion": SearchRange(choices=("gini", "entropy")),
+        }
+
+    @property
+    def forest(self) -> RandomForestClassifier:
+        """The fitted model.
+
+        Raises
+        ------
+        InternalError
+            If it was neither fitted nor loaded.
+        """
+        if self._forest is None:
+            raise InternalError("the random forest was asked for before it was fitted")
+        return self._forest
+
+    @property
+    def rounds(self) -> int:
+        """Trees of the forest."""
+        return len(self.forest.estimators_)
+
+    def fit(
+        self,
+        X: FloatMatrix,
+        y: Labels,
+        X_valid: FloatMatrix | None = None,  # noqa: ARG002 - a forest has no early stopping
+        y_valid: Labels | None = None,  # noqa: ARG002
+        *,
+        names: Sequence[str],
+        on_round: RoundCallback | None = None,
+    ) -> Self:
+        """As `Estimator.fit`; the validation rows are not needed."""
+        check_width(X, len(names))
+        total = self.config.rf_params.n_estimators
+        forest = RandomForestClassifier(
+            **self.config.rf_params.model_dump(),
+            class_weight=self._class_weight(y),
+            random_state=self.config.random_state,
+            n_jobs=self.threads,
+            warm_start=True,  # grown in batches, which gives the same trees as at once
+        )
+        rows, labels = np.ascontiguousarray(X, dtype=np.float32), np.asarray(y, dtype=np.int64)
+        batch = max(self.threads, -(-total // BATCHES))
+        for done in [*range(batch, total, batch), total]:
+            forest.set_params(n_estimators=done).fit(rows, labels)
+            if on_round is not None:
+                on_round(done, total)
+        self._forest = forest.set_params(warm_start=False, n_jobs=1)
+        self.names = list(names)
+        return self
+
+    def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+        """As `Estimator.predict`."""
+        check_width(X, self.forest.n_features_in_)
+        if not len(X):
+            return np.empty(0)
+        rows = np.ascontiguousarray(X, dtype=np.float32)
+        return np.asarray(self.forest.predict_proba(rows)[:, 1], dtype=np.float64)
+
+    def importances(self) -> dict[str, float]:
+        """Share of the impurity decrease, averaged over trees."""
+        return as_shares(np.asarray(self.forest.feature_importances_), self.names)
+
+    def save(self, path: Path) -> None:
+        """Write a pickle that the allow-list loader accepts."""
+        from ml.export.pickles import dump
+
+        dump(self.forest, path)
+
+    @classmethod
+    def load(cls, path: Path, config: TrainingConfig, *, names: Sequence[str] | None = None) -> Self:
+        """Read a forest through the allow-list loader.
+
+        Raises
+        ------
+        IntegrityError
+            If the file holds anything but a random forest.
+        """
+        from ml.export.pickles import load
+
+        forest = load(path)
+        if not isinstance(forest, RandomForestClassifier):
+            raise IntegrityError(f"{path.name} holds a {type(forest).__name__}, not a random forest")
+        model = cls(config)
+        model._forest = forest
+        model.names = list(names) if names is not None else default_names(forest.n_features_in_)
+        return model
+
+    def ensemble(self) -> TreeEnsemble:
+        """As `Estimator.ensemble`."""
+        from ml.export.trees import from_random_forest
+
+        return from_random_forest(self.forest)
+
+    def _class_weight(self, y: Labels) -> dict[int, float] | None:
+        """scikit-learn's "balanced" weights, spelled out, because it computes them anew for each batch of trees."""
+        negatives, positives = class_counts(y, "training")
+        if self.config.imbalance == "none":
+            return None
+        return {0: len(y) / (2 * negatives), 1: len(y) / (2 * positives)}

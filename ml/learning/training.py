@@ -1,0 +1,96 @@
+"""Fit one model on an organisation's prepared data: split, features, fit, threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ml.config import OrganizationConfig
+from ml.features import FeatureEngineer
+from ml.learning import estimators
+from ml.learning.estimators.base import Estimator
+from ml.learning.splits import Parts, split_parts
+from ml.learning.thresholds import best_f1_threshold
+from ml.progress import ProgressCallback, silent
+
+FloatMatrix = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A fitted model together with the features it reads.
+
+    Attributes
+    ----------
+    threshold
+        The alarm threshold with the best F1 on the validation part; exactly a float32.
+    """
+
+    engineer: FeatureEngineer
+    estimator: Estimator
+    parts: Parts
+    threshold: float
+
+    def predict(self, features: FloatMatrix) -> npt.NDArray[np.float64]:
+        """Probability of a failure, float64 (n_rows,), of features as `FeatureEngineer` makes them."""
+        return self.estimator.predict(self.engineer.scaling.apply(features))
+
+
+def split_of(config: OrganizationConfig, frame: pd.DataFrame, engineer: FeatureEngineer) -> Parts:
+    """The training, validation and test part that a configuration makes of a grid frame; raises as `split_parts`."""
+    return split_parts(
+        frame,
+        config.data_config,
+        look_back=engineer.look_back,
+        interval=engineer.interval,
+        seed=config.training_config.random_state,
+    )
+
+
+def train(
+    config: OrganizationConfig, frame: pd.DataFrame, interval: int, progress: ProgressCallback | None = None
+) -> TrainedModel:
+    """Fit the configured model.
+
+    Constants of the features are learned on the training part; early stopping and the threshold use the validation
+    part; the test part is not looked at.
+
+    Parameters
+    ----------
+    frame
+        Grid frame with labels.
+    interval
+        Grid spacing in seconds.
+    progress
+        Called with rounds done, rounds at most, and what is being done.
+
+    Raises
+    ------
+    ConfigError
+        If the model type or one of its parameters is unknown.
+    TooFewFailuresError, NoRowsError
+        If a part has too little to learn from.
+    """
+    tell = progress or silent
+    estimator_type = estimators.get(config.training_config.model_type)
+    engineer = FeatureEngineer(config, interval)
+    parts = split_of(config, frame, engineer)
+    label = frame["label"].to_numpy()
+
+    tell(0, 1, "computing features")
+    engineer.fit(frame, label, rows=parts.train)
+    X, X_valid = (engineer.scaling.apply(engineer.matrix(frame, rows=rows)) for rows in (parts.train, parts.validation))
+
+    estimator = estimator_type(config.training_config).fit(
+        X,
+        label[parts.train],
+        X_valid,
+        label[parts.validation],
+        names=engineer.get_feature_names_out(),
+        on_round=lambda done, total: tell(done, total, "fitting"),
+    )
+    threshold = best_f1_threshold(label[parts.validation], estimator.predict(X_valid))
+    return TrainedModel(engineer, estimator, parts, threshold)

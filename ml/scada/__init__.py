@@ -1,0 +1,1 @@
+"""From an organisation's rows to a clean, regular, labelled grid."""

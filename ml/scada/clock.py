@@ -1,0 +1,138 @@
+"""Timestamps of every kind that plants write, as UTC microseconds.
+
+Read are dates and times of the database or file, ISO 8601 text with or without a zone, and Unix epoch numbers (also
+as text). The unit of an epoch number follows from its size: seconds below 1e11, then milliseconds, microseconds from
+1e14 and nanoseconds from 1e17; between 1973 and 5138 exactly one of them is possible.
+
+Times without a zone are local times of ``dataConfig.timezone``. Where clocks are set back, an hour of local time
+happens twice and its first pass is meant; where they are set forward, an hour does not exist and is read with the
+offset that held before the change. Both are the rule of PEP 495 for ``fold=0``, and neither raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ml.errors import DataError
+from ml.scada.parsing import clean_text, is_text
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+UNREADABLE = np.iinfo(np.int64).min
+"""Stands for a timestamp that is missing or cannot be read."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_UNITS = ((1e11, 1_000_000.0), (1e14, 1_000.0), (1e17, 1.0), (np.inf, 1e-3))  # below -> microseconds per unit
+_LIMIT = 253_402_300_800_000_000  # the year 10000, beyond which neither Python nor ISO 8601 writes dates
+_ONLY_A_NUMBER = r"^[+-]?\d+(\.\d*)?$"
+_ENDS_WITH_ZONE = r"[T ].*([zZ]|[+-]\d{2}(:?\d{2})?)$"
+_UTC_IN_WORDS = r"\s*(UTC|GMT)$"
+
+
+def to_microseconds(column: pa.Array, zone: str, name: str) -> Ints:
+    """A timestamp column as microseconds since the epoch, `UNREADABLE` where that is not possible.
+
+    Raises
+    ------
+    DataError
+        If the column's type can never hold times, such as true/false.
+    """
+    kind = column.type
+    if pa.types.is_null(kind):
+        return np.full(len(column), UNREADABLE)
+    if is_text(kind):
+        return _within_limits(_from_text(clean_text(column), zone))
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return _within_limits(_from_epoch(pc.cast(column, pa.float64(), safe=False)))
+    if pa.types.is_date(kind):
+        column = pc.cast(column, pa.timestamp("us"))
+    elif not pa.types.is_timestamp(kind):
+        raise DataError(f'the time column "{name}" holds {kind} values, which are not times', field=name)
+    stored = pc.cast(column, pa.timestamp("us", tz=column.type.tz), safe=False)
+    raw = pc.fill_null(pc.cast(stored, pa.int64()), UNREADABLE).to_numpy(zero_copy_only=False)
+    return _within_limits(raw if column.type.tz is not None else _from_local(raw, zone))
+
+
+def instant(moment: datetime, zone: str) -> int:
+    """One configured date as microseconds since the epoch; without a zone it is local time of `zone`."""
+    if moment.tzinfo is not None:
+        return (moment - _EPOCH) // timedelta(microseconds=1)
+    wall = (moment.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+    return int(_from_local(np.array([wall]), zone)[0])
+
+
+def microseconds_per_unit(number: float) -> float:
+    """Which unit an epoch number of this size has, by the rule of the module."""
+    return next(unit for limit, unit in _EPOCH_UNITS if abs(number) < limit)
+
+
+def to_text(microseconds: int) -> str:
+    """An instant as people read it: ISO 8601 in UTC, to the second."""
+    return str(pd.Timestamp(microseconds, unit="us", tz="UTC").strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+
+def _from_text(text: pa.Array, zone: str) -> Ints:
+    number = pc.fill_null(pc.match_substring_regex(text, _ONLY_A_NUMBER), False)
+    zoned = pc.replace_substring_regex(text, _UTC_IN_WORDS, "Z")
+    has_zone = pc.fill_null(pc.match_substring_regex(zoned, _ENDS_WITH_ZONE), False)
+    local = pc.invert(pc.or_(number, has_zone))
+    time = np.full(len(text), UNREADABLE)
+    _fill(time, number, lambda: _from_epoch(pc.cast(text.filter(number), pa.float64())))
+    _fill(time, has_zone, lambda: _from_iso(zoned.filter(has_zone), "UTC"))
+    _fill(time, local, lambda: _from_local(_from_iso(zoned.filter(local), None), zone))
+    return time
+
+
+def _fill(time: Ints, mask: pa.Array, read: Callable[[], Ints]) -> None:
+    chosen = mask.to_numpy(zero_copy_only=False)
+    if chosen.any():
+        time[chosen] = read()
+
+
+def _from_iso(text: pa.Array, zone: str | None) -> Ints:
+    """ISO 8601 text, which either has a zone or is taken as if it were UTC, as microseconds."""
+    try:
+        parsed = pc.cast(text, pa.timestamp("us", tz=zone))
+        raw: Ints = pc.fill_null(pc.cast(parsed, pa.int64()), UNREADABLE).to_numpy(zero_copy_only=False)
+        return raw
+    except pa.ArrowInvalid:  # a spelling that Arrow does not know, or no time at all: the slow way that tells which
+        strings = pd.Series(text.to_pylist(), dtype="str")
+        return _integers(pd.DatetimeIndex(pd.to_datetime(strings, format="ISO8601", errors="coerce", utc=True)))
+
+
+def _from_epoch(numbers: pa.Array) -> Ints:
+    values = numbers.to_numpy(zero_copy_only=False).astype(np.float64)
+    known = np.isfinite(values)
+    values = np.where(known, values, 0.0)
+    factor = np.select([np.abs(values) < limit for limit, _ in _EPOCH_UNITS], [unit for _, unit in _EPOCH_UNITS])
+    scaled = np.round(values * factor)
+    known &= np.abs(scaled) < _LIMIT
+    return np.where(known, np.where(known, scaled, 0.0).astype(np.int64), UNREADABLE)
+
+
+def _from_local(naive: Ints, zone: str) -> Ints:
+    """Local microseconds to UTC; the wall-clock rules are those of the module."""
+    if zone == "UTC":
+        return naive
+    wall = pd.DatetimeIndex(pd.to_datetime(pd.Series(naive).where(naive != UNREADABLE), unit="us")).as_unit("us")
+    first_pass = np.ones(len(wall), dtype=bool)
+    before = wall.tz_localize(zone, ambiguous=first_pass, nonexistent="shift_backward")
+    offset = before.tz_localize(None) - before.tz_convert("UTC").tz_localize(None)
+    return _integers(wall - offset)
+
+
+def _integers(times: pd.DatetimeIndex) -> Ints:
+    raw = times.as_unit("us").to_numpy(dtype="datetime64[us]").view(np.int64)
+    return np.where(times.isna(), UNREADABLE, raw)
+
+
+def _within_limits(time: Ints) -> Ints:
+    return np.where((time > -_LIMIT) & (time < _LIMIT), time, UNREADABLE)

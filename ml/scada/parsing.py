@@ -1,0 +1,96 @@
+"""Columns as a source delivers them (numbers, text, true/false) as floats; what cannot be read is NaN and counted."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ml.errors import DataError
+
+Floats = npt.NDArray[np.float64]
+
+_MISSING_WORDS = ("", "null", "none", "nan", "na", "n/a", "nat")
+_TRUE_WORDS = ("1", "true", "t", "yes", "y", "on")
+_FALSE_WORDS = ("0", "false", "f", "no", "n", "off")
+
+
+def to_numbers(column: pa.Array, name: str) -> tuple[Floats, int]:
+    """A column as float64, and how many values could not be read as a number (they are NaN).
+
+    Empty text and the usual words for "nothing" are missing, not unreadable.
+
+    Raises
+    ------
+    DataError
+        If the column's type can never hold numbers, such as a date or a list.
+    """
+    kind = column.type
+    if pa.types.is_null(kind):
+        return np.full(len(column), np.nan), 0
+    if is_text(kind):
+        return _text_to_numbers(column)
+    if pa.types.is_boolean(kind):
+        column = pc.cast(column, pa.uint8())
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        raise DataError(f'the column "{name}" holds {kind} values, but numbers are needed', field=name)
+    return _floats(pc.cast(column, pa.float64(), safe=False)), 0
+
+
+def to_flags(column: pa.Array, name: str) -> tuple[Floats, int]:
+    """A two-state column as 0, 1 or NaN, and how many values were neither.
+
+    Read are 0 and 1 (also as 0.0 and 1.0), true/false, t/f, yes/no, y/n and on/off in any case.
+
+    Raises
+    ------
+    DataError
+        As `to_numbers`.
+    """
+    if is_text(column.type):
+        column = _words_to_digits(column)
+    values, unreadable = to_numbers(column, name)
+    strange = ~np.isnan(values) & (values != 0) & (values != 1)
+    return np.where(strange, np.nan, values), unreadable + int(strange.sum())
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether an Arrow type is one of the text types."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def plain(column: pa.Array) -> pa.Array:
+    """The column without dictionary encoding."""
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def clean_text(column: pa.Array) -> pa.Array:
+    """Text without surrounding blanks; words for "nothing" become null."""
+    trimmed = pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
+    missing = pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(_MISSING_WORDS))
+    return pc.if_else(missing, pa.scalar(None, pa.string()), trimmed)
+
+
+def _text_to_numbers(column: pa.Array) -> tuple[Floats, int]:
+    text = clean_text(column)
+    try:
+        return _floats(pc.cast(text, pa.float64())), 0
+    except pa.ArrowInvalid:  # something in it is no number: take the slow way that says which
+        values = pd.to_numeric(pd.Series(text.to_pylist(), dtype=object), errors="coerce").to_numpy(dtype=np.float64)
+        known = pc.is_valid(text).to_numpy(zero_copy_only=False)
+        return values, int((np.isnan(values) & known).sum())
+
+
+def _words_to_digits(column: pa.Array) -> pa.Array:
+    text = clean_text(column)
+    lower = pc.utf8_lower(text)
+    for digit, words in (("1", _TRUE_WORDS), ("0", _FALSE_WORDS)):
+        text = pc.if_else(pc.is_in(lower, value_set=pa.array(words)), digit, text)
+    return text
+
+
+def _floats(column: pa.Array) -> Floats:
+    values: Floats = column.to_numpy(zero_copy_only=False)  # nulls become NaN
+    return values.astype(np.float64, copy=False)

@@ -1,0 +1,143 @@
+"""Prepared data: the labelled grid in memory, and its Parquet file with a fingerprint of its origin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+
+from ml.errors import DataError, IntegrityError, MissingArtifactError, StorageError
+from ml.scada.fingerprint import Fingerprint, read_fingerprint, refuse_foreign
+from ml.scada.labels import STATUSES
+
+ROW_GROUP_ROWS = 131_072
+_LEADING = {"asset_id": pa.string(), "timestamp": pa.timestamp("us", tz="UTC"), "segment": pa.int32()}
+_TRAILING = {
+    "target": pa.int8(),
+    "event": pa.int32(),
+    "label": pa.int8(),
+    "status": pa.dictionary(pa.int8(), pa.string()),
+}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An organisation's history, ready for features.
+
+    ``frame`` is sorted by asset and time and has ``asset_id, timestamp, segment``, the sensors, ``target, event,
+    label, status``. ``summary`` is what `ml.scada.quality.summarize` found. ``interval`` and ``max_gap`` are seconds.
+    """
+
+    frame: pd.DataFrame
+    summary: dict[str, Any]
+    interval: int
+    max_gap: int
+
+    @property
+    def sensors(self) -> tuple[str, ...]:
+        """Sensor columns, in order."""
+        return tuple(name for name in self.frame.columns if name not in _LEADING and name not in _TRAILING)
+
+
+def write_prepared(path: Path, prepared: Prepared, *, organization_id: str, config_digest: str) -> None:
+    """Write prepared data as Parquet; the same data gives the same bytes.
+
+    Parameters
+    ----------
+    organization_id
+        Whose data it is; `read_prepared` refuses it to others.
+    config_digest
+        Digest of the configuration sections that it depends on, for those who want to use it again.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be written; nothing of it is left then.
+    """
+    fingerprint = Fingerprint(
+        organization_id=organization_id,
+        interval=prepared.interval,
+        max_gap=prepared.max_gap,
+        horizon=prepared.summary["horizonSeconds"],
+        config_digest=config_digest,
+        sensors=prepared.sensors,
+        summary=prepared.summary,
+    )
+    table = _to_table(prepared).replace_schema_metadata(fingerprint.to_metadata())
+    try:
+        pyarrow.parquet.write_table(table, path, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+    except OSError as failure:
+        path.unlink(missing_ok=True)
+        raise StorageError(f"{path.name} cannot be written: {failure.strerror or 'input/output error'}") from None
+
+
+def read_prepared(path: Path, *, organization_id: str) -> Prepared:
+    """Read what `write_prepared` wrote for this organisation; the frame comes back equal.
+
+    Raises
+    ------
+    MissingArtifactError
+        If there is no such file.
+    DataError
+        If the file is not prepared data.
+    IsolationError
+        If it was prepared for another organisation.
+    IntegrityError
+        If it is of an unknown format, or its columns are not those that its fingerprint names.
+    """
+    if not path.is_file():
+        raise MissingArtifactError(f"there is no prepared data {path.name}", hint="run scripts/data_prep.py first")
+    fingerprint = refuse_foreign(path, organization_id=organization_id)
+    if fingerprint is None:
+        raise DataError(
+            f"{path.name} is not prepared data", hint="give the prepared_data.parquet that scripts/data_prep.py wrote"
+        )
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except (pa.ArrowInvalid, OSError):
+        raise IntegrityError(f"{path.name} is damaged", hint="prepare the data again") from None
+    _check_columns(path, table, fingerprint)
+    frame = table.replace_schema_metadata(None).to_pandas()
+    frame["asset_id"] = frame["asset_id"].astype("str")
+    frame["status"] = frame["status"].cat.set_categories(list(STATUSES))
+    return Prepared(frame, fingerprint.summary, fingerprint.interval, fingerprint.max_gap)
+
+
+def is_prepared(path: Path) -> bool:
+    """Whether the file is prepared data, of whichever organisation.
+
+    Raises
+    ------
+    IntegrityError
+        If it is, but damaged or of an unknown format.
+    """
+    return read_fingerprint(path) is not None
+
+
+def _to_table(prepared: Prepared) -> pa.Table:
+    frame = prepared.frame
+    types = {name: pa.from_numpy_dtype(frame[name].dtype) for name in prepared.sensors}
+    columns = {
+        name: pa.array(frame[name], type=kind, from_pandas=name not in types)
+        for name, kind in {**_LEADING, **types, **_TRAILING}.items()
+    }
+    return pa.table(columns)
+
+
+def _check_columns(path: Path, table: pa.Table, fingerprint: Fingerprint) -> None:
+    expected = [*_LEADING, *fingerprint.sensors, *_TRAILING]
+    if table.column_names != expected:
+        odd = sorted(set(table.column_names) ^ set(expected))
+        raise IntegrityError(
+            f"{path.name} does not have the columns that it was written with"
+            + (f" ({', '.join(odd[:5])})" if odd else ""),
+            hint="prepare the data again",
+        )
+    for name, kind in {**_LEADING, **_TRAILING}.items():
+        found = table.schema.field(name).type
+        if found != kind:
+            raise IntegrityError(f'the column "{name}" of {path.name} holds {found}, not {kind}')

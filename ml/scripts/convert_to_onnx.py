@@ -1,0 +1,179 @@
+"""Step 5: make the ONNX model of a trained version, prove that it is exact, and publish it.
+
+    python scripts/convert_to_onnx.py conversion_config.json [model.pkl] [sample_data]
+
+Reads: models/<organisation>/versions/<version> (or the model file named), validation_report.json, and rows to compare
+on (the prepared data, or the file named). Writes: model.onnx and metadata.json of the version; and, by
+conversionConfig.publish, the link models/<organisation>/current. Exit status 5 if the version may not be published or
+differs from the trained model; others: ml/errors.py.
+"""
+
+from __future__ import annotations
+
+if __package__ in (None, ""):
+    import _bootstrap  # noqa: F401
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml.config import OrganizationConfig
+from ml.errors import QualityGateError
+from ml.progress import ProgressCallback, silent
+from ml.workspace.harness import run_step
+
+if TYPE_CHECKING:
+    from ml.export.metadata import ModelMetadata
+    from ml.scripts.trained import TrainedVersion
+    from ml.workspace.paths import OrganizationPaths
+
+
+@dataclass(frozen=True)
+class ConversionResult:
+    """The exported model, how it compares with the trained one, and whether it is now the current one."""
+
+    model_path: Path
+    parity: dict[str, Any]
+    published: bool
+    previous_version: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The step's part of the JSON result."""
+        return {
+            "modelPath": str(self.model_path),
+            "parity": self.parity,
+            "published": self.published,
+            "previousVersion": self.previous_version,
+        }
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of this step."""
+    parser = argparse.ArgumentParser(prog="convert_to_onnx.py", description="Export and publish a model.")
+    parser.add_argument("config", help="configuration of the organisation (JSON)")
+    parser.add_argument("model", nargs="?", help="model.txt or model.pkl; default: the version's own")
+    parser.add_argument(
+        "sample_data",
+        nargs="?",
+        help="prepared data, or CSV/Parquet of readings, to compare on; default: what data_prep wrote",
+    )
+    return parser
+
+
+def run(
+    config: OrganizationConfig,
+    model: str | None = None,
+    sample_data: str | None = None,
+    *,
+    progress: ProgressCallback | None = None,
+) -> ConversionResult:
+    """Export, compare, install, publish.
+
+    Raises
+    ------
+    QualityGateError
+        If the version should be published but has no passed validation report for exactly this model.
+    ParityError
+        If one bit of the ONNX model's probabilities differs.
+    ConfigError, DataError, StorageError, IsolationError, IntegrityError
+        As ml/errors.py describes them.
+    """
+    # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
+    from ml.export.package import MODEL_FILE, exact_model
+    from ml.scripts import inputs
+    from ml.scripts.trained import load_version
+    from ml.workspace.paths import for_config
+    from ml.workspace.versions import is_current, link_model, publish
+
+    tell = progress or silent
+    paths = for_config(config)
+    tell(0, 3, "reading the version")
+    model_file = None if model is None else paths.readable_file(model, "the model")
+    trained = load_version(config, paths, model_file)
+    sample = inputs.prepared_data(config, paths, argument=sample_data).data
+
+    tell(1, 3, "comparing the ONNX model with the trained one")
+    rows = (sample.frame["label"] >= 0).to_numpy()
+    rows &= rows.cumsum() <= config.conversion_config.parity_rows
+    content, metadata = exact_model(
+        trained.estimator.ensemble(),
+        trained.predict,
+        trained.metadata,
+        real_rows=trained.engineer.matrix(sample.frame, rows=rows),
+        parity_rows=config.conversion_config.parity_rows,
+    )
+    shipped = trained.folder / MODEL_FILE
+    if not (is_current(paths, config.version) and shipped.is_file() and shipped.read_bytes() == content):
+        _install(config, paths, trained, content, metadata, model_file)
+    link_model(paths, config.version)
+
+    tell(2, 3, "publishing")
+    published, previous = False, None
+    if config.conversion_config.publish != "never":
+        if config.conversion_config.publish == "if_valid":
+            _require_passed_report(config, paths, content)
+        change = publish(paths, config.version, config_digest=config.digest())
+        published, previous = True, change.previous
+    tell(3, 3, "done")
+    parity = metadata.parity.model_dump(mode="json", by_alias=True) if metadata.parity else {}
+    return ConversionResult(paths.version(config.version) / MODEL_FILE, parity, published, previous)
+
+
+def _install(
+    config: OrganizationConfig,
+    paths: OrganizationPaths,
+    trained: TrainedVersion,
+    content: bytes,
+    metadata: ModelMetadata,
+    model_file: Path | None,
+) -> None:
+    """Put the exported model into the version; the rest of the version stays as it is."""
+    import shutil
+
+    from ml.export.package import write_package
+    from ml.workspace.versions import stage_version
+
+    with stage_version(paths, config.version) as folder:
+        own_model = trained.estimator.model_file
+        for name in (own_model, "scaler.pkl"):
+            shutil.copyfile(trained.folder / name, folder / name)
+        if model_file is not None:
+            shutil.copyfile(model_file, folder / own_model)
+        write_package(folder, content, metadata)
+
+
+def _require_passed_report(config: OrganizationConfig, paths: OrganizationPaths, content: bytes) -> None:
+    import hashlib
+
+    from ml.workspace.files import read_json
+
+    file = paths.validation_report(config.version, ".json")
+    hint = 'run validate_model.py, or set conversionConfig.publish to "never" or "always"'
+    if not file.is_file():
+        raise QualityGateError(f'version "{config.version}" has no validation report; it is not published', hint=hint)
+    report = read_json(file, "the validation report")
+    if report.get("status") != "PASSED":
+        raise QualityGateError(
+            f'version "{config.version}" did not pass validation; it is not published: {report.get("verdict")}',
+            hint=hint,
+        )
+    if report.get("modelSha256") != hashlib.sha256(content).hexdigest():
+        raise QualityGateError(
+            f'the validation report of version "{config.version}" is about another model; it is not published',
+            hint=hint,
+        )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the step from a command line; returns the exit status."""
+    return run_step(
+        "convert_to_onnx",
+        build_parser(),
+        lambda config, arguments, progress: run(config, arguments.model, arguments.sample_data, progress=progress),
+        argv,
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

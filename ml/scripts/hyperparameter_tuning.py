@@ -1,0 +1,142 @@
+"""Step 2 (optional): search the model's parameters by cross-validation on the training and validation parts.
+
+    python scripts/hyperparameter_tuning.py tuning_config.json [prepared_data]
+
+Folds are purged blocks of asset and time with failure events balanced over them; the test part is not looked at.
+Reads: prepared_data.parquet (or the file named), else the configured source. Writes, under
+artifacts/<organisation>/<version>/hyperparameter_results: trials.csv, trials.json, best_parameters.json, history.png
+and training_config.json, which train_model.py takes as it is. Exit status: see ml/errors.py.
+"""
+
+from __future__ import annotations
+
+if __package__ in (None, ""):
+    import _bootstrap  # noqa: F401
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml.config import OrganizationConfig
+from ml.progress import ProgressCallback
+from ml.workspace.harness import run_step
+
+if TYPE_CHECKING:
+    from ml.learning.search import SearchResult
+    from ml.scada.prepared import Prepared
+
+
+@dataclass(frozen=True)
+class TuningResult:
+    """The best parameters, how much they gain, and the configuration to train with."""
+
+    training_config: Path
+    best_parameters: dict[str, Any]
+    best_score: float
+    baseline_score: float
+    metric: str
+    trials: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The step's part of the JSON result."""
+        return {
+            "trainingConfigPath": str(self.training_config),
+            "bestParameters": self.best_parameters,
+            "bestScore": self.best_score,
+            "baselineScore": self.baseline_score,
+            "scoringMetric": self.metric,
+            "trials": self.trials,
+        }
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of this step."""
+    parser = argparse.ArgumentParser(prog="hyperparameter_tuning.py", description="Search a model's parameters.")
+    parser.add_argument("config", help="configuration of the organisation (JSON)")
+    parser.add_argument(
+        "prepared_data", nargs="?", help="prepared data, or CSV/Parquet of readings; default: what data_prep wrote"
+    )
+    return parser
+
+
+def run(
+    config: OrganizationConfig, prepared_data: str | None = None, *, progress: ProgressCallback | None = None
+) -> TuningResult:
+    """Search, and write the results and the training configuration.
+
+    Raises
+    ------
+    ConfigError, DataError, SourceError, StorageError, BusyError, IsolationError
+        As ml/errors.py describes them.
+    """
+    # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
+    from ml.learning.search_results import write_results
+    from ml.scripts import inputs
+    from ml.workspace.files import make_folder, write_text
+    from ml.workspace.paths import for_config
+
+    paths = for_config(config)
+    data = inputs.prepared_data(config, paths, progress, argument=prepared_data).data
+    folder = paths.tuning(config.version)
+    make_folder(folder)
+    result = _search(config, data, folder, progress)
+    write_results(folder, result)
+    tuned = config.model_copy(update={"training_config": result.best})
+    write_text(folder / "training_config.json", tuned.to_json() + "\n")
+    best = next(trial for trial in result.trials if trial["number"] == result.best_number)
+    return TuningResult(
+        training_config=folder / "training_config.json",
+        best_parameters=best["params"],
+        best_score=result.best_score,
+        baseline_score=result.baseline_score,
+        metric=result.metric,
+        trials=len(result.trials),
+    )
+
+
+def _search(
+    config: OrganizationConfig, data: Prepared, folder: Path, progress: ProgressCallback | None
+) -> SearchResult:
+    from ml.features import FeatureEngineer
+    from ml.learning.search import search
+    from ml.learning.splits import EventFolds
+    from ml.learning.training import split_of
+
+    frame, label = data.frame, data.frame["label"].to_numpy()
+    engineer = FeatureEngineer(config, data.interval)
+    parts = split_of(config, frame, engineer)
+    engineer.fit(frame, label, rows=parts.train)
+    seen = parts.train | parts.validation
+    folds = EventFolds(
+        config.tuning_config.cv_folds,
+        config.data_config.prediction_horizon_seconds,
+        engineer.look_back,
+        engineer.interval,
+        config.tuning_config.random_state,
+    )
+    position = seen.cumsum() - 1  # of a frame row among the rows that have features
+    return search(
+        engineer.scaling.apply(engineer.matrix(frame, rows=seen)),
+        label[seen],
+        [(position[train], position[held_out]) for train, held_out in folds.split(frame, seen)],
+        config.training_config,
+        config.tuning_config,
+        names=engineer.get_feature_names_out(),
+        progress=progress,
+        storage_path=folder / "journal.log",
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the step from a command line; returns the exit status."""
+    return run_step(
+        "hyperparameter_tuning",
+        build_parser(),
+        lambda config, arguments, progress: run(config, arguments.prepared_data, progress=progress),
+        argv,
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,122 @@
+"""What a step reads: an organisation's prepared data, made on the spot if no earlier step did."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml.config import OrganizationConfig
+from ml.errors import ConfigError
+from ml.progress import ProgressCallback
+from ml.scada.fingerprint import read_fingerprint
+from ml.scada.prepare import prepare
+from ml.scada.prepared import Prepared, is_prepared, read_prepared, write_prepared
+from ml.workspace.files import make_folder, sha256, staged_file, write_json
+from ml.workspace.paths import OrganizationPaths
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Input:
+    """Prepared data and where it came from.
+
+    Attributes
+    ----------
+    digest
+        SHA-256 of the file the data was read from.
+    source
+        The same in words, for reports.
+    """
+
+    data: Prepared
+    digest: str
+    source: str
+
+
+def refuse_foreign_source(config: OrganizationConfig, paths: OrganizationPaths) -> None:
+    """Check that a configured source file exists and does not lie with another organisation.
+
+    Raises
+    ------
+    IsolationError, MissingArtifactError, DataError
+        As `OrganizationPaths.readable_file`.
+    """
+    if config.data_source is not None:
+        paths.readable_file(config.data_source.path, "dataSource.path")
+    if config.scada_db_config is not None and config.scada_db_config.driver == "sqlite":
+        paths.readable_file(config.scada_db_config.database, "scadaDbConfig.database")
+
+
+def prepare_and_keep(
+    config: OrganizationConfig, paths: OrganizationPaths, progress: ProgressCallback | None = None
+) -> Input:
+    """Prepare the configured source and write prepared_data.parquet and data_summary.json.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration names no source.
+    """
+    if config.scada_db_config is None and config.data_source is None:
+        raise ConfigError(
+            "the configuration names no source of data and nothing has been prepared",
+            field="scadaDbConfig",
+            hint="add scadaDbConfig or dataSource, or run data_prep.py with a configuration that has one",
+        )
+    refuse_foreign_source(config, paths)
+    prepared = prepare(config, progress=progress)
+    target = paths.prepared_data(config.version)
+    make_folder(target.parent)
+    with staged_file(target) as staged:
+        write_prepared(staged, prepared, organization_id=config.organization_id, config_digest=config.data_digest())
+    write_json(paths.data_summary(config.version), prepared.summary)
+    return Input(prepared, sha256(target), "the organisation's prepared data")
+
+
+def prepared_data(
+    config: OrganizationConfig,
+    paths: OrganizationPaths,
+    progress: ProgressCallback | None = None,
+    *,
+    argument: str | None = None,
+) -> Input:
+    """The data a step works on: the file named on the command line, else what data_prep wrote, else prepared now.
+
+    Prepared data is reused if it was made with the same source, columns, grid and labels.
+
+    Raises
+    ------
+    IsolationError, IntegrityError, DataError
+        If a named file is another organisation's, was written by a newer release, or cannot be used.
+    """
+    if argument is not None:
+        return external_data(config, paths, paths.readable_file(argument, "the data"), progress=progress)
+    kept = paths.prepared_data(config.version)
+    if kept.is_file():
+        prepared = read_prepared(kept, organization_id=config.organization_id)
+        fingerprint = read_fingerprint(kept)
+        no_source = config.scada_db_config is None and config.data_source is None
+        if no_source or (fingerprint is not None and fingerprint.config_digest == config.data_digest()):
+            log.info("reusing %s", kept.name)
+            return Input(prepared, sha256(kept), "the organisation's prepared data")
+        log.info("the configuration of the data has changed; preparing it again")
+    return prepare_and_keep(config, paths, progress)
+
+
+def external_data(
+    config: OrganizationConfig,
+    paths: OrganizationPaths,
+    file: Path,
+    *,
+    interval: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> Input:
+    """Data from a file that the user named: prepared already, or readings to prepare on a grid of `interval`."""
+    file = paths.readable_file(file, "the data")
+    if is_prepared(file):
+        prepared = read_prepared(file, organization_id=config.organization_id)
+    else:
+        prepared = prepare(config, source_path=file, interval=interval, progress=progress)
+    return Input(prepared, sha256(file), file.name)

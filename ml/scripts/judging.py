@@ -1,0 +1,303 @@
+"""What validation does, in order: find the test rows, score them, measure, draw, write down."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ml.config import OrganizationConfig
+from ml.errors import ConfigError, DataError, NoRowsError, TooFewFailuresError
+from ml.export.package import MODEL_FILE, exact_model
+from ml.export.session import Scorer
+from ml.learning.event_metrics import event_metrics
+from ml.learning.failures import epoch_seconds, failure_numbers, onsets
+from ml.learning.training import split_of
+from ml.progress import ProgressCallback, silent
+from ml.scripts import inputs
+from ml.scripts.reference_scores import read_reference
+from ml.scripts.trained import TrainedVersion
+from ml.validation import plots
+from ml.validation.gates import check_gates
+from ml.validation.latency import Latency, measure_latency
+from ml.validation.metrics import reference_results, row_metrics
+from ml.validation.page import render_html
+from ml.validation.report import JudgedRows, ValidationReport
+from ml.validation.robustness import robustness_curves
+from ml.validation.timeline import timeline
+from ml.windows.parallel import available_cpus
+from ml.workspace.files import sha256
+from ml.workspace.paths import OrganizationPaths
+
+Rows = npt.NDArray[np.bool_]
+Probabilities = npt.NDArray[np.float32]
+_LATENCY_ROWS = 200
+
+
+@dataclass(frozen=True)
+class TestRows:
+    """The rows that the verdict rests on: `scored` marks them in `frame`, the others are their history."""
+
+    frame: pd.DataFrame
+    scored: Rows
+    source: str
+    digest: str
+    horizon: int
+    split: dict[str, Any] | None
+    summary: dict[str, Any]
+
+    @property
+    def label(self) -> npt.NDArray[np.int8]:
+        """Labels of the scored rows."""
+        return self.frame["label"].to_numpy()[self.scored]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The scored rows."""
+        return self.frame.loc[self.scored]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Everything that validation writes."""
+
+    report: ValidationReport
+    html: str
+    pictures: dict[str, bytes]
+    predictions: pd.DataFrame
+
+
+def judge(
+    config: OrganizationConfig,
+    paths: OrganizationPaths,
+    trained: TrainedVersion,
+    test_data: str | None,
+    progress: ProgressCallback | None,
+) -> Judgement:
+    """Measure a trained version on its test rows, through the ONNX model that would be shipped.
+
+    Raises
+    ------
+    DataError, ConfigError, IsolationError
+        If the test rows cannot be used: none, one class only, another horizon, another organisation's.
+    """
+    tell = progress or silent
+    tell(0, 5, "reading test rows")
+    rows = _test_rows(config, paths, trained, test_data)
+    content = _shipped_model(config, trained, rows)
+    scorer = Scorer(content, threads=available_cpus())
+    threshold = config.validation_config.threshold
+    threshold = trained.metadata.threshold if threshold is None else float(np.float32(threshold))
+
+    tell(1, 5, "scoring")
+    features = trained.engineer.matrix(rows.frame, rows=rows.scored)
+    probability = scorer.probability(features)
+    metrics = row_metrics(rows.label, probability, threshold)
+    events = _events(config, trained, rows, probability, threshold)
+    references = {
+        reference.name: read_reference(reference, rows.table, paths)
+        for reference in config.validation_config.reference_scores
+    }
+
+    tell(2, 5, "measuring latency")
+    latency = _latency(config, content, features)
+
+    def robustness_progress(done: float, total: float, message: str) -> None:
+        tell(3 + done / total, 5, message)
+
+    robustness = robustness_curves(
+        rows.frame,
+        trained.engineer,
+        scorer.probability,
+        threshold,
+        config,
+        config.training_config.random_state,
+        {name: each.std for name, each in trained.engineer.sensor_statistics.items()},
+        scored=rows.scored,
+        progress=robustness_progress,
+    )
+
+    tell(4, 5, "writing the report")
+    measured = metrics.to_json() | {
+        "eventRecall": events["eventRecall"],
+        "falseAlarmsPerAssetDay": events["falseAlarmsPerAssetDay"],
+        "latencyMs": latency.p95,
+    }
+    report = ValidationReport(
+        organization_id=config.organization_id,
+        version=config.version,
+        model_type=trained.metadata.model_type,
+        model_sha256=hashlib.sha256(content).hexdigest(),
+        threshold=threshold,
+        horizon_seconds=trained.metadata.horizon_seconds,
+        test_set=_description(rows),
+        metrics=metrics,
+        gates=tuple(check_gates(measured, config.validation_config)),
+        events=events,
+        references=reference_results(rows.label, references),
+        latency=latency,
+        robustness=tuple(robustness),
+        importances=trained.estimator.importances(),
+        split=rows.split,
+        data_summary=rows.summary,
+        provenance=_provenance(config, trained),
+    )
+    drawings = _draw(report, rows, probability, threshold, references)
+    predictions = rows.table[["asset_id", "timestamp", "label"]].assign(probability=probability)
+    tell(5, 5, "done")
+    return Judgement(
+        report,
+        render_html(report, {name: vector for name, (vector, _) in drawings.items()}),
+        {name: bitmap for name, (_, bitmap) in drawings.items()},
+        predictions.reset_index(drop=True),
+    )
+
+
+def _test_rows(
+    config: OrganizationConfig, paths: OrganizationPaths, trained: TrainedVersion, test_data: str | None
+) -> TestRows:
+    metadata = trained.metadata
+    horizon = config.data_config.prediction_horizon_seconds
+    if config.data_config.label_column is None and horizon != metadata.horizon_seconds:
+        raise ConfigError(
+            f"the model was trained for a horizon of {metadata.horizon_seconds} s, the configuration says {horizon}",
+            field="dataConfig.predictionHorizonSeconds",
+            hint=f"set it to {metadata.horizon_seconds}, or train a version for the other horizon",
+        )
+    if test_data is not None:
+        file = paths.readable_file(test_data, "the test data")
+        source = inputs.external_data(config, paths, file, interval=metadata.sampling_interval_seconds)
+        _check_interval(source.data.interval, metadata.sampling_interval_seconds)
+        scored = (source.data.frame["label"] >= 0).to_numpy()
+        split = None
+    else:
+        source = inputs.prepared_data(config, paths)
+        if source.digest != metadata.data.digest:
+            raise DataError(
+                f'the prepared data is not the data that version "{config.version}" was trained on, so its test part '
+                "could hold rows that the model has seen",
+                hint="train the version again, or name a file with test data",
+            )
+        parts = split_of(trained.config, source.data.frame, trained.engineer)
+        scored, split = parts.test, parts.describe()
+    if not scored.any():
+        raise NoRowsError(
+            "no rows to validate on: the test part is empty",
+            hint="set dataConfig.testSplit, or name a file with test data",
+        )
+    rows = TestRows(source.data.frame, scored, source.source, source.digest, horizon, split, source.data.summary)
+    positives = int((rows.label == 1).sum())
+    if positives in (0, rows.label.size):
+        raise TooFewFailuresError(
+            f"the {rows.label.size} test rows hold one class only ({positives} are positive) and judge nothing",
+            hint="give test data with rows before failures and rows of healthy operation",
+        )
+    return rows
+
+
+def _check_interval(found: int, expected: int) -> None:
+    if found != expected:
+        raise DataError(
+            f"the test data was prepared on a grid of {found} s; the model was trained on {expected} s",
+            hint="prepare it again with the same dataConfig.samplingIntervalSeconds",
+        )
+
+
+def _shipped_model(config: OrganizationConfig, trained: TrainedVersion, rows: TestRows) -> bytes:
+    """The version's model.onnx, or, where it was not exported yet, the bytes that an export gives."""
+    file = trained.folder / MODEL_FILE
+    if file.is_file():
+        return file.read_bytes()
+    return exact_model(
+        trained.estimator.ensemble(),
+        trained.predict,
+        trained.metadata,
+        real_rows=trained.engineer.matrix(rows.frame, rows=rows.scored),
+        parity_rows=config.conversion_config.parity_rows,
+    )[0]
+
+
+def _events(
+    config: OrganizationConfig, trained: TrainedVersion, rows: TestRows, probability: Probabilities, threshold: float
+) -> dict[str, Any]:
+    table = rows.table
+    failures = onsets(rows.frame)
+    return event_metrics(
+        table["asset_id"].to_numpy(),
+        epoch_seconds(table["timestamp"]),
+        rows.label,
+        probability,
+        failures,
+        threshold=threshold,
+        # Labels that were made elsewhere come without onsets: their runs are what can be detected.
+        horizon=trained.metadata.horizon_seconds if len(failures) else 0,
+        cooldown=config.validation_config.alarm_cooldown_seconds,
+        interval=trained.engineer.interval,
+    )
+
+
+def _latency(config: OrganizationConfig, content: bytes, features: npt.NDArray[np.float32]) -> Latency:
+    one = Scorer(content)
+    sample = features[np.linspace(0, len(features) - 1, min(_LATENCY_ROWS, len(features))).astype(int)]
+    return measure_latency(one.score, np.ascontiguousarray(sample), config.validation_config.latency_runs)
+
+
+def _description(rows: TestRows) -> JudgedRows:
+    table = rows.table
+    numbers = failure_numbers(rows.frame, rows.horizon)[rows.scored]
+    return JudgedRows(
+        source=rows.source if rows.split is None else f"held-out part of {rows.source}",
+        rows=len(table),
+        positives=int((rows.label == 1).sum()),
+        assets=int(table["asset_id"].nunique()),
+        events=int(np.unique(numbers[numbers >= 0]).size),
+        start=table["timestamp"].min().to_pydatetime(),
+        end=table["timestamp"].max().to_pydatetime(),
+        digest=rows.digest,
+    )
+
+
+def _provenance(config: OrganizationConfig, trained: TrainedVersion) -> dict[str, Any]:
+    metadata = trained.metadata
+    return {
+        "trainedOnDigest": metadata.data.digest,
+        "trainingConfigDigest": metadata.config_digest,
+        "validationConfigDigest": config.digest(),
+        "seed": metadata.training.seed,
+        "trees": metadata.training.rounds,
+        "features": len(metadata.features),
+        "lookBackSamples": metadata.window.look_back,
+        "samplingIntervalSeconds": metadata.sampling_interval_seconds,
+        "libraries": metadata.libraries,
+        "modelFile": sha256(trained.folder / trained.estimator.model_file),
+    }
+
+
+def _draw(
+    report: ValidationReport,
+    rows: TestRows,
+    probability: Probabilities,
+    threshold: float,
+    references: dict[str, npt.NDArray[np.float64]],
+) -> dict[str, tuple[bytes, bytes]]:
+    """Each picture as the report embeds it (vectors where lines are few) and as a PNG file."""
+    scored = rows.table.assign(probability=probability)
+    label = rows.label
+    drawn: dict[str, tuple[bytes, bytes]] = {}
+    one = timeline(scored, threshold)
+    drawn["timeline"] = (one, one)
+    for name, draw in {
+        "precision_recall": lambda kind: plots.precision_recall(label, probability, references, kind),
+        "roc": lambda kind: plots.roc(label, probability, references, kind),
+        "confusion": lambda kind: plots.confusion(report.metrics.confusion, kind),
+        "score_distribution": lambda kind: plots.score_distribution(label, probability, threshold, kind),
+        "calibration": lambda kind: plots.calibration(label, probability, kind),
+        "robustness": lambda kind: plots.robustness(report.robustness, kind),
+        "importance": lambda kind: plots.importance(report.importances, kind),
+    }.items():
+        drawn[name] = (draw("svg"), draw("png"))
+    return drawn

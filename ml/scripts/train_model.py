@@ -1,0 +1,202 @@
+"""Step 3: fit the model of one organisation on its prepared data and keep it as a version.
+
+    python scripts/train_model.py training_config.json
+
+Complete by itself: data that has not been prepared is prepared, and the ONNX model is written
+(trainingConfig.exportOnnx). Reads: prepared_data.parquet, else the configured source. Writes: models/<organisation>/versions/<version> with
+model.txt (or model.pkl), model.onnx, scaler.pkl, metadata.json and manifest.json; the link model_<version>.onnx; and
+metrics.json under artifacts/<organisation>/<version>. `current` is left alone. Exit status: see ml/errors.py.
+"""
+
+from __future__ import annotations
+
+if __package__ in (None, ""):
+    import _bootstrap  # noqa: F401
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml.config import OrganizationConfig
+from ml.progress import ProgressCallback
+from ml.workspace.harness import run_step
+
+if TYPE_CHECKING:
+    from ml.export.metadata import ModelMetadata
+    from ml.learning.training import TrainedModel
+    from ml.scripts.inputs import Input
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """Where the model is, and how it did on rows it was not fitted on."""
+
+    model_path: Path
+    artifacts_path: Path
+    metrics: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The step's part of the JSON result."""
+        return {"modelPath": str(self.model_path), "artifactsPath": str(self.artifacts_path), **self.metrics}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of this step."""
+    parser = argparse.ArgumentParser(prog="train_model.py", description="Train an organisation's model.")
+    parser.add_argument("config", help="configuration of the organisation (JSON)")
+    return parser
+
+
+def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None) -> TrainingResult:
+    """Fit the model, prove its ONNX form exact, install both as a version.
+
+    Raises
+    ------
+    ConfigError, DataError, SourceError, StorageError, BusyError, ParityError, IsolationError, IntegrityError
+        As ml/errors.py describes them.
+    """
+    # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
+    from ml.learning.training import train
+    from ml.scripts.inputs import prepared_data
+    from ml.workspace.files import write_json
+    from ml.workspace.paths import for_config
+    from ml.workspace.versions import link_model, stage_version
+
+    paths = for_config(config)
+    source = prepared_data(config, paths, progress)
+    model = train(config, source.data.frame, source.data.interval, progress)
+    metrics = _metrics(config, source, model)
+    with stage_version(paths, config.version) as folder:
+        _write_version(folder, config, source, model, metrics)
+    write_json(paths.metrics(config.version), metrics)
+    model_path = (
+        link_model(paths, config.version)
+        if config.training_config.export_onnx
+        else paths.version(config.version) / model.estimator.model_file
+    )
+    return TrainingResult(model_path, paths.run(config.version), metrics)
+
+
+def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> dict[str, Any]:
+    """Scores on the test part (on the validation part where none is held out), and on the validation part."""
+    import numpy as np
+
+    from ml.validation.metrics import row_metrics
+
+    frame, parts = source.data.frame, model.parts
+    scores = {}
+    for name in ("validation", "test"):
+        rows = getattr(parts, name)
+        if rows.any():
+            probability = model.predict(model.engineer.matrix(frame, rows=rows)).astype(np.float32)
+            scores[name] = row_metrics(frame["label"].to_numpy()[rows], probability, model.threshold).to_json()
+    part = "test" if "test" in scores else "validation"
+    return {
+        **scores[part],
+        "part": part,
+        "dataPoints": int(parts.train.sum()),
+        "features": model.engineer.get_feature_names_out(),
+        "modelType": config.training_config.model_type,
+        "threshold": model.threshold,
+        "rounds": model.estimator.rounds,
+        "validation": scores["validation"],
+        "split": parts.describe(),
+    }
+
+
+def _write_version(
+    folder: Path, config: OrganizationConfig, source: Input, model: TrainedModel, metrics: dict[str, Any]
+) -> None:
+    from ml.export.package import exact_model, write_package
+    from ml.export.pickles import dump
+    from ml.export.scaling import scaler_object
+
+    metadata = _metadata(config, source, model, metrics)
+    content = None
+    if config.training_config.export_onnx:
+        content, metadata = exact_model(
+            model.estimator.ensemble(),
+            model.predict,
+            metadata,
+            real_rows=model.engineer.matrix(source.data.frame, rows=model.parts.validation),
+            parity_rows=config.conversion_config.parity_rows,
+        )
+    model.estimator.save(folder / model.estimator.model_file)
+    dump(
+        scaler_object(model.engineer.scaling.to_dict(), len(metadata.features)),
+        folder / "scaler.pkl",
+    )
+    write_package(folder, content, metadata)
+
+
+def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, metrics: dict[str, Any]) -> ModelMetadata:
+    from ml.export.metadata import (
+        Channel,
+        DataOrigin,
+        ModelMetadata,
+        ScalingConstants,
+        SensorStatistics,
+        Training,
+        Window,
+    )
+    from ml.scripts.libraries import library_versions
+
+    schema, engineer, parts = config.schema_config, model.engineer, model.parts
+    frame = source.data.frame
+    return ModelMetadata(
+        organization_id=config.organization_id,
+        version=config.version,
+        model_type=config.training_config.model_type,
+        features=tuple(engineer.get_feature_names_out()),
+        horizon_seconds=config.data_config.prediction_horizon_seconds,
+        sampling_interval_seconds=engineer.interval,
+        threshold=model.threshold,
+        window=Window(
+            look_back=engineer.look_back,
+            channels=tuple(
+                Channel(
+                    name=name,
+                    kind="counter"
+                    if name in schema.counter_columns
+                    else "continuous"
+                    if name in schema.continuous_columns
+                    else "boolean",
+                    role=schema.column_roles.get(name),
+                )
+                for name in schema.sensor_columns
+            ),
+        ),
+        engine=engineer.to_dict(),
+        scaling=ScalingConstants.model_validate(engineer.scaling.to_dict()),
+        metrics=metrics["validation"],
+        training=Training(
+            rows=int(parts.train.sum()),
+            positives=int((frame["label"].to_numpy()[parts.train] == 1).sum()),
+            seed=config.training_config.random_state,
+            parameters=type(model.estimator).parameters(config.training_config).model_dump(mode="json", by_alias=True),
+            rounds=model.estimator.rounds,
+        ),
+        data=DataOrigin.model_validate(
+            {
+                "digest": source.digest,
+                "from": frame["timestamp"].min().to_pydatetime(),
+                "to": frame["timestamp"].max().to_pydatetime(),
+                "sensors": schema.sensor_columns,
+            }
+        ),
+        sensor_statistics={
+            name: SensorStatistics(mean=each.mean, std=each.std) for name, each in engineer.sensor_statistics.items()
+        },
+        libraries=library_versions(),
+        config_digest=config.digest(),
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the step from a command line; returns the exit status."""
+    return run_step("train_model", build_parser(), lambda config, _, progress: run(config, progress=progress), argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,78 @@
+"""A trained version as later steps read it: checked against its manifest first, and without running anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.config import OrganizationConfig
+from ml.errors import MissingArtifactError
+from ml.export.metadata import ModelMetadata, read_metadata
+from ml.export.package import METADATA_FILE
+from ml.features import FeatureEngineer
+from ml.learning import estimators
+from ml.learning.estimators.base import Estimator
+from ml.workspace.manifest import verify
+from ml.workspace.paths import OrganizationPaths
+
+
+@dataclass(frozen=True)
+class TrainedVersion:
+    """The content of a version's folder.
+
+    Attributes
+    ----------
+    config
+        The part of the configuration it was trained with that features and splits depend on.
+    """
+
+    folder: Path
+    metadata: ModelMetadata
+    engineer: FeatureEngineer
+    estimator: Estimator
+
+    @property
+    def config(self) -> OrganizationConfig:
+        """The configuration of data, features and training that the version was made with."""
+        return self.engineer.config
+
+    def predict(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Probability of a failure, float64 (n_rows,), of features that are not scaled."""
+        return self.estimator.predict(self.engineer.scaling.apply(features))
+
+
+def load_version(
+    config: OrganizationConfig, paths: OrganizationPaths, model_file: Path | None = None
+) -> TrainedVersion:
+    """Read the version that `config` names.
+
+    Parameters
+    ----------
+    model_file
+        Model to read in place of the version's own.
+
+    Raises
+    ------
+    MissingArtifactError
+        If there is no such version.
+    IntegrityError
+        If a file is not what the manifest says, or is of a newer format.
+    """
+    folder = paths.version(config.version)
+    if not folder.is_dir():
+        raise MissingArtifactError(
+            f'organisation "{config.organization_id}" has no version "{config.version}"',
+            field="version",
+            hint="train it with train_model.py, or name another version",
+        )
+    verify(folder, paths.organization_id, config.version)
+    metadata = read_metadata(folder / METADATA_FILE)
+    engineer = FeatureEngineer.from_dict(metadata.engine)
+    estimator_type = estimators.get(metadata.model_type)
+    estimator = estimator_type.load(
+        model_file or folder / estimator_type.model_file, engineer.config.training_config, names=metadata.features
+    )
+    return TrainedVersion(folder, metadata, engineer, estimator)

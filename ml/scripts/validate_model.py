@@ -1,0 +1,114 @@
+"""Step 4: hold a trained version to its thresholds, through the ONNX model that would be shipped.
+
+    python scripts/validate_model.py validation_config.json [test_data]
+
+Reads: models/<organisation>/versions/<version>, and the held-out test part of the prepared data (or the file named).
+Writes, under artifacts/<organisation>/<version>: validation_report.json, validation_report.html, predictions.parquet
+and validation_plots/. Exit status 5 if a threshold is not met (the report is written all the same); others: see
+ml/errors.py.
+"""
+
+from __future__ import annotations
+
+if __package__ in (None, ""):
+    import _bootstrap  # noqa: F401
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml.config import OrganizationConfig
+from ml.errors import QualityGateError
+from ml.progress import ProgressCallback
+from ml.workspace.harness import run_step
+
+if TYPE_CHECKING:
+    from ml.validation.report import ValidationReport
+
+
+@dataclass(frozen=True)
+class ValidationResult:
+    """The verdict and where the report is."""
+
+    report: ValidationReport
+    report_html: Path
+    report_json: Path
+    predictions: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """The step's part of the JSON result."""
+        content = self.report.to_json()
+        return {
+            "verdict": content["verdict"],
+            "reportPath": str(self.report_html),
+            "reportJsonPath": str(self.report_json),
+            "predictionsPath": str(self.predictions),
+            "metrics": content["metrics"],
+            "references": content["references"],
+            "gates": content["gates"],
+        }
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of this step."""
+    parser = argparse.ArgumentParser(prog="validate_model.py", description="Validate an organisation's model.")
+    parser.add_argument("config", help="configuration of the organisation (JSON)")
+    parser.add_argument(
+        "test_data", nargs="?", help="prepared data, or CSV/Parquet of readings; default: the held-out test part"
+    )
+    return parser
+
+
+def run(
+    config: OrganizationConfig, test_data: str | None = None, *, progress: ProgressCallback | None = None
+) -> ValidationResult:
+    """Score the test rows, write the report, and say whether the version may be published.
+
+    Raises
+    ------
+    QualityGateError
+        If a threshold is not met; everything has been written then.
+    ConfigError, DataError, StorageError, IsolationError, IntegrityError
+        As ml/errors.py describes them.
+    """
+    # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
+    from ml.scripts.judging import judge
+    from ml.scripts.trained import load_version
+    from ml.workspace.files import make_folder, staged_file, write_bytes, write_json, write_text
+    from ml.workspace.paths import for_config
+
+    paths = for_config(config)
+    trained = load_version(config, paths)
+    judged = judge(config, paths, trained, test_data, progress)
+    plots = paths.plots(config.version)
+    make_folder(plots)
+    for name, picture in judged.pictures.items():
+        write_bytes(plots / f"{name}.png", picture)
+    with staged_file(paths.predictions(config.version)) as staged:
+        judged.predictions.to_parquet(staged, index=False)
+    write_text(paths.validation_report(config.version, ".html"), judged.html)
+    write_json(paths.validation_report(config.version, ".json"), judged.report.to_json())
+    result = ValidationResult(
+        judged.report,
+        paths.validation_report(config.version, ".html"),
+        paths.validation_report(config.version, ".json"),
+        paths.predictions(config.version),
+    )
+    if judged.report.status != "PASSED":
+        raise QualityGateError(judged.report.verdict, hint=f"the report says why: {result.report_html}")
+    return result
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the step from a command line; returns the exit status."""
+    return run_step(
+        "validate_model",
+        build_parser(),
+        lambda config, arguments, progress: run(config, arguments.test_data, progress=progress),
+        argv,
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

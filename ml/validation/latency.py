@@ -1,0 +1,62 @@
+"""How long one prediction takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+WARM_UP_RUNS = 20  # the first calls allocate the session's buffers and fill caches
+
+_NANOSECONDS_PER_MILLISECOND = 1e6
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Percentiles and mean of single-row predictions, in milliseconds."""
+
+    p50: float
+    p95: float
+    p99: float
+    mean: float
+
+    def to_json(self) -> dict[str, float]:
+        """The values under their JSON names."""
+        return {"p50": self.p50, "p95": self.p95, "p99": self.p99, "mean": self.mean}
+
+
+def measure_latency(score_one: Callable[[NDArray[np.float32]], Any], rows: NDArray[np.float32], runs: int) -> Latency:
+    """Time ``score_one`` on one row after another, round and round, after `WARM_UP_RUNS` calls that do not count.
+
+    Parameters
+    ----------
+    score_one
+        Takes a contiguous float32 array of shape ``(1, n_features)``; its answer is ignored.
+    rows
+        Realistic rows, shape ``(n_rows, n_features)``, at least one. Taking turns keeps the branch predictor honest.
+    runs
+        Calls timed, at least one.
+
+    Raises
+    ------
+    ValueError
+        If there is no row or no run.
+    """
+    if rows.ndim != 2 or not len(rows) or runs < 1:
+        raise ValueError(f"latency needs rows of shape (n_rows, n_features) and a run; got {rows.shape} and {runs}")
+    single = [np.ascontiguousarray(rows[i : i + 1], dtype=np.float32) for i in range(min(len(rows), runs))]
+    for i in range(WARM_UP_RUNS):
+        score_one(single[i % len(single)])
+    elapsed = np.array([_time(score_one, single[i % len(single)]) for i in range(runs)]) / _NANOSECONDS_PER_MILLISECOND
+    p50, p95, p99 = (float(value) for value in np.percentile(elapsed, (50, 95, 99)))
+    return Latency(p50=p50, p95=p95, p99=p99, mean=float(elapsed.mean()))
+
+
+def _time(score_one: Callable[[NDArray[np.float32]], Any], row: NDArray[np.float32]) -> int:
+    start = time.perf_counter_ns()
+    score_one(row)
+    return time.perf_counter_ns() - start

@@ -1,0 +1,186 @@
+"""`ValidationReport`: everything that was found out about one version, as data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+import numpy as np
+
+from ml.validation import wording
+from ml.validation.gates import Gate
+from ml.validation.latency import Latency
+from ml.validation.metrics import ReferenceResult, RowMetrics
+from ml.validation.robustness import RobustnessPoint
+
+FORMAT_VERSION = 1
+
+Status = Literal["PASSED", "REFUSED"]
+
+
+@dataclass(frozen=True)
+class JudgedRows:
+    """The rows that the verdict rests on."""
+
+    source: str
+    """Where they come from, in words: the held-out part, or the name of a file."""
+    rows: int
+    positives: int
+    assets: int
+    events: int | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    digest: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The description under its JSON names."""
+        return {
+            "source": self.source,
+            "rows": self.rows,
+            "positives": self.positives,
+            "events": self.events,
+            "assets": self.assets,
+            "from": self.start,
+            "to": self.end,
+            "digest": self.digest,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationReport:
+    """What validation found out about one version of one organisation's model.
+
+    Sections that were not measured are None or empty, and left out of the page.
+    """
+
+    organization_id: str
+    version: str
+    model_type: str
+    model_sha256: str | None
+    threshold: float
+    horizon_seconds: int
+    """0: the model detects failures as they happen."""
+    test_set: JudgedRows
+    metrics: RowMetrics
+    gates: tuple[Gate, ...]
+    events: Mapping[str, Any] | None = None
+    """Event metrics under their JSON names, as from `ml.learning.event_metrics`; None where nothing was counted."""
+    references: tuple[ReferenceResult, ...] = ()
+    latency: Latency | None = None
+    robustness: tuple[RobustnessPoint, ...] = ()
+    importances: Mapping[str, float] = field(default_factory=dict)
+    """Feature -> gain."""
+    split: Mapping[str, Any] | None = None
+    data_summary: Mapping[str, Any] | None = None
+    provenance: Mapping[str, Any] | None = None
+
+    @property
+    def status(self) -> Status:
+        """PASSED if every gate is."""
+        return "PASSED" if all(gate.passed for gate in self.gates) else "REFUSED"
+
+    @property
+    def verdict(self) -> str:
+        """The outcome in one sentence."""
+        failed = [gate for gate in self.gates if not gate.passed]
+        if not self.gates:
+            return "No requirement is set, so nothing speaks against this model and nothing was demanded of it."
+        if not failed:
+            return f"This model meets {_all_of(len(self.gates))} set for it{self._in_short()}."
+        reasons = "; ".join(_reason(gate) for gate in failed)
+        return f"This model misses {len(failed)} of {wording.plural(len(self.gates), 'requirement')}: {reasons}."
+
+    @property
+    def is_detection(self) -> bool:
+        """Whether failures are counted as found after their start (with a delay) rather than announced before it."""
+        return "detectionDelaySeconds" in (self.events or {})
+
+    @property
+    def notice_seconds(self) -> Mapping[str, float]:
+        """Quantiles of the lead time, or of the delay of a detection; empty if no failure was found."""
+        key = "detectionDelaySeconds" if self.is_detection else "leadTimeSeconds"
+        return (self.events or {}).get(key) or {}
+
+    def ranked_importances(self) -> list[dict[str, Any]]:
+        """Features by falling gain, with their share of the total."""
+        total = sum(self.importances.values())
+        ranked = sorted(self.importances.items(), key=lambda item: (-item[1], item[0]))
+        return [{"feature": name, "gain": gain, "share": gain / total if total else 0.0} for name, gain in ranked]
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of ``validation_report.json``: plain JSON values, undefined numbers as None."""
+        metrics = self.metrics.to_json()
+        content = {
+            "formatVersion": FORMAT_VERSION,
+            "status": self.status,
+            "verdict": self.verdict,
+            "organizationId": self.organization_id,
+            "version": self.version,
+            "modelType": self.model_type,
+            "modelSha256": self.model_sha256,
+            "threshold": self.threshold,
+            "horizonSeconds": self.horizon_seconds,
+            "testSet": self.test_set.to_json(),
+            "metrics": {key: value for key, value in metrics.items() if key not in ("rows", "positives")},
+            "events": self.events,
+            "gates": [gate.to_json() for gate in self.gates],
+            "references": [reference.to_json() for reference in self.references],
+            "latencyMs": None if self.latency is None else self.latency.to_json(),
+            "robustness": [point.to_json() for point in self.robustness],
+            "importances": self.ranked_importances(),
+            "split": self.split,
+            "dataSummary": self.data_summary,
+            "provenance": self.provenance,
+        }
+        return {key: json_value(value) for key, value in content.items()}
+
+    def _in_short(self) -> str:
+        events = self.events
+        if not events or not events.get("failures"):
+            return ""
+        found = f"{events['announced']} of {wording.plural(events['failures'], 'failure')}"
+        median = self.notice_seconds.get("median")
+        if self.is_detection:
+            return f": it detected {found}"
+        return f": it announced {found}" + (f", typically {wording.duration(median)} ahead" if median else "")
+
+
+def json_value(value: Any) -> Any:
+    """A value as JSON knows it: NumPy numbers become Python's, NaN and infinities None, times ISO 8601 text."""
+    if isinstance(value, Mapping):
+        return {str(key): json_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [json_value(item) for item in value]
+    if isinstance(value, np.generic):
+        return json_value(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def requirement(gate: Gate) -> str:
+    """What the gate asks for, in words."""
+    bound = "at least" if gate.is_minimum else "at most"
+    return f"{bound} {gate.limit:g}{_unit(gate)}"
+
+
+def measured(gate: Gate) -> str:
+    """What was measured for the gate, in words."""
+    return wording.UNDEFINED if gate.value is None else f"{wording.beside_limit(gate.value, gate.limit)}{_unit(gate)}"
+
+
+def _unit(gate: Gate) -> str:
+    return " ms" if gate.key.endswith("Ms") else ""
+
+
+def _reason(gate: Gate) -> str:
+    name = gate.name if gate.name.isupper() or gate.name.startswith("ROC") else gate.name[0].lower() + gate.name[1:]
+    value = "is not defined on these rows" if gate.value is None else f"is {measured(gate)}"
+    return f"{name} {value}, required is {requirement(gate)}"
+
+
+def _all_of(gates: int) -> str:
+    return "the one requirement" if gates == 1 else f"all {gates} requirements"

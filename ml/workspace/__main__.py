@@ -1,0 +1,98 @@
+"""Look after an organisation's model versions.
+
+    python -m ml.workspace list ORG [--json]
+    python -m ml.workspace promote ORG VERSION
+    python -m ml.workspace rollback ORG [VERSION]
+    python -m ml.workspace verify ORG
+
+Each prints one JSON document on stdout; `list` prints a table on a terminal unless ``--json`` is given. Exit statuses
+are those of the steps: 0 done, 2 usage, 3 no such version, 4 disk or lock, 6 a file or the audit log is not as it was
+written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ml.workspace.harness import run_command
+from ml.workspace.paths import OrganizationPaths
+from ml.workspace.redaction import Redactor
+from ml.workspace.verification import verify_organization
+from ml.workspace.versions import list_versions, publish, rollback
+
+_METRICS_SHOWN = 4  # what fits on a line
+
+_Action = Callable[[OrganizationPaths, argparse.Namespace], Mapping[str, Any]]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m ml.workspace", description="Look after model versions.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    listing = _add(commands, "list", "show the versions of an organisation")
+    listing.add_argument("--json", action="store_true", help="print JSON on a terminal, too")
+    promoting = _add(commands, "promote", "publish a version")
+    promoting.add_argument("version", help="version to publish")
+    returning = _add(commands, "rollback", "publish the version that was published before")
+    returning.add_argument("version", nargs="?", help="version to go back to; default: the one published before")
+    _add(commands, "verify", "check every file against its manifest, and the audit log")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+
+    def command(arguments: argparse.Namespace, _: Redactor) -> dict[str, Any]:
+        paths = OrganizationPaths(arguments.organization)
+        return {"organizationId": paths.organization_id, **_ACTIONS[arguments.command](paths, arguments)}
+
+    return run_command("workspace", build_parser(), command, argv, for_people=_as_table)
+
+
+def _list(paths: OrganizationPaths, _: argparse.Namespace) -> Mapping[str, Any]:
+    return {"versions": [info.to_json() for info in list_versions(paths)]}
+
+
+def _as_table(arguments: argparse.Namespace, result: Mapping[str, Any]) -> str | None:
+    """The list of versions as aligned columns; None for what is shown as JSON."""
+    if arguments.command != "list" or arguments.json:
+        return None
+    rows = [("version", "", "installed", "model", "metrics"), *(_row(entry) for entry in result["versions"])]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(lines) + "\n"
+
+
+def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    numbers = {name: value for name, value in entry["metrics"].items() if isinstance(value, int | float)}
+    shown = " ".join(f"{name}={value:.4g}" for name, value in list(numbers.items())[:_METRICS_SHOWN])
+    mark = "current" if entry["current"] else ""
+    return entry["version"], mark, entry["installed"], entry["modelType"] or "?", shown
+
+
+def _promote(paths: OrganizationPaths, arguments: argparse.Namespace) -> Mapping[str, Any]:
+    return publish(paths, arguments.version).to_json()
+
+
+def _rollback(paths: OrganizationPaths, arguments: argparse.Namespace) -> Mapping[str, Any]:
+    return rollback(paths, arguments.version).to_json()
+
+
+def _verify(paths: OrganizationPaths, _: argparse.Namespace) -> Mapping[str, Any]:
+    return verify_organization(paths)
+
+
+_ACTIONS: dict[str, _Action] = {"list": _list, "promote": _promote, "rollback": _rollback, "verify": _verify}
+
+
+def _add(commands: Any, name: str, help_text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help_text, description=help_text)
+    parser.add_argument("organization", metavar="ORG", help="organisation id")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

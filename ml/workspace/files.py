@@ -1,0 +1,235 @@
+"""Files that are there completely or not at all, and disk errors in plain words.
+
+Everything is written beside its target under a temporary name, flushed to the disk and renamed into place. Folders
+are created with mode 0700 and files with mode 0600.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ml.errors import IntegrityError, MissingArtifactError, StorageError
+from ml.workspace.leftovers import remove, temporary_path
+
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+
+_PLAIN_WORDS = {
+    errno.ENOSPC: ("the disk is full", "free some space and run the step again"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space and run the step again"),
+    errno.EFBIG: ("the file would be larger than the system allows", "raise the limit (ulimit -f)"),
+    errno.EROFS: ("the file system is read-only", "mount it writable, or let ML_BASE_PATH name another folder"),
+    errno.EACCES: ("permission denied", "make the workspace writable for the user that runs the step"),
+    errno.EPERM: ("permission denied", "make the workspace writable for the user that runs the step"),
+    errno.EIO: ("the disk reports an error", "check the disk"),
+}
+
+
+def is_disk_error(error: OSError) -> bool:
+    """Whether the disk or its permissions are to blame, not the program."""
+    return error.errno in _PLAIN_WORDS
+
+
+def storage_error(error: OSError, name: str) -> StorageError:
+    """The failure to write `name` as a user reads it."""
+    known = _PLAIN_WORDS.get(error.errno or 0)
+    words, hint = known if known else (error.strerror or type(error).__name__, None)
+    return StorageError(f"{name} cannot be written: {words}", hint=hint)
+
+
+@contextmanager
+def plain_storage_errors(name: str) -> Iterator[None]:
+    """Turn every OSError of the block into a StorageError about `name`."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error, name) from error
+
+
+def make_folder(path: Path) -> None:
+    """Create `path` and its missing parents with mode 0700.
+
+    Raises
+    ------
+    StorageError
+        If the system refuses, or a file is in the way.
+    """
+    with plain_storage_errors(path.name):
+        for folder in reversed((path, *path.parents)):
+            if not folder.is_dir():
+                _make_one_folder(folder)
+
+
+def _make_one_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=FOLDER_MODE)
+    except FileExistsError:
+        if not folder.is_dir():  # else another process was faster
+            raise
+
+
+@contextmanager
+def staged_file(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path`, with its suffix, that becomes `path` when the block ends well.
+
+    If the block fails, `path` is what it was before and the temporary file is gone.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or the file cannot be written, inside the block as well.
+    """
+    make_folder(path.parent)
+    temporary = temporary_path(path, "staging")
+    with plain_storage_errors(path.name):
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE))
+    try:
+        with _plain_disk_errors(path.name):
+            yield temporary
+        with plain_storage_errors(path.name):
+            temporary.chmod(FILE_MODE)  # a library may have replaced the file
+            _sync(temporary)
+            temporary.replace(path)
+            sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def staged_directory(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that becomes `path`, replacing it as a whole, when the block ends well.
+
+    Raises as `staged_file`.
+    """
+    make_folder(path.parent)
+    temporary = temporary_path(path, "staging")
+    make_folder(temporary)
+    try:
+        with _plain_disk_errors(path.name):
+            yield temporary
+        install_directory(temporary, path)
+    finally:
+        remove(temporary)
+
+
+def install_directory(staged: Path, target: Path) -> None:
+    """Flush the folder `staged` to the disk and rename it to `target`, in place of what was there.
+
+    Raises
+    ------
+    StorageError
+        If the system refuses. `target` is then what it was before.
+    """
+    with plain_storage_errors(target.name):
+        _sync_tree(staged)
+        if not target.exists():
+            staged.rename(target)
+            sync_folder(target.parent)
+            return
+        aside = temporary_path(target, "old")
+        target.rename(aside)
+        try:
+            staged.rename(target)
+        except BaseException:
+            aside.rename(target)
+            raise
+        sync_folder(target.parent)
+        remove(aside)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all; raises StorageError."""
+    with staged_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 to `path`, whole or not at all; raises StorageError."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write `data` as indented JSON to `path`, whole or not at all; NaN and infinities become null."""
+    write_text(path, json.dumps(plain(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """Read the JSON object in `path`; `what` names it in messages.
+
+    Raises
+    ------
+    MissingArtifactError
+        If there is no such file.
+    IntegrityError
+        If it is not a JSON object.
+    """
+    try:
+        data = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise MissingArtifactError(f"{what} ({path.name}) does not exist", hint="run the step that writes it") from None
+    except OSError as error:
+        raise MissingArtifactError(f"{what} ({path.name}) cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError):
+        raise IntegrityError(f"{what} ({path.name}) is not valid JSON") from None
+    if not isinstance(data, dict):
+        raise IntegrityError(f"{what} ({path.name}) must hold a JSON object, not {type(data).__name__}")
+    return data
+
+
+def plain(value: Any) -> Any:
+    """`value` in the types of JSON: NaN and infinities are None, paths are text, NumPy scalars Python numbers."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):  # NumPy scalars and arrays, without importing NumPy
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside `folder` survive a power cut, where the system can do that."""
+    if os.name == "posix":
+        _sync(folder)
+
+
+@contextmanager
+def _plain_disk_errors(name: str) -> Iterator[None]:
+    """As `plain_storage_errors`, but leaves errors alone that the disk is not to blame for."""
+    try:
+        yield
+    except OSError as error:
+        if not is_disk_error(error):
+            raise
+        raise storage_error(error, name) from error
+
+
+def _sync_tree(folder: Path) -> None:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            _sync(Path(parent, name))
+        sync_folder(Path(parent))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,244 @@
+"""How every command runs: arguments and configuration in, one JSON result on stdout, an exit status out.
+
+The commands themselves only compute. Everything that the caller of a process relies on is here: what is printed where,
+exit statuses, signals, logs, the audit log, and that no secret or traceback leaves by the wrong door.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from ml.config import OrganizationConfig
+from ml.errors import EagleError, InternalError, StoppedError, StorageError, UsageError
+from ml.workspace import audit
+from ml.workspace.files import is_disk_error, plain, plain_storage_errors, storage_error
+from ml.workspace.leftovers import clear_leftovers
+from ml.workspace.locks import version_lock
+from ml.workspace.logs import step_log, warnings_on_stderr
+from ml.workspace.paths import OrganizationPaths, for_config
+from ml.workspace.progress import Progress
+from ml.workspace.redaction import Redactor
+from ml.workspace.result_stream import ResultStream
+from ml.workspace.stopping import StopGuard, stopped_error, stopped_exit_code
+
+_log = logging.getLogger(__name__)
+
+
+class StepResult(Protocol):
+    """What a step returns."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The step's own part of the JSON result; ``dataDigest``, if there, goes into the audit log as well."""
+
+
+def run_step(
+    step: str,
+    parser: argparse.ArgumentParser,
+    work: Callable[[OrganizationConfig, argparse.Namespace, Progress], StepResult],
+    argv: list[str] | None = None,
+) -> int:
+    """Run one step of the pipeline for the organisation and version that its configuration names.
+
+    Parameters
+    ----------
+    step
+        Name of the step; also of its log file.
+    parser
+        Must define the positional argument ``config``, the path of the configuration.
+    work
+        The step itself.
+    argv
+        Arguments. Default: those of the process.
+
+    Returns
+    -------
+    int
+        The exit status, as `ml.errors` lists them.
+    """
+
+    def command(arguments: argparse.Namespace, redactor: Redactor) -> dict[str, Any]:
+        config = OrganizationConfig.load_from_file(arguments.config)
+        redactor.hide(_secret(config))
+        paths = for_config(config)
+        with version_lock(paths, config.version), _step_files(paths, config.version, step, redactor):
+            result, head = _audited(step, paths, config, lambda: _work(step, work, config, arguments))
+        identity = {"organizationId": config.organization_id, "version": config.version}
+        return {**identity, **result, "auditHead": head}
+
+    return run_command(step, parser, command, argv)
+
+
+def run_command(
+    name: str,
+    parser: argparse.ArgumentParser,
+    command: Callable[[argparse.Namespace, Redactor], Mapping[str, Any]],
+    argv: list[str] | None = None,
+    for_people: Callable[[argparse.Namespace, Mapping[str, Any]], str | None] | None = None,
+) -> int:
+    """Run `command` and report it: exactly one JSON document on stdout, and the exit status that goes with it.
+
+    The document is ``{"status": "SUCCESS", "step": name, ...}`` with what `command` returns, or
+    ``{"status": "FAILED", "step": name, "error": {...}}``. `for_people` may turn a successful result into text that a
+    terminal shows in its place.
+    """
+    redactor = Redactor()
+    failure: EagleError | None = None
+    result: Mapping[str, Any] = {}
+    try:
+        arguments = _parse(parser, argv)
+    except UsageError as error:
+        arguments, failure = argparse.Namespace(), error
+    if arguments is None:
+        return 0
+    with ResultStream() as stdout, StopGuard(_end_process(name, stdout)) as stop, warnings_on_stderr(redactor):
+        if failure is None:
+            try:
+                with stop.interruptible():
+                    result = command(arguments, redactor)
+            except (Exception, KeyboardInterrupt, SystemExit) as error:
+                failure = as_told_to_user(error)
+        if failure is not None and stop.signal_number is not None:
+            failure = stopped_error(stop.signal_number)  # whatever a library made of the interruption
+        text = for_people(arguments, result) if for_people is not None and failure is None else None
+        stdout.write(_document(name, result, failure, redactor), text)
+    return _exit_code(failure, stop.signal_number)
+
+
+def as_told_to_user(error: BaseException) -> EagleError:
+    """`error` as one of the errors of `ml.errors`; what nobody foresaw gets an id, and its traceback into the log."""
+    if isinstance(error, EagleError):
+        return error
+    if (stopped := _stopped_behind(error)) is not None:
+        return stopped
+    if isinstance(error, KeyboardInterrupt):
+        return stopped_error(signal.SIGINT)
+    if isinstance(error, MemoryError):
+        return StorageError("not enough memory", hint="use a shorter dataRange, or a machine with more memory")
+    if isinstance(error, OSError) and is_disk_error(error):
+        return storage_error(error, Path(error.filename).name if isinstance(error.filename, str) else "a file")
+    identity = os.urandom(4).hex()
+    _log.error("unexpected error %s", identity, exc_info=error)
+    return InternalError(
+        f"unexpected error {identity}", hint=f"report it with the lines around {identity} in the step's log"
+    )
+
+
+def _stopped_behind(error: BaseException | None) -> StoppedError | None:
+    """The interruption that a library has wrapped in an error of its own, if that is what happened."""
+    while error is not None:
+        if isinstance(error, StoppedError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace | None:
+    """The arguments; None if help was asked for, and has been printed."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return parser.parse_args(argv)
+    except SystemExit as leaving:
+        if not leaving.code:
+            return None
+        message = complaint.getvalue().partition(": error: ")[2].strip()
+        raise UsageError(message or "the command line is not valid", hint=f"{parser.prog} --help") from None
+
+
+def _secret(config: OrganizationConfig) -> str | None:
+    """The database password; a variable that is not set matters only to the steps that read the database."""
+    database = config.scada_db_config
+    if database is None:
+        return None
+    try:
+        return database.secret()
+    except EagleError:
+        return None
+
+
+@contextmanager
+def _step_files(paths: OrganizationPaths, version: str, step: str, redactor: Redactor) -> Iterator[None]:
+    """The run's folder without remains of killed runs, and the step's log in it."""
+    with plain_storage_errors("the artifacts folder"):
+        clear_leftovers(paths.run(version))
+    with step_log(paths.logs(version) / f"{step}.log", redactor):
+        yield
+
+
+def _work(
+    step: str,
+    work: Callable[[OrganizationConfig, argparse.Namespace, Progress], StepResult],
+    config: OrganizationConfig,
+    arguments: argparse.Namespace,
+) -> dict[str, Any]:
+    """Run the step while its log is open; every failure leaves as an EagleError, its traceback in the log."""
+    _log.info("%s starts: organisation %s, version %s", step, config.organization_id, config.version)
+    try:
+        with Progress(step) as progress:
+            result = work(config, arguments, progress).to_json()
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        told = as_told_to_user(error)
+        _log.info("%s failed: %s: %s", step, told.code, told.message, exc_info=isinstance(error, EagleError))
+        raise told from error
+    _log.info("%s is done", step)
+    return result
+
+
+def _audited(
+    step: str, paths: OrganizationPaths, config: OrganizationConfig, work: Callable[[], dict[str, Any]]
+) -> tuple[dict[str, Any], str]:
+    """Run `work` between two audit records; gives its result and the head of the audit log."""
+
+    def record(result: str, data_digest: str | None = None) -> str:
+        return audit.append(
+            paths,
+            operation=step,
+            version=config.version,
+            config_digest=config.digest(),
+            data_digest=data_digest,
+            result=result,
+        )
+
+    record(audit.STARTED)
+    try:
+        result = work()
+    except EagleError as error:
+        with contextlib.suppress(EagleError):  # the first error is the one to tell
+            record(audit.failed(error.code))
+        raise
+    digest = result.get("dataDigest")
+    return result, record(audit.SUCCEEDED, digest if isinstance(digest, str) else None)
+
+
+def _document(name: str, result: Mapping[str, Any], failure: EagleError | None, redactor: Redactor) -> dict[str, Any]:
+    if failure is None:
+        return {"status": "SUCCESS", "step": name, **redactor.value(plain(result))}
+    return {"status": "FAILED", "step": name, "error": {**redactor.value(failure.to_json()), "code": failure.code}}
+
+
+def _exit_code(failure: EagleError | None, signal_number: int | None) -> int:
+    if failure is None:
+        return 0
+    if isinstance(failure, StoppedError):
+        return stopped_exit_code(signal_number or signal.SIGINT)
+    return failure.exit_code
+
+
+def _end_process(name: str, stdout: ResultStream) -> Callable[[int], None]:
+    """What to do when the main thread does not come back from native code after a signal."""
+
+    def end(signal_number: int) -> None:
+        document = _document(name, {}, stopped_error(signal_number), Redactor())
+        if stdout.is_process and (stdout.write(document) or not stdout.is_complete):
+            os._exit(stopped_exit_code(signal_number))
+
+    return end

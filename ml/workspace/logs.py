@@ -1,0 +1,108 @@
+"""Where log messages of a step go: all of them to its log file, warnings to stderr as well, secrets nowhere."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ml.workspace.files import FILE_MODE, make_folder, plain_storage_errors
+from ml.workspace.redaction import Redactor
+
+_LOGGERS = ("ml", "py.warnings")
+
+
+@contextmanager
+def warnings_on_stderr(redactor: Redactor) -> Iterator[None]:
+    """Show warnings and errors on stderr: one line of JSON each, or plain text on a terminal; never a traceback.
+
+    Python's own warnings become log messages as well.
+    """
+    show = warnings.showwarning
+    warnings.showwarning = _log_warning
+    try:
+        with _attached(_StderrHandler(redactor)):
+            yield
+    finally:
+        warnings.showwarning = show
+
+
+@contextmanager
+def step_log(file: Path, redactor: Redactor) -> Iterator[None]:
+    """Append every message, Python warnings and tracebacks included, to `file`, with times in UTC.
+
+    Raises
+    ------
+    StorageError
+        If the log cannot be opened.
+    """
+    make_folder(file.parent)
+    with plain_storage_errors(file.name):
+        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+    with os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace") as stream:
+        handler = _FileHandler(stream)
+        handler.setFormatter(_RedactingFormatter(redactor))
+        with _attached(handler):
+            yield
+
+
+class _RedactingFormatter(logging.Formatter):
+    """Formats in UTC and redacts the finished text, so that tracebacks are covered, too."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+        self.converter = time.gmtime
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._redactor.text(super().format(record))
+
+
+class _FileHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Goes on in silence if the disk is full: the step itself will say so."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - the name is the library's
+        return
+
+
+class _StderrHandler(logging.Handler):
+    """Warnings for whoever started the step; looks up ``sys.stderr`` late so that a progress bar may wrap it."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__(logging.WARNING)
+        self._redactor = redactor
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = self._redactor.text(record.getMessage()).strip()
+        with suppress(OSError, ValueError, AttributeError):  # stderr is closed or missing
+            is_terminal = sys.stderr.isatty()
+            event = message if is_terminal else json.dumps({"event": "warning", "message": message})
+            sys.stderr.write(f"{event}\n")
+            sys.stderr.flush()
+
+
+def _log_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """As `logging.captureWarnings` does, without the path of the file that warns: stderr tells no paths."""
+    logging.getLogger("py.warnings").warning("%s: %s", category.__name__, message)
+
+
+@contextmanager
+def _attached(handler: logging.Handler) -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+        handler.close()

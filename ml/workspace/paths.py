@@ -1,0 +1,267 @@
+"""Every path of the workspace, each inside the folders of one organisation.
+
+The workspace root holds ``models/`` and ``artifacts/``; below them each organisation has a folder of its own. A path
+is built from checked identifiers only, and is refused if a symbolic link leads it out of the organisation's folders.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+import ml
+from ml.config import OrganizationConfig
+from ml.errors import DataError, IsolationError, MissingArtifactError
+from ml.options.base import Identifier
+
+_IDENTIFIER = TypeAdapter(Identifier)
+_SEEN_LIMIT = 80
+_AUDIT_LOG = "audit.jsonl"
+
+
+def workspace_root() -> Path:
+    """The folder that holds ``models/`` and ``artifacts/``: ``ML_BASE_PATH``, else the ``ml`` package."""
+    named = os.environ.get("ML_BASE_PATH")
+    return Path(named) if named else Path(ml.__file__).parent
+
+
+def for_config(config: OrganizationConfig) -> OrganizationPaths:
+    """The paths of the organisation that `config` is about; raises IsolationError."""
+    return OrganizationPaths(config.organization_id, output_path=config.output_path)
+
+
+@dataclass(frozen=True)
+class OrganizationPaths:
+    """Where one organisation's files are. Nothing is created, and nothing outside is ever named.
+
+    Parameters
+    ----------
+    organization_id
+        The tenant.
+    root
+        Workspace root. Default: `workspace_root()`.
+    output_path
+        Folder for the artifacts of a run, in place of ``artifacts/<organisation>/<version>``. It must lie directly
+        in ``artifacts/<organisation>``. A relative path starts at the working directory.
+
+    Raises
+    ------
+    IsolationError
+        If an id is not an identifier, differs only in case from another organisation's folder, or a path leads out
+        of the organisation's folders. Methods that take a version raise it, too.
+    """
+
+    organization_id: str
+    root: Path | None = None
+    output_path: str | None = None
+    models: Path = field(init=False)
+    """``models/<organisation>``: model versions and what is published."""
+    artifacts: Path = field(init=False)
+    """``artifacts/<organisation>``: what runs leave behind."""
+    _workspace: tuple[Path, Path] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        name = _checked(self.organization_id, "organizationId")
+        root = Path(os.path.realpath(self.root or workspace_root()))
+        bases = (Path(os.path.realpath(root / "models")), Path(os.path.realpath(root / "artifacts")))
+        for base in bases:
+            _refuse_twin(base, name)
+        object.__setattr__(self, "_workspace", bases)
+        object.__setattr__(self, "models", bases[0] / name)
+        object.__setattr__(self, "artifacts", bases[1] / name)
+        for folder in (self.models, self.artifacts):
+            self._inside(folder)
+        if self.output_path is not None:
+            _ = self._output_folder
+
+    @property
+    def audit_log(self) -> Path:
+        """The organisation's audit log."""
+        return self._inside(self.artifacts / _AUDIT_LOG)
+
+    @property
+    def audit_lock(self) -> Path:
+        """Lock file of the audit log."""
+        return self._inside(self.artifacts / ".audit.lock")
+
+    @property
+    def organization_lock(self) -> Path:
+        """Lock file for installing, publishing and rolling back."""
+        return self._inside(self.models / ".lock")
+
+    def version_lock(self, version: str) -> Path:
+        """Lock file that a run holds while it writes `version`."""
+        return self._inside(self.models / f".lock-{_checked(version, 'version')}")
+
+    @property
+    def versions(self) -> Path:
+        """Folder of all model versions."""
+        return self._inside(self.models / "versions")
+
+    @property
+    def current(self) -> Path:
+        """The link to the published version."""
+        return self._inside(self.models / "current")
+
+    def version(self, version: str) -> Path:
+        """Folder of one model version."""
+        return self._inside(self.versions / _checked(version, "version"))
+
+    def model_link(self, version: str) -> Path:
+        """The name under which the backend opens one version's model."""
+        return self._inside(self.models / f"model_{_checked(version, 'version')}.onnx")
+
+    def run(self, version: str) -> Path:
+        """Folder of what the runs for `version` leave behind."""
+        name = _checked(version, "version")
+        if self.output_path is not None:
+            return self._output_folder
+        _refuse_reserved(name, "version")
+        return self._inside(self.artifacts / name)
+
+    def prepared_data(self, version: str) -> Path:
+        """The prepared grid."""
+        return self._in_run(version, "prepared_data.parquet")
+
+    def data_summary(self, version: str) -> Path:
+        """What preparation found in the data."""
+        return self._in_run(version, "data_summary.json")
+
+    def metrics(self, version: str) -> Path:
+        """Scores of the trained model."""
+        return self._in_run(version, "metrics.json")
+
+    def predictions(self, version: str) -> Path:
+        """Scored rows of the test part."""
+        return self._in_run(version, "predictions.parquet")
+
+    def validation_report(self, version: str, suffix: str) -> Path:
+        """The validation report; `suffix` is ``.json`` or ``.html``."""
+        return self._in_run(version, f"validation_report{suffix}")
+
+    def logs(self, version: str) -> Path:
+        """Folder of the step logs."""
+        return self._in_run(version, "training_logs")
+
+    def plots(self, version: str) -> Path:
+        """Folder of the validation plots."""
+        return self._in_run(version, "validation_plots")
+
+    def tuning(self, version: str) -> Path:
+        """Folder of the parameter search's results."""
+        return self._in_run(version, "hyperparameter_results")
+
+    def readable_file(self, path: str | Path, what: str) -> Path:
+        """The real path of a file that the user names for reading, wherever it lies but with another organisation.
+
+        Parameters
+        ----------
+        path
+            As the user gave it; a relative path starts at the working directory.
+        what
+            What the file is, for messages: ``"the test data"``.
+
+        Raises
+        ------
+        IsolationError
+            If it lies, links followed, in the workspace but not in this organisation's folders, or is a link in them
+            that leads out.
+        MissingArtifactError
+            If it does not exist.
+        DataError
+            If it is not a readable regular file.
+        """
+        if "\0" in str(path):
+            raise DataError(f"{what} has a zero byte in its name")
+        given, real = Path(os.path.abspath(path)), Path(os.path.realpath(path))  # noqa: PTH100 - links must stay
+        if self._is_foreign(given) or self._is_foreign(real) or (self._is_own(given) and not self._is_own(real)):
+            raise IsolationError(
+                f"{what} is not in the folders of this organisation",
+                hint="name a file of this organisation, or one outside the workspace",
+            )
+        return _readable(real, what)
+
+    @property
+    def _output_folder(self) -> Path:
+        named = self.output_path or ""
+        folder = Path(os.path.realpath(named.replace("\0", "")))
+        if "\0" in named or folder.parent != self.artifacts:
+            raise IsolationError(
+                "outputPath must be a folder directly in this organisation's artifacts folder",
+                field="outputPath",
+                hint="leave outputPath out: artifacts/<organizationId>/<version> is the default",
+            )
+        _refuse_reserved(_checked(folder.name, "outputPath"), "outputPath")
+        return folder
+
+    def _in_run(self, version: str, name: str) -> Path:
+        return self._inside(self.run(version) / name)
+
+    def _inside(self, path: Path) -> Path:
+        """`path`, if following its links stays where the path pretends to be."""
+        home = self.models if path.is_relative_to(self.models) else self.artifacts
+        if not Path(os.path.realpath(path)).is_relative_to(home):
+            raise IsolationError(
+                f"{path.relative_to(home.parent).as_posix()} is a link that leads out of the organisation's folders",
+                hint="remove the link",
+            )
+        return path
+
+    def _is_own(self, path: Path) -> bool:
+        return _lies_in(path, self.models) or _lies_in(path, self.artifacts)
+
+    def _is_foreign(self, path: Path) -> bool:
+        return any(_lies_in(path, base) for base in self._workspace) and not self._is_own(path)
+
+
+def _checked(identifier: str, name: str) -> str:
+    try:
+        return _IDENTIFIER.validate_python(identifier, strict=True)
+    except ValidationError as failure:
+        message = failure.errors(include_url=False)[0]["msg"]
+        raise IsolationError(f"{name} {message} (got {str(identifier)[:_SEEN_LIMIT]!r})", field=name) from None
+
+
+def _refuse_reserved(name: str, field_name: str) -> None:
+    if name.casefold() == _AUDIT_LOG:
+        raise IsolationError(f"{field_name} must not be {_AUDIT_LOG}: the audit log has this name", field=field_name)
+
+
+def _refuse_twin(base: Path, name: str) -> None:
+    """Two ids that differ only in case would share one folder on some file systems."""
+    if not base.is_dir():
+        return
+    if any(entry != name and entry.casefold() == name.casefold() for entry in os.listdir(base)):  # noqa: PTH208
+        raise IsolationError(
+            f'organizationId "{name}" differs only in upper and lower case from one that exists already',
+            field="organizationId",
+            hint="write it exactly as before, or choose another one",
+        )
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    """Whether `path` is `folder` or below it, by name or by identity on disk (other mounts, other case)."""
+    if path.is_relative_to(folder):
+        return True
+    if not folder.exists():
+        return False
+    return any(os.path.exists(parent) and parent.samefile(folder) for parent in (path, *path.parents))  # noqa: PTH110
+
+
+def _readable(path: Path, what: str) -> Path:
+    try:
+        exists, is_file = path.exists(), path.is_file()
+    except OSError as error:
+        raise DataError(f"{what} cannot be read: {error.strerror}") from error
+    if not exists:
+        raise MissingArtifactError(
+            f"{what} ({path.name}) does not exist", hint="check the path, or run the step that writes it"
+        )
+    if not is_file:
+        raise DataError(f"{what} ({path.name}) is not a regular file")
+    if not os.access(path, os.R_OK):
+        raise DataError(f"{what} ({path.name}) cannot be read: permission denied")
+    return path

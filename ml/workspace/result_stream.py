@@ -1,0 +1,112 @@
+"""Standard output that carries one JSON document and nothing else, whatever libraries print."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Self, TextIO
+
+_STDOUT, _STDERR = 1, 2
+_LOCK_SECONDS = 0.3  # a writer that holds the lock longer is blocked by a reader that does not read
+
+
+class ResultStream:
+    """Sends everything that is printed inside its block to stderr, C libraries included, and one result to stdout.
+
+    Where ``sys.stdout`` has been replaced (tests, notebooks), the result goes to the replacement.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._started = False
+        self._python_stdout: TextIO | None = None
+        self._real_stdout: int | None = None
+        self.is_process = False
+        """Whether the result goes to the process's own standard output."""
+        self.is_complete = False
+        """Whether a result has been written to its end."""
+
+    def __enter__(self) -> Self:
+        self._python_stdout = sys.stdout
+        self.is_process = _file_descriptor(sys.stdout) == _STDOUT
+        _flush(sys.stdout)
+        with suppress(OSError):  # closed by whoever started us
+            self._real_stdout = os.dup(_STDOUT)
+            _redirect_stdout()
+        sys.stdout = sys.stderr
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _flush(sys.stderr)
+        _flush(self._python_stdout)
+        _flush_c_libraries()
+        if self._python_stdout is not None:
+            sys.stdout = self._python_stdout
+        if self._real_stdout is not None:
+            os.dup2(self._real_stdout, _STDOUT)
+            os.close(self._real_stdout)
+
+    def write(self, document: Mapping[str, Any], for_people: str | None = None) -> bool:
+        """Write `document`, or on a terminal `for_people` if given, unless there is a result already; says whether."""
+        if not self._lock.acquire(timeout=_LOCK_SECONDS):
+            return False
+        try:
+            if self._started:
+                return False
+            self._started = True
+            with suppress(OSError, ValueError):  # nobody reads any more; the exit status still tells
+                self._send(document, for_people)
+            self.is_complete = True
+            return True
+        finally:
+            self._lock.release()
+
+    def _send(self, document: Mapping[str, Any], for_people: str | None) -> None:
+        if self.is_process and self._real_stdout is not None:
+            on_terminal = os.isatty(self._real_stdout)
+            text = for_people if on_terminal and for_people else _json_text(document, 2 if on_terminal else None)
+            rest = text.encode(errors="backslashreplace")
+            while rest:
+                rest = rest[os.write(self._real_stdout, rest) :]
+        elif self._python_stdout is not None:
+            self._python_stdout.write(_json_text(document, None))
+            self._python_stdout.flush()
+
+
+def _json_text(document: Mapping[str, Any], indent: int | None) -> str:
+    """One line, or indented; what JSON has no type for (dates) becomes text, because the result must not fail."""
+    return json.dumps(document, indent=indent, allow_nan=False, default=str) + "\n"
+
+
+def _redirect_stdout() -> None:
+    try:
+        os.dup2(_STDERR, _STDOUT)
+    except OSError:  # stderr is closed
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, _STDOUT)
+        os.close(nowhere)
+
+
+def _file_descriptor(stream: TextIO | None) -> int | None:
+    try:
+        return stream.fileno() if stream is not None else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _flush(stream: TextIO | None) -> None:
+    with suppress(OSError, ValueError, AttributeError):
+        if stream is not None:
+            stream.flush()
+
+
+def _flush_c_libraries() -> None:
+    """What C code has printed waits in a buffer of its own, and would follow the result when the process ends."""
+    import ctypes
+
+    with suppress(OSError, AttributeError, TypeError):  # a system without a C library to open by no name
+        ctypes.CDLL(None).fflush(None)

@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from ml.errors import ConfigError, DataError, IntegrityError, InternalError, StoppedError, TooFewFailuresError
+from ml.learning import estimators
+from ml.learning.estimators.base import Estimator
+from ml.options.learning import TrainingConfig
+from tests.unit.learning.feature_tables import feature_table, names
+
+TYPES = ("lightgbm", "random_forest")
+
+
+def config(model_type: str, **options: Any) -> TrainingConfig:
+    small = {
+        "model_type": model_type,
+        "lgb_params": {"num_iterations": 40, "num_leaves": 7, **options.pop("lgb_params", {})},
+        "rf_params": {"n_estimators": 30, **options.pop("rf_params", {})},
+        "threads": 1,
+    }
+    return TrainingConfig.model_validate({**small, **options})
+
+
+def fitted(settings: TrainingConfig, *, valid: bool = False, **options: Any) -> Estimator:
+    X, y = feature_table()
+    held_out = feature_table(seed=1) if valid else (None, None)
+    return estimators.get(settings.model_type)(settings).fit(X, y, *held_out, names=names(), **options)
+
+
+def test_both_types_are_found_without_loading_their_libraries() -> None:
+    assert set(TYPES) <= set(estimators.available())
+    assert "base" not in estimators.available()
+
+
+def test_an_unknown_type_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="lightgbm, random_forest") as caught:
+        estimators.get("randomforest")
+    assert caught.value.hint == 'did you mean "random_forest"?'
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_a_fitted_model_ranks_new_rows_and_handles_missing_values(model_type: str) -> None:
+    model = fitted(config(model_type))
+    X, y = feature_table(seed=2)
+    probability = model.predict(X)
+    assert probability.dtype == np.float64
+    assert probability.shape == y.shape
+    assert ((probability >= 0) & (probability <= 1)).all()
+    assert roc_auc_score(y, probability) > 0.8
+    assert np.isfinite(model.predict(np.full((1, 5), np.nan, dtype=np.float32))).all()
+    assert model.predict(X[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_the_seed_decides_every_bit(model_type: str) -> None:
+    X, _ = feature_table(seed=2)
+    first, again = (fitted(config(model_type)).predict(X) for _ in range(2))
+    assert first.tobytes() == again.tobytes()
+    other = fitted(config(model_type, random_state=1)).predict(X)
+    assert first.tobytes() != other.tobytes()
+
+
+def test_the_same_seed_gives_the_same_lightgbm_text() -> None:
+    texts = {fitted(config("lightgbm"), valid=True).booster.model_to_string() for _ in range(2)}
+    assert len(texts) == 1
+
+
+def test_a_forest_does_not_depend_on_threads_or_on_being_watched() -> None:
+    X, _ = feature_table(seed=2)
+    alone = fitted(config("random_forest")).predict(X)
+    seen: list[tuple[int, int]] = []
+    watched = fitted(config("random_forest", threads=2), on_round=lambda *done: seen.append(done)).predict(X)
+    assert alone.tobytes() == watched.tobytes()
+    assert seen[-1] == (30, 30)
+    assert len(seen) > 5
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_what_the_round_callback_raises_reaches_the_caller(model_type: str) -> None:
+    def stop(done: int, total: int) -> None:
+        if done > 3:
+            raise StoppedError(f"stopped at {done} of {total}")
+
+    with pytest.raises(StoppedError):
+        fitted(config(model_type), on_round=stop)
+
+
+def test_early_stopping_keeps_the_best_round_only(tmp_path: Path) -> None:
+    settings = config("lightgbm", early_stopping_rounds=5, lgb_params={"num_iterations": 400, "learning_rate": 0.3})
+    seen: list[int] = []
+    model = fitted(settings, valid=True, on_round=lambda done, _: seen.append(done))
+    assert model.rounds == seen[-1] - 5
+    model.save(tmp_path / "model.txt")
+    assert lgb.Booster(model_file=str(tmp_path / "model.txt")).num_trees() == model.rounds
+    X, _ = feature_table(seed=2)
+    assert (
+        estimators.get("lightgbm").load(tmp_path / "model.txt", settings).predict(X).tobytes()
+        == model.predict(X).tobytes()
+    )
+
+
+@pytest.mark.parametrize("options", [{"early_stopping_rounds": 0}, {"lgb_params": {"boosting": "dart"}}])
+def test_every_round_is_kept_where_early_stopping_is_off(options: dict[str, Any]) -> None:
+    lgb_params = {"num_iterations": 60, "learning_rate": 0.5, **options.get("lgb_params", {})}
+    settings = config("lightgbm", **{"early_stopping_rounds": 2, **options, "lgb_params": lgb_params})
+    assert fitted(settings, valid=True).rounds == 60
+
+
+@pytest.mark.parametrize("metric", ["average_precision", "auc", "binary_logloss", "binary_error"])
+def test_every_metric_can_stop_early(metric: str) -> None:
+    settings = config("lightgbm", early_stopping_rounds=3, lgb_params={"metric": metric, "num_iterations": 300})
+    assert fitted(settings, valid=True).rounds < 300
+
+
+def test_goss_fits_although_bagging_is_configured() -> None:
+    assert fitted(config("lightgbm", lgb_params={"boosting": "goss"})).rounds == 40
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_balanced_classes_raise_probabilities(model_type: str) -> None:
+    X, _ = feature_table(seed=2)
+    plain = fitted(config(model_type)).predict(X).mean()
+    balanced = fitted(config(model_type, imbalance="balanced")).predict(X).mean()
+    assert balanced > plain * 1.2
+
+
+def test_balanced_is_a_weight_of_negatives_over_positives() -> None:
+    _, y = feature_table()
+    weight = float((y == 0).sum() / (y == 1).sum())
+    X, _ = feature_table(seed=2)
+    balanced = fitted(config("lightgbm", imbalance="balanced")).predict(X)
+    spelled_out = fitted(config("lightgbm", lgb_params={"scale_pos_weight": weight})).predict(X)
+    assert balanced.tobytes() == spelled_out.tobytes()
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_one_class_only_is_refused(model_type: str) -> None:
+    X, y = feature_table()
+    model = estimators.get(model_type)(config(model_type))
+    with pytest.raises(TooFewFailuresError, match=r"training rows hold one class only \(600 negative, 0 positive\)"):
+        model.fit(X, np.zeros_like(y), names=names())
+
+
+def test_one_class_only_in_validation_is_refused() -> None:
+    X, y = feature_table()
+    model = estimators.get("lightgbm")(config("lightgbm"))
+    with pytest.raises(TooFewFailuresError, match="validation rows"):
+        model.fit(X, y, X, np.zeros_like(y), names=names())
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_importances_are_shares_under_the_real_names(model_type: str) -> None:
+    shares = fitted(config(model_type)).importances()
+    assert list(shares) == names()
+    assert sum(shares.values()) == pytest.approx(1)
+    assert max(shares, key=shares.__getitem__) == names()[0]
+
+
+def test_a_model_without_a_split_has_no_importances() -> None:
+    settings = config("lightgbm", lgb_params={"min_data_in_leaf": 10_000})
+    assert set(fitted(settings).importances().values()) == {0.0}
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_another_number_of_features_is_refused(model_type: str) -> None:
+    with pytest.raises(DataError, match="expects 5 features"):
+        fitted(config(model_type)).predict(np.zeros((2, 4), dtype=np.float32))
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_predicting_before_fitting_is_our_bug(model_type: str) -> None:
+    with pytest.raises(InternalError):
+        estimators.get(model_type)(config(model_type)).predict(np.zeros((1, 5), dtype=np.float32))
+
+
+def test_a_file_that_is_no_lightgbm_model_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "model.txt"
+    path.write_text("not a model")
+    with pytest.raises(IntegrityError, match=r"model\.txt is not a LightGBM model"):
+        estimators.get("lightgbm").load(path, config("lightgbm"))
+    assert capfd.readouterr().out == ""
+
+
+def test_a_forest_survives_saving(tmp_path: Path) -> None:
+    pytest.importorskip("ml.export.pickles")
+    settings = config("random_forest")
+    model = fitted(settings)
+    model.save(tmp_path / "model.pkl")
+    again = estimators.get("random_forest").load(tmp_path / "model.pkl", settings, names=names())
+    X, _ = feature_table(seed=2)
+    assert again.predict(X).tobytes() == model.predict(X).tobytes()
+    assert again.importances() == model.importances()
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_every_default_range_is_allowed(model_type: str) -> None:
+    kind = estimators.get(model_type)
+    for name, values in kind.search_space().items():
+        for value in values.choices or (values.low, values.high):
+            kind.with_parameters(config(model_type), {name: value})
+
+
+def test_parameters_are_replaced_in_a_copy() -> None:
+    before = config("lightgbm")
+    after = estimators.get("lightgbm").with_parameters(before, {"numLeaves": 99, "extraTrees": True})
+    assert (after.lgb_params.num_leaves, after.lgb_params.extra_trees, after.lgb_params.num_iterations) == (
+        99,
+        True,
+        40,
+    )
+    assert before.lgb_params.num_leaves == 7
+
+
+def test_an_unknown_parameter_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="numLeavs") as caught:
+        estimators.get("lightgbm").with_parameters(config("lightgbm"), {"numLeavs": 99})
+    assert caught.value.hint == 'did you mean "numLeaves"?'
+
+
+def test_a_value_that_is_not_allowed_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"rfParams\.minSamplesLeaf"):
+        estimators.get("random_forest").with_parameters(config("random_forest"), {"minSamplesLeaf": 0})
+
+
+NEW_TYPE = '''
+import numpy as np
+
+from ml.learning.estimators.base import Estimator
+from ml.options.base import Section
+from ml.options.learning import SearchRange
+
+
+class Params(Section):
+    """Parameters."""
+
+    slope: float = 1.0
+
+
+class Slope(Estimator):
+    """A logistic curve of the first feature."""
+
+    model_type = "slope"
+    model_file = "model.txt"
+    params_type = Params
+    rounds = 1
+
+    @classmethod
+    def search_space(cls):
+        return {"slope": SearchRange(low=0.1, high=10.0, log=True)}
+
+    def fit(self, X, y, X_valid=None, y_valid=None, *, names, on_round=None):
+        self.names = list(names)
+        return self
+
+    def predict(self, X):
+        first = np.nan_to_num(X[:, 0].astype(np.float64))
+        return 1 / (1 + np.exp(-self.parameters(self.config).slope * first))
+
+    def importances(self):
+        return dict.fromkeys(self.names, 0.0)
+
+    def save(self, path):
+        raise NotImplementedError
+
+    @classmethod
+    def load(cls, path, config, *, names=None):
+        raise NotImplementedError
+
+    def ensemble(self):
+        raise NotImplementedError
+'''
+
+
+@pytest.fixture
+def slope_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "slope.py").write_text(NEW_TYPE)
+    (tmp_path / "hollow.py").write_text("")
+    monkeypatch.setattr(estimators, "__path__", [*estimators.__path__, str(tmp_path)])
+    for name in ("slope", "hollow"):
+        monkeypatch.delitem(sys.modules, f"ml.learning.estimators.{name}", raising=False)
+    return "slope"
+
+
+def test_one_file_adds_a_model_type(slope_type: str) -> None:
+    assert slope_type in estimators.available()
+    settings = config(slope_type, model_params={"slope": 2.0})
+    kind = estimators.get(slope_type)
+    X, y = feature_table()
+    assert roc_auc_score(y, kind(settings).fit(X, y, names=names()).predict(X)) > 0.8
+    assert kind.with_parameters(settings, {"slope": 3.0}).model_params == {"slope": 3.0}
+    with pytest.raises(ConfigError, match="slop") as caught:
+        kind.with_parameters(settings, {"slop": 3.0})
+    assert caught.value.hint == 'did you mean "slope"?'
+
+
+@pytest.mark.usefixtures("slope_type")
+def test_a_file_without_its_type_is_our_bug() -> None:
+    with pytest.raises(InternalError, match="hollow"):
+        estimators.get("hollow")

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.scada.labels import label_grid
+from tests.reference.labels import naive_labels
+
+
+def grid_of(rows: list[tuple[str, int, int]], label: list[float] | None = None) -> pd.DataFrame:
+    asset, second, target = zip(*rows, strict=True)
+    grid = pd.DataFrame(
+        {
+            "asset_id": pd.Series(asset, dtype="str"),
+            "timestamp": pd.to_datetime(list(second), unit="s", utc=True),
+            "segment": np.int32(0),
+            "x": np.float32(1),
+            "target": np.where(np.array(target) < 0, np.nan, target).astype(np.float32),
+        }
+    )
+    return grid if label is None else grid.assign(label=np.array(label, dtype=np.float32))
+
+
+def series(*targets: int, asset: str = "a", start: int = 0, step: int = 10) -> list[tuple[str, int, int]]:
+    return [(asset, start + step * position, target) for position, target in enumerate(targets)]
+
+
+def labels(rows: list[tuple[str, int, int]], **options: object) -> list[int]:
+    return label_grid(grid_of(rows), **{"interval": 10, "horizon": 20, **options})["label"].tolist()
+
+
+def random_rows(rng: np.random.Generator) -> list[tuple[str, int, int]]:
+    rows = []
+    for asset in ("a", "b", "c"):
+        state = rng.choice([0, 1, -1], p=[0.8, 0.15, 0.05], size=80).repeat(rng.integers(1, 4, 80))
+        times = np.cumsum(rng.choice([10, 50, 400], p=[0.95, 0.04, 0.01], size=len(state)))
+        rows += [(asset, int(time), int(target)) for time, target in zip(times, state, strict=True)]
+    return rows
+
+
+@pytest.mark.parametrize("horizon", [0, 10, 35, 60, 500])
+@pytest.mark.parametrize(("during_failure", "recovery"), [("exclude", 0), ("positive", 0), ("exclude", 30)])
+def test_equals_the_naive_labels(horizon: int, during_failure: str, recovery: int) -> None:
+    rows = random_rows(np.random.default_rng(horizon))
+    found = label_grid(
+        grid_of(rows), interval=10, horizon=horizon, during_failure=during_failure, recovery_seconds=recovery
+    )
+    expected = naive_labels(rows, 10, horizon, during_failure, recovery)
+    assert list(zip(found["event"], found["label"], found["status"], strict=True)) == expected
+    assert ((found["label"] == -1) == (found["status"] != "labelled")).all()
+
+
+def test_the_horizon_includes_its_end_and_not_its_start() -> None:
+    assert labels(series(0, 0, 0, 0, 1, 1, 0, 0, 0)) == [0, 0, 1, 1, -1, -1, 0, -1, -1]
+
+
+def test_rows_whose_future_is_not_seen_are_censored() -> None:
+    found = label_grid(grid_of(series(0, 0, 0)), interval=10, horizon=20)
+    assert found["status"].tolist() == ["labelled", "censored", "censored"]
+
+
+def test_another_asset_neither_fails_nor_observes_for_this_one() -> None:
+    rows = series(0, 0, 0) + series(1, 0, 0, 0, asset="b", start=30)
+    assert labels(rows) == [0, -1, -1, -1, 0, -1, -1]
+
+
+def test_an_onset_after_a_gap_counts_but_a_quiet_return_proves_nothing() -> None:
+    assert labels(series(0, 0) + series(1, start=30)) == [-1, 1, -1]
+    assert labels(series(0, 0) + series(0, 0, 0, start=30)) == [-1, -1, 0, -1, -1]
+
+
+def test_a_failure_goes_on_across_a_gap_and_ends_where_it_is_unknown() -> None:
+    found = label_grid(grid_of(series(1, 1) + series(1, -1, 1, start=500)), interval=10, horizon=20)
+    assert found["event"].tolist() == [0, 0, 0, -1, 1]
+
+
+def test_a_series_that_begins_failed_has_an_event() -> None:
+    found = label_grid(grid_of(series(1, 0, 0, 0)), interval=10, horizon=20)
+    assert found["event"].tolist() == [0, -1, -1, -1]
+    assert found["status"].tolist() == ["in_failure", "labelled", "censored", "censored"]
+
+
+def test_unknown_target_within_the_horizon_is_no_proof_of_health() -> None:
+    assert labels(series(0, 0, -1, 0, 0, 0)) == [-1, -1, -1, 0, -1, -1]
+
+
+def test_recovery_ends_after_its_last_second() -> None:
+    found = label_grid(grid_of(series(1, 0, 0, 0, 0, 0)), interval=10, horizon=10, recovery_seconds=20)
+    assert found["status"].tolist() == ["in_failure", "recovery", "recovery", "labelled", "labelled", "censored"]
+
+
+def test_detection_labels_are_the_target() -> None:
+    found = label_grid(grid_of(series(0, 1, -1, 0)), interval=10, horizon=0, recovery_seconds=100)
+    assert found["label"].tolist() == [0, 1, -1, 0]
+    assert found["status"].tolist() == ["labelled", "labelled", "unknown", "labelled"]
+
+
+def test_given_labels_are_taken_as_they_are() -> None:
+    grid = grid_of(series(0, 0, 1, 0), label=[1, 1, 0, np.nan])
+    found = label_grid(grid, interval=10, horizon=10, recovery_seconds=100)
+    assert found["label"].tolist() == [1, 1, 0, -1]
+    assert found["event"].tolist() == [-1, -1, 0, -1]
+    assert found["target"].tolist() == [0, 0, 1, 0]
+
+
+def test_given_labels_without_a_target_make_the_events() -> None:
+    grid = grid_of(series(0, 0, 0, 0), label=[1, 1, 0, 1]).drop(columns="target")
+    found = label_grid(grid, interval=10, horizon=10)
+    assert found["event"].tolist() == [0, 0, -1, 1]
+    assert found["target"].tolist() == [-1, -1, -1, -1]
+
+
+def test_columns_and_types() -> None:
+    found = label_grid(grid_of(series(0, 1)), interval=10, horizon=10)
+    assert list(found.columns) == ["asset_id", "timestamp", "segment", "x", "target", "event", "label", "status"]
+    assert found.dtypes[["target", "event", "label", "status"]].tolist() == ["int8", "int32", "int8", "category"]
+    assert list(found["status"].cat.categories) == ["labelled", "censored", "in_failure", "recovery", "unknown"]
+
+
+def test_what_comes_after_the_horizon_changes_no_label_before() -> None:
+    rows = random_rows(np.random.default_rng(5))
+    found = label_grid(grid_of(rows), interval=10, horizon=60)
+    position = len(rows) // 6
+    asset, now, _ = rows[position]
+    changed = [(a, t, 1 - abs(k)) if a == asset and t > now + 60 else (a, t, k) for a, t, k in rows]
+    other = label_grid(grid_of(changed), interval=10, horizon=60)
+    assert found["label"].iloc[: position + 1].tolist() == other["label"].iloc[: position + 1].tolist()
+    assert found["label"].tolist() != other["label"].tolist()

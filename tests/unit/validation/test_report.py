@@ -1,0 +1,250 @@
+import json
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.learning.event_metrics import event_metrics
+from ml.options.delivery import ValidationConfig
+from ml.validation.gates import check_gates
+from ml.validation.latency import Latency
+from ml.validation.metrics import ReferenceResult, row_metrics
+from ml.validation.page import records_table, render_html
+from ml.validation.report import JudgedRows, ValidationReport
+from ml.validation.robustness import RobustnessPoint
+
+HOSTILE = "</style><script>alert('x')</script><img src=x onerror=alert(1)>"
+METRICS = row_metrics([0, 0, 1, 1], [0.1, 0.6, 0.7, 0.9], 0.5)
+EVENTS = {
+    "failures": 16,
+    "announced": 14,
+    "eventRecall": 0.875,
+    "leadTimeSeconds": {"min": 3600.0, "q25": 72_000.0, "median": 111_600.0, "q75": 129_600.0, "max": 169_200.0},
+    "falseAlarms": 29,
+    "falseAlarmsPerAssetDay": np.float64(0.0412),
+    "alarmPrecision": 0.6,
+    "timeInAlarm": float("nan"),
+    "perAsset": {HOSTILE: {"failures": 2, "announced": 2}},
+}
+MIDNIGHT = datetime(2025, 1, 1, tzinfo=UTC)
+PLOTS = {"roc": b"<?xml version='1.0'?><svg/>", "timeline": b"\x89PNG\r\n"}
+
+
+def report(**changes):
+    gates = check_gates({**METRICS.to_json(), "latencyMs": 0.2}, ValidationConfig(minPrecision=0.5, minAccuracy=0.5))
+    everything = {
+        "organization_id": "org_1",
+        "version": "v1",
+        "model_type": "random_forest",
+        "model_sha256": "ab" * 32,
+        "threshold": 0.5,
+        "horizon_seconds": 86_400,
+        "test_set": JudgedRows("held-out part", 4, 2, 1, 16, MIDNIGHT, MIDNIGHT + timedelta(days=1)),
+        "metrics": METRICS,
+        "gates": tuple(gates),
+        "events": EVENTS,
+        "references": (ReferenceResult("oracle", 0.99, None),),
+        "latency": Latency(0.1, 0.2, 0.3, 0.15),
+        "robustness": (RobustnessPoint("noise", 0.0, 0.9, 0.9, 0.8), RobustnessPoint("missing", 0.2, 0.7, 0.8, None)),
+        "importances": {"small": 1.0, HOSTILE: 3.0},
+        "split": {"splitBy": "time", "train": {"rows": 100, "firstTime": "2024-01-01T00:00:00+00:00"}},
+        "data_summary": {
+            "verdict": ["Enough history."],
+            "sensors": {HOSTILE: {"missingShare": 0.021}},
+            "gaps": {"count": 3, "longestSeconds": 7200},
+            "failureEvents": {"total": 95, "perAsset": {"hidden": 95}},
+        },
+        "provenance": {"seed": 42, "versions": {"lightgbm": "4.7.0"}},
+    }
+    return ValidationReport(**{**everything, **changes})
+
+
+BARE = {
+    "events": None, "references": (), "latency": None, "robustness": (), "importances": {}, "split": None,
+    "data_summary": None, "provenance": None, "gates": (), "model_sha256": None,
+    "test_set": JudgedRows("a file", 4, 2, 1),
+}  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Tags, addresses and text of a page, and whether its tags close in order."""
+
+    VOID = ("meta", "link", "img", "br")
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.addresses, self.words, self.open = [], [], [], []
+        self.images = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        given = dict(attrs)
+        self.addresses += [given[key] for key in ("src", "href", "action", "data") if key in given]
+        if tag == "img":
+            self.images.append(given)
+        assert not any(key.startswith("on") for key in given)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] not in ("style", "title"):
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split()).replace("\u00a0", " ")
+
+
+def test_the_json_has_exactly_the_promised_keys_and_no_nan():
+    content = report().to_json()
+
+    assert list(content) == [
+        "formatVersion", "status", "verdict", "organizationId", "version", "modelType", "modelSha256", "threshold",
+        "horizonSeconds", "testSet", "metrics", "events", "gates", "references", "latencyMs", "robustness",
+        "importances", "split", "dataSummary", "provenance",
+    ]  # fmt: skip
+    assert set(content["testSet"]) == {"source", "rows", "positives", "events", "assets", "from", "to", "digest"}
+    assert set(content["metrics"]) == {
+        "accuracy", "precision", "recall", "f1", "auc", "averagePrecision", "brier", "mcc", "baseRate", "confusion",
+    }  # fmt: skip
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    assert content["events"]["timeInAlarm"] is None
+    assert content["testSet"]["from"] == "2025-01-01T00:00:00+00:00"
+    assert content["importances"][0] == {"feature": HOSTILE, "gain": 3.0, "share": 0.75}
+
+
+def test_all_gates_passed_is_a_pass_told_in_maintenance_terms():
+    passed = report()
+
+    assert passed.status == "PASSED"
+    assert passed.verdict == (
+        "This model meets all 5 requirements set for it: it announced 14 of 16 failures, typically 31 h ahead."
+    )
+
+
+def test_one_gate_missed_is_a_refusal_that_names_it():
+    gates = tuple(check_gates({**METRICS.to_json(), "latencyMs": None}, ValidationConfig(minPrecision=0.7)))
+
+    refused = report(gates=gates)
+
+    assert refused.status == "REFUSED"
+    assert "misses 3 of 5 requirements" in refused.verdict
+    assert "precision is 0.667, required is at least 0.7" in refused.verdict
+    assert "latency of one row, 95th percentile is not defined on these rows" in refused.verdict
+
+
+def test_no_gates_is_a_pass_that_says_nothing_was_demanded():
+    assert report(gates=()).status == "PASSED"
+    assert "No requirement is set" in report(gates=()).verdict
+
+
+def test_the_page_leads_with_the_verdict_and_the_three_numbers():
+    text = Page(render_html(report(), PLOTS)).text
+
+    words = ["org_1", "random forest", "next 24 h", "Ready", "PASSED", "14 of 16", "31 h", "0.04", "Requirements"]
+    positions = [text.index(word) for word in words]
+    assert positions == sorted(positions)
+    assert "2 came without an alarm" in text
+
+
+def test_the_page_shows_every_section():
+    text = Page(render_html(report(), PLOTS)).text
+
+    for words in ("oracle 0.990 n/a", "20 % of the readings removed", "Enough history.", "2.1 %", "Versions: lightgbm",
+                  "Part Rows First time train 100", "Gaps: longest 2 h", "Failure events: total 95",
+                  "2024-01-01 00:00", "0.2 ms", "guessing (base rate) 0.500", "SHA-256 abab"):  # fmt: skip
+        assert words in text, words
+
+
+def test_hostile_names_are_text_and_nothing_is_fetched():
+    page = Page(render_html(report(organization_id=HOSTILE, model_type=HOSTILE), {**PLOTS, "unknown": b"<svg/>"}))
+
+    assert "script" not in page.tags
+    assert page.text.count("alert('x')") >= 4
+    assert page.open == []
+    assert all(address.startswith("data:") for address in page.addresses)
+    assert len(page.images) == 2
+    assert all(image["alt"] for image in page.images)
+
+
+def test_the_page_forbids_scripts_and_requests_and_names_its_language():
+    html = render_html(report(), PLOTS)
+
+    assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in html
+    assert '<html lang="en">' in html
+    assert "data:image/svg+xml;base64," in html
+    assert "data:image/png;base64," in html
+
+
+def test_missing_pieces_are_left_out():
+    page = Page(render_html(report(**BARE), {}))
+
+    assert page.images == []
+    for words in ("Failures", "Robustness", "Time for one prediction", "The data", "Requirements", "What the model"):
+        assert words not in page.text, words
+    assert "Average precision" in page.text
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        {"failures": 0, "announced": 0, "leadTimeSeconds": None, "falseAlarms": 3, "falseAlarmsPerAssetDay": 0.2},
+        {"failures": 2, "announced": 0, "leadTimeSeconds": {"median": None}, "falseAlarms": 0,
+         "falseAlarmsPerAssetDay": 0.0},
+    ],
+)  # fmt: skip
+def test_events_without_lead_times_are_shown(events):
+    text = Page(render_html(report(events=events), PLOTS)).text
+
+    assert "None" not in text
+    assert "nan" not in text.lower().replace("maintenance", "")
+
+
+@pytest.mark.parametrize(("horizon", "words"), [(7200, "Median lead time 2 h ahead"), (0, "Median delay 0 s after")])
+def test_event_metrics_are_understood_as_they_are_made(horizon, words):
+    timestamp = np.arange(10) * 3600
+    onsets = pd.DataFrame({"asset_id": ["pump"], "timestamp": [9 * 3600 + 3600]})
+    label = [0] * 8 + [1, 1]
+    events = event_metrics(
+        ["pump"] * 10, timestamp, label, label, onsets, threshold=0.5, horizon=horizon, cooldown=300, interval=3600
+    )
+
+    text = Page(render_html(report(events=events), {})).text
+
+    assert "1 of 1" in text
+    assert "none was missed" in text
+    assert words in text
+    assert "Time in alarm 20 %" in text
+    assert "Every failure Asset Time Announced" in text
+    assert "n/a" not in text[: text.index("Row by row")].replace("oracle 0.990 n/a", "")
+
+
+def test_detection_speaks_of_detection():
+    assert "detects failures as they happen" in Page(render_html(report(horizon_seconds=0), PLOTS)).text
+
+
+def test_a_measurement_next_to_its_limit_shows_the_digits_that_matter():
+    gates = tuple(check_gates({"recall": 0.69997}, ValidationConfig(minRecall=0.7)))
+
+    text = Page(render_html(report(gates=gates), PLOTS)).text
+
+    assert "at least 0.7 0.69997 ✗ missed" in text
+
+
+def test_records_become_a_table_whatever_their_form():
+    by_name = records_table({"a": {"rows": 1200, "nested": {}}, "b": {"missingShare": 0.5}}, "Part")
+    as_list = records_table([{"name": "a", "rows": 1200}], "Part")
+
+    assert by_name.headings == ("Part", "Rows", "Missing share")
+    assert by_name.rows[0] == ("a", "1,200", "n/a")
+    assert as_list.headings == ("Name", "Rows")
+    assert records_table({"a": 1}, "Part") is None
+    assert records_table({"a": 1, "perAsset": {"pump": 2}}, "Part") is None
+    assert records_table([], "Part") is None
+    assert records_table(3, "Part") is None

@@ -1,0 +1,188 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.config import OrganizationConfig
+from ml.validation.metrics import row_metrics
+from ml.validation.robustness import robustness_curves, spoil
+from ml.validation.subset import robustness_subset
+
+LOOK_BACK = 4
+STD = {"temperature": 5.0, "self": 2.0, "constant": 0.0}
+THRESHOLD = 0.5
+
+
+def config(**validation):
+    return OrganizationConfig.from_dict(
+        {
+            "organizationId": "org",
+            "schemaConfig": {
+                "continuousColumns": ["temperature", "self", "constant", "volume"],
+                "booleanColumns": ["running"],
+                "counterColumns": ["volume"],
+            },
+            "validationConfig": validation,
+        }
+    )
+
+
+SENSORS = config().schema_config.sensor_columns
+
+
+@pytest.fixture
+def frame():
+    random = np.random.default_rng(2)
+    size = 600
+    segment = np.repeat(np.arange(6, dtype=np.int32), 100)
+    label = (np.arange(size) % 100 >= 80).astype(np.int8)
+    label[np.arange(size) % 100 >= 98] = -1
+    return pd.DataFrame(
+        {
+            "asset_id": [f"asset {s // 2}" for s in segment],
+            "timestamp": pd.date_range("2025-01-01", periods=size, freq="h", tz="UTC").as_unit("us"),
+            "segment": segment,
+            "temperature": (20 + 8 * (label == 1) + random.normal(0, 2, size)).astype(np.float32),
+            "self": random.normal(0, 2, size).astype(np.float32),
+            "constant": np.ones(size, np.float32),
+            "volume": 2.5e8 + np.cumsum(random.random(size)),
+            "running": np.ones(size, np.float32),
+            "label": label,
+        }
+    )
+
+
+class RollingEngineer:
+    """Mean temperature of the last `LOOK_BACK` rows of the segment."""
+
+    look_back = LOOK_BACK
+
+    def __init__(self):
+        self.frames = []
+
+    def transform(self, frame):
+        self.frames.append(frame)
+        rolling = frame.groupby("segment")["temperature"].rolling(LOOK_BACK, min_periods=1).mean()
+        return rolling.droplevel(0).astype(np.float32).to_frame("feature")
+
+
+def score(features):
+    return np.clip((np.nan_to_num(features[:, 0], nan=20) - 20) / 8, 0, 1).astype(np.float32)
+
+
+def curves(frame, engineer=None, seed=7, **validation):
+    return robustness_curves(frame, engineer or RollingEngineer(), score, THRESHOLD, config(**validation), seed, STD)
+
+
+def test_the_input_frame_is_left_alone(frame):
+    before = frame.copy(deep=True)
+
+    curves(frame)
+
+    pd.testing.assert_frame_equal(frame, before)
+
+
+def test_level_zero_is_the_untouched_metric_and_comes_first_for_each_kind(frame):
+    points = curves(frame, noiseLevels=[0.1, 1.0], missingRates=[0.3])
+
+    assert [(point.kind, point.level) for point in points] == [
+        ("noise", 0), ("noise", 0.1), ("noise", 1.0), ("missing", 0), ("missing", 0.3),
+    ]  # fmt: skip
+    labelled = (frame["label"] >= 0).to_numpy()
+    features = RollingEngineer().transform(frame)[labelled].to_numpy()
+    expected = row_metrics(frame["label"][labelled], score(features), THRESHOLD)
+    for point in points:
+        if point.level == 0:
+            assert (point.average_precision, point.auc, point.f1) == (
+                expected.average_precision, expected.auc, expected.f1,
+            )  # fmt: skip
+
+
+def test_a_vanishing_level_changes_nothing_and_a_large_one_hurts(frame):
+    untouched, tiny, large = curves(frame, noiseLevels=[1e-12, 5.0], missingRates=[])[:3]
+
+    assert tiny.average_precision == untouched.average_precision
+    assert large.average_precision < untouched.average_precision - 0.1
+
+
+def test_a_seed_gives_the_same_points_twice_and_another_seed_others(frame):
+    assert curves(frame) == curves(frame)
+    assert curves(frame) != curves(frame, seed=8)
+
+
+def test_noise_has_the_asked_size_and_leaves_counters_booleans_and_constants_alone(frame):
+    many = pd.concat([frame] * 20, ignore_index=True)
+
+    noisy = spoil(many, "noise", 0.5, config(), STD, seed=3)
+
+    for name in ("temperature", "self"):
+        assert (noisy[name] - many[name]).std() == pytest.approx(0.5 * STD[name], rel=0.05)
+        assert noisy[name].dtype == np.float32
+    for name in ("constant", "volume", "running", "label"):
+        pd.testing.assert_series_equal(noisy[name], many[name])
+
+
+def test_missing_readings_have_the_asked_share_in_every_sensor_and_grow_with_the_rate(frame):
+    many = pd.concat([frame] * 20, ignore_index=True)
+
+    few, more = (spoil(many, "missing", rate, config(), STD, seed=3) for rate in (0.1, 0.3))
+
+    for name in SENSORS:
+        assert few[name].isna().mean() == pytest.approx(0.1, abs=0.01)
+        assert more[name].isna()[few[name].isna()].all()
+        assert few[name].dtype == many[name].dtype
+        kept = few[name].notna()
+        pd.testing.assert_series_equal(few[name][kept], many[name][kept])
+    assert not (few["temperature"].isna() == few["self"].isna()).all()
+
+
+def test_only_rows_that_are_asked_for_are_scored(frame):
+    scored = (frame["segment"] == 2).to_numpy()
+    engineer = RollingEngineer()
+
+    robustness_curves(frame, engineer, score, THRESHOLD, config(), 7, STD, scored=scored)
+
+    assert len(engineer.frames[0]) == 98  # the rows of the segment that have a label
+    assert robustness_curves(frame, engineer, score, THRESHOLD, config(), 7, STD, scored=~scored & scored) == []
+
+
+def test_progress_is_told_to_the_end(frame):
+    told = []
+
+    robustness_curves(
+        frame, RollingEngineer(), score, THRESHOLD, config(), 7, STD, progress=lambda *step: told.append(step[:2])
+    )
+
+    assert told == [(done, 8) for done in range(1, 9)]
+
+
+def test_a_subset_keeps_the_budget_and_every_scored_window_whole(frame):
+    frame["row"] = np.arange(len(frame))
+    scored = (frame["label"] >= 0).to_numpy()
+    features = RollingEngineer().transform(frame)["feature"].to_numpy()
+
+    part = robustness_subset(frame, scored, look_back=LOOK_BACK, max_rows=150, seed=1)
+
+    assert 0 < len(part.frame) <= 150
+    rows = part.frame["row"].to_numpy()[part.scored]
+    assert (frame["label"].to_numpy()[rows] == 1).any()
+    assert (frame["label"].to_numpy()[rows] == 0).any()
+    again = RollingEngineer().transform(part.frame)["feature"].to_numpy()[part.scored]
+    np.testing.assert_allclose(again, features[rows], rtol=1e-6)
+
+
+def test_segments_of_a_subset_are_numbered_without_joining_what_was_apart(frame):
+    frame["row"] = np.arange(len(frame))
+
+    part = robustness_subset(frame, (frame["label"] >= 0).to_numpy(), look_back=LOOK_BACK, max_rows=200, seed=1).frame
+
+    assert part["segment"].dtype == np.int32
+    assert np.array_equal(np.unique(part["segment"]), np.arange(part["segment"].nunique()))
+    for _, run in part.groupby("segment"):
+        assert (np.diff(run["row"]) == 1).all()
+        assert frame["segment"].iloc[run["row"]].nunique() == 1
+
+
+def test_a_frame_within_the_budget_is_taken_whole(frame):
+    part = robustness_subset(frame, (frame["label"] >= 0).to_numpy(), look_back=LOOK_BACK, max_rows=10_000, seed=1)
+
+    assert part.scored.sum() == (frame["label"] >= 0).sum()

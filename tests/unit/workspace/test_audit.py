@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+import os
+import stat
+import threading
+
+import pytest
+
+from ml.errors import IntegrityError, StorageError
+from ml.workspace import audit
+from ml.workspace.paths import OrganizationPaths
+
+
+@pytest.fixture
+def log(paths: OrganizationPaths) -> OrganizationPaths:
+    for number in range(4):
+        audit.append(paths, operation="train_model", version=f"v{number}", config_digest="c" * 64, result="succeeded")
+    return paths
+
+
+def test_records_are_chained_and_the_head_is_the_last_line(log: OrganizationPaths) -> None:
+    head = audit.append(log, operation="publish", result="started", data_digest="d" * 64)
+    assert head == audit.head(log)
+    assert audit.verify_chain(log) == 5
+    last = audit.records(log)[-1]
+    assert (last["operation"], last["version"], last["dataDigest"]) == ("publish", None, "d" * 64)
+    assert last["time"].endswith("+00:00")
+    assert last["actor"]
+    assert stat.S_IMODE(log.audit_log.stat().st_mode) == 0o600
+
+
+def test_an_organisation_without_records(paths: OrganizationPaths) -> None:
+    assert audit.verify_chain(paths) == 0
+    assert audit.head(paths) == audit.NO_RECORD
+    assert not paths.artifacts.exists()
+
+
+def test_every_changed_byte_is_noticed(log: OrganizationPaths) -> None:
+    content = b"".join(log.audit_log.read_bytes().splitlines(keepends=True)[:2])
+    for position in range(len(content)):
+        for flip in (0x01 if position % 2 else 0x20,):
+            changed = bytearray(content)
+            changed[position] ^= flip
+            log.audit_log.write_bytes(changed)
+            with pytest.raises(IntegrityError, match="the audit log is broken"):
+                audit.verify_chain(log)
+
+
+def test_lines_dropped_doubled_reordered_or_added_are_noticed(log: OrganizationPaths) -> None:
+    a, b, c, d = log.audit_log.read_bytes().splitlines(keepends=True)
+    for lines in ([b, c, d], [a, c, d], [a, b, b, c, d], [a, c, b, d], [a, b, c, d, b"{}\n"], [a, b"\n", b, c, d]):
+        log.audit_log.write_bytes(b"".join(lines))
+        with pytest.raises(IntegrityError):
+            audit.verify_chain(log)
+
+
+def test_the_first_bad_line_is_named(log: OrganizationPaths) -> None:
+    content = log.audit_log.read_bytes()
+    log.audit_log.write_bytes(content.replace(b'"v1"', b'"v9"'))
+    with pytest.raises(IntegrityError, match="line 2 is not a record"):
+        audit.verify_chain(log)
+
+
+@pytest.mark.parametrize("lost", [1, 2, 100])
+def test_a_torn_tail_is_noticed_then_closed_by_the_next_record(log: OrganizationPaths, lost: int) -> None:
+    content = log.audit_log.read_bytes()
+    log.audit_log.write_bytes(content[:-lost])
+    with pytest.raises(IntegrityError, match="line 4 is not complete"):
+        audit.verify_chain(log)
+    audit.append(log, operation="publish", result="succeeded")
+    assert audit.records(log)[-1]["afterTornLine"] is True
+    assert log.audit_log.read_bytes().startswith(content[:-lost])
+    audit.append(log, operation="publish", result="succeeded")
+    assert "afterTornLine" not in audit.records(log)[-1]
+    first = content.splitlines()[0]
+    log.audit_log.write_bytes(log.audit_log.read_bytes().replace(first, first[:-1]))
+    with pytest.raises(IntegrityError, match="line 1 is not a record"):
+        audit.verify_chain(log)
+
+
+def test_a_long_last_line_is_read_whole(paths: OrganizationPaths) -> None:
+    for _ in range(2):
+        audit.append(paths, operation="x" * 10_000, result="succeeded")
+    assert audit.verify_chain(paths) == 2
+
+
+def test_a_full_disk_leaves_the_log_as_it_was(log: OrganizationPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = log.audit_log.read_bytes()
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:10]))
+    with pytest.raises(StorageError, match="the disk is full"):
+        audit.append(log, operation="publish", result="succeeded")
+    monkeypatch.undo()
+    assert log.audit_log.read_bytes() == content
+
+
+def test_many_writers_make_one_chain(paths: OrganizationPaths) -> None:
+    def write() -> None:
+        for _ in range(3):
+            audit.append(paths, operation="train_model", result="succeeded")
+
+    writers = [threading.Thread(target=write) for _ in range(8)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert audit.verify_chain(paths) == 24
+
+
+def test_names_from_other_alphabets_survive(paths: OrganizationPaths) -> None:
+    audit.append(paths, operation="prüfen\u2028", result="succeeded")
+    assert audit.records(paths)[0]["operation"] == "prüfen\u2028"
+    assert json.loads(paths.audit_log.read_bytes())["previous"] == audit.NO_RECORD

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml.workspace import audit
+from ml.workspace.__main__ import main
+from ml.workspace.paths import OrganizationPaths
+from ml.workspace.versions import current_version, publish, stage_version
+
+
+@pytest.fixture
+def published(paths: OrganizationPaths) -> OrganizationPaths:
+    """Versions v1 and v2; v2 is published, v1 was before."""
+    for version in ("v1", "v2"):
+        with stage_version(paths, version) as folder:
+            (folder / "model.onnx").write_text(version)
+            (folder / "metadata.json").write_text('{"modelType": "lightgbm", "metrics": {"auc": 0.91}}')
+        publish(paths, version)
+    return paths
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Any:
+    def command(*arguments: str) -> tuple[int, dict[str, Any]]:
+        status = main(list(arguments))
+        return status, json.loads(capsys.readouterr().out)
+
+    return command
+
+
+@pytest.mark.usefixtures("published")
+def test_list(command: Any) -> None:
+    status, result = command("list", "plant_a")
+    assert (status, result["status"], result["organizationId"]) == (0, "SUCCESS", "plant_a")
+    shown = [(entry["version"], entry["current"], entry["metrics"]) for entry in result["versions"]]
+    assert shown == [("v1", False, {"auc": 0.91}), ("v2", True, {"auc": 0.91})]
+
+
+def test_rollback_and_promote(command: Any, published: OrganizationPaths) -> None:
+    status, result = command("rollback", "plant_a")
+    assert (status, result["version"], result["previousVersion"]) == (0, "v1", "v2")
+    assert result["auditHead"] == audit.head(published)
+    assert command("promote", "plant_a", "v2")[1]["version"] == "v2"
+    assert command("rollback", "plant_a", "v1")[1]["version"] == "v1"
+    assert current_version(published) == "v1"
+
+
+def test_verify(command: Any, published: OrganizationPaths) -> None:
+    status, result = command("verify", "plant_a")
+    assert (status, result["versions"], result["current"], result["auditRecords"]) == (0, 2, "v2", 4)
+    assert result["auditHead"] == audit.head(published)
+
+
+@pytest.mark.parametrize("broken", ["model", "audit", "current"])
+def test_verify_notices(command: Any, published: OrganizationPaths, broken: str) -> None:
+    if broken == "model":
+        (published.version("v1") / "model.onnx").write_text("V1")
+    elif broken == "audit":
+        published.audit_log.write_bytes(published.audit_log.read_bytes()[:-3])
+    else:
+        published.current.unlink()
+        (published.models / "current").symlink_to("versions/v9")
+    status, result = command("verify", "plant_a")
+    assert (status, result["error"]["code"]) == (6, "INTEGRITY_REFUSED")
+    words = {"model": 'version "v1" is refused', "audit": "the audit log is broken", "current": '"current" does not'}
+    assert words[broken] in result["error"]["message"]
+
+
+def test_verify_names_all_that_is_broken(command: Any, published: OrganizationPaths) -> None:
+    for version in ("v1", "v2"):
+        (published.version(version) / "model.onnx").unlink()
+    message = command("verify", "plant_a")[1]["error"]["message"]
+    assert 'version "v1"' in message
+    assert 'version "v2"' in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["promote", "plant_a", "v9"], 3),
+        (["verify", "plant_x"], 3),
+        (["list", "../plant_a"], 6),
+        (["list", "PLANT_A"], 6),
+        (["promote", "plant_a", "../v1"], 6),
+        (["promote", "plant_a"], 2),
+        ([], 2),
+        (["delete", "plant_a"], 2),
+    ],
+)
+def test_refusals(command: Any, published: OrganizationPaths, arguments: list[str], status: int) -> None:
+    done, result = command(*arguments)
+    assert (done, result["status"]) == (status, "FAILED")
+    assert current_version(published) == "v2"
+
+
+def on_terminal(*arguments: str) -> str:
+    """What a person sees on a terminal."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "ml.workspace", *arguments]
+    done = subprocess.run(command, stdout=theirs, cwd=Path(__file__).parents[3], check=True)
+    assert done.returncode == 0
+    os.close(theirs)
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    return shown.replace("\r\n", "\n")
+
+
+@pytest.mark.usefixtures("published")
+def test_people_see_a_table() -> None:
+    header, first, second = on_terminal("list", "plant_a").splitlines()
+    assert header.split() == ["version", "installed", "model", "metrics"]
+    assert first.split()[0] == "v1"
+    assert "current" not in first
+    assert second.split()[:2] == ["v2", "current"]
+    assert "auc=0.91" in second
+    assert json.loads(on_terminal("list", "plant_a", "--json"))["status"] == "SUCCESS"
