@@ -35,7 +35,7 @@ STEPS = {
     "hyperparameter_tuning": ("trials", "bestScore"),
     "train_model": ("modelType", "dataPoints", "rounds"),
     "validate_model": ("averagePrecision", "precision", "recall", "auc"),
-    "convert_to_onnx": ("publishedPath", "published"),
+    "convert_to_onnx": ("published", "modelPath"),
 }
 TUNING = "hyperparameter_tuning"
 
@@ -199,15 +199,18 @@ class StepLine:
 
 
 def key_figures(result: Json, names: Iterable[str]) -> str:
-    """The named figures of a result, as far as it has them: ``rows 206,023 · assets 12``."""
-    return " · ".join(f"{name} {number(result[name])}" for name in names if result.get(name) is not None)
+    """The named figures of a result or its metrics, as far as it has them: ``rows 206,023 · assets 12``."""
+    figures = (result.get("metrics") or {}) | result
+    return " · ".join(f"{name} {number(figures[name])}" for name in names if figures.get(name) is not None)
 
 
 def number(value: Any) -> str:
     """A figure as people read it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.3f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def summarise(report: Json) -> list[str]:

@@ -2,7 +2,8 @@
 
 Read are dates and times of the database or file, ISO 8601 text with or without a zone, and Unix epoch numbers (also
 as text). The unit of an epoch number follows from its size: seconds below 1e11, then milliseconds, microseconds from
-1e14 and nanoseconds from 1e17; between 1973 and 5138 exactly one of them is possible.
+1e14 and nanoseconds from 1e17, which is right for every time after 1973. Times before 1900 and after 2200 are
+placeholders and count as unreadable.
 
 Times without a zone are local times of ``dataConfig.timezone``. Where clocks are set back, an hour of local time
 happens twice and its first pass is meant; where they are set forward, an hour does not exist and is read with the
@@ -31,7 +32,8 @@ UNREADABLE = np.iinfo(np.int64).min
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_UNITS = ((1e11, 1_000_000.0), (1e14, 1_000.0), (1e17, 1.0), (np.inf, 1e-3))  # below -> microseconds per unit
-_LIMIT = 253_402_300_800_000_000  # the year 10000, beyond which neither Python nor ISO 8601 writes dates
+# 1900 and 2200, exclusive. Nothing was measured outside; what lies there is a placeholder such as 9999-12-31.
+_EARLIEST, _LATEST = -2_208_988_800_000_000, 7_258_118_400_000_000
 _ONLY_A_NUMBER = r"^[+-]?\d+(\.\d*)?$"
 _ENDS_WITH_ZONE = r"[T ].*([zZ]|[+-]\d{2}(:?\d{2})?)$"
 _UTC_IN_WORDS = r"\s*(UTC|GMT)$"
@@ -63,10 +65,10 @@ def to_microseconds(column: pa.Array, zone: str, name: str) -> Ints:
 
 def instant(moment: datetime, zone: str) -> int:
     """One configured date as microseconds since the epoch; without a zone it is local time of `zone`."""
-    if moment.tzinfo is not None:
-        return (moment - _EPOCH) // timedelta(microseconds=1)
-    wall = (moment.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
-    return int(_from_local(np.array([wall]), zone)[0])
+    wall = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
+    # No row lies beyond the limits, so moving a date there leaves the range as it is.
+    readable = min(max(wall // timedelta(microseconds=1), _EARLIEST + 1), _LATEST - 1)
+    return readable if moment.tzinfo else int(_from_local(np.array([readable]), zone)[0])
 
 
 def microseconds_per_unit(number: float) -> float:
@@ -114,7 +116,7 @@ def _from_epoch(numbers: pa.Array) -> Ints:
     values = np.where(known, values, 0.0)
     factor = np.select([np.abs(values) < limit for limit, _ in _EPOCH_UNITS], [unit for _, unit in _EPOCH_UNITS])
     scaled = np.round(values * factor)
-    known &= np.abs(scaled) < _LIMIT
+    known &= (scaled > _EARLIEST) & (scaled < _LATEST)
     return np.where(known, np.where(known, scaled, 0.0).astype(np.int64), UNREADABLE)
 
 
@@ -122,7 +124,7 @@ def _from_local(naive: Ints, zone: str) -> Ints:
     """Local microseconds to UTC; the wall-clock rules are those of the module."""
     if zone == "UTC":
         return naive
-    wall = pd.DatetimeIndex(pd.to_datetime(pd.Series(naive).where(naive != UNREADABLE), unit="us")).as_unit("us")
+    wall = pd.DatetimeIndex(_within_limits(naive).view("datetime64[us]"))  # numpy's NaT is the same integer
     first_pass = np.ones(len(wall), dtype=bool)
     before = wall.tz_localize(zone, ambiguous=first_pass, nonexistent="shift_backward")
     offset = before.tz_localize(None) - before.tz_convert("UTC").tz_localize(None)
@@ -135,4 +137,4 @@ def _integers(times: pd.DatetimeIndex) -> Ints:
 
 
 def _within_limits(time: Ints) -> Ints:
-    return np.where((time > -_LIMIT) & (time < _LIMIT), time, UNREADABLE)
+    return np.where((time > _EARLIEST) & (time < _LATEST), time, UNREADABLE)

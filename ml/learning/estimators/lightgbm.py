@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -112,6 +113,7 @@ class LightGBM(Estimator):
     def dataset(self, X: FloatMatrix, y: Labels, rows: str, *, reference: lgb.Dataset | None = None) -> lgb.Dataset:
         """Bin rows, by the thresholds of `reference` where given; `rows` names them in errors."""
         class_counts(y, rows)
+        lgb.register_logger(logging.getLogger(__name__))  # LightGBM would print to stdout otherwise
         return lgb.Dataset(
             np.ascontiguousarray(X, dtype=np.float32),
             label=np.asarray(y, dtype=np.float32),
@@ -130,18 +132,14 @@ class LightGBM(Estimator):
         on_round: RoundCallback | None = None,
     ) -> Self:
         """Fit on rows that `dataset` has binned under the same ``maxBin`` and seed."""
-        params = self._lightgbm_params(train.get_label())
-        total = params.pop("num_iterations")
-        booster = lgb.train(
-            params,
+        # LightGBM hands back the model without the trees past the best round.
+        self._booster = lgb.train(
+            self._lightgbm_params(train.get_label()),
             train,
-            num_boost_round=total,
+            num_boost_round=self._params().num_iterations,
             valid_sets=[valid] if valid is not None else None,
             callbacks=self._callbacks(valid is not None, on_round),
         )
-        # Read back without the surplus trees: what is used from here on is what gets saved, to the byte.
-        best = booster.best_iteration if booster.best_iteration > 0 else total
-        self._booster = lgb.Booster(model_str=booster.model_to_string(num_iteration=best))
         self.names = list(names)
         return self
 
@@ -171,6 +169,7 @@ class LightGBM(Estimator):
             If the file is not a LightGBM model.
         """
         model = cls(config)
+        lgb.register_logger(logging.getLogger(__name__))
         try:
             model._booster = lgb.Booster(model_str=path.read_text(encoding="utf-8"))
         except (lgb.basic.LightGBMError, UnicodeDecodeError) as error:
@@ -204,8 +203,8 @@ class LightGBM(Estimator):
         }
 
     def _lightgbm_params(self, y: Labels) -> dict[str, Any]:
-        """Every parameter under LightGBM's own name."""
-        params = self._params().model_dump(exclude={"scale_pos_weight"})
+        """Every parameter but the number of rounds, under LightGBM's own name."""
+        params = self._params().model_dump(exclude={"num_iterations", "scale_pos_weight"})
         if params["boosting"] == "goss":
             params |= {"boosting": "gbdt", "data_sample_strategy": "goss", "bagging_freq": 0}
         params |= self._binning() | dict.fromkeys(SEEDS, self.config.random_state)

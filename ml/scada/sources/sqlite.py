@@ -95,9 +95,11 @@ class SqliteSource(Source):
 
     def _kinds(self, columns: Sequence[str], condition: str, limits: list[object]) -> dict[str, str]:
         """Whether each column is to be fetched as "number" or "text"."""
-        tests = ", ".join(f"max(typeof({_quoted(name)}) IN ('text', 'blob'))" for name in columns)
-        holds_text = self._fetch(f"SELECT {tests} FROM {_quoted(self._table)}{condition}", limits)[0]
-        return {name: "text" if flag else "number" for name, flag in zip(columns, holds_text, strict=True)}
+        # SQLite sorts numbers before text before binary values, so the type of the largest value tells.
+        largest = ", ".join(f"typeof(max({_quoted(name)}))" for name in columns)
+        types = self._fetch(f"SELECT {largest} FROM {_quoted(self._table)}{condition}", limits)[0]
+        texts = {name for name, kind in zip(columns, types, strict=True) if kind in ("text", "blob")}
+        return {name: "text" if name in texts else "number" for name in columns}
 
     def _condition(self, time_column: str, within: TimeRange) -> tuple[str, list[object]]:
         """A WHERE clause that keeps at least the rows within the range, and its parameters."""

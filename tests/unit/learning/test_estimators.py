@@ -188,6 +188,15 @@ def test_a_file_that_is_no_lightgbm_model_is_refused(tmp_path: Path, capfd: pyte
     assert capfd.readouterr().out == ""
 
 
+def test_lightgbm_talks_to_the_log_and_not_to_stdout(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        fitted(config("lightgbm", lgb_params={"verbosity": 1}))
+    assert capfd.readouterr().out == ""
+    assert "Number of positive" in caplog.text
+
+
 def test_a_forest_survives_saving(tmp_path: Path) -> None:
     pytest.importorskip("ml.export.pickles")
     settings = config("random_forest")

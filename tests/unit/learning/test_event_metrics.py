@@ -96,6 +96,13 @@ def test_an_alarm_before_the_horizon_is_false_and_announces_nothing() -> None:
     assert found["eventRecall"] == 0
 
 
+def test_an_alarm_that_starts_with_the_failure_is_too_late_but_not_false() -> None:
+    frame = grid_frame({"a": list(range(30))}, failures={"a": [(20, 21)]}, horizon=5 * INTERVAL)
+    frame.loc[frame["event"] >= 0, "label"] = 1
+    found = measure(frame, alarms_at(frame, 20, 21), horizon=5 * INTERVAL)
+    assert (found["announced"], found["alarms"], found["falseAlarms"]) == (0, 1, 0)
+
+
 def test_cooldown_joins_alarm_rows() -> None:
     frame = grid_frame({"a": list(range(30))}, failures={}, horizon=0)
     probability = alarms_at(frame, 3, 4, 7, 12)

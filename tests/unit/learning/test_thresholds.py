@@ -35,8 +35,8 @@ def test_of_equal_f1_the_higher_threshold_wins() -> None:
     assert best_f1_threshold(label, probability) == float(np.float32(0.85))
 
 
-def test_neighbouring_float32_probabilities_are_kept_apart() -> None:
-    upper = np.float32(0.3)
+@pytest.mark.parametrize("upper", [np.float32(0.3), np.nextafter(np.float32(0.3), np.float32(0))])
+def test_neighbouring_float32_probabilities_are_kept_apart(upper: np.float32) -> None:
     lower = np.nextafter(upper, np.float32(0))
     probability = np.array([lower, upper], dtype=np.float64)
     threshold = best_f1_threshold(np.array([0, 1]), probability)

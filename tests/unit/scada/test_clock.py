@@ -84,6 +84,12 @@ def test_a_day_that_does_not_exist_does_not_crash() -> None:
     assert read(["2011-12-30 12:00"], "Pacific/Apia") == ["2011-12-30T22:00:00Z"]
 
 
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+@pytest.mark.parametrize("placeholder", ["9999-12-31 23:00", "0001-01-01", datetime(9999, 12, 31, 23), 9_999_999_999])
+def test_placeholders_are_unreadable(zone: str, placeholder: object) -> None:
+    assert read([placeholder], zone) == [None]
+
+
 def test_times_that_cannot_be_times_are_refused() -> None:
     with pytest.raises(DataError, match='"time" holds bool'):
         read([True])
@@ -95,3 +101,5 @@ def test_configured_dates_use_the_zone_if_they_have_none() -> None:
     assert clock.instant(datetime(2024, 7, 1, 10, tzinfo=UTC), "Europe/Berlin") == noon
     assert clock.instant(datetime(2024, 7, 1, 12, tzinfo=timezone(timedelta(hours=2))), "UTC") == noon
     assert np.iinfo(np.int64).min < clock.instant(datetime(1, 1, 1), "Europe/Berlin") < 0
+    for zone in (None, UTC):
+        assert clock.instant(datetime(9999, 12, 31, 23, tzinfo=zone), "America/New_York") > noon

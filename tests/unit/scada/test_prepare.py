@@ -135,6 +135,16 @@ def test_the_range_includes_its_start_and_not_its_end(tmp_path: Path, kind: str)
     assert summary["lastTime"] == "2024-01-01T01:19:00Z"
 
 
+@pytest.mark.parametrize("offset", [14, -12])
+def test_a_database_loses_no_row_to_the_zone_of_its_text(tmp_path: Path, offset: int) -> None:
+    frame = raw_history()
+    local = pd.to_datetime(frame["timestamp"]) + pd.Timedelta(hours=offset)
+    frame["timestamp"] = local.dt.strftime("%Y-%m-%d %H:%M:%S") + f"{offset:+03d}:00"
+    limits = {"startDate": "2024-01-01T00:00:00Z", "endDate": "2024-01-01T05:00:00Z"}
+    found = prepare(config(to_sqlite(frame, tmp_path / "a.db"), dataRange=limits))
+    assert found.summary["rowsInRange"] == len(frame)
+
+
 def test_repeated_and_late_rows_are_sorted_and_counted(tmp_path: Path) -> None:
     frame = raw_history()
     again = frame.iloc[[5]].assign(temperature=-1.0, volume=0.0)
@@ -142,7 +152,7 @@ def test_repeated_and_late_rows_are_sorted_and_counted(tmp_path: Path) -> None:
     mixed = pd.concat([frame.drop(index=3), again, late])
     prepared = prepared_from(mixed, tmp_path)
     assert prepared.summary["duplicateRows"] == 1
-    assert prepared.summary["outOfOrderRows"] == 1
+    assert prepared.summary["outOfOrderRows"] == 2
     assert prepared.frame["temperature"].iloc[5] == -1
     plain = prepared_from(frame, tmp_path)
     pd.testing.assert_frame_equal(prepared.frame.drop(index=5), plain.frame.drop(index=5))

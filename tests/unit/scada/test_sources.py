@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from ml.errors import ConfigError, DataError, SourceError
+from ml.scada import clock
 from ml.scada.sources import DRIVERS, open_source
 from ml.scada.sources.base import Source, TimeRange
 from ml.scada.sources.files import CsvSource, ParquetSource
@@ -85,14 +87,17 @@ def test_sqlite_applies_the_range_where_times_compare(tmp_path: Path, times: lis
     assert len(found) < 8
 
 
+def test_sqlite_takes_the_widest_range(tmp_path: Path) -> None:
+    ends = [clock.instant(datetime(year, 1, 1, tzinfo=UTC), "UTC") for year in (1, 9999)]
+    source = SqliteSource(to_sqlite(pd.DataFrame({"time": ["2024-01-01"]}), tmp_path / "a.db"), "readings")
+    assert rows(source, "time", within=TimeRange(*ends)) == [("2024-01-01",)]
+
+
 @pytest.mark.parametrize("odd", ["10/01/2024", 5, None])
 def test_sqlite_leaves_mixed_times_to_the_reader(tmp_path: Path, odd: object) -> None:
     frame = pd.DataFrame({"time": [odd, "2024-01-01", "2024-02-01"]}, dtype=object)
-    found = rows(
-        SqliteSource(to_sqlite(frame, tmp_path / "a.db"), "readings"),
-        "time",
-        within=range_of("2024-01-01", "2024-01-02"),
-    )
+    source = SqliteSource(to_sqlite(frame, tmp_path / "a.db"), "readings")
+    found = rows(source, "time", within=range_of("2024-01-01", "2024-01-02"))
     assert len(found) == (1 if odd is None else 3)
 
 
@@ -126,21 +131,18 @@ def test_sqlite_missing_file_and_table(tmp_path: Path) -> None:
 
 
 def test_sqlite_file_that_is_no_database(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="notes.db cannot be read: file is not a database") as caught:
+    with pytest.raises(SourceError, match=r"notes\.db cannot be read: file is not a database") as caught:
         SqliteSource(write(tmp_path / "notes.db", "not a database, but long enough to look at" * 50), "readings")
     assert str(tmp_path) not in caught.value.message
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_csv_separators_quotes_and_bom(tmp_path: Path, separator: str) -> None:
-    lines = [
-        ["time", "x", "note"],
-        ["2024-01-01", "1,5" if separator != "," else "1.5", '"two\nlines"'],
-        ["b", "", "c"],
-    ]
+    x = "1.5" if separator == "," else "1,5"
+    lines = [["time", "x", "note"], ["2024-01-01", x, '"two\nlines"'], ["b", "", "c"]]
     path = write(tmp_path / "a.csv", "\ufeff" + "\r\n".join(separator.join(line) for line in lines) + "\r\n")
     found = rows(CsvSource(path), "x", "time")
-    assert found == [(lines[1][1], "2024-01-01"), (None, "b")]
+    assert found == [(x, "2024-01-01"), (None, "b")]
 
 
 def test_csv_is_read_as_text_and_compressed(tmp_path: Path) -> None:
