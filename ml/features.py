@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ml.config import OrganizationConfig
 from ml.errors import DataError, IntegrityError
+from ml.readings.table import from_table
 from ml.windows import grid
 from ml.windows.catalogue import Feature, list_features
 from ml.windows.channels import Block, Constants, read_channels, segment_starts
@@ -202,9 +203,7 @@ class FeatureEngineer:
         grid instant. An engineer that is not fitted yet is fitted on `df`: right for looking at data, wrong for
         judging a model on the same rows.
         """
-        frame = df if "segment" in df.columns else grid.from_readings(df, self.config, self._interval)
-        if self._interval is None:
-            self._interval = grid.resolve_interval(frame["asset_id"], frame["timestamp"])
+        frame = df if "segment" in df.columns else self._on_grid(df)
         if self._constants is None:
             needs_label = self.config.feature_config.selection.method != "none"
             self.fit(frame, frame["label"].to_numpy() if needs_label and "label" in frame.columns else None)
@@ -254,6 +253,19 @@ class FeatureEngineer:
             raise IntegrityError(f"the stored features name {unknown[0]}, which this release does not make")
         engineer._selected = [by_name[name] for name in data["features"]]
         return engineer
+
+    def _on_grid(self, df: pd.DataFrame) -> pd.DataFrame:
+        readings = from_table(df, self.config).frame
+        data = self.config.data_config
+        if self._interval is None:
+            self._interval = grid.resolve_interval(readings["asset_id"], readings["timestamp"])
+        return grid.to_grid(
+            readings,
+            schema=self.config.schema_config,
+            interval=self.interval,
+            max_gap=grid.resolve_max_gap(data.max_gap_seconds, self.interval),
+            aggregation=data.aggregation,
+        )
 
     def _learn_selection(self, frame: pd.DataFrame, label: NDArray[np.int8] | None, rows: Rows) -> None:
         options = self.config.feature_config.selection

@@ -22,3 +22,13 @@ class LeafFigures(Section):
     rows: NonNegativeInt = Field(description="Rows compared.")
     trees: NonNegativeInt = Field(description="Trees compared.")
     differing: NonNegativeInt = Field(description="Pairs of row and tree that end in another leaf.")
+
+
+class WindowFigures(Section):
+    """The graph that starts from raw readings compared with features computed offline."""
+
+    rows: NonNegativeInt = Field(description="Rows compared.")
+    cells: NonNegativeInt = Field(description="Feature values compared.")
+    differing_cells: NonNegativeInt = Field(description="Feature values that differ.")
+    differing_bits: NonNegativeInt = Field(description="Rows whose float32 probability has other bits.")
+    differing_labels: NonNegativeInt = Field(description="Rows with another label.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,17 @@ FLOAT, DOUBLE, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.Ten
 
 
 class GraphBuilder:
-    """Collects nodes in the order in which they run; every method returns the name of what it added."""
+    """Collects nodes in the order in which they run; every method returns the name of what it added.
+
+    `constant` and `node` take the name to use. `shared_constant` and `shared_node` make one up, a number after the
+    operator, and return what is there already when they are asked for the same thing again.
+    """
 
     def __init__(self) -> None:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
+        self._shared_nodes: dict[Hashable, tuple[str, ...]] = {}
+        self._shared_constants: dict[Hashable, str] = {}
 
     def constant(self, name: str, value: NDArray[Any] | np.generic) -> str:
         """Add a constant with the dtype and shape of `value`."""
@@ -35,6 +41,26 @@ class GraphBuilder:
         """Add a node with one output."""
         self._nodes.append(helper.make_node(operator, inputs, [output], name=output, domain=domain, **attributes))
         return output
+
+    def shared_constant(self, value: NDArray[Any] | np.generic) -> str:
+        """A constant with the dtype, shape and bits of `value`."""
+        array = np.asarray(value)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._shared_constants:
+            self._shared_constants[key] = self.constant(f"constant_{len(self._shared_constants)}", array)
+        return self._shared_constants[key]
+
+    def shared_node(
+        self, operator: str, inputs: Sequence[str], *, outputs: int = 1, **attributes: Any
+    ) -> tuple[str, ...]:
+        """A node of the standard domain with that many outputs; attributes are numbers or lists of numbers."""
+        key = (operator, tuple(inputs), outputs, repr(sorted(attributes.items())))
+        if key not in self._shared_nodes:
+            name = f"{operator.lower()}_{len(self._shared_nodes)}"
+            names = (name,) if outputs == 1 else tuple(f"{name}_{number}" for number in range(outputs))
+            self._nodes.append(helper.make_node(operator, inputs, names, name=name, **attributes))
+            self._shared_nodes[key] = names
+        return self._shared_nodes[key]
 
     def to_bytes(
         self,

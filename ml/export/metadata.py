@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ml.errors import IntegrityError, MissingArtifactError
-from ml.export.figures import LeafFigures, ParityFigures
+from ml.export.figures import LeafFigures, ParityFigures, WindowFigures
 from ml.options.base import Identifier, Section, explain
 
 FORMAT_VERSION: Literal[1] = 1
@@ -87,6 +87,7 @@ class Parity(Section):
 
     probabilities: ParityFigures = Field(description="Probabilities and labels.")
     leaves: LeafFigures | None = Field(default=None, description="Paths through the trees.")
+    windows: WindowFigures | None = Field(default=None, description="The graph that starts from raw readings.")
 
 
 class ModelMetadata(Section):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,11 +34,11 @@ from ml.learning.search_space import (
 )
 from ml.learning.thresholds import best_f1_threshold, is_alarm
 from ml.options.learning import TrainingConfig, TuningConfig
+from ml.progress import ProgressCallback
 
 if TYPE_CHECKING:
     import optuna
 
-Progress = Callable[[float, float, str], None]
 
 FINGERPRINT_ROWS = 1_000  # enough to notice other data; hashing all of it would take longer than a trial
 
@@ -67,7 +67,7 @@ def search(
     tuning: TuningConfig,
     *,
     names: Sequence[str],
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     storage_path: Path | None = None,
 ) -> SearchResult:
     """Try parameters by grid, at random, or with Optuna's TPE sampler (Bergstra et al., NeurIPS 2011).
@@ -137,7 +137,7 @@ class _Evaluation:
         training: TrainingConfig,
         tuning: TuningConfig,
         names: Sequence[str],
-        progress: Progress | None,
+        progress: ProgressCallback | None,
     ) -> None:
         self.X, self.y, self.folds, self.tuning, self.progress = X, y, folds, tuning, progress
         self.fitter = estimators.get(training.model_type).folds(X, y, folds, names=names)

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from ml.errors import TooFewFailuresError
 
+_BOOTSTRAP_SAMPLES = 200
+
 
 def is_alarm(probability: npt.NDArray[Any], threshold: float) -> npt.NDArray[np.bool_]:
     """Rows whose probability, as float32, reaches the threshold, as float32.
@@ -44,18 +46,74 @@ def best_f1_threshold(label: npt.NDArray[Any], probability: npt.NDArray[Any]) ->
     >>> best_f1_threshold(np.array([0, 0, 1, 1]), np.array([0.125, 0.25, 0.5, 0.75]))
     0.375
     """
+    thresholds, f1 = _f1_curve(label, probability)
+    return _midway(thresholds, len(f1) - 1 - int(np.argmax(f1[::-1])))
+
+
+def stable_f1_threshold(
+    label: npt.NDArray[Any], probability: npt.NDArray[Any], groups: npt.NDArray[Any], *, seed: int
+) -> float:
+    """A threshold whose F1 is as good as the best within sampling error, and that is plausible by itself.
+
+    With few failures F1 hardly changes over a wide range of thresholds, and its exact maximum is an accident of the
+    rows. All thresholds within one standard error of the maximum count as equal (the one-standard-error rule of
+    Breiman et al., Classification and Regression Trees, 1984); among them the one nearest to half the best F1 is
+    taken, which is the optimum if the probabilities are calibrated (Lipton, Elkan and Naryanaswamy, ECML PKDD 2014).
+    The standard error is that of 200 bootstrap samples of whole groups, as rows of one asset are not independent.
+
+    Parameters
+    ----------
+    label, probability
+        As in `best_f1_threshold`.
+    groups
+        Group of each row, shape (n_rows,): its asset, or a stretch of its time.
+    seed
+        Seed of the bootstrap.
+
+    Raises
+    ------
+    TooFewFailuresError
+        If no row is positive.
+    """
+    thresholds, f1 = _f1_curve(label, probability)
+    best = float(f1.max())
+    alarm = is_alarm(probability, float(thresholds[int(np.argmax(f1))]))
+    error = _f1_standard_error(np.asarray(label) == 1, alarm, groups, seed)
+    equal = np.flatnonzero(f1 >= best - error)
+    nearest = int(np.argmin(np.abs(thresholds[equal].astype(np.float64) - best / 2)))
+    return _midway(thresholds, int(equal[nearest]))
+
+
+def _f1_curve(
+    label: npt.NDArray[Any], probability: npt.NDArray[Any]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    """The distinct probabilities, ascending, and the F1 score with each of them as threshold."""
     positive = np.asarray(label) == 1
     if not positive.any():
         raise TooFewFailuresError(
             "a threshold cannot be chosen on rows without a positive one", hint="give a longer validation part"
         )
-    candidates, rank = np.unique(np.asarray(probability, dtype=np.float32), return_inverse=True)
+    thresholds, rank = np.unique(np.asarray(probability, dtype=np.float32), return_inverse=True)
     alarms = np.cumsum(np.bincount(rank)[::-1])[::-1]
-    hits = np.cumsum(np.bincount(rank[positive], minlength=len(candidates))[::-1])[::-1]
-    f1 = 2 * hits / (alarms + positive.sum())
-    best = len(f1) - 1 - int(np.argmax(f1[::-1]))
-    if best == 0:
-        return float(candidates[0])
-    lower, upper = candidates[best - 1], candidates[best]
+    hits = np.cumsum(np.bincount(rank[positive], minlength=len(thresholds))[::-1])[::-1]
+    return thresholds, 2 * hits / (alarms + positive.sum())
+
+
+def _f1_standard_error(
+    positive: npt.NDArray[np.bool_], alarm: npt.NDArray[np.bool_], groups: npt.NDArray[Any], seed: int
+) -> float:
+    _, code = np.unique(np.asarray(groups), return_inverse=True)
+    hits, alarms, positives = (np.bincount(code, weights=rows) for rows in (positive & alarm, alarm, positive))
+    drawn = np.random.default_rng(seed).integers(len(hits), size=(_BOOTSTRAP_SAMPLES, len(hits)))
+    total = alarms[drawn].sum(axis=1) + positives[drawn].sum(axis=1)
+    f1 = 2 * hits[drawn].sum(axis=1)[total > 0] / total[total > 0]
+    return float(f1.std(ddof=1)) if len(f1) > 1 else 0.0
+
+
+def _midway(thresholds: npt.NDArray[np.float32], index: int) -> float:
+    """Midway between a threshold and the next lower one, as float32; the lowest one itself."""
+    if index == 0:
+        return float(thresholds[0])
+    lower, upper = thresholds[index - 1], thresholds[index]
     middle = np.float32((float(lower) + float(upper)) / 2)
     return float(middle if middle > lower else upper)  # between two neighbouring float32 there is no middle

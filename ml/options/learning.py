@@ -15,12 +15,14 @@ Share = Annotated[float, Field(gt=0, le=1)]
 class LgbParams(Section):
     """LightGBM parameters, under LightGBM's names in camelCase."""
 
-    num_leaves: Annotated[int, Field(ge=2, le=131_072)] = Field(default=31, description="Leaves per tree.")
-    learning_rate: PositiveFloat = Field(default=0.05, description="Shrinkage.")
-    num_iterations: Annotated[int, Field(ge=1, le=100_000)] = Field(default=500, description="Trees at most.")
+    num_leaves: Annotated[int, Field(ge=2, le=131_072)] = Field(default=15, description="Leaves per tree.")
+    learning_rate: PositiveFloat = Field(default=0.03, description="Shrinkage.")
+    num_iterations: Annotated[int, Field(ge=1, le=100_000)] = Field(default=1000, description="Trees at most.")
     max_depth: Annotated[int, Field(ge=-1)] = Field(default=-1, description="-1: no limit.")
-    min_data_in_leaf: NonNegativeInt = Field(default=20, description="Rows per leaf at least.")
-    feature_fraction: Share = Field(default=0.9, description="Features drawn per tree.")
+    min_data_in_leaf: NonNegativeInt = Field(default=50, description="Rows per leaf at least.")
+    feature_fraction: Share | None = Field(
+        default=None, description="Share of features drawn per tree. Default: as many as make 64 features."
+    )
     bagging_fraction: Share = Field(default=0.8, description="Rows drawn per bagging round.")
     bagging_freq: NonNegativeInt = Field(default=5, description="Trees per bagging round; 0: no bagging.")
     lambda_l1: NonNegativeFloat = Field(default=0.0, description="L1 penalty.")
@@ -35,7 +37,7 @@ class LgbParams(Section):
     boosting: Literal["gbdt", "dart", "goss"] = Field(default="gbdt", description="Kind of boosting.")
     objective: Literal["binary"] = Field(default="binary", description="Only binary can be exported exactly.")
     metric: Literal["average_precision", "auc", "binary_logloss", "binary_error"] = Field(
-        default="average_precision", description="Metric that early stopping watches."
+        default="binary_logloss", description="Metric that early stopping watches."
     )
     verbosity: int = Field(default=-1, description="LightGBM's own log level.")
     linear_tree: Literal[False] = Field(default=False, description="Cannot be exported exactly.")

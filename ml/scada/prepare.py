@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 from ml.config import OrganizationConfig
 from ml.errors import DataError, NoRowsError
 from ml.options.source import DataRange
-from ml.scada import clock
-from ml.scada.columns import ColumnPlan, plan_columns
+from ml.progress import ProgressCallback, silent
+from ml.readings import clock
+from ml.readings.collector import ReadingCollector, Readings
+from ml.readings.columns import ColumnPlan, plan_columns
+from ml.readings.parsing import plain
+from ml.readings.time_range import TimeRange
 from ml.scada.labels import label_grid
-from ml.scada.parsing import plain
 from ml.scada.prepared import Prepared, is_prepared
 from ml.scada.quality import summarize
-from ml.scada.readings import ReadingCollector, Readings
 from ml.scada.sources import open_source
-from ml.scada.sources.base import Source, TimeRange
+from ml.scada.sources.base import Source
 from ml.windows.grid import check_lags, resolve_interval, resolve_max_gap, to_grid
-
-Progress = Callable[[float, float, str], None]
 
 # Shares of the whole after each part, as measured on a million rows from SQLite.
 _READ, _ON_GRID, _LABELLED, _DONE = 0.7, 0.85, 0.95, 1.0
@@ -33,7 +32,7 @@ def prepare(
     *,
     source_path: Path | None = None,
     interval: int | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Prepared:
     """Read, clean, put on the grid and label an organisation's readings.
 
@@ -64,7 +63,7 @@ def prepare(
     IsolationError
         If the file was prepared for another organisation.
     """
-    report = progress or _silent
+    report = progress or silent
     source = open_source(config, source_path)
     readings = _read(source, config, source_path, report)
     settings = config.data_config
@@ -99,11 +98,7 @@ def prepare(
     return Prepared(frame, summary, interval, max_gap)
 
 
-def _silent(_done: float, _total: float, _message: str) -> None:
-    """Progress for those who do not want any."""
-
-
-def _read(source: Source, config: OrganizationConfig, path: Path | None, report: Progress) -> Readings:
+def _read(source: Source, config: OrganizationConfig, path: Path | None, report: ProgressCallback) -> Readings:
     _refuse_prepared(config, path)
     plan = plan_columns(config.schema_config, config.data_config.label_column, source.columns(), source.where)
     zone = config.data_config.timezone

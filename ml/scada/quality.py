@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from ml.config import OrganizationConfig
-from ml.scada.clock import to_text
+from ml.readings.clock import to_text
+from ml.readings.collector import Counts
 from ml.scada.labels import STATUSES
-from ml.scada.readings import Counts
 from ml.scada.verdict import verdict
 
 # A sensor that varies counts as stuck when it shows one value for longer than all three: an hour, and so many times

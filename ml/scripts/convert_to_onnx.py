@@ -95,7 +95,7 @@ def run(
 
     tell(1, 3, "comparing the ONNX model with the trained one")
     rows = (sample.frame["label"] >= 0).to_numpy()
-    rows &= rows.cumsum() <= config.conversion_config.parity_rows
+    rows = rows & (rows.cumsum() <= config.conversion_config.parity_rows)
     content, metadata = exact_model(
         trained.estimator.ensemble(),
         trained.predict,

@@ -114,6 +114,7 @@ def _search(
         engineer.look_back,
         engineer.interval,
         config.tuning_config.random_state,
+        whole_assets=config.data_config.split_by == "asset",
     )
     position = seen.cumsum() - 1  # of a frame row among the rows that have features
     return search(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from ml.scripts import inputs
 from ml.scripts.reference_scores import read_reference
 from ml.scripts.trained import TrainedVersion
 from ml.validation import plots
+from ml.validation.drawing import ImageFormat
 from ml.validation.gates import check_gates
 from ml.validation.latency import Latency, measure_latency
 from ml.validation.metrics import reference_results, row_metrics
@@ -53,7 +55,7 @@ class TestRows:
     @property
     def label(self) -> npt.NDArray[np.int8]:
         """Labels of the scored rows."""
-        return self.frame["label"].to_numpy()[self.scored]
+        return np.asarray(self.frame["label"], dtype=np.int8)[self.scored]
 
     @property
     def table(self) -> pd.DataFrame:
@@ -285,12 +287,9 @@ def _draw(
     references: dict[str, npt.NDArray[np.float64]],
 ) -> dict[str, tuple[bytes, bytes]]:
     """Each picture as the report embeds it (vectors where lines are few) and as a PNG file."""
-    scored = rows.table.assign(probability=probability)
     label = rows.label
-    drawn: dict[str, tuple[bytes, bytes]] = {}
-    one = timeline(scored, threshold)
-    drawn["timeline"] = (one, one)
-    for name, draw in {
+    dense = timeline(_story(rows, probability), threshold)
+    drawings: dict[str, Callable[[ImageFormat], bytes]] = {
         "precision_recall": lambda kind: plots.precision_recall(label, probability, references, kind),
         "roc": lambda kind: plots.roc(label, probability, references, kind),
         "confusion": lambda kind: plots.confusion(report.metrics.confusion, kind),
@@ -298,6 +297,16 @@ def _draw(
         "calibration": lambda kind: plots.calibration(label, probability, kind),
         "robustness": lambda kind: plots.robustness(report.robustness, kind),
         "importance": lambda kind: plots.importance(report.importances, kind),
-    }.items():
-        drawn[name] = (draw("svg"), draw("png"))
-    return drawn
+    }
+    return {"timeline": (dense, dense)} | {name: (draw("svg"), draw("png")) for name, draw in drawings.items()}
+
+
+def _story(rows: TestRows, probability: Probabilities) -> pd.DataFrame:
+    """The rows of the scored assets over the scored time, failures included, with their probability or NaN."""
+    table, frame = rows.table, rows.frame
+    shown = frame["asset_id"].isin(table["asset_id"].unique()) & frame["timestamp"].between(
+        table["timestamp"].min(), table["timestamp"].max()
+    )
+    everywhere = np.full(len(frame), np.nan, dtype=np.float32)
+    everywhere[rows.scored] = probability
+    return frame.assign(probability=everywhere).loc[shown]

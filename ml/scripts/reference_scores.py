@@ -44,4 +44,4 @@ def read_reference(reference: ReferenceScore, rows: pd.DataFrame, paths: Organiz
     wanted = rows[["asset_id", "timestamp"]].assign(position=np.arange(len(rows))).sort_values("timestamp")
     wanted["asset_id"] = wanted["asset_id"].astype(str)
     merged = pd.merge_asof(wanted, scores, on="timestamp", by="asset_id").sort_values("position")
-    return merged["score"].to_numpy(dtype=np.float64)
+    return np.asarray(merged["score"], dtype=np.float64)

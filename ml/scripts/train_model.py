@@ -3,9 +3,10 @@
     python scripts/train_model.py training_config.json
 
 Complete by itself: data that has not been prepared is prepared, and the ONNX model is written
-(trainingConfig.exportOnnx). Reads: prepared_data.parquet, else the configured source. Writes: models/<organisation>/versions/<version> with
-model.txt (or model.pkl), model.onnx, scaler.pkl, metadata.json and manifest.json; the link model_<version>.onnx; and
-metrics.json under artifacts/<organisation>/<version>. `current` is left alone. Exit status: see ml/errors.py.
+(trainingConfig.exportOnnx). Reads: prepared_data.parquet, else the configured source. Writes:
+models/<organisation>/versions/<version> with model.txt (or model.pkl), model.onnx, scaler.pkl, metadata.json and
+manifest.json; the link model_<version>.onnx; and metrics.json under artifacts/<organisation>/<version>. `current` is
+left alone. Exit status: see ml/errors.py.
 """
 
 from __future__ import annotations

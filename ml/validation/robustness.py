@@ -14,11 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.config import OrganizationConfig
+from ml.progress import ProgressCallback
 from ml.validation.metrics import row_metrics
 from ml.validation.subset import robustness_subset
 
 Kind = Literal["noise", "missing"]
-Progress = Callable[[float, float, str], None]
 
 _DRAWS: dict[Kind, int] = {"noise": 0, "missing": 1}  # stream of the random generator that each kind draws from
 
@@ -66,7 +66,7 @@ def robustness_curves(
     sensor_std: Mapping[str, float],
     *,
     scored: NDArray[np.bool_] | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> list[RobustnessPoint]:
     """Metrics of the test rows at every configured noise level and missing rate, level 0 first.
 

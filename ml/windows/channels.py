@@ -76,7 +76,7 @@ def counter_increase(total: NDArray[np.float64], start: NDArray[np.int64]) -> Fl
 
 
 def finite(values: NDArray[np.floating]) -> Float32s:
-    """`values` as float32 with everything that is not finite as NaN, and -0 as 0 so that equal readings are equal bits."""
+    """`values` as float32; not finite becomes NaN, and -0 becomes 0 so that equal readings have equal bits."""
     with np.errstate(over="ignore"):
         narrow = values.astype(np.float32) + np.float32(0.0)
     narrow[~np.isfinite(narrow)] = np.nan

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydantic.alias_generators import to_camel
 from ml.errors import DataError, TooFewFailuresError
 from ml.options.base import Section, explain
 from ml.options.learning import SearchRange, TrainingConfig
+from ml.windows.parallel import available_cpus
 
 if TYPE_CHECKING:
     from ml.export.trees import TreeEnsemble
@@ -186,13 +186,6 @@ class FoldFitter:
         model = self.estimator(config)
         held_out_rows = self.X[held_out], self.y[held_out]
         return model.fit(self.X[train], self.y[train], *held_out_rows, names=self.names, on_round=on_round)
-
-
-def available_cpus() -> int:
-    """CPUs that this process may run on; fewer than the machine has where affinity is restricted."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def class_counts(y: Labels, rows: str) -> tuple[int, int]:

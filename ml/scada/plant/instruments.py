@@ -43,14 +43,14 @@ class Instrument:
 
 
 INSTRUMENTS = {
-    "temperature": Instrument(noise=0.4, resolution=0.1, drift=0.02),
-    "pressure": Instrument(noise=0.03, resolution=0.01, drift=0.01),
-    "flow_rate": Instrument(noise=0.5, resolution=0.1, drift=0.01),
-    "vibration": Instrument(noise=0.06, resolution=0.01, drift=0.05),
-    "current": Instrument(noise=0.03, resolution=0.01, drift=0.012),
+    "temperature": Instrument(noise=0.4, resolution=0.1, drift=0.04),
+    "pressure": Instrument(noise=0.03, resolution=0.01, drift=0.02),
+    "flow_rate": Instrument(noise=0.5, resolution=0.1, drift=0.025),
+    "vibration": Instrument(noise=0.06, resolution=0.01, drift=0.13),
+    "current": Instrument(noise=0.03, resolution=0.01, drift=0.025),
     "voltage": Instrument(noise=0.5, resolution=0.1),
     "rpm": Instrument(noise=4.0, resolution=1.0),
-    "power_consumption": Instrument(noise=0.012, resolution=0.001, drift=0.01),
+    "power_consumption": Instrument(noise=0.012, resolution=0.001, drift=0.025),
     "ambient_temperature": Instrument(noise=0.2, resolution=0.1),
 }
 _MAY_BE_NEGATIVE = frozenset({"ambient_temperature", "temperature"})

@@ -47,7 +47,7 @@ class WearLaw:
     """Standard deviation of the logarithm of the limit."""
     residual_damage: float = 0.15
     """Damage that a repair leaves behind at most (uniform)."""
-    bearing_share: tuple[float, float] = (0.42, 0.58)
+    bearing_share: tuple[float, float] = (0.38, 0.62)
     """Range of the part of wear that sits in the bearing; the rest sits in impeller and seals."""
     remount_spread: float = 0.04
     """Standard deviation of the logarithm of the vibration sensor's gain after it was mounted anew."""

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
 
-
-@dataclass(frozen=True)
-class TimeRange:
-    """Instants ``start <= time < end`` in microseconds since the epoch; None is open."""
-
-    start: int | None = None
-    end: int | None = None
+from ml.readings.time_range import TimeRange
 
 
 class Source(ABC):

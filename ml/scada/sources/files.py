@@ -20,8 +20,9 @@ import pyarrow.dataset
 import pyarrow.parquet
 
 from ml.errors import DataError
+from ml.readings.time_range import TimeRange
 from ml.scada.fingerprint import refuse_foreign
-from ml.scada.sources.base import Source, TimeRange
+from ml.scada.sources.base import Source
 
 BATCH_ROWS = 65_536
 _CSV_BLOCK_BYTES = 1 << 22

@@ -18,8 +18,9 @@ import pyarrow as pa
 
 from ml.errors import ConfigError, SourceError
 from ml.options.base import nearest
-from ml.scada import clock
-from ml.scada.sources.base import Source, TimeRange
+from ml.readings import clock
+from ml.readings.time_range import TimeRange
+from ml.scada.sources.base import Source
 
 BATCH_ROWS = 65_536
 _SECOND = 1_000_000  # microseconds; widens limits on epoch numbers by more than their rounding

@@ -23,7 +23,7 @@ METHODS = ("grid", "random", "optuna")
 SPACE = {
     "numLeaves": {"low": 3, "high": 15, "log": True},
     "learningRate": {"choices": [0.05, 0.2]},
-    "minDataInLeaf": {"low": 5, "high": 45},
+    "minDataInLeaf": {"low": 5, "high": 55},
 }
 
 
@@ -52,7 +52,7 @@ def without_seconds(result: SearchResult) -> list[dict[str, Any]]:
 def test_trial_0_is_the_given_configuration_and_the_best_is_no_worse(method: str) -> None:
     result = run(method)
     assert [trial["number"] for trial in result.trials] == [0, 1, 2, 3]
-    assert result.trials[0]["params"] == {"numLeaves": 4, "learningRate": 0.05, "minDataInLeaf": 20}
+    assert result.trials[0]["params"] == {"numLeaves": 4, "learningRate": 0.03, "minDataInLeaf": 50}
     assert result.trials[0]["score"] == result.baseline_score
     assert result.best_score == max(trial["score"] for trial in result.trials) >= result.baseline_score
     best = result.trials[result.best_number]

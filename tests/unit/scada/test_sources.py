@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from ml.errors import ConfigError, DataError, SourceError
-from ml.scada import clock
+from ml.readings import clock
+from ml.readings.time_range import TimeRange
 from ml.scada.sources import DRIVERS, open_source
-from ml.scada.sources.base import Source, TimeRange
+from ml.scada.sources.base import Source
 from ml.scada.sources.files import CsvSource, ParquetSource
 from ml.scada.sources.sqlite import SqliteSource
 from tests.unit.scada.histories import config, to_sqlite

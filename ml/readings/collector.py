@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 
 from ml.errors import DataError
 from ml.options.schema import SchemaConfig
-from ml.scada import clock
-from ml.scada.columns import ColumnPlan
-from ml.scada.parsing import plain, to_flags, to_numbers
-from ml.scada.sources.base import TimeRange
+from ml.readings import clock
+from ml.readings.columns import ColumnPlan
+from ml.readings.parsing import plain, to_flags, to_numbers
+from ml.readings.time_range import TimeRange
 
 ONLY_ASSET = "asset"
 """Name of the asset of an organisation that names none."""

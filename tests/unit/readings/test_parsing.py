@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from ml.errors import DataError
-from ml.scada.parsing import plain, to_flags, to_numbers
+from ml.readings.parsing import plain, to_flags, to_numbers
 
 
 @pytest.mark.parametrize(

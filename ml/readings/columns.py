@@ -29,7 +29,14 @@ class ColumnPlan:
         return list(dict.fromkeys(name for name in parts if name is not None))
 
 
-def plan_columns(schema: SchemaConfig, label_column: str | None, available: Sequence[str], where: str) -> ColumnPlan:
+def plan_columns(
+    schema: SchemaConfig,
+    label_column: str | None,
+    available: Sequence[str],
+    where: str,
+    *,
+    target_required: bool = True,
+) -> ColumnPlan:
     """Find the columns that `schema` and `label_column` name among the `available` ones of a source.
 
     Columns that nothing names are left out. With a label column the target may be absent.
@@ -38,6 +45,8 @@ def plan_columns(schema: SchemaConfig, label_column: str | None, available: Sequ
     ----------
     where
         The source in words, for messages.
+    target_required
+        Whether a source without the target is refused, where there is no label column either.
 
     Raises
     ------
@@ -46,11 +55,12 @@ def plan_columns(schema: SchemaConfig, label_column: str | None, available: Sequ
     """
     finder = _Finder(schema, available, where)
     target = schema.target_column
-    optional = label_column is not None and finder.source_name(target) not in finder.available
+    optional = label_column is not None or not target_required
+    absent = optional and finder.source_name(target) not in finder.available
     return ColumnPlan(
         timestamp=finder.timestamp(),
         asset=None if schema.asset_column is None else finder.find(schema.asset_column, "schemaConfig.assetColumn"),
-        target=None if optional else finder.find(target, "schemaConfig.targetColumn"),
+        target=None if absent else finder.find(target, "schemaConfig.targetColumn"),
         label=None if label_column is None else finder.find(label_column, "dataConfig.labelColumn"),
         sensors={name: finder.find(name, field) for name, field in _sensor_fields(schema)},
     )

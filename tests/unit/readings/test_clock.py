@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from ml.errors import DataError
-from ml.scada import clock
+from ml.readings import clock
 
 
 def read(values: list[object], zone: str = "UTC", kind: pa.DataType | None = None) -> list[str | None]:

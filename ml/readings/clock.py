@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml.errors import DataError
-from ml.scada.parsing import clean_text, is_text
+from ml.readings.parsing import clean_text, is_text
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

@@ -1,0 +1,136 @@
+"""From the raw window to the readings that features are made of, as `ml.windows.channels` and `.regimes` make them.
+
+Inside the graph time comes first: tensors are float64 (rows, N, channels), oldest row first, and hold float32 values,
+NaN where missing. Sums over time then run from the oldest sample to the newest, column by column, exactly as the
+kernels of `ml.windows` add; a sum in another order could have other bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ml.export.graph_builder import GraphBuilder
+from ml.export.tensors import Tensor, concat, where
+from ml.features import FeatureEngineer
+from ml.windows.channels import Constants
+from ml.windows.regimes import Regimes
+
+WINDOW, TIMESTAMP = "window", "timestamp"
+
+
+@dataclass(frozen=True)
+class View:
+    """Readings of all channels over the window.
+
+    Attributes
+    ----------
+    values
+        (rows, N, n_channels).
+    channels
+        Names of the columns.
+    rows
+        Samples that the window holds.
+    """
+
+    values: Tensor
+    channels: tuple[str, ...]
+    rows: int
+
+    def over_time(self, channels: Sequence[str]) -> Tensor:
+        """Readings of some channels, (rows, N, n)."""
+        return pick(self.values, self.channels, channels, axis=2)
+
+    def at(self, channels: Sequence[str], steps: int = 0) -> Tensor:
+        """Readings of some channels that many samples ago, (N, n)."""
+        row = self.values.take(np.array(self.rows - 1 - steps), axis=0)
+        return pick(row, self.channels, channels, axis=1)
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What the rules make features of; compare `ml.windows.channels.Block`.
+
+    Attributes
+    ----------
+    physical, normal
+        Readings in their own units, and z-scored within the operating regime (the physical ones without regimes).
+    regime
+        Number of the regime, (N,), NaN where unknown; None without regimes.
+    seconds
+        Epoch seconds of the last row, int64 (N,).
+    """
+
+    physical: View
+    normal: View
+    regime: Tensor | None
+    seconds: Tensor
+    interval: int
+    constants: Mapping[str, Constants]
+
+
+def add_readings(graph: GraphBuilder, engineer: FeatureEngineer) -> Readings:
+    """Read the inputs ``window`` and ``timestamp`` as the features of `engineer` need them."""
+    physical = _physical(Tensor(graph, WINDOW), engineer)
+    normal, regime = physical, None
+    stored = engineer.to_dict()["regimes"]
+    if stored is not None:
+        regimes = Regimes.from_dict(stored)
+        member = _member(physical, regimes)
+        normal, regime = _normalised(physical, regimes, member), _number(physical, regimes, member)
+    return Readings(physical, normal, regime, Tensor(graph, TIMESTAMP), engineer.interval, engineer.constants)
+
+
+def pick(values: Tensor, present: Sequence[str], wanted: Sequence[str], axis: int) -> Tensor:
+    """The wanted columns of a tensor whose `axis` has the `present` ones."""
+    if tuple(present) == tuple(wanted):
+        return values
+    return values.take(np.array([present.index(name) for name in wanted], dtype=np.int64), axis)
+
+
+def _physical(window: Tensor, engineer: FeatureEngineer) -> View:
+    """Readings as float32 values, without infinities; counters as increases, which take the window's first row."""
+    counters = engineer.config.schema_config.counter_columns
+    raw = View(window.transpose(1, 0, 2), engineer.channels, engineer.look_back)
+    if not counters:
+        return View(raw.values.rounded().finite(), raw.channels, raw.rows)
+    others = tuple(name for name in raw.channels if name not in counters)
+    parts = [raw.over_time(others).slice(1, raw.rows, axis=0)] if others else []
+    totals = raw.over_time(counters)
+    increase = totals.slice(1, raw.rows, axis=0) - totals.slice(0, raw.rows - 1, axis=0)
+    parts.append(where(increase < 0.0, np.nan, increase))
+    return View(concat(parts, axis=2).rounded().finite(), (*others, *counters), raw.rows - 1)
+
+
+def _member(physical: View, regimes: Regimes) -> Tensor:
+    """Number of the nearest regime of each row, int64 (rows, N): the first on ties, the count where unknown."""
+    distance: Tensor | float = 0.0
+    for column, name, scaling in zip(regimes.centroids.T, regimes.columns, regimes.scaling, strict=True):
+        point = (physical.over_time([name]) - scaling.mean) / scaling.scale
+        difference = point - column
+        distance = distance + difference * difference
+    comparable = where(distance < np.inf, distance, np.inf)
+    known = comparable.min(axis=2) < np.inf
+    return where(known, comparable.first_smallest(axis=2), np.array(regimes.count))
+
+
+def _normalised(physical: View, regimes: Regimes, member: Tensor) -> View:
+    """Every sensor z-scored within its row's regime; the others through a mean of 0 and a scale of 1, unchanged."""
+    unchanged = (Constants(0.0, 1.0),) * (regimes.count + 1)
+    constants = [regimes.constants.get(name, unchanged) for name in physical.channels]
+    mean, scale = (
+        Tensor(physical.values.graph, physical.values.graph.shared_constant(table)).take(member, axis=0)
+        for table in (
+            np.array([[each.mean for each in row] for row in constants]).T,
+            np.array([[each.scale for each in row] for row in constants]).T,
+        )
+    )
+    return View(((physical.values - mean) / scale).rounded().finite(), physical.channels, physical.rows)
+
+
+def _number(physical: View, regimes: Regimes, member: Tensor) -> Tensor:
+    numbers = np.array([*range(regimes.count), np.nan])
+    table = Tensor(member.graph, member.graph.shared_constant(numbers))
+    return table.take(member.take(np.array(physical.rows - 1), axis=0), axis=0)
