@@ -1,59 +1,122 @@
-"""Write a model's ONNX form and metadata into a version's folder, after proving that it is exact."""
+"""Write a model's ONNX forms and metadata into a version's folder, after proving that they are exact."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ml.export.adversarial import adversarial_rows
 from ml.export.metadata import ModelMetadata, Parity
 from ml.export.model_graph import build_model
-from ml.export.parity import check_parity
-from ml.export.session import Scorer
+from ml.export.parity import check_leaves, check_parity
+from ml.export.scaling import apply_scaling
+from ml.export.session import Scorer, open_model
 from ml.export.trees import TreeEnsemble
+from ml.export.window_graph import build_feature_probe, build_window_model
+from ml.export.window_parity import check_windows, sample_rows
+from ml.features import FeatureEngineer
 
 MODEL_FILE = "model.onnx"
+WINDOW_FILE = "window.onnx"
 METADATA_FILE = "metadata.json"
+_LEAF_ROWS = 5_000
+_WINDOW_ROWS = 4_096
 
 _Rows = NDArray[np.float32]
 
 
-def exact_model(
-    ensemble: TreeEnsemble,
-    predict: Callable[[_Rows], NDArray[np.float64]],
+class TrainedTrees(Protocol):
+    """A trained model as its own library predicts; its features are scaled."""
+
+    def ensemble(self) -> TreeEnsemble:
+        """The trees."""
+
+    def predict(self, X: _Rows) -> NDArray[np.float64]:
+        """Probability of a failure, (n_rows,)."""
+
+    def leaves(self, X: _Rows) -> NDArray[np.int64]:
+        """Leaf that each row reaches in each tree, (n_rows, n_trees)."""
+
+
+@dataclass(frozen=True)
+class OnnxModels:
+    """The ONNX forms of one model: from features (``model.onnx``), and from raw readings (``window.onnx``)."""
+
+    model: bytes
+    window: bytes
+
+
+def exact_models(
+    trained: TrainedTrees,
+    engineer: FeatureEngineer,
     metadata: ModelMetadata,
     *,
+    frame: pd.DataFrame,
     real_rows: _Rows,
     parity_rows: int,
-) -> tuple[bytes, ModelMetadata]:
-    """The ONNX model, and the metadata with the figures of its comparison with the trained model.
-
-    Compared are the real rows and as many adversarial ones as make up `parity_rows`, at least half of them
-    adversarial: values on every threshold and beside it, NaN, infinities, zeros and denormals.
+) -> tuple[OnnxModels, ModelMetadata]:
+    """Both ONNX models, and the metadata with the figures of their comparison with the trained model.
 
     Parameters
     ----------
-    predict
-        The trained model on features that are not scaled: float32 (n_rows, n_features) to float64 (n_rows,).
+    frame
+        Grid frame whose rows, a few thousand of them, the window graph is compared on.
+    real_rows, parity_rows
+        As in `exact_model`.
+
+    Raises
+    ------
+    ParityError
+        If one bit of one probability, or one feature, differs.
+    """
+    model, metadata = exact_model(trained, metadata, real_rows=real_rows, parity_rows=parity_rows)
+    window = build_window_model(
+        engineer, trained.ensemble(), threshold=metadata.threshold, metadata=_graph_metadata(metadata)
+    )
+    figures = check_windows(
+        engineer,
+        frame,
+        sample_rows(frame, min(parity_rows, _WINDOW_ROWS)),
+        probe=open_model(build_feature_probe(engineer)),
+        model=open_model(window),
+        scorer=Scorer(model),
+    )
+    parity = metadata.parity and metadata.parity.model_copy(update={"windows": figures})
+    return OnnxModels(model, window), metadata.model_copy(update={"parity": parity})
+
+
+def exact_model(
+    trained: TrainedTrees, metadata: ModelMetadata, *, real_rows: _Rows, parity_rows: int
+) -> tuple[bytes, ModelMetadata]:
+    """The ONNX model on features, and the metadata with the figures of its comparison with the trained model.
+
+    Compared are the real rows and as many adversarial ones as make up `parity_rows`, at least half of them
+    adversarial: values on every threshold and beside it, NaN, infinities, zeros and denormals. Paths through the
+    trees are compared on the last 5,000 of these rows.
+
+    Parameters
+    ----------
     real_rows
         Float32 features, (n_rows, n_features), not scaled.
 
     Raises
     ------
     ParityError
-        If one bit of one probability differs.
+        If one bit of one probability, or one path, differs.
     """
+    ensemble = trained.ensemble()
     scaling: dict[str, Any] = metadata.scaling.model_dump()
     content = build_model(
         ensemble,
         n_features=len(metadata.features),
         scaling=scaling,
         threshold=metadata.threshold,
-        metadata={"organizationId": metadata.organization_id, "version": metadata.version},
+        metadata=_graph_metadata(metadata),
     )
     base = np.ascontiguousarray(real_rows[: parity_rows // 2])
     probing = adversarial_rows(
@@ -63,12 +126,28 @@ def exact_model(
         base_rows=base if len(base) else None,
         scaling=scaling,
     )
-    figures = check_parity(predict, Scorer(content), np.concatenate([base, probing]), threshold=metadata.threshold)
-    return content, metadata.model_copy(update={"parity": Parity(probabilities=figures)})
+    rows = np.concatenate([base, probing])
+    parity = Parity(
+        probabilities=check_parity(
+            lambda part: trained.predict(apply_scaling(part, scaling)),
+            Scorer(content),
+            rows,
+            threshold=metadata.threshold,
+        ),
+        leaves=check_leaves(
+            lambda part: trained.leaves(apply_scaling(part, scaling)), ensemble, rows[-_LEAF_ROWS:], scaling=scaling
+        ),
+    )
+    return content, metadata.model_copy(update={"parity": parity})
 
 
-def write_package(folder: Path, content: bytes | None, metadata: ModelMetadata) -> None:
-    """Write metadata.json, and model.onnx where there is one."""
-    if content is not None:
-        (folder / MODEL_FILE).write_bytes(content)
+def write_package(folder: Path, metadata: ModelMetadata, models: OnnxModels | None) -> None:
+    """Write metadata.json, and the ONNX models where there are any."""
+    if models is not None:
+        (folder / MODEL_FILE).write_bytes(models.model)
+        (folder / WINDOW_FILE).write_bytes(models.window)
     (folder / METADATA_FILE).write_bytes(metadata.to_json_bytes())
+
+
+def _graph_metadata(metadata: ModelMetadata) -> dict[str, str]:
+    return {"organizationId": metadata.organization_id, "version": metadata.version}

@@ -53,11 +53,13 @@ class Tensor:
     def __abs__(self) -> Tensor:
         return self._apply("Abs", self)
 
-    def __lt__(self, other: Operand) -> Tensor:
-        return self._apply("Less", self, other)
+    def below(self, bound: Operand) -> Tensor:
+        """True where less than the bound; false for NaN."""
+        return self._apply("Less", self, bound)
 
-    def __gt__(self, other: Operand) -> Tensor:
-        return self._apply("Greater", self, other)
+    def above(self, bound: Operand) -> Tensor:
+        """True where greater than the bound; false for NaN."""
+        return self._apply("Greater", self, bound)
 
     def sqrt(self) -> Tensor:
         """Square root; NaN below zero."""
@@ -85,23 +87,31 @@ class Tensor:
 
     def at_least(self, bound: float) -> Tensor:
         """The larger of value and bound; NaN stays NaN."""
-        return where(self < bound, bound, self)
+        return where(self.below(bound), bound, self)
 
-    def where_missing(self, value: float) -> Tensor:
-        """`value` in place of NaN."""
-        return where(self.is_nan(), value, self)
+    def sum(self, axis: int, *, keep: bool = False) -> Tensor:
+        """Sum over one axis, which disappears unless kept. Over axis 0 it runs from first to last, like a loop."""
+        return self._reduce("ReduceSum", axis, keep)
 
-    def sum(self, axis: int) -> Tensor:
-        """Sum over one axis, which disappears. Over axis 0 it runs from first to last, like a loop."""
-        return self._apply("ReduceSum", self, np.array([axis]), keepdims=0)
+    def min(self, axis: int, *, keep: bool = False) -> Tensor:
+        """Minimum over one axis, which disappears unless kept; no value may be NaN."""
+        return self._reduce("ReduceMin", axis, keep)
 
-    def min(self, axis: int) -> Tensor:
-        """Minimum over one axis, which disappears; no value may be NaN."""
-        return self._apply("ReduceMin", self, np.array([axis]), keepdims=0)
+    def max(self, axis: int, *, keep: bool = False) -> Tensor:
+        """Maximum over one axis, which disappears unless kept; no value may be NaN."""
+        return self._reduce("ReduceMax", axis, keep)
 
-    def max(self, axis: int) -> Tensor:
-        """Maximum over one axis, which disappears; no value may be NaN."""
-        return self._apply("ReduceMax", self, np.array([axis]), keepdims=0)
+    def newest_first_sum(self) -> Tensor:
+        """Running sum over axis 0, from its end."""
+        return self._apply("CumSum", self, np.array(0), reverse=1)
+
+    def floor(self) -> Tensor:
+        """The next whole number below."""
+        return self._apply("Floor", self)
+
+    def reshape(self, *shape: int) -> Tensor:
+        """The same values in another shape; -1 stands for the one dimension that follows from the others."""
+        return self._apply("Reshape", self, np.array(shape))
 
     def transpose(self, *axes: int) -> Tensor:
         """The axes in another order."""
@@ -119,18 +129,21 @@ class Tensor:
         """A tensor (N,) as (N, 1)."""
         return self._apply("Unsqueeze", self, np.array([1]))
 
-    def take_along(self, indices: Tensor, axis: int) -> Tensor:
-        """Entries of one axis, by an index for each cell of the result."""
-        return self._apply("GatherElements", self, indices, axis=axis)
-
     def first_smallest(self, axis: int) -> Tensor:
         """Index of the minimum along one axis, which disappears; the first on ties; no value may be NaN."""
         return self._apply("ArgMin", self, axis=axis, keepdims=0)
 
-    def smallest(self, count: int, axis: int) -> Tensor:
-        """The `count` smallest entries along one axis, in ascending order; no value may be NaN."""
+    def top(self, count: int, axis: int, *, largest: bool, ordered: bool) -> Tensor:
+        """The `count` largest or smallest entries along one axis; no value may be NaN.
+
+        Ordered, the outermost comes first; else they come in any order, which is faster.
+        """
         inputs = [self.name, self.graph.shared_constant(np.array([count]))]
-        return Tensor(self.graph, self.graph.shared_node("TopK", inputs, outputs=2, axis=axis, largest=0, sorted=1)[0])
+        options = {"axis": axis, "largest": int(largest), "sorted": int(ordered)}
+        return Tensor(self.graph, self.graph.shared_node("TopK", inputs, outputs=2, **options)[0])
+
+    def _reduce(self, operator: str, axis: int, keep: bool) -> Tensor:
+        return self._apply(operator, self, np.array([axis]), keepdims=int(keep))
 
     def _apply(self, operator: str, *operands: Operand, **attributes: Any) -> Tensor:
         return apply(self.graph, operator, *operands, **attributes)

@@ -63,5 +63,5 @@ def add_features(graph: GraphBuilder, engineer: FeatureEngineer) -> str:
 
 
 def _inputs(engineer: FeatureEngineer) -> list[onnx.ValueInfoProto]:
-    shape = ["N", engineer.look_back, len(engineer.channels)]
+    shape: list[str | int] = ["N", engineer.look_back, len(engineer.channels)]
     return [value_info(WINDOW, DOUBLE, shape), value_info(TIMESTAMP, INT64, ["N"])]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -100,19 +101,19 @@ def _physical(window: Tensor, engineer: FeatureEngineer) -> View:
     parts = [raw.over_time(others).slice(1, raw.rows, axis=0)] if others else []
     totals = raw.over_time(counters)
     increase = totals.slice(1, raw.rows, axis=0) - totals.slice(0, raw.rows - 1, axis=0)
-    parts.append(where(increase < 0.0, np.nan, increase))
+    parts.append(where(increase.below(0.0), np.nan, increase))
     return View(concat(parts, axis=2).rounded().finite(), (*others, *counters), raw.rows - 1)
 
 
 def _member(physical: View, regimes: Regimes) -> Tensor:
     """Number of the nearest regime of each row, int64 (rows, N): the first on ties, the count where unknown."""
-    distance: Tensor | float = 0.0
+    squares = []
     for column, name, scaling in zip(regimes.centroids.T, regimes.columns, regimes.scaling, strict=True):
-        point = (physical.over_time([name]) - scaling.mean) / scaling.scale
-        difference = point - column
-        distance = distance + difference * difference
-    comparable = where(distance < np.inf, distance, np.inf)
-    known = comparable.min(axis=2) < np.inf
+        difference = (physical.over_time([name]) - scaling.mean) / scaling.scale - column
+        squares.append(difference * difference)
+    distance = reduce(Tensor.__add__, squares)
+    comparable = where(distance.below(np.inf), distance, np.inf)
+    known = comparable.min(axis=2).below(np.inf)
     return where(known, comparable.first_smallest(axis=2), np.array(regimes.count))
 
 

@@ -34,19 +34,21 @@ class Workshop:
 
     def __init__(self, readings: Readings, operations: Iterable[Operation]) -> None:
         self.readings = readings
-        self._smoothed = tuple(dict.fromkeys(op.channel for op in operations if isinstance(op, _SMOOTHED)))
+        smoothed = [pair for operation in operations for pair in _smoothed(operation)]
+        self._channels = tuple(dict.fromkeys(channel for channel, _ in smoothed))
+        self._windows = sorted({window for _, window in smoothed})
         self._statistics: WindowStatistics | None = None
 
     @property
     def statistics(self) -> WindowStatistics:
         """Rolling statistics of every channel that one of the operations smooths."""
         if self._statistics is None:
-            self._statistics = WindowStatistics(self.readings.normal, self._smoothed)
+            self._statistics = WindowStatistics(self.readings.normal, self._channels, self._windows)
         return self._statistics
 
     def mean(self, channels: Sequence[str], window: int) -> Tensor:
-        """Rolling means of some channels, rounded to float32 as the feature of that name is."""
-        return pick(self.statistics.mean(window), self.statistics.channels, channels, axis=1).rounded()
+        """Rolling means of some channels (N, n), rounded to float32 as the feature of that name is."""
+        return pick(self.statistics.mean([window]), self.statistics.channels, channels, axis=1).rounded()
 
     def deviation(self, channels: Sequence[str], values: Tensor) -> Tensor:
         """`values` (N, n) as training standard deviations from the training mean."""
@@ -56,9 +58,6 @@ class Workshop:
     def scale(self, channels: Sequence[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
         """Training standard deviation of each channel, 1 where there is none."""
         return np.array([self.readings.constants[name].scale for name in channels])
-
-
-_SMOOTHED = (ops.Rolling, ops.MeanDistance, ops.Trend, ops.Health)
 
 
 def columns(readings: Readings, operations: Iterable[Operation]) -> list[Columns]:
@@ -89,6 +88,15 @@ def _channels(operations: Iterable[Any]) -> list[str]:
     return [operation.channel for operation in operations]
 
 
+def _smoothed(operation: Operation) -> list[tuple[str, int]]:
+    """Channels and windows of which an operation needs rolling statistics."""
+    if isinstance(operation, ops.Rolling | ops.MeanDistance | ops.Health):
+        return [(operation.channel, operation.window)]
+    if isinstance(operation, ops.Trend):
+        return [(operation.channel, operation.short), (operation.channel, operation.long)]
+    return []
+
+
 def _value(workshop: Workshop, operations: list[ops.Value]) -> Iterator[Columns]:
     yield workshop.readings.normal.at(_channels(operations)), operations
 
@@ -101,15 +109,17 @@ def _lag(workshop: Workshop, operations: list[ops.Lag]) -> Iterator[Columns]:
 
 def _rolling(workshop: Workshop, operations: list[ops.Rolling]) -> Iterator[Columns]:
     statistics = workshop.statistics
-    for (statistic, window), group in _grouped(operations, lambda op: (op.statistic, op.window)):
+    for statistic, group in _grouped(operations, lambda op: op.statistic):
+        windows, channels = sorted({op.window for op in group}), statistics.channels
         if statistic == "median":
-            yield statistics.median(window, _channels(group)), group
-            continue
-        values = getattr(statistics, statistic)(window)
-        if statistic == "slope":
-            values = values.rounded() / workshop.readings.interval
-        asked = {operation.channel: operation for operation in group}
-        yield values, [asked.get(channel) for channel in statistics.channels]
+            channels = tuple(dict.fromkeys(_channels(group)))
+            values = statistics.median(windows, channels)
+        elif statistic == "slope":
+            values = statistics.slope(windows).rounded() / workshop.readings.interval
+        else:
+            values = getattr(statistics, statistic)(windows)
+        asked = {(op.window, op.channel): op for op in group}
+        yield values, [asked.get((window, channel)) for window in windows for channel in channels]
 
 
 def _rate(workshop: Workshop, operations: list[ops.Rate]) -> Iterator[Columns]:
@@ -165,7 +175,7 @@ def _deviation_now(workshop: Workshop, operations: Iterable[ops.ZScore | ops.Out
 
 def _outlier(workshop: Workshop, operations: list[ops.Outlier]) -> Iterator[Columns]:
     z = _deviation_now(workshop, operations)
-    outside = abs(z) > np.array([op.threshold for op in operations])
+    outside = abs(z).above(np.array([op.threshold for op in operations]))
     yield where(z.is_nan(), np.nan, outside.cast(DOUBLE)), operations
 
 
@@ -182,7 +192,7 @@ def _changes(workshop: Workshop, operations: list[ops.Changes]) -> Iterator[Colu
         x = workshop.readings.physical.over_time(_channels(group)).slice(rows - window, rows, axis=0)
         step = abs(x.slice(1, window, axis=0) - x.slice(0, window - 1, axis=0))
         known = x.is_nan().logical_not().cast(DOUBLE).sum(axis=0)
-        yield where(known > 0.0, (step > 0.0).cast(DOUBLE).sum(axis=0), np.nan), group
+        yield where(known.above(0.0), step.above(0.0).cast(DOUBLE).sum(axis=0), np.nan), group
 
 
 def _since_change(workshop: Workshop, operations: list[ops.SinceChange]) -> Iterator[Columns]:
@@ -191,7 +201,7 @@ def _since_change(workshop: Workshop, operations: list[ops.SinceChange]) -> Iter
         x = workshop.readings.physical.over_time(_channels(group)).slice(rows - window, rows, axis=0)
         last = workshop.readings.physical.at(_channels(group))
         place = np.arange(1, window + 1, dtype=np.float64).reshape(-1, 1, 1)
-        age = window - ((abs(x - last) > 0.0).cast(DOUBLE) * place).max(axis=0)
+        age = window - (abs(x - last).above(0.0).cast(DOUBLE) * place).max(axis=0)
         yield where(last.is_nan(), np.nan, age * workshop.readings.interval), group
 
 

@@ -14,9 +14,11 @@ from ml.learning import estimators
 from ml.learning.estimators.base import Estimator
 from ml.learning.splits import Parts, split_parts
 from ml.learning.thresholds import stable_f1_threshold
+from ml.options.learning import TrainingConfig
 from ml.progress import ProgressCallback, silent
 
 FloatMatrix = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
 
 _ENOUGH_ASSETS = 10  # fewer groups make the bootstrap's standard error itself a guess
 _STRETCHES = 20
@@ -30,12 +32,15 @@ class TrainedModel:
     ----------
     threshold
         The alarm threshold, chosen by F1 on the validation part; exactly a float32.
+    validation_probability
+        float32 probabilities of the validation part by the model that was not fitted on it, before any refit.
     """
 
     engineer: FeatureEngineer
     estimator: Estimator
     parts: Parts
     threshold: float
+    validation_probability: FloatMatrix
 
     def predict(self, features: FloatMatrix) -> npt.NDArray[np.float64]:
         """Probability of a failure, float64 (n_rows,), of features as `FeatureEngineer` makes them."""
@@ -59,7 +64,8 @@ def train(
     """Fit the configured model.
 
     Constants of the features are learned on the training part; early stopping and the threshold use the validation
-    part; the test part is not looked at.
+    part; the test part is not looked at. With `refit` the model is then fitted once more on training and validation
+    part together.
 
     Parameters
     ----------
@@ -83,25 +89,33 @@ def train(
     parts = split_of(config, frame, engineer)
     label = frame["label"].to_numpy()
 
-    tell(0, 1, "computing features")
-    engineer.fit(frame, label, rows=parts.train)
-    X, X_valid = (engineer.scaling.apply(engineer.matrix(frame, rows=rows)) for rows in (parts.train, parts.validation))
+    def fitted(settings: TrainingConfig, rows: BoolArray, stop_by: BoolArray | None) -> Estimator:
+        tell(0, 1, "computing features")
+        engineer.fit(frame, label, rows=rows)
+        X = engineer.scaling.apply(engineer.matrix(frame, rows=rows))
+        X_stop = None if stop_by is None else engineer.scaling.apply(engineer.matrix(frame, rows=stop_by))
+        return estimator_type(settings).fit(
+            X,
+            label[rows],
+            X_stop,
+            None if stop_by is None else label[stop_by],
+            names=engineer.get_feature_names_out(),
+            on_round=lambda done, total: tell(done, total, "fitting"),
+        )
 
-    estimator = estimator_type(config.training_config).fit(
-        X,
-        label[parts.train],
-        X_valid,
-        label[parts.validation],
-        names=engineer.get_feature_names_out(),
-        on_round=lambda done, total: tell(done, total, "fitting"),
-    )
+    settings = config.training_config
+    estimator = fitted(settings, parts.train, parts.validation)
+    probability = estimator.predict(engineer.scaling.apply(engineer.matrix(frame, rows=parts.validation)))
     threshold = stable_f1_threshold(
         label[parts.validation],
-        estimator.predict(X_valid),
+        probability,
         _independent_groups(frame.loc[parts.validation, "asset_id"]),
-        seed=config.training_config.random_state,
+        seed=settings.random_state,
     )
-    return TrainedModel(engineer, estimator, parts, threshold)
+    if settings.refit:
+        settings = estimator_type.without_stopping(settings, estimator.rounds)
+        estimator = fitted(settings, parts.train | parts.validation, None)
+    return TrainedModel(engineer, estimator, parts, threshold, probability.astype(np.float32))
 
 
 def _independent_groups(asset_id: pd.Series) -> npt.NDArray[np.int64]:

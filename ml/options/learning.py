@@ -72,6 +72,10 @@ class TrainingConfig(Section):
         default=50, description="Stop when validation has not improved for so many trees; 0: never."
     )
     random_state: Annotated[int, Field(ge=0, lt=2**31)] = Field(default=42, description="Seed of everything random.")
+    refit: bool = Field(
+        default=False,
+        description="Fit once more on training and validation part, with the trees and the threshold found before.",
+    )
     export_onnx: bool = Field(default=True, description="Write model.onnx beside the model.")
     threads: PositiveInt | None = Field(default=None, description="CPU threads. Default: those this process may use.")
 

@@ -3,7 +3,7 @@
     python scripts/convert_to_onnx.py conversion_config.json [model.pkl] [sample_data]
 
 Reads: models/<organisation>/versions/<version> (or the model file named), validation_report.json, and rows to compare
-on (the prepared data, or the file named). Writes: model.onnx and metadata.json of the version; and, by
+on (the prepared data, or the file named). Writes: model.onnx, window.onnx and metadata.json of the version; and, by
 conversionConfig.publish, the link models/<organisation>/current. Exit status 5 if the version may not be published or
 differs from the trained model; others: ml/errors.py.
 """
@@ -25,6 +25,7 @@ from ml.workspace.harness import run_step
 
 if TYPE_CHECKING:
     from ml.export.metadata import ModelMetadata
+    from ml.export.package import OnnxModels
     from ml.scripts.trained import TrainedVersion
     from ml.workspace.paths import OrganizationPaths
 
@@ -80,7 +81,7 @@ def run(
         As ml/errors.py describes them.
     """
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
-    from ml.export.package import MODEL_FILE, exact_model
+    from ml.export.package import MODEL_FILE, WINDOW_FILE, exact_models
     from ml.scripts import inputs
     from ml.scripts.trained import load_version
     from ml.workspace.paths import for_config
@@ -96,23 +97,25 @@ def run(
     tell(1, 3, "comparing the ONNX model with the trained one")
     rows = (sample.frame["label"] >= 0).to_numpy()
     rows = rows & (rows.cumsum() <= config.conversion_config.parity_rows)
-    content, metadata = exact_model(
-        trained.estimator.ensemble(),
-        trained.predict,
+    models, metadata = exact_models(
+        trained.estimator,
+        trained.engineer,
         trained.metadata,
+        frame=sample.frame,
         real_rows=trained.engineer.matrix(sample.frame, rows=rows),
         parity_rows=config.conversion_config.parity_rows,
     )
-    shipped = trained.folder / MODEL_FILE
-    if not (is_current(paths, config.version) and shipped.is_file() and shipped.read_bytes() == content):
-        _install(config, paths, trained, content, metadata, model_file)
+    made = {MODEL_FILE: models.model, WINDOW_FILE: models.window}
+    shipped = all(_holds(trained.folder / name, content) for name, content in made.items())
+    if not (is_current(paths, config.version) and shipped):
+        _install(config, paths, trained, models, metadata, model_file)
     link_model(paths, config.version)
 
     tell(2, 3, "publishing")
     published, previous = False, None
     if config.conversion_config.publish != "never":
         if config.conversion_config.publish == "if_valid":
-            _require_passed_report(config, paths, content)
+            _require_passed_report(config, paths, models.model)
         change = publish(paths, config.version, config_digest=config.digest())
         published, previous = True, change.previous
     tell(3, 3, "done")
@@ -124,7 +127,7 @@ def _install(
     config: OrganizationConfig,
     paths: OrganizationPaths,
     trained: TrainedVersion,
-    content: bytes,
+    models: OnnxModels,
     metadata: ModelMetadata,
     model_file: Path | None,
 ) -> None:
@@ -140,7 +143,11 @@ def _install(
             shutil.copyfile(trained.folder / name, folder / name)
         if model_file is not None:
             shutil.copyfile(model_file, folder / own_model)
-        write_package(folder, content, metadata)
+        write_package(folder, metadata, models)
+
+
+def _holds(file: Path, content: bytes) -> bool:
+    return file.is_file() and file.read_bytes() == content
 
 
 def _require_passed_report(config: OrganizationConfig, paths: OrganizationPaths, content: bytes) -> None:

@@ -215,8 +215,7 @@ def _shipped_model(config: OrganizationConfig, trained: TrainedVersion, rows: Te
     if file.is_file():
         return file.read_bytes()
     return exact_model(
-        trained.estimator.ensemble(),
-        trained.predict,
+        trained.estimator,
         trained.metadata,
         real_rows=trained.engineer.matrix(rows.frame, rows=rows.scored),
         parity_rows=config.conversion_config.parity_rows,

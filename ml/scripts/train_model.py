@@ -2,10 +2,10 @@
 
     python scripts/train_model.py training_config.json
 
-Complete by itself: data that has not been prepared is prepared, and the ONNX model is written
+Complete by itself: data that has not been prepared is prepared, and the ONNX models are written
 (trainingConfig.exportOnnx). Reads: prepared_data.parquet, else the configured source. Writes:
-models/<organisation>/versions/<version> with model.txt (or model.pkl), model.onnx, scaler.pkl, metadata.json and
-manifest.json; the link model_<version>.onnx; and metrics.json under artifacts/<organisation>/<version>. `current` is
+models/<organisation>/versions/<version> with model.txt (or model.pkl), model.onnx, window.onnx, scaler.pkl,
+metadata.json and manifest.json; the link model_<version>.onnx; and metrics.json under artifacts/<organisation>/<version>. `current` is
 left alone. Exit status: see ml/errors.py.
 """
 
@@ -86,12 +86,13 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
     from ml.validation.metrics import row_metrics
 
     frame, parts = source.data.frame, model.parts
-    scores = {}
-    for name in ("validation", "test"):
-        rows = getattr(parts, name)
-        if rows.any():
-            probability = model.predict(model.engineer.matrix(frame, rows=rows)).astype(np.float32)
-            scores[name] = row_metrics(frame["label"].to_numpy()[rows], probability, model.threshold).to_json()
+    label = frame["label"].to_numpy()
+    scores = {
+        "validation": row_metrics(label[parts.validation], model.validation_probability, model.threshold).to_json()
+    }
+    if parts.test.any():
+        probability = model.predict(model.engineer.matrix(frame, rows=parts.test)).astype(np.float32)
+        scores["test"] = row_metrics(label[parts.test], probability, model.threshold).to_json()
     part = "test" if "test" in scores else "validation"
     return {
         **scores[part],
@@ -109,17 +110,18 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
 def _write_version(
     folder: Path, config: OrganizationConfig, source: Input, model: TrainedModel, metrics: dict[str, Any]
 ) -> None:
-    from ml.export.package import exact_model, write_package
+    from ml.export.package import exact_models, write_package
     from ml.export.pickles import dump
     from ml.export.scaling import scaler_object
 
     metadata = _metadata(config, source, model, metrics)
-    content = None
+    models = None
     if config.training_config.export_onnx:
-        content, metadata = exact_model(
-            model.estimator.ensemble(),
-            model.predict,
+        models, metadata = exact_models(
+            model.estimator,
+            model.engineer,
             metadata,
+            frame=source.data.frame,
             real_rows=model.engineer.matrix(source.data.frame, rows=model.parts.validation),
             parity_rows=config.conversion_config.parity_rows,
         )
@@ -128,7 +130,7 @@ def _write_version(
         scaler_object(model.engineer.scaling.to_dict(), len(metadata.features)),
         folder / "scaler.pkl",
     )
-    write_package(folder, content, metadata)
+    write_package(folder, metadata, models)
 
 
 def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, metrics: dict[str, Any]) -> ModelMetadata:

@@ -88,6 +88,11 @@ class Estimator(ABC):
     def search_space(cls) -> dict[str, SearchRange]:
         """What a search varies unless told otherwise: camelCase parameter -> its values."""
 
+    @classmethod
+    def without_stopping(cls, config: TrainingConfig, rounds: int) -> TrainingConfig:  # noqa: ARG003
+        """The configuration that fits `rounds` rounds without validation rows; model types with rounds override it."""
+        return config
+
     @property
     def threads(self) -> int:
         """CPU threads to use: as configured, else all that this process may run on."""
@@ -135,6 +140,10 @@ class Estimator(ABC):
         DataError
             If `X` has another number of features than the model was fitted with.
         """
+
+    @abstractmethod
+    def leaves(self, X: FloatMatrix) -> npt.NDArray[np.int64]:
+        """The leaf that each row reaches in each tree, in the library's own numbers: shape (n_rows, n_trees)."""
 
     @abstractmethod
     def importances(self) -> dict[str, float]:

@@ -79,6 +79,11 @@ class LightGBM(Estimator):
             "extraTrees": SearchRange(choices=(False, True)),
         }
 
+    @classmethod
+    def without_stopping(cls, config: TrainingConfig, rounds: int) -> TrainingConfig:
+        """As `Estimator.without_stopping`."""
+        return cls.with_parameters(config, {"numIterations": rounds})
+
     @property
     def booster(self) -> lgb.Booster:
         """The fitted model, without trees past the best round.
@@ -155,6 +160,15 @@ class LightGBM(Estimator):
             return np.empty(0)
         rows = np.ascontiguousarray(X, dtype=np.float32)
         return np.asarray(self.booster.predict(rows, num_threads=self.threads), dtype=np.float64)
+
+    def leaves(self, X: FloatMatrix) -> npt.NDArray[np.int64]:
+        """As `Estimator.leaves`."""
+        check_width(X, self.booster.num_feature())
+        if not len(X):
+            return np.empty((0, self.rounds), dtype=np.int64)
+        rows = np.ascontiguousarray(X, dtype=np.float32)
+        leaves = self.booster.predict(rows, pred_leaf=True, num_threads=self.threads)
+        return np.asarray(leaves, dtype=np.int64).reshape(len(X), self.rounds)
 
     def importances(self) -> dict[str, float]:
         """Share of the total gain of all splits."""

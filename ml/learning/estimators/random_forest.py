@@ -113,6 +113,13 @@ class RandomForest(Estimator):
         rows = np.ascontiguousarray(X, dtype=np.float32)
         return np.asarray(self.forest.predict_proba(rows)[:, 1], dtype=np.float64)
 
+    def leaves(self, X: FloatMatrix) -> npt.NDArray[np.int64]:
+        """As `Estimator.leaves`."""
+        check_width(X, self.forest.n_features_in_)
+        if not len(X):
+            return np.empty((0, self.rounds), dtype=np.int64)
+        return np.asarray(self.forest.apply(np.ascontiguousarray(X, dtype=np.float32)), dtype=np.int64)
+
     def importances(self) -> dict[str, float]:
         """Share of the impurity decrease, averaged over trees."""
         return as_shares(np.asarray(self.forest.feature_importances_), self.names)

@@ -45,6 +45,13 @@ def content(**changes: Any) -> dict[str, Any]:
         "parity": {
             "probabilities": {"rows": 10, "differingBits": 0, "differingLabels": 0, "maxDifference": 0.0},
             "leaves": {"rows": 10, "trees": 20, "differing": 0},
+            "windows": {
+                "rows": 10,
+                "cells": 20,
+                "differingCells": 0,
+                "differingBits": 0,
+                "differingLabels": 0,
+            },
         },
         "minimumOnnxruntime": "1.26.0",
         "configDigest": DIGEST,
