@@ -25,7 +25,7 @@ test: check
 	$(RUN) -m pytest
 
 docs: install
-	$(RUN) -m ml.options.reference
+	$(RUN) docs/generate.py
 
 clean:
 	rm -rf $(VENV) demo .mypy_cache .ruff_cache .hypothesis

@@ -190,9 +190,8 @@ class FeatureEngineer:
         out = np.empty((wanted, len(self.features)), dtype=np.float32, order="F")
         done = 0
         for block, keep in self._blocks(frame, rows):
-            values = self._compute(block)
             count = int(np.count_nonzero(keep))
-            out[done : done + count] = values[keep]
+            self._compute(block, keep, out[done : done + count])
             done += count
         return out
 
@@ -309,16 +308,18 @@ class FeatureEngineer:
         seconds = frame["timestamp"].to_numpy("datetime64[s]").astype(np.int64)
         return Block(physical, normal, regime, start, seconds, self.interval, self.constants)
 
-    def _compute(self, block: Block) -> Float32s:
-        """All features of a block: float32 (n_rows, n_features), column-major."""
-        out = np.empty((block.start.size, len(self.features)), dtype=np.float32, order="F")
+    def _compute(self, block: Block, keep: Rows, out: Float32s) -> None:
+        """Write the kept rows' features into `out`, (n_kept, n_features) and column-major."""
+        halo = keep.size - out.shape[0]
+        chosen = slice(halo, None) if keep[halo:].all() else keep
 
         def work(batch: list[tuple[int, Operation]]) -> None:
             operations = [operation for _, operation in batch]
-            type(operations[0]).compute_batch(operations, block, [out[:, index] for index, _ in batch])
+            columns = type(operations[0]).compute_batch(operations, block)
+            for (index, _), column in zip(batch, columns, strict=True):
+                out[:, index] = column[chosen]
 
         for_each(work, self._batches(), self.config.training_config.threads or available_cpus())
-        return out
 
     def _batches(self) -> list[list[tuple[int, Operation]]]:
         """Features with their column, grouped by the work they share."""

@@ -51,14 +51,14 @@ class GraphBuilder:
         return self._shared_constants[key]
 
     def shared_node(
-        self, operator: str, inputs: Sequence[str], *, outputs: int = 1, **attributes: Any
+        self, operator: str, inputs: Sequence[str], *, outputs: int = 1, domain: str = "", **attributes: Any
     ) -> tuple[str, ...]:
-        """A node of the standard domain with that many outputs; attributes are numbers or lists of numbers."""
-        key = (operator, tuple(inputs), outputs, repr(sorted(attributes.items())))
+        """A node with that many outputs; attributes are numbers, texts or lists of them."""
+        key = (domain, operator, tuple(inputs), outputs, repr(sorted(attributes.items())))
         if key not in self._shared_nodes:
             name = f"{operator.lower()}_{len(self._shared_nodes)}"
             names = (name,) if outputs == 1 else tuple(f"{name}_{number}" for number in range(outputs))
-            self._nodes.append(helper.make_node(operator, inputs, names, name=name, **attributes))
+            self._nodes.append(helper.make_node(operator, inputs, names, name=name, domain=domain, **attributes))
             self._shared_nodes[key] = names
         return self._shared_nodes[key]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.export.graph_builder import DOUBLE, FLOAT, GraphBuilder
+from ml.export.graph_builder import DOUBLE, FLOAT, ML_DOMAIN, GraphBuilder
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,11 @@ class Tensor:
         """NaN in place of infinities, and 0 in place of -0, because x - x is NaN for those and 0 for the rest."""
         return self + (self - self)
 
+    def filled(self, value: float) -> Tensor:
+        """Float32 values with `value` in place of NaN."""
+        options = {"imputed_value_floats": [value], "replaced_value_float": np.nan}
+        return self._apply("Imputer", self, domain=ML_DOMAIN, **options)
+
     def at_least(self, bound: float) -> Tensor:
         """The larger of value and bound; NaN stays NaN."""
         return where(self.below(bound), bound, self)
@@ -105,9 +110,9 @@ class Tensor:
         """Running sum over axis 0, from its end."""
         return self._apply("CumSum", self, np.array(0), reverse=1)
 
-    def floor(self) -> Tensor:
-        """The next whole number below."""
-        return self._apply("Floor", self)
+    def fraction(self) -> Tensor:
+        """What is above the next whole number below."""
+        return self - self._apply("Floor", self)
 
     def reshape(self, *shape: int) -> Tensor:
         """The same values in another shape; -1 stands for the one dimension that follows from the others."""
@@ -133,14 +138,24 @@ class Tensor:
         """Index of the minimum along one axis, which disappears; the first on ties; no value may be NaN."""
         return self._apply("ArgMin", self, axis=axis, keepdims=0)
 
+    def split(self, lengths: Sequence[int]) -> list[Tensor]:
+        """Consecutive parts of axis 0."""
+        if len(lengths) == 1:
+            return [self]
+        inputs = [self.name, self.graph.shared_constant(np.array(lengths))]
+        names = self.graph.shared_node("Split", inputs, outputs=len(lengths), axis=0)
+        return [Tensor(self.graph, name) for name in names]
+
     def top(self, count: int, axis: int, *, largest: bool, ordered: bool) -> Tensor:
         """The `count` largest or smallest entries along one axis; no value may be NaN.
 
         Ordered, the outermost comes first; else they come in any order, which is faster.
         """
         inputs = [self.name, self.graph.shared_constant(np.array([count]))]
-        options = {"axis": axis, "largest": int(largest), "sorted": int(ordered)}
-        return Tensor(self.graph, self.graph.shared_node("TopK", inputs, outputs=2, **options)[0])
+        values, _ = self.graph.shared_node(
+            "TopK", inputs, outputs=2, axis=axis, largest=int(largest), sorted=int(ordered)
+        )
+        return Tensor(self.graph, values)
 
     def _reduce(self, operator: str, axis: int, keep: bool) -> Tensor:
         return self._apply(operator, self, np.array([axis]), keepdims=int(keep))

@@ -1,20 +1,20 @@
 """From the raw window to the readings that features are made of, as `ml.windows.channels` and `.regimes` make them.
 
-Inside the graph time comes first: tensors are float64 (rows, N, channels), oldest row first, and hold float32 values,
-NaN where missing. Sums over time then run from the oldest sample to the newest, column by column, exactly as the
-kernels of `ml.windows` add; a sum in another order could have other bits.
+Inside the graph time comes first: tensors are float32 (rows, N, channels), oldest row first, NaN where missing. Sums
+over time then run from the oldest sample to the newest, column by column, exactly as the kernels of `ml.windows` add;
+a sum in another order could have other bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
 
-from ml.export.graph_builder import GraphBuilder
-from ml.export.tensors import Tensor, concat, where
+from ml.export.graph_builder import DOUBLE, FLOAT, GraphBuilder
+from ml.export.tensors import Tensor, apply, concat, where
 from ml.features import FeatureEngineer
 from ml.windows.channels import Constants
 from ml.windows.regimes import Regimes
@@ -29,7 +29,7 @@ class View:
     Attributes
     ----------
     values
-        (rows, N, n_channels).
+        Float32 (rows, N, n_channels).
     channels
         Names of the columns.
     rows
@@ -41,12 +41,12 @@ class View:
     rows: int
 
     def over_time(self, channels: Sequence[str]) -> Tensor:
-        """Readings of some channels, (rows, N, n)."""
+        """Readings of some channels, float32 (rows, N, n)."""
         return pick(self.values, self.channels, channels, axis=2)
 
     def at(self, channels: Sequence[str], steps: int = 0) -> Tensor:
-        """Readings of some channels that many samples ago, (N, n)."""
-        row = self.values.take(np.array(self.rows - 1 - steps), axis=0)
+        """Readings of some channels that many samples ago, float64 (N, n)."""
+        row = self.values.take(np.array(self.rows - 1 - steps), axis=0).cast(DOUBLE)
         return pick(row, self.channels, channels, axis=1)
 
 
@@ -84,8 +84,8 @@ def add_readings(graph: GraphBuilder, engineer: FeatureEngineer) -> Readings:
     return Readings(physical, normal, regime, Tensor(graph, TIMESTAMP), engineer.interval, engineer.constants)
 
 
-def pick(values: Tensor, present: Sequence[str], wanted: Sequence[str], axis: int) -> Tensor:
-    """The wanted columns of a tensor whose `axis` has the `present` ones."""
+def pick(values: Tensor, present: Sequence[Hashable], wanted: Sequence[Hashable], axis: int) -> Tensor:
+    """The wanted entries of a tensor whose `axis` has the `present` ones."""
     if tuple(present) == tuple(wanted):
         return values
     return values.take(np.array([present.index(name) for name in wanted], dtype=np.int64), axis)
@@ -94,22 +94,24 @@ def pick(values: Tensor, present: Sequence[str], wanted: Sequence[str], axis: in
 def _physical(window: Tensor, engineer: FeatureEngineer) -> View:
     """Readings as float32 values, without infinities; counters as increases, which take the window's first row."""
     counters = engineer.config.schema_config.counter_columns
-    raw = View(window.transpose(1, 0, 2), engineer.channels, engineer.look_back)
+    # Not a Transpose: onnxruntime would move it behind the sums, where it meets its opposite, and so reorder them.
+    time_first = apply(window.graph, "Einsum", window, equation="nwc->wnc")
+    raw = View(time_first, engineer.channels, engineer.look_back)
     if not counters:
-        return View(raw.values.rounded().finite(), raw.channels, raw.rows)
+        return View(raw.values.cast(FLOAT).finite(), raw.channels, raw.rows)
     others = tuple(name for name in raw.channels if name not in counters)
     parts = [raw.over_time(others).slice(1, raw.rows, axis=0)] if others else []
     totals = raw.over_time(counters)
     increase = totals.slice(1, raw.rows, axis=0) - totals.slice(0, raw.rows - 1, axis=0)
     parts.append(where(increase.below(0.0), np.nan, increase))
-    return View(concat(parts, axis=2).rounded().finite(), (*others, *counters), raw.rows - 1)
+    return View(concat(parts, axis=2).cast(FLOAT).finite(), (*others, *counters), raw.rows - 1)
 
 
 def _member(physical: View, regimes: Regimes) -> Tensor:
     """Number of the nearest regime of each row, int64 (rows, N): the first on ties, the count where unknown."""
     squares = []
     for column, name, scaling in zip(regimes.centroids.T, regimes.columns, regimes.scaling, strict=True):
-        difference = (physical.over_time([name]) - scaling.mean) / scaling.scale - column
+        difference = (physical.over_time([name]).cast(DOUBLE) - scaling.mean) / scaling.scale - column
         squares.append(difference * difference)
     distance = reduce(Tensor.__add__, squares)
     comparable = where(distance.below(np.inf), distance, np.inf)
@@ -128,7 +130,7 @@ def _normalised(physical: View, regimes: Regimes, member: Tensor) -> View:
             np.array([[each.scale for each in row] for row in constants]).T,
         )
     )
-    return View(((physical.values - mean) / scale).rounded().finite(), physical.channels, physical.rows)
+    return View(((physical.values.cast(DOUBLE) - mean) / scale).cast(FLOAT).finite(), physical.channels, physical.rows)
 
 
 def _number(physical: View, regimes: Regimes, member: Tensor) -> Tensor:

@@ -48,7 +48,8 @@ class Workshop:
 
     def mean(self, channels: Sequence[str], window: int) -> Tensor:
         """Rolling means of some channels (N, n), rounded to float32 as the feature of that name is."""
-        return pick(self.statistics.mean([window]), self.statistics.channels, channels, axis=1).rounded()
+        means = self.statistics.mean().take(np.array(self.statistics.windows.index(window)), axis=0)
+        return pick(means, self.statistics.channels, channels, axis=1).rounded()
 
     def deviation(self, channels: Sequence[str], values: Tensor) -> Tensor:
         """`values` (N, n) as training standard deviations from the training mean."""
@@ -110,16 +111,17 @@ def _lag(workshop: Workshop, operations: list[ops.Lag]) -> Iterator[Columns]:
 def _rolling(workshop: Workshop, operations: list[ops.Rolling]) -> Iterator[Columns]:
     statistics = workshop.statistics
     for statistic, group in _grouped(operations, lambda op: op.statistic):
-        windows, channels = sorted({op.window for op in group}), statistics.channels
+        windows, channels = statistics.windows, statistics.channels
         if statistic == "median":
-            channels = tuple(dict.fromkeys(_channels(group)))
+            windows, channels = tuple(sorted({op.window for op in group})), tuple(dict.fromkeys(_channels(group)))
             values = statistics.median(windows, channels)
         elif statistic == "slope":
-            values = statistics.slope(windows).rounded() / workshop.readings.interval
+            values = statistics.slope().rounded() / workshop.readings.interval
         else:
-            values = getattr(statistics, statistic)(windows)
+            values = getattr(statistics, statistic)()
         asked = {(op.window, op.channel): op for op in group}
-        yield values, [asked.get((window, channel)) for window in windows for channel in channels]
+        side_by_side = values.transpose(1, 0, 2).reshape(-1, len(windows) * len(channels))
+        yield side_by_side, [asked.get((window, channel)) for window in windows for channel in channels]
 
 
 def _rate(workshop: Workshop, operations: list[ops.Rate]) -> Iterator[Columns]:
@@ -189,7 +191,7 @@ def _mean_distance(workshop: Workshop, operations: list[ops.MeanDistance]) -> It
 def _changes(workshop: Workshop, operations: list[ops.Changes]) -> Iterator[Columns]:
     rows = workshop.readings.physical.rows
     for window, group in _grouped(operations, lambda op: op.window):
-        x = workshop.readings.physical.over_time(_channels(group)).slice(rows - window, rows, axis=0)
+        x = workshop.readings.physical.over_time(_channels(group)).slice(rows - window, rows, axis=0).cast(DOUBLE)
         step = abs(x.slice(1, window, axis=0) - x.slice(0, window - 1, axis=0))
         known = x.is_nan().logical_not().cast(DOUBLE).sum(axis=0)
         yield where(known.above(0.0), step.above(0.0).cast(DOUBLE).sum(axis=0), np.nan), group
@@ -198,7 +200,7 @@ def _changes(workshop: Workshop, operations: list[ops.Changes]) -> Iterator[Colu
 def _since_change(workshop: Workshop, operations: list[ops.SinceChange]) -> Iterator[Columns]:
     rows = workshop.readings.physical.rows
     for window, group in _grouped(operations, lambda op: op.window):
-        x = workshop.readings.physical.over_time(_channels(group)).slice(rows - window, rows, axis=0)
+        x = workshop.readings.physical.over_time(_channels(group)).slice(rows - window, rows, axis=0).cast(DOUBLE)
         last = workshop.readings.physical.at(_channels(group))
         place = np.arange(1, window + 1, dtype=np.float64).reshape(-1, 1, 1)
         age = window - (abs(x - last).above(0.0).cast(DOUBLE) * place).max(axis=0)

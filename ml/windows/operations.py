@@ -17,7 +17,6 @@ from ml.windows import kernels
 from ml.windows.channels import Block, Float32s
 
 View = Literal["physical", "normal"]
-_NOT_WANTED = np.empty(0, dtype=np.float32)
 _SECONDS_PER_MINUTE = 60
 _MINUTES_PER_DAY = 1440
 _UNIX_EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
@@ -46,10 +45,9 @@ class Operation(ABC):
         """The feature of every row of `block`; float32 of shape (n_rows,)."""
 
     @classmethod
-    def compute_batch(cls, operations: Sequence[Operation], block: Block, out: Sequence[Float32s]) -> None:
-        """Write the features of one batch; `out[i]` belongs to `operations[i]`."""
-        for operation, column in zip(operations, out, strict=True):
-            column[:] = operation.compute(block)
+    def compute_batch(cls, operations: Sequence[Operation], block: Block) -> list[Float32s]:
+        """The features of one batch, one array per operation."""
+        return [operation.compute(block) for operation in operations]
 
 
 def _float64(values: Float32s) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -129,35 +127,65 @@ class Rolling(Operation):
 
     @property
     def batch(self) -> Hashable:
-        return Rolling, self.channel, self.window
+        return Rolling, self.channel
 
     def compute(self, block: Block) -> Float32s:
-        out = np.empty_like(block.normal[self.channel])
-        Rolling.compute_batch([self], block, [out])
-        return out
+        return self.compute_batch([self], block)[0]
 
     @classmethod
-    def compute_batch(cls, operations: Sequence[Operation], block: Block, out: Sequence[Float32s]) -> None:
-        wanted = {
-            operation.statistic: column
-            for operation, column in zip(operations, out, strict=True)
-            if isinstance(operation, Rolling)
+    def compute_batch(cls, operations: Sequence[Operation], block: Block) -> list[Float32s]:
+        rolling = [operation for operation in operations if isinstance(operation, Rolling)]
+        x = block.normal[rolling[0].channel]
+        wanted = {(operation.statistic, operation.window) for operation in rolling}
+        tables = {
+            **_moments(x, block, wanted),
+            **_extremes(x, block, wanted),
+            **{pair: _median(x, block, pair[1]) for pair in wanted if pair[0] == "median"},
         }
-        first = operations[0]
-        if not isinstance(first, Rolling):
-            raise TypeError(f"a batch of Rolling operations was expected, not {first}")
-        x, window = block.normal[first.channel], first.window
-        if wanted.keys() & {"mean", "std", "slope"}:
-            mean, std, slope = (wanted.get(name, _NOT_WANTED) for name in ("mean", "std", "slope"))
-            kernels.moments(x, block.start, window, mean, std, slope)
-            if "slope" in wanted:
-                slope[:] = _float32(_float64(slope) / block.interval)
-        if "min" in wanted:
-            kernels.extreme(x, block.start, window, -1.0, wanted["min"])
-        if "max" in wanted:
-            kernels.extreme(x, block.start, window, 1.0, wanted["max"])
-        if "median" in wanted:
-            kernels.median(x, block.start, window, wanted["median"])
+        return [tables[operation.statistic, operation.window] for operation in rolling]
+
+
+_Tables = dict[tuple[str, int], Float32s]
+
+
+def _windows(wanted: set[tuple[str, int]], *statistics: str) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    return np.array(sorted({window for statistic, window in wanted if statistic in statistics}), dtype=np.int64)
+
+
+def _moments(x: Float32s, block: Block, wanted: set[tuple[str, int]]) -> _Tables:
+    windows = _windows(wanted, "mean", "std", "slope")
+    if windows.size == 0:
+        return {}
+    with_slope = any(statistic == "slope" for statistic, _ in wanted)
+    mean, std = np.empty((2, windows.size, x.size), dtype=np.float32)
+    slope = np.empty((windows.size, x.size) if with_slope else (0, 0), dtype=np.float32)
+    kernels.moments(x, block.start, windows, with_slope, mean, std, slope)
+    tables: _Tables = {}
+    for index, window in enumerate(windows.tolist()):
+        tables["mean", window], tables["std", window] = mean[index], std[index]
+        if with_slope:
+            tables["slope", window] = _float32(_float64(slope[index]) / block.interval)
+    return tables
+
+
+def _extremes(x: Float32s, block: Block, wanted: set[tuple[str, int]]) -> _Tables:
+    tables: _Tables = {}
+    for statistic, sign in (("min", np.float32(1)), ("max", np.float32(-1))):
+        windows = _windows(wanted, statistic)
+        if windows.size == 0:
+            continue
+        out = np.empty((windows.size, x.size), dtype=np.float32)
+        kernels.minima(sign * x, block.start, windows, out)
+        out *= sign
+        out += np.float32(0.0)  # -0 becomes 0 again
+        tables |= {(statistic, window): out[index] for index, window in enumerate(windows.tolist())}
+    return tables
+
+
+def _median(x: Float32s, block: Block, window: int) -> Float32s:
+    out = np.empty_like(x)
+    kernels.median(x, block.start, window, out)
+    return out
 
 
 @dataclass(frozen=True)

@@ -272,6 +272,9 @@ class Slope(Estimator):
         first = np.nan_to_num(X[:, 0].astype(np.float64))
         return 1 / (1 + np.exp(-self.parameters(self.config).slope * first))
 
+    def leaves(self, X):
+        raise NotImplementedError
+
     def importances(self):
         return dict.fromkeys(self.names, 0.0)
 
@@ -285,6 +288,19 @@ class Slope(Estimator):
     def ensemble(self):
         raise NotImplementedError
 '''
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_rows_in_the_same_leaves_have_the_same_probability(model_type: str) -> None:
+    model = fitted(config(model_type))
+    X, _ = feature_table(seed=2)
+    leaves = model.leaves(X)
+    assert leaves.dtype == np.int64
+    assert leaves.shape == (len(X), model.rounds)
+    assert model.leaves(X[:0]).shape == (0, model.rounds)
+    _, group = np.unique(leaves, axis=0, return_inverse=True)
+    for members in (np.flatnonzero(group == number) for number in range(group.max() + 1)):
+        assert len(set(model.predict(X[members]).tolist())) == 1
 
 
 @pytest.fixture
