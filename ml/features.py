@@ -113,6 +113,11 @@ class FeatureEngineer:
         return self.config.schema_config.sensor_columns
 
     @property
+    def regimes(self) -> Regimes | None:
+        """The learned operating regimes; None without operating columns."""
+        return self._regimes
+
+    @property
     def scaling(self) -> Scaling:
         """Scaling constants of the features; `transform` does not apply them."""
         return self._scaling

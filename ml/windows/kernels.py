@@ -5,13 +5,10 @@ of each row's segment. The window of row t with length w is the rows max(start[t
 a window without a value gives NaN. Arithmetic is float64 and the result is rounded to float32 once. The kernels
 release the GIL.
 
-All windows of a channel are computed together by doubling: what is known of the last k samples of every row (count,
-sum, centred squares, minimum, ...) is merged with the same of the k samples before them, so a window of w samples
-costs about 2 log2(w) merges in place of w additions, and loops run along the rows, where the processor's vector units
-work. No running sum over the series is kept, so nothing drifts. Merging loses nothing either: sums of float32 readings
-of similar magnitude are exact in float64 in any order, and the correction between two parts is formed from
-n1 S2 - n2 S1, a difference of exact products (pairwise updating: Chan, Golub and LeVeque, The American Statistician
-37(3), 1983). Slopes come from plain sums over whole-numbered times, which are exact as well.
+Sums are taken anew for every window, from its oldest sample to its newest: that order is the contract with the ONNX
+graph, which adds in the same one and so gives the same bits. What is fast about them is that loops run along the rows,
+where the processor's vector units work, and not along the window. Minima, whose result no order changes, are found by
+doubling: the lowest of the last k samples of two rows that lie k apart gives that of 2k samples.
 """
 
 from __future__ import annotations
@@ -24,10 +21,7 @@ Float32s = NDArray[np.float32]
 Float64s = NDArray[np.float64]
 Int64s = NDArray[np.int64]
 
-_BLOCK_ROWS = 2048  # rows worked on at a time: their tables stay in the second-level cache
-# Rows of a table: what is known of a stretch of samples. Times count samples from the stretch's oldest one.
-_COUNT, _SUM, _SQUARES, _TIMES, _TIME_SQUARES, _PRODUCTS = range(6)
-_QUANTITIES = 6
+_BLOCK_ROWS = 1024  # rows worked on at a time: their sums stay in the first-level cache
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -36,46 +30,39 @@ def moments(
 ) -> None:
     """Write mean, standard deviation and least-squares slope of all windows.
 
+    The standard deviation is two-pass and centred, with ddof = 1. The slope is per sample, from integer times and
+    values less the window's minimum: (n Σtx - Σt Σx) / (n Σt² - (Σt)²). Both are NaN below two values.
+
     Parameters
     ----------
     windows
         Window lengths, ascending, shape (n_windows,).
     mean, std, slope
-        Written to, shape (n_windows, n_rows); `slope` may be (0, 0) without `with_slope`. std has ddof = 1. slope is
-        per sample. Both are NaN below two values.
+        Written to, shape (n_windows, n_rows); `slope` may be (0, 0) without `with_slope`.
     """
-    longest = windows[-1]
-    block_rows = max(_BLOCK_ROWS, longest)
-    level = np.empty((_QUANTITIES, block_rows + longest))
-    doubled = np.empty((_QUANTITIES, block_rows + longest))
-    parts = np.empty((windows.size, _QUANTITIES, block_rows + longest))
+    before = windows[-1] - 1
+    value = np.empty(_BLOCK_ROWS + before)
+    present = np.empty(_BLOCK_ROWS + before)
+    sums = np.empty((7, _BLOCK_ROWS))
     begin = 0
     while begin < x.size:
-        end = _block_end(start, begin, block_rows)
-        first = max(start[begin], begin - longest + 1)
-        rows = end - first
-        _single_samples(x[first:end], level)
-        length = 1
-        while True:
-            for index in range(windows.size):
-                window = windows[index]
-                if window & length:
-                    known = window & (length - 1)  # newest samples that the part holds already
-                    part = parts[index]
-                    if known == 0:
-                        part[:, :rows] = level[:, :rows]
-                    else:
-                        _extend(part, level, known, length, rows, with_slope)
-                    if window < 2 * length:
-                        _write_moments(part, begin - first, rows, mean[index, begin:end], std[index, begin:end])
-                        if with_slope:
-                            _write_slope(part, begin - first, rows, slope[index, begin:end])
-            if 2 * length > longest:
-                break
-            doubled[:, :rows] = level[:, :rows]
-            _extend(doubled, level, length, length, rows, with_slope)
-            level, doubled = doubled, level
-            length *= 2
+        end = _block_end(start, begin, _BLOCK_ROWS)
+        rows = end - begin
+        complete = _read_block(x, max(start[begin], begin - before), begin - before, end, value, present)
+        for index in range(windows.size):
+            window = windows[index]
+            shown = value[before - window + 1 : before + rows]  # row t's window starts at shown[t]
+            there = present[before - window + 1 : before + rows]
+            count, total, squares = sums[0, :rows], sums[1, :rows], sums[2, :rows]
+            _sum(shown, there, window, complete, count, total)
+            for t in range(rows):
+                total[t] = total[t] / count[t] if count[t] > 0.0 else np.nan
+                mean[index, begin + t] = total[t]
+            _sum_squares(shown, there, window, complete, total, squares)
+            for t in range(rows):
+                std[index, begin + t] = np.sqrt(squares[t] / (count[t] - 1.0)) if count[t] > 1.0 else np.nan
+            if with_slope:
+                _slopes(shown, there, window, complete, count, sums[2:, :rows], slope[index, begin:end])
         begin = end
 
 
@@ -85,79 +72,90 @@ def _block_end(start: Int64s, begin: int, block_rows: int) -> int:
     limit = min(begin + block_rows, start.size)
     if start[limit - 1] == start[begin]:
         return limit
-    return begin + np.searchsorted(start[begin:limit], start[begin], side="right")
+    return int(begin + np.searchsorted(start[begin:limit], start[begin], side="right"))
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _single_samples(x: Float32s, level: Float64s) -> None:
-    """Fill the table of stretches of one sample."""
-    for t in range(x.size):
-        missing = np.isnan(x[t])
-        level[_COUNT, t] = 0.0 if missing else 1.0
-        level[_SUM, t] = 0.0 if missing else np.float64(x[t])
-    level[_SQUARES:, : x.size] = 0.0
+def _read_block(x: Float32s, first: int, origin: int, end: int, value: Float64s, present: Float64s) -> bool:
+    """Fill rows origin .. end; rows before `first` and NaN become absent zeros. True if nothing is absent."""
+    lead = first - origin
+    value[:lead] = 0.0
+    present[:lead] = 0.0
+    complete = lead == 0
+    for t in range(end - first):
+        missing = np.isnan(x[first + t])
+        complete = complete and not missing
+        value[lead + t] = 0.0 if missing else np.float64(x[first + t])
+        present[lead + t] = 0.0 if missing else 1.0
+    return complete
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _extend(newer: Float64s, older: Float64s, apart: int, length: int, rows: int, with_slope: bool) -> None:
-    """Merge into each row's `newer` stretch of `apart` samples the `older` stretch, of `length`, that ends before it.
-
-    The first `apart` rows of a segment have nothing older.
-    """
-    if with_slope:
-        _shift_times(newer[:, :rows], np.float64(length))
-        _extend_sums(newer[_TIMES:, apart:rows], older[_TIMES:, : max(rows - apart, 0)])
-    _extend_moments(newer[:, apart:rows], older[:, : max(rows - apart, 0)])
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _shift_times(newer: Float64s, length: float) -> None:
-    """Let times count from a sample that lies `length` samples further back."""
-    count, total, times = newer[_COUNT], newer[_SUM], newer[_TIMES]
-    time_squares, products = newer[_TIME_SQUARES], newer[_PRODUCTS]
-    for t in range(count.size):
-        time_squares[t] += length * (2.0 * times[t] + length * count[t])
-        products[t] += length * total[t]
-        times[t] += length * count[t]
+def _sum(value: Float64s, present: Float64s, window: int, complete: bool, count: Float64s, total: Float64s) -> None:
+    total[:] = 0.0
+    count[:] = np.float64(window) if complete else 0.0
+    for step in range(window):
+        sample = value[step : step + total.size]
+        for t in range(total.size):
+            total[t] += sample[t]
+    if not complete:
+        for step in range(window):
+            there = present[step : step + count.size]
+            for t in range(count.size):
+                count[t] += there[t]
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _extend_sums(newer: Float64s, older: Float64s) -> None:
-    for quantity in range(newer.shape[0]):
-        sum_2, sum_1 = newer[quantity], older[quantity]
-        for t in range(sum_1.size):
-            sum_2[t] += sum_1[t]
+def _sum_squares(
+    value: Float64s, present: Float64s, window: int, complete: bool, mean: Float64s, squares: Float64s
+) -> None:
+    squares[:] = 0.0
+    for step in range(window):
+        sample = value[step : step + mean.size]
+        if complete:
+            for t in range(mean.size):
+                deviation = sample[t] - mean[t]
+                squares[t] += deviation * deviation
+        else:
+            there = present[step : step + mean.size]
+            for t in range(mean.size):
+                deviation = sample[t] - mean[t]
+                squares[t] += there[t] * (deviation * deviation)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _extend_moments(newer: Float64s, older: Float64s) -> None:
-    count_2, sum_2, squares_2 = newer[_COUNT], newer[_SUM], newer[_SQUARES]
-    count_1, sum_1, squares_1 = older[_COUNT], older[_SUM], older[_SQUARES]
-    for t in range(count_1.size):
-        count = count_1[t] + count_2[t]
-        apart = count_1[t] * sum_2[t] - count_2[t] * sum_1[t]  # 0 if one stretch is empty
-        weight = max(count_1[t] * count_2[t] * count, 1.0)
-        squares_2[t] += squares_1[t] + apart * apart / weight
-        sum_2[t] += sum_1[t]
-        count_2[t] = count
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _write_moments(part: Float64s, skip: int, rows: int, mean: Float32s, std: Float32s) -> None:
-    count, total, squares = part[_COUNT, skip:rows], part[_SUM, skip:rows], part[_SQUARES, skip:rows]
-    for t in range(count.size):
-        mean[t] = total[t] / count[t] if count[t] > 0.0 else np.nan
-        std[t] = np.sqrt(squares[t] / (count[t] - 1.0)) if count[t] > 1.0 else np.nan
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _write_slope(part: Float64s, skip: int, rows: int, slope: Float32s) -> None:
-    count, total, times = part[_COUNT, skip:rows], part[_SUM, skip:rows], part[_TIMES, skip:rows]
-    time_squares, products = part[_TIME_SQUARES, skip:rows], part[_PRODUCTS, skip:rows]
-    for t in range(count.size):
-        above = count[t] * products[t] - times[t] * total[t]
-        below = count[t] * time_squares[t] - times[t] * times[t]
-        slope[t] = above / below if count[t] > 1.0 else np.nan
+def _slopes(
+    value: Float64s, present: Float64s, window: int, complete: bool, count: Float64s, sums: Float64s, slope: Float32s
+) -> None:
+    lowest, sum_t, sum_tt, sum_x, sum_tx = sums[0], sums[1], sums[2], sums[3], sums[4]
+    lowest[:] = np.inf
+    sums[1:] = 0.0
+    for step in range(window):
+        sample, there = value[step : step + slope.size], present[step : step + slope.size]
+        for t in range(slope.size):
+            candidate = sample[t] if there[t] > 0.0 else np.inf
+            lowest[t] = min(lowest[t], candidate)
+    for step in range(window):
+        sample, there = value[step : step + slope.size], present[step : step + slope.size]
+        time = np.float64(step)
+        if complete:
+            for t in range(slope.size):
+                above = sample[t] - lowest[t]
+                sum_x[t] += above
+                sum_tx[t] += time * above
+        else:
+            for t in range(slope.size):
+                above = sample[t] - lowest[t] if there[t] > 0.0 else 0.0
+                sum_t[t] += there[t] * time
+                sum_tt[t] += there[t] * (time * time)
+                sum_x[t] += above
+                sum_tx[t] += time * above
+    if complete:
+        sum_t[:] = window * (window - 1) / 2
+        sum_tt[:] = (window - 1) * window * (2 * window - 1) / 6
+    for t in range(slope.size):
+        spread = count[t] * sum_tt[t] - sum_t[t] * sum_t[t]
+        slope[t] = (count[t] * sum_tx[t] - sum_t[t] * sum_x[t]) / spread if count[t] > 1.0 else np.nan
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -168,7 +166,7 @@ def minima(x: Float32s, start: Int64s, windows: Int64s, out: Float32s) -> None:
     matter to a minimum. The maximum is the minimum of -x.
     """
     longest = windows[-1]
-    block_rows = max(_BLOCK_ROWS, longest)
+    block_rows = max(_BLOCK_ROWS, longest)  # a halo of one window per block costs at most as much again
     level = np.empty(block_rows + longest, dtype=np.float32)
     doubled = np.empty(block_rows + longest, dtype=np.float32)
     begin = 0

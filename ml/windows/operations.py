@@ -136,8 +136,8 @@ class Rolling(Operation):
     def compute_batch(cls, operations: Sequence[Operation], block: Block) -> list[Float32s]:
         rolling = [operation for operation in operations if isinstance(operation, Rolling)]
         x = block.normal[rolling[0].channel]
-        wanted = {(operation.statistic, operation.window) for operation in rolling}
-        tables = {
+        wanted: set[_Pair] = {(operation.statistic, operation.window) for operation in rolling}
+        tables: _Tables = {
             **_moments(x, block, wanted),
             **_extremes(x, block, wanted),
             **{pair: _median(x, block, pair[1]) for pair in wanted if pair[0] == "median"},
@@ -145,14 +145,15 @@ class Rolling(Operation):
         return [tables[operation.statistic, operation.window] for operation in rolling]
 
 
-_Tables = dict[tuple[str, int], Float32s]
+_Pair = tuple[str, int]
+_Tables = dict[_Pair, Float32s]
 
 
-def _windows(wanted: set[tuple[str, int]], *statistics: str) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def _windows(wanted: set[_Pair], *statistics: str) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     return np.array(sorted({window for statistic, window in wanted if statistic in statistics}), dtype=np.int64)
 
 
-def _moments(x: Float32s, block: Block, wanted: set[tuple[str, int]]) -> _Tables:
+def _moments(x: Float32s, block: Block, wanted: set[_Pair]) -> _Tables:
     windows = _windows(wanted, "mean", "std", "slope")
     if windows.size == 0:
         return {}
@@ -160,6 +161,7 @@ def _moments(x: Float32s, block: Block, wanted: set[tuple[str, int]]) -> _Tables
     mean, std = np.empty((2, windows.size, x.size), dtype=np.float32)
     slope = np.empty((windows.size, x.size) if with_slope else (0, 0), dtype=np.float32)
     kernels.moments(x, block.start, windows, with_slope, mean, std, slope)
+    std[np.isinf(std)] = np.nan  # readings at both ends of float32
     tables: _Tables = {}
     for index, window in enumerate(windows.tolist()):
         tables["mean", window], tables["std", window] = mean[index], std[index]
@@ -168,7 +170,7 @@ def _moments(x: Float32s, block: Block, wanted: set[tuple[str, int]]) -> _Tables
     return tables
 
 
-def _extremes(x: Float32s, block: Block, wanted: set[tuple[str, int]]) -> _Tables:
+def _extremes(x: Float32s, block: Block, wanted: set[_Pair]) -> _Tables:
     tables: _Tables = {}
     for statistic, sign in (("min", np.float32(1)), ("max", np.float32(-1))):
         windows = _windows(wanted, statistic)

@@ -85,7 +85,7 @@ def reference_matrix(engineer, frame):
                 interval=INTERVAL,
                 seconds=int(seconds[t]),
                 constants=engineer.constants,
-                regimes=engineer._regimes,
+                regimes=engineer.regimes,
             )
         )
     return np.array(rows)
@@ -122,10 +122,10 @@ def test_regimes_are_found_where_they_are_and_not_invented():
     frame["load"] = np.where(
         random.random(len(frame)) < 0.4, random.normal(1, 0.02, len(frame)), random.normal(5, 0.1, len(frame))
     )
-    assert FeatureEngineer(config).fit(frame)._regimes.count == 2
+    assert FeatureEngineer(config).fit(frame).regimes.count == 2
 
     frame["load"] = random.uniform(0, 1, len(frame))
-    assert FeatureEngineer(config).fit(frame)._regimes.count == 1
+    assert FeatureEngineer(config).fit(frame).regimes.count == 1
 
 
 @pytest.mark.parametrize("row", [0, 57, 139, 140, 200, 258])
