@@ -27,7 +27,7 @@ def section_overview() -> str:
     lines = ["| Key | Meaning | Keys inside |", "|---|---|---|"]
     for key in _own_keys(schema):
         inner = _section_in(schema["properties"][key], schema)
-        inside = ", ".join(f"`{name}`" for name in inner["properties"]) if inner else "–"
+        inside = ", ".join(f"`{name}`" for name in inner["properties"]) if inner else "-"
         name = f"[`{key}`](docs/configuration.md#{key.lower()})" if inner else f"`{key}`"
         lines.append(f"| {name} | {_meaning(schema['properties'][key])} | {inside} |")
     return "\n".join(lines)
@@ -111,7 +111,7 @@ def _row(key: str, entry: Schema, schema: Schema, required: bool) -> str:
     cells = (
         f"`{key}`",
         _type(entry, schema),
-        _allowed(entry) or "–",
+        _allowed(entry) or "-",
         "**required**" if required else _default(entry),
         _meaning(entry),
     )
@@ -182,7 +182,7 @@ def _bounds(entry: Schema) -> str:
 def _default(entry: Schema) -> str:
     value = entry.get("default")
     if value is None:
-        return "–"
+        return "-"
     if isinstance(value, dict) and _reference_in(entry)[0] is not None:
         return "see there"
     return f"`{json.dumps(value, ensure_ascii=False)}`"

@@ -3,8 +3,8 @@
     python docs/generate.py           write
     python docs/generate.py --check   change nothing; exit status 1 if something is out of date
 
-Pages hold ``<!-- generated: NAME -->`` and ``<!-- end generated -->``; what lies between is replaced by the part of that
-name. The JSON Schemas are written as files of their own.
+Pages hold ``<!-- generated: NAME -->`` and ``<!-- end generated -->``; what lies between is replaced by the part of
+that name. The JSON Schemas are written as files of their own.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def outdated() -> dict[Path, str]:
 def main(argv: list[str] | None = None) -> int:
     """Write or check; returns the exit status."""
     parser = argparse.ArgumentParser(prog="docs/generate.py", description="Generate parts of the documentation.")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit status 1 if something is out of date")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit status 1 if outdated")
     check = parser.parse_args(argv).check
     changed = outdated()
     for file, text in changed.items():

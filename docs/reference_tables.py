@@ -27,14 +27,13 @@ _PROBE_SLACK = 100
 
 def exit_codes() -> str:
     """Every exit status with the error codes behind it."""
-    lines = ["| Exit | Error code | Meaning |", "|---|---|---|", "| 0 | – | done |"]
-    for error in sorted(ERRORS, key=lambda error: error.exit_code):
-        lines.append(f"| {error.exit_code} | `{error.code}` | {error.meaning} |")
-    return "\n".join(lines)
+    errors = sorted(ERRORS, key=lambda error: error.exit_code)
+    rows = [f"| {error.exit_code} | `{error.code}` | {error.meaning} |" for error in errors]
+    return "\n".join(["| Exit | Error code | Meaning |", "|---|---|---|", "| 0 | - | done |", *rows])
 
 
 def feature_families() -> str:
-    """One table per family: its features, as the example configuration gets them, with formula, unit, first valid row, missing rule and look-back."""
+    """One table per family: the features that the example configuration gets, and what their operations declare."""
     config = OrganizationConfig.load_from_file(_EXAMPLE)
     request = Request.of(config, _EXAMPLE_INTERVAL)
     return "\n\n".join(_family(family, request) for family in FAMILIES)

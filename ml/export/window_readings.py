@@ -76,9 +76,8 @@ def add_readings(graph: GraphBuilder, engineer: FeatureEngineer) -> Readings:
     """Read the inputs ``window`` and ``timestamp`` as the features of `engineer` need them."""
     physical = _physical(Tensor(graph, WINDOW), engineer)
     normal, regime = physical, None
-    stored = engineer.to_dict()["regimes"]
-    if stored is not None:
-        regimes = Regimes.from_dict(stored)
+    regimes = engineer.regimes
+    if regimes is not None:
         member = _member(physical, regimes)
         normal, regime = _normalised(physical, regimes, member), _number(physical, regimes, member)
     return Readings(physical, normal, regime, Tensor(graph, TIMESTAMP), engineer.interval, engineer.constants)

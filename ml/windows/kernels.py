@@ -26,7 +26,7 @@ _BLOCK_ROWS = 1024  # rows worked on at a time: their sums stay in the first-lev
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def moments(
-    x: Float32s, start: Int64s, windows: Int64s, with_slope: bool, mean: Float32s, std: Float32s, slope: Float32s
+    x: Float32s, start: Int64s, windows: Int64s, mean: Float32s, std: Float32s, lowest: Float32s, slope: Float32s
 ) -> None:
     """Write mean, standard deviation and least-squares slope of all windows.
 
@@ -37,13 +37,15 @@ def moments(
     ----------
     windows
         Window lengths, ascending, shape (n_windows,).
-    mean, std, slope
-        Written to, shape (n_windows, n_rows); `slope` may be (0, 0) without `with_slope`.
+    mean, std
+        Written to, shape (n_windows, n_rows).
+    lowest, slope
+        Minimum of each window, and the slope written to, shape (n_windows, n_rows); (0, 0) if no slope is wanted.
     """
     before = windows[-1] - 1
     value = np.empty(_BLOCK_ROWS + before)
     present = np.empty(_BLOCK_ROWS + before)
-    sums = np.empty((7, _BLOCK_ROWS))
+    sums = np.empty((6, _BLOCK_ROWS))
     begin = 0
     while begin < x.size:
         end = _block_end(start, begin, _BLOCK_ROWS)
@@ -61,8 +63,9 @@ def moments(
             _sum_squares(shown, there, window, complete, total, squares)
             for t in range(rows):
                 std[index, begin + t] = np.sqrt(squares[t] / (count[t] - 1.0)) if count[t] > 1.0 else np.nan
-            if with_slope:
-                _slopes(shown, there, window, complete, count, sums[2:, :rows], slope[index, begin:end])
+            if slope.size > 0:
+                low = lowest[index, begin:end]
+                _slopes(shown, there, window, complete, count, low, sums[2:, :rows], slope[index, begin:end])
         begin = end
 
 
@@ -125,27 +128,28 @@ def _sum_squares(
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _slopes(
-    value: Float64s, present: Float64s, window: int, complete: bool, count: Float64s, sums: Float64s, slope: Float32s
+    value: Float64s,
+    present: Float64s,
+    window: int,
+    complete: bool,
+    count: Float64s,
+    lowest: Float32s,
+    sums: Float64s,
+    slope: Float32s,
 ) -> None:
-    lowest, sum_t, sum_tt, sum_x, sum_tx = sums[0], sums[1], sums[2], sums[3], sums[4]
-    lowest[:] = np.inf
-    sums[1:] = 0.0
-    for step in range(window):
-        sample, there = value[step : step + slope.size], present[step : step + slope.size]
-        for t in range(slope.size):
-            candidate = sample[t] if there[t] > 0.0 else np.inf
-            lowest[t] = min(lowest[t], candidate)
+    sum_t, sum_tt, sum_x, sum_tx = sums[0], sums[1], sums[2], sums[3]
+    sums[:] = 0.0
     for step in range(window):
         sample, there = value[step : step + slope.size], present[step : step + slope.size]
         time = np.float64(step)
         if complete:
             for t in range(slope.size):
-                above = sample[t] - lowest[t]
+                above = sample[t] - np.float64(lowest[t])
                 sum_x[t] += above
                 sum_tx[t] += time * above
         else:
             for t in range(slope.size):
-                above = sample[t] - lowest[t] if there[t] > 0.0 else 0.0
+                above = sample[t] - np.float64(lowest[t]) if there[t] > 0.0 else 0.0
                 sum_t[t] += there[t] * time
                 sum_tt[t] += there[t] * (time * time)
                 sum_x[t] += above

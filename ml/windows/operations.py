@@ -159,8 +159,10 @@ def _moments(x: Float32s, block: Block, wanted: set[_Pair]) -> _Tables:
         return {}
     with_slope = any(statistic == "slope" for statistic, _ in wanted)
     mean, std = np.empty((2, windows.size, x.size), dtype=np.float32)
-    slope = np.empty((windows.size, x.size) if with_slope else (0, 0), dtype=np.float32)
-    kernels.moments(x, block.start, windows, with_slope, mean, std, slope)
+    lowest, slope = np.empty((2, windows.size, x.size) if with_slope else (2, 0, 0), dtype=np.float32)
+    if with_slope:
+        kernels.minima(x, block.start, windows, lowest)
+    kernels.moments(x, block.start, windows, mean, std, lowest, slope)
     std[np.isinf(std)] = np.nan  # readings at both ends of float32
     tables: _Tables = {}
     for index, window in enumerate(windows.tolist()):

@@ -1,0 +1,219 @@
+"""The documentation says what the code does: generated parts, examples, commands, paths and links."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from docs import generate
+from docs.reference_tables import look_back
+from ml.config import OrganizationConfig
+from ml.errors import ERRORS
+from ml.options.base import Section
+from ml.windows import operations
+from ml.windows.catalogue import FAMILIES
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+README = REPOSITORY / "README.md"
+PAGES = [README, *sorted((REPOSITORY / "docs").glob("*.md"))]
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(REPOSITORY).as_posix()
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def code_words() -> set[str]:
+    """Everything in the README that stands in back quotes or in a block of commands."""
+    text = README.read_text(encoding="utf-8")
+    commands = "\n".join(re.findall(r"^```\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return set(re.findall(r"`([^`\n]+)`", prose)) | {line.split("#")[0].strip() for line in commands.splitlines()}
+
+
+class TestGenerated:
+    def test_everything_is_up_to_date(self) -> None:
+        assert [name_of(file) for file in generate.outdated()] == [], "run `make docs`"
+
+    def test_every_part_is_used(self) -> None:
+        used = {name for page in PAGES for name in re.findall(r"<!-- generated: (.+?) -->", page.read_text("utf-8"))}
+        assert used == set(generate.PARTS)
+
+    def test_text_between_markers_is_replaced_and_the_rest_kept(self) -> None:
+        page = "before\n<!-- generated: exit codes -->\nSTALE\n<!-- end generated -->\nafter\n"
+        filled = generate.filled(page)
+        assert filled.startswith("before\n<!-- generated: exit codes -->\n| Exit |")
+        assert filled.endswith("|\n<!-- end generated -->\nafter\n")
+        assert "STALE" not in filled
+        assert generate.filled(filled) == filled
+
+    def test_a_part_that_does_not_exist_is_an_error(self) -> None:
+        with pytest.raises(KeyError, match="no such part"):
+            generate.filled("<!-- generated: no such part -->\n<!-- end generated -->\n")
+
+    def test_check_reports_and_changes_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        stale = tmp_path / "README.md"
+        stale.write_text("<!-- generated: exit codes -->\nSTALE\n<!-- end generated -->\n")
+        monkeypatch.setattr(generate, "REPOSITORY", tmp_path)
+        monkeypatch.setattr(generate, "SCHEMAS", {})
+        assert generate.main(["--check"]) == 1
+        assert "STALE" in stale.read_text()
+        assert generate.main([]) == 0
+        assert "STALE" not in stale.read_text()
+        assert generate.main(["--check"]) == 0
+        assert capsys.readouterr().out == "out of date: README.md\nwritten: README.md\n"
+
+    def test_the_committed_schema_is_the_models_schema(self) -> None:
+        committed = json.loads((REPOSITORY / "ml/config/organization.schema.json").read_text(encoding="utf-8"))
+        assert committed == OrganizationConfig.json_schema()
+
+    def test_every_key_of_every_section_is_in_the_reference(self) -> None:
+        reference = (REPOSITORY / "docs/configuration.md").read_text(encoding="utf-8")
+        missing = [
+            alias
+            for section in sections(OrganizationConfig)
+            for name, field in section.model_fields.items()
+            if f"| `{(alias := field.alias or name)}` |" not in reference
+        ]
+        assert missing == []
+
+    def test_every_family_and_operation_is_described(self) -> None:
+        page = (REPOSITORY / "docs/features.md").read_text(encoding="utf-8")
+        for family in FAMILIES:
+            assert f"### {family.name}\n" in page
+            for operation in family.operations:
+                assert operation.formula.replace("|", "\\|") in page
+
+    @pytest.mark.parametrize(
+        ("operation", "words"),
+        [
+            (operations.Value, "1"),
+            (operations.Lag, "k + 1"),
+            (operations.Acceleration, "3"),
+            (operations.Rolling, "w"),
+            (operations.Trend, "w₂"),
+        ],
+    )
+    def test_look_back_is_told_in_the_symbols_of_the_formula(
+        self, operation: type[operations.Operation], words: str
+    ) -> None:
+        assert look_back(operation) == words
+
+    @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.code)
+    def test_every_error_is_in_the_readme(self, error: type[Exception]) -> None:
+        row = f"| {error.exit_code} | `{error.code}` | {error.meaning} |"  # type: ignore[attr-defined]
+        assert row in README.read_text(encoding="utf-8")
+
+
+def sections(model: type[Section]) -> Iterator[type[Section]]:
+    """A section and all that it holds, found in its annotations."""
+    yield model
+    for field in model.model_fields.values():
+        for inner in sections_in(field.annotation):
+            yield from sections(inner)
+
+
+def sections_in(annotation: object) -> Iterator[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from sections_in(argument)
+
+
+class TestExamples:
+    @pytest.mark.parametrize(
+        "example",
+        [
+            pytest.param(text, id=f"{name_of(page)}-{number}")
+            for page in PAGES
+            for number, text in enumerate(blocks(page, "json"))
+        ],
+    )
+    def test_every_json_example_is_a_valid_configuration(self, example: str) -> None:
+        OrganizationConfig.from_json(example)
+
+    def test_the_python_examples_of_the_readme_run(self, tmp_path: Path) -> None:
+        """In one process and in order, from ml/, as a reader would who pastes one after the other."""
+        code = "\n".join(blocks(README, "python"))
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code],
+            cwd=REPOSITORY / "ml",
+            env=os.environ | {"ML_BASE_PATH": str(tmp_path), "TMPDIR": str(tmp_path)},
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "vibration__mean__w=24" in done.stdout
+        assert re.search(r"probability of a failure within 48 h: 0\.\d{3}$", done.stdout.strip())
+        assert (tmp_path / "models/docs_example/model_v1.onnx").is_file()
+
+    def test_python_blocks_stand_in_the_readme_only(self) -> None:
+        assert [name_of(page) for page in PAGES if page != README and blocks(page, "python")] == []
+
+
+class TestNames:
+    def test_every_make_target_exists(self) -> None:
+        targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+        named = {target for word in code_words() for target in re.findall(r"^make ([a-z]+)$", word)}
+        assert {"demo", "test", "docs"} <= named
+        assert named <= targets
+
+    def test_every_script_and_module_exists(self) -> None:
+        words = " ".join(code_words())
+        scripts = set(re.findall(r"\bscripts/\w+\.py", words))
+        assert len(scripts) == 5
+        assert [script for script in scripts if not (REPOSITORY / "ml" / script).is_file()] == []
+        for module in set(re.findall(r"-m (ml[.\w]*)", words)):
+            folder = REPOSITORY.joinpath(*module.split("."))
+            assert (folder / "__main__.py").is_file() or folder.with_suffix(".py").is_file(), module
+
+    def test_every_path_exists(self) -> None:
+        text = " ".join(code_words())
+        paths = set(re.findall(r"(?<![\w/.])(?:ml|docs|tests|examples)/[\w./-]*", text))
+        assert len(paths) > 5
+        assert sorted(path for path in paths if not (REPOSITORY / path).exists()) == []
+
+    def test_every_direct_dependency_has_its_reason(self) -> None:
+        direct = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").partition("\n\n")[0]
+        names = re.findall(r"^([\w.-]+)==", direct, re.MULTILINE)
+        table = README.read_text(encoding="utf-8").partition("## Dependencies")[2]
+        assert len(names) > 10
+        assert [name for name in names if not re.search(rf"^\|.*\b{name}\b.*\|.*\|$", table, re.MULTILINE)] == []
+
+
+class TestLinks:
+    @pytest.mark.parametrize("page", [*PAGES, REPOSITORY / "CHANGELOG.md"], ids=name_of)
+    def test_every_internal_link_leads_somewhere(self, page: Path) -> None:
+        broken = []
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            if re.match(r"[a-z]+:", link):
+                continue
+            path, _, anchor = link.partition("#")
+            target = page.parent / path if path else page
+            if not target.exists() or (anchor and anchor not in anchors(target)):
+                broken.append(link)
+        assert broken == []
+
+    def test_headings_become_anchors_as_on_github(self, tmp_path: Path) -> None:
+        page = tmp_path / "page.md"
+        page.write_text("# A.b: c, d\n```\n# no heading\n```\n## How far to trust `them`\n")
+        assert anchors(page) == {"ab-c-d", "how-far-to-trust-them"}
+
+
+def anchors(page: Path) -> set[str]:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -1,0 +1,163 @@
+"""Who may import whom, read from the source; and what must stay cheap to import."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+BASE = {"errors", "options", "config", "progress", "readings", "windows", "features"}
+SUBJECTS = {"scada", "learning", "validation", "export", "workspace"}
+SCRIPTS = "scripts"
+FOUND_BESIDE_A_SCRIPT = "_bootstrap"
+
+HEAVY = {
+    "numpy", "pandas", "scipy", "pyarrow", "numba", "lightgbm", "sklearn", "optuna", "onnx", "onnxruntime",
+    "matplotlib", "adbc_driver_sqlite", "jinja2", "joblib",
+}  # fmt: skip
+LIGHT_MODULES = ["ml.config", "ml.workspace.harness", "ml.workspace.__main__"] + [
+    f"ml.scripts.{step}"
+    for step in ("data_prep", "hyperparameter_tuning", "train_model", "validate_model", "convert_to_onnx")
+]
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(REPOSITORY).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(file): file for file in sorted((REPOSITORY / "ml").rglob("*.py"))}
+
+
+def imported_by(file: Path, *, on_import: bool) -> set[str]:
+    """Modules of `ml` that a file imports.
+
+    With `on_import` only those loaded when the file is: not inside functions, not for type checkers only.
+    """
+    found: set[str] = set()
+    for node in statements(ast.parse(file.read_text(encoding="utf-8")), on_import=on_import):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {
+                name if (name := f"{node.module}.{alias.name}") in MODULES else node.module for alias in node.names
+            }
+    return {name for name in found if name.split(".")[0] == "ml"}
+
+
+def statements(node: ast.AST, *, on_import: bool) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if on_import and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if on_import and isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        yield child
+        yield from statements(child, on_import=on_import)
+
+
+def room(module: str) -> str:
+    """The package of ``ml`` that a module belongs to: ``scada`` for ``ml.scada.labels``; "" for ``ml`` itself."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def arrows() -> set[tuple[str, str]]:
+    """Importing and imported module, imports inside functions included."""
+    return {(module, imported) for module, file in MODULES.items() for imported in imported_by(file, on_import=False)}
+
+
+def test_every_room_is_known() -> None:
+    assert {room(module) for module in MODULES} - {""} == BASE | SUBJECTS | {SCRIPTS}
+
+
+def test_the_base_knows_nothing_of_what_is_built_on_it() -> None:
+    turned = {pair for pair in arrows() if room(pair[0]) in BASE and room(pair[1]) in SUBJECTS | {SCRIPTS}}
+    assert turned == set()
+
+
+def test_nothing_but_scripts_imports_scripts() -> None:
+    turned = {pair for pair in arrows() if room(pair[0]) != SCRIPTS and room(pair[1]) == SCRIPTS}
+    assert turned == set()
+
+
+def test_errors_and_options_stand_below_everything() -> None:
+    below = {"errors": {"errors"}, "options": {"options", "errors"}, "progress": {"progress"}}
+    for name, allowed in below.items():
+        assert {room(imported) for module, imported in arrows() if room(module) == name} <= allowed
+
+
+def test_packages_form_no_circle() -> None:
+    packages: dict[str, set[str]] = {}
+    for module, imported in arrows():
+        if room(module) != room(imported):
+            packages.setdefault(room(module), set()).add(room(imported))
+    assert circle_in(packages) is None
+
+
+def test_modules_form_no_circle_when_they_are_loaded() -> None:
+    graph = {module: imported_by(file, on_import=True) - {module} for module, file in MODULES.items()}
+    assert circle_in(graph) is None
+
+
+def circle_in(graph: dict[str, set[str]]) -> list[str] | None:
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        return list(error.args[1])
+    return None
+
+
+def test_imports_are_absolute_and_of_modules_that_exist() -> None:
+    relative = []
+    for module, file in MODULES.items():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                relative.append(module)
+    assert relative == []
+    assert {imported for _, imported in arrows() if imported not in MODULES} == set()
+
+
+def test_no_module_is_called_utils_or_is_very_long() -> None:
+    assert [name for name in MODULES if name.rpartition(".")[2] in {"utils", "util", "helpers", "common", "misc"}] == []
+
+
+@pytest.mark.parametrize("module", LIGHT_MODULES)
+def test_importing_it_loads_no_numerical_library(module: str) -> None:
+    code = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, encoding="utf-8", check=True
+    )
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert module.split(".")[0] in loaded
+    assert sorted(loaded & HEAVY) == []
+
+
+def test_packages_hold_a_docstring_and_nothing_heavy() -> None:
+    for module, file in MODULES.items():
+        if file.name == "__init__.py" and module != "ml.learning.estimators":
+            body = ast.parse(file.read_text(encoding="utf-8")).body
+            assert ast.get_docstring(ast.Module(body, [])) is not None, module
+            assert imported_by(file, on_import=True) <= {name for name in MODULES if name.startswith(module)}, module
+
+
+class TestTheReaderOfImports:
+    def test_it_tells_loading_from_calling(self, tmp_path: Path) -> None:
+        file = tmp_path / "example.py"
+        file.write_text(
+            "from ml import errors\nfrom ml.config import OrganizationConfig\nimport ml.progress, json\n"
+            "if TYPE_CHECKING:\n    from ml.export import trees\ndef f():\n    import ml.scada.labels\n"
+        )
+        loaded = {"ml.errors", "ml.config", "ml.progress"}
+        assert imported_by(file, on_import=True) == loaded
+        assert imported_by(file, on_import=False) == loaded | {"ml.export.trees", "ml.scada.labels"}
+
+    def test_it_finds_a_circle(self) -> None:
+        circle = circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}})
+        assert circle is not None
+        assert set(circle) == {"b", "c"}
