@@ -13,6 +13,7 @@ if __name__ == "config":  # imported with ml/ as the working directory; make the
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import hashlib
+import importlib
 import json
 from typing import Any, Literal, Self
 
@@ -190,4 +191,4 @@ def _no_constants(name: str) -> None:
 
 
 if __name__ == "config":  # both names must give the same classes
-    sys.modules[__name__] = sys.modules["ml.config"]
+    sys.modules[__name__] = importlib.import_module("ml.config")

@@ -12,6 +12,7 @@ from pathlib import Path
 if __name__ == "features":  # imported with ml/ as the working directory; make the package importable as well
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import importlib
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any, Self
@@ -338,4 +339,4 @@ def _starts(frame: pd.DataFrame) -> NDArray[np.int64]:
 
 
 if __name__ == "features":  # both names must give the same class
-    sys.modules[__name__] = sys.modules["ml.features"]
+    sys.modules[__name__] = importlib.import_module("ml.features")

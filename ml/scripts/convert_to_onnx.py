@@ -26,7 +26,7 @@ from ml.workspace.harness import run_step
 if TYPE_CHECKING:
     from ml.export.metadata import ModelMetadata
     from ml.export.package import OnnxModels
-    from ml.scripts.trained import TrainedVersion
+    from ml.pipeline.trained import TrainedVersion
     from ml.workspace.paths import OrganizationPaths
 
 
@@ -82,8 +82,8 @@ def run(
     """
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.export.package import MODEL_FILE, WINDOW_FILE, exact_models
-    from ml.scripts import inputs
-    from ml.scripts.trained import load_version
+    from ml.pipeline import inputs
+    from ml.pipeline.trained import load_version
     from ml.workspace.paths import for_config
     from ml.workspace.versions import is_current, link_model, publish
 

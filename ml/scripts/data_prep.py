@@ -60,7 +60,7 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
         As ml/errors.py describes them.
     """
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
-    from ml.scripts.inputs import prepare_and_keep
+    from ml.pipeline.inputs import prepare_and_keep
     from ml.workspace.paths import for_config
 
     paths = for_config(config)

@@ -70,9 +70,12 @@ def run(
     ConfigError, DataError, SourceError, StorageError, BusyError, IsolationError
         As ml/errors.py describes them.
     """
+    from ml.learning import estimators
+
+    estimators.check(config.training_config.model_type)
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.learning.search_results import write_results
-    from ml.scripts import inputs
+    from ml.pipeline import inputs
     from ml.workspace.files import make_folder, write_text
     from ml.workspace.paths import for_config
 

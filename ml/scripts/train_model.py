@@ -26,7 +26,7 @@ from ml.workspace.harness import run_step
 if TYPE_CHECKING:
     from ml.export.metadata import ModelMetadata
     from ml.learning.training import TrainedModel
-    from ml.scripts.inputs import Input
+    from ml.pipeline.inputs import Input
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,12 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
     ConfigError, DataError, SourceError, StorageError, BusyError, ParityError, IsolationError, IntegrityError
         As ml/errors.py describes them.
     """
+    from ml.learning import estimators
+
+    estimators.check(config.training_config.model_type)
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.learning.training import train
-    from ml.scripts.inputs import prepared_data
+    from ml.pipeline.inputs import prepared_data
     from ml.workspace.files import write_json
     from ml.workspace.paths import for_config
     from ml.workspace.versions import link_model, stage_version
@@ -143,7 +146,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
         Training,
         Window,
     )
-    from ml.scripts.libraries import library_versions
+    from ml.pipeline.libraries import library_versions
 
     schema, engineer, parts = config.schema_config, model.engineer, model.parts
     frame = source.data.frame

@@ -73,8 +73,8 @@ def run(
         As ml/errors.py describes them.
     """
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
-    from ml.scripts.judging import judge
-    from ml.scripts.trained import load_version
+    from ml.pipeline.judging import judge
+    from ml.pipeline.trained import load_version
     from ml.workspace.files import make_folder, staged_file, write_bytes, write_json, write_text
     from ml.workspace.paths import for_config
 

@@ -70,7 +70,7 @@ def timeline(
             for axes in panels[:-1]:
                 axes.tick_params(labelbottom=False)
                 axes.xaxis.get_offset_text().set_visible(False)
-        figure.legend(handles=_legend_handles(), loc="outside upper left", ncols=5)
+        figure.legend(handles=_legend_handles(), loc="outside upper left", ncols=6)
 
     return render(draw, (_WIDTH, 0.5 + _PANEL_HEIGHT * max(len(tracks), 1)), image_format)
 
@@ -152,4 +152,5 @@ def _legend_handles() -> list[Patch | Line2D]:
         Line2D([], [], color=MUTED, linewidth=1, linestyle="--", label="threshold"),
         Patch(color=GREEN, alpha=0.25, linewidth=0, label="positive rows (an alarm here is right)"),
         Line2D([], [], color=INK, linewidth=1.6, marker="v", markersize=5, label="failure"),
+        Patch(color=INK, alpha=0.18, linewidth=0, label="failed"),
     ]

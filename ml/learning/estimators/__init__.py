@@ -8,18 +8,39 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from typing import TYPE_CHECKING
 
 from ml.errors import ConfigError, InternalError
-from ml.learning.estimators.base import Estimator
 from ml.options.base import nearest
 
-__all__ = ["Estimator", "available", "get"]
+if TYPE_CHECKING:
+    from ml.learning.estimators.base import Estimator
+
+__all__ = ["available", "check", "get"]
 
 
 def available() -> list[str]:
     """Names of the model types, sorted."""
     names = (module.name for module in pkgutil.iter_modules(__path__))
     return sorted(name for name in names if name != "base" and not name.startswith("_"))
+
+
+def check(model_type: str) -> None:
+    """Refuse a model type that is not known, without loading a library.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such type.
+    """
+    names = available()
+    if model_type not in names:
+        guess = nearest(model_type, names)
+        raise ConfigError(
+            f'trainingConfig.modelType "{model_type}" is not known; known are {", ".join(names)}',
+            field="trainingConfig.modelType",
+            hint=f'did you mean "{guess}"?' if guess else None,
+        )
 
 
 def get(model_type: str) -> type[Estimator]:
@@ -32,14 +53,9 @@ def get(model_type: str) -> type[Estimator]:
     InternalError
         If the type's file does not define it.
     """
-    names = available()
-    if model_type not in names:
-        guess = nearest(model_type, names)
-        raise ConfigError(
-            f'trainingConfig.modelType "{model_type}" is not known; known are {", ".join(names)}',
-            field="trainingConfig.modelType",
-            hint=f'did you mean "{guess}"?' if guess else None,
-        )
+    from ml.learning.estimators.base import Estimator
+
+    check(model_type)
     module = importlib.import_module(f"{__name__}.{model_type}")
     for member in vars(module).values():
         if isinstance(member, type) and issubclass(member, Estimator) and vars(member).get("model_type") == model_type:

@@ -1,4 +1,4 @@
-"""What validation does, in order: find the test rows, score them, measure, draw, write down."""
+"""What validation does with the rows it judges by: score them, measure, draw, write down."""
 
 from __future__ import annotations
 
@@ -12,55 +12,29 @@ import numpy.typing as npt
 import pandas as pd
 
 from ml.config import OrganizationConfig
-from ml.errors import ConfigError, DataError, NoRowsError, TooFewFailuresError
 from ml.export.package import MODEL_FILE, exact_model
 from ml.export.session import Scorer
 from ml.learning.event_metrics import event_metrics
-from ml.learning.failures import epoch_seconds, failure_numbers, onsets
-from ml.learning.training import split_of
+from ml.learning.failures import epoch_seconds, onsets
+from ml.pipeline.judged_data import JudgedData, judged_data
+from ml.pipeline.reference_scores import read_reference
+from ml.pipeline.trained import TrainedVersion
 from ml.progress import ProgressCallback, silent
-from ml.scripts import inputs
-from ml.scripts.reference_scores import read_reference
-from ml.scripts.trained import TrainedVersion
 from ml.validation import plots
 from ml.validation.drawing import ImageFormat
 from ml.validation.gates import check_gates
 from ml.validation.latency import Latency, measure_latency
 from ml.validation.metrics import reference_results, row_metrics
 from ml.validation.page import render_html
-from ml.validation.report import JudgedRows, ValidationReport
+from ml.validation.report import ValidationReport
 from ml.validation.robustness import robustness_curves
 from ml.validation.timeline import timeline
 from ml.windows.parallel import available_cpus
 from ml.workspace.files import sha256
 from ml.workspace.paths import OrganizationPaths
 
-Rows = npt.NDArray[np.bool_]
 Probabilities = npt.NDArray[np.float32]
 _LATENCY_ROWS = 200
-
-
-@dataclass(frozen=True)
-class TestRows:
-    """The rows that the verdict rests on: `scored` marks them in `frame`, the others are their history."""
-
-    frame: pd.DataFrame
-    scored: Rows
-    source: str
-    digest: str
-    horizon: int
-    split: dict[str, Any] | None
-    summary: dict[str, Any]
-
-    @property
-    def label(self) -> npt.NDArray[np.int8]:
-        """Labels of the scored rows."""
-        return np.asarray(self.frame["label"], dtype=np.int8)[self.scored]
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """The scored rows."""
-        return self.frame.loc[self.scored]
 
 
 @dataclass(frozen=True)
@@ -89,7 +63,7 @@ def judge(
     """
     tell = progress or silent
     tell(0, 5, "reading test rows")
-    rows = _test_rows(config, paths, trained, test_data)
+    rows = judged_data(config, paths, trained, test_data)
     content = _shipped_model(config, trained, rows)
     scorer = Scorer(content, threads=available_cpus())
     threshold = config.validation_config.threshold
@@ -136,7 +110,7 @@ def judge(
         model_sha256=hashlib.sha256(content).hexdigest(),
         threshold=threshold,
         horizon_seconds=trained.metadata.horizon_seconds,
-        test_set=_description(rows),
+        test_set=rows.describe(),
         metrics=metrics,
         gates=tuple(check_gates(measured, config.validation_config)),
         events=events,
@@ -159,57 +133,7 @@ def judge(
     )
 
 
-def _test_rows(
-    config: OrganizationConfig, paths: OrganizationPaths, trained: TrainedVersion, test_data: str | None
-) -> TestRows:
-    metadata = trained.metadata
-    horizon = config.data_config.prediction_horizon_seconds
-    if config.data_config.label_column is None and horizon != metadata.horizon_seconds:
-        raise ConfigError(
-            f"the model was trained for a horizon of {metadata.horizon_seconds} s, the configuration says {horizon}",
-            field="dataConfig.predictionHorizonSeconds",
-            hint=f"set it to {metadata.horizon_seconds}, or train a version for the other horizon",
-        )
-    if test_data is not None:
-        file = paths.readable_file(test_data, "the test data")
-        source = inputs.external_data(config, paths, file, interval=metadata.sampling_interval_seconds)
-        _check_interval(source.data.interval, metadata.sampling_interval_seconds)
-        scored = (source.data.frame["label"] >= 0).to_numpy()
-        split = None
-    else:
-        source = inputs.prepared_data(config, paths)
-        if source.digest != metadata.data.digest:
-            raise DataError(
-                f'the prepared data is not the data that version "{config.version}" was trained on, so its test part '
-                "could hold rows that the model has seen",
-                hint="train the version again, or name a file with test data",
-            )
-        parts = split_of(trained.config, source.data.frame, trained.engineer)
-        scored, split = parts.test, parts.describe()
-    if not scored.any():
-        raise NoRowsError(
-            "no rows to validate on: the test part is empty",
-            hint="set dataConfig.testSplit, or name a file with test data",
-        )
-    rows = TestRows(source.data.frame, scored, source.source, source.digest, horizon, split, source.data.summary)
-    positives = int((rows.label == 1).sum())
-    if positives in (0, rows.label.size):
-        raise TooFewFailuresError(
-            f"the {rows.label.size} test rows hold one class only ({positives} are positive) and judge nothing",
-            hint="give test data with rows before failures and rows of healthy operation",
-        )
-    return rows
-
-
-def _check_interval(found: int, expected: int) -> None:
-    if found != expected:
-        raise DataError(
-            f"the test data was prepared on a grid of {found} s; the model was trained on {expected} s",
-            hint="prepare it again with the same dataConfig.samplingIntervalSeconds",
-        )
-
-
-def _shipped_model(config: OrganizationConfig, trained: TrainedVersion, rows: TestRows) -> bytes:
+def _shipped_model(config: OrganizationConfig, trained: TrainedVersion, rows: JudgedData) -> bytes:
     """The version's model.onnx, or, where it was not exported yet, the bytes that an export gives."""
     file = trained.folder / MODEL_FILE
     if file.is_file():
@@ -223,7 +147,7 @@ def _shipped_model(config: OrganizationConfig, trained: TrainedVersion, rows: Te
 
 
 def _events(
-    config: OrganizationConfig, trained: TrainedVersion, rows: TestRows, probability: Probabilities, threshold: float
+    config: OrganizationConfig, trained: TrainedVersion, rows: JudgedData, probability: Probabilities, threshold: float
 ) -> dict[str, Any]:
     table = rows.table
     failures = onsets(rows.frame)
@@ -247,21 +171,6 @@ def _latency(config: OrganizationConfig, content: bytes, features: npt.NDArray[n
     return measure_latency(one.score, np.ascontiguousarray(sample), config.validation_config.latency_runs)
 
 
-def _description(rows: TestRows) -> JudgedRows:
-    table = rows.table
-    numbers = failure_numbers(rows.frame, rows.horizon)[rows.scored]
-    return JudgedRows(
-        source=rows.source if rows.split is None else f"held-out part of {rows.source}",
-        rows=len(table),
-        positives=int((rows.label == 1).sum()),
-        assets=int(table["asset_id"].nunique()),
-        events=int(np.unique(numbers[numbers >= 0]).size),
-        start=table["timestamp"].min().to_pydatetime(),
-        end=table["timestamp"].max().to_pydatetime(),
-        digest=rows.digest,
-    )
-
-
 def _provenance(config: OrganizationConfig, trained: TrainedVersion) -> dict[str, Any]:
     metadata = trained.metadata
     return {
@@ -280,7 +189,7 @@ def _provenance(config: OrganizationConfig, trained: TrainedVersion) -> dict[str
 
 def _draw(
     report: ValidationReport,
-    rows: TestRows,
+    rows: JudgedData,
     probability: Probabilities,
     threshold: float,
     references: dict[str, npt.NDArray[np.float64]],
@@ -300,7 +209,7 @@ def _draw(
     return {"timeline": (dense, dense)} | {name: (draw("svg"), draw("png")) for name, draw in drawings.items()}
 
 
-def _story(rows: TestRows, probability: Probabilities) -> pd.DataFrame:
+def _story(rows: JudgedData, probability: Probabilities) -> pd.DataFrame:
     """The rows of the scored assets over the scored time, failures included, with their probability or NaN."""
     table, frame = rows.table, rows.frame
     shown = frame["asset_id"].isin(table["asset_id"].unique()) & frame["timestamp"].between(

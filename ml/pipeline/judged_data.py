@@ -1,0 +1,122 @@
+"""Which rows a version is judged by: the part that training held out, or a file of test data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ml.config import OrganizationConfig
+from ml.errors import ConfigError, DataError, NoRowsError, TooFewFailuresError
+from ml.learning.failures import failure_numbers
+from ml.learning.training import split_of
+from ml.pipeline import inputs
+from ml.pipeline.trained import TrainedVersion
+from ml.validation.report import JudgedRows
+from ml.workspace.paths import OrganizationPaths
+
+Rows = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class JudgedData:
+    """A grid frame with the rows that the verdict rests on marked as `scored`; the others are their history."""
+
+    frame: pd.DataFrame
+    scored: Rows
+    source: str
+    digest: str
+    horizon: int
+    split: dict[str, Any] | None
+    summary: dict[str, Any]
+
+    @property
+    def label(self) -> npt.NDArray[np.int8]:
+        """Labels of the scored rows."""
+        return np.asarray(self.frame["label"], dtype=np.int8)[self.scored]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The scored rows."""
+        return self.frame.loc[self.scored]
+
+    def describe(self) -> JudgedRows:
+        """The scored rows for the report."""
+        table = self.table
+        numbers = failure_numbers(self.frame, self.horizon)[self.scored]
+        return JudgedRows(
+            source=self.source if self.split is None else f"held-out part of {self.source}",
+            rows=len(table),
+            positives=int((self.label == 1).sum()),
+            assets=int(table["asset_id"].nunique()),
+            events=int(np.unique(numbers[numbers >= 0]).size),
+            start=table["timestamp"].min().to_pydatetime(),
+            end=table["timestamp"].max().to_pydatetime(),
+            digest=self.digest,
+        )
+
+
+def judged_data(
+    config: OrganizationConfig, paths: OrganizationPaths, trained: TrainedVersion, test_data: str | None
+) -> JudgedData:
+    """The test part that training held out, or the labelled rows of a file.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration's horizon is not the model's.
+    NoRowsError, TooFewFailuresError
+        If there are no rows, or rows of one class only.
+    DataError
+        If the prepared data is not what the version was trained on, so that its test part could have been seen.
+    IsolationError
+        If the file is another organisation's.
+    """
+    metadata = trained.metadata
+    horizon = config.data_config.prediction_horizon_seconds
+    if config.data_config.label_column is None and horizon != metadata.horizon_seconds:
+        raise ConfigError(
+            f"the model was trained for a horizon of {metadata.horizon_seconds} s, the configuration says {horizon}",
+            field="dataConfig.predictionHorizonSeconds",
+            hint=f"set it to {metadata.horizon_seconds}, or train a version for the other horizon",
+        )
+    if test_data is not None:
+        file = paths.readable_file(test_data, "the test data")
+        source = inputs.external_data(config, paths, file, interval=metadata.sampling_interval_seconds)
+        _check_interval(source.data.interval, metadata.sampling_interval_seconds)
+        scored = (source.data.frame["label"] >= 0).to_numpy()
+        split = None
+    else:
+        source = inputs.prepared_data(config, paths)
+        if source.digest != metadata.data.digest:
+            raise DataError(
+                f'the prepared data is not the data that version "{config.version}" was trained on, so its test part '
+                "could hold rows that the model has seen",
+                hint="train the version again, or name a file with test data",
+            )
+        parts = split_of(trained.config, source.data.frame, trained.engineer)
+        scored, split = parts.test, parts.describe()
+    if not scored.any():
+        raise NoRowsError(
+            "no rows to validate on: the test part is empty",
+            hint="set dataConfig.testSplit, or name a file with test data",
+        )
+    judged = JudgedData(source.data.frame, scored, source.source, source.digest, horizon, split, source.data.summary)
+    positives = int((judged.label == 1).sum())
+    if positives in (0, judged.label.size):
+        raise TooFewFailuresError(
+            f"the {judged.label.size} test rows hold one class only ({positives} are positive) and judge nothing",
+            hint="give test data with rows before failures and rows of healthy operation",
+        )
+    return judged
+
+
+def _check_interval(found: int, expected: int) -> None:
+    if found != expected:
+        raise DataError(
+            f"the test data was prepared on a grid of {found} s; the model was trained on {expected} s",
+            hint="prepare it again with the same dataConfig.samplingIntervalSeconds",
+        )
