@@ -130,7 +130,7 @@ class OrganizationConfig(Section):
 
     def to_dict(self) -> dict[str, Any]:
         """As `to_json`, as a dictionary."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return self.model_dump(mode="json", by_alias=True)
 
     def digest(self) -> str:
         """SHA-256 of the configuration, passwords left out, in canonical JSON."""

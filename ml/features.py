@@ -222,7 +222,6 @@ class FeatureEngineer:
             "config": self.config.model_dump(
                 mode="json",
                 by_alias=True,
-                exclude_none=True,
                 include={"organization_id", "schema_config", "feature_config", "data_config", "training_config"},
             ),
             "interval": self.interval,

@@ -74,33 +74,43 @@ def _switch(value: Any) -> Any:
     return {"enabled": value} if isinstance(value, bool) else value
 
 
-_SWITCH = BeforeValidator(_switch)
+def _switchable(family: type[Family]) -> BeforeValidator:
+    """Accept `true` and `false` for a family; the JSON Schema says so, too."""
+    return BeforeValidator(_switch, json_schema_input_type=family | bool)
 
 
 class FamiliesConfig(Section):
     """One entry per family of the catalogue."""
 
-    raw: Annotated[ColumnFamily, _SWITCH] = Field(default=ColumnFamily(), description="The reading itself.")
-    lags: Annotated[ColumnFamily, _SWITCH] = Field(default=ColumnFamily(), description="Readings `lagSeconds` ago.")
-    rolling: Annotated[RollingFamily, _SWITCH] = Field(default=RollingFamily(), description="Window statistics.")
-    differences: Annotated[DifferencesFamily, _SWITCH] = Field(
+    raw: Annotated[ColumnFamily, _switchable(ColumnFamily)] = Field(
+        default=ColumnFamily(), description="The reading itself."
+    )
+    lags: Annotated[ColumnFamily, _switchable(ColumnFamily)] = Field(
+        default=ColumnFamily(), description="Readings `lagSeconds` ago."
+    )
+    rolling: Annotated[RollingFamily, _switchable(RollingFamily)] = Field(
+        default=RollingFamily(), description="Window statistics."
+    )
+    differences: Annotated[DifferencesFamily, _switchable(DifferencesFamily)] = Field(
         default=DifferencesFamily(), description="Rate of change, acceleration, percentage change."
     )
-    interactions: Annotated[InteractionsFamily, _SWITCH] = Field(
+    interactions: Annotated[InteractionsFamily, _switchable(InteractionsFamily)] = Field(
         default=InteractionsFamily(), description="Products and ratios of key sensors."
     )
-    time: Annotated[TimeFamily, _SWITCH] = Field(
+    time: Annotated[TimeFamily, _switchable(TimeFamily)] = Field(
         default=TimeFamily(),
         description="Hour of day and day of week; off unless asked for: a short history teaches dates.",
     )
-    anomaly: Annotated[AnomalyFamily, _SWITCH] = Field(
+    anomaly: Annotated[AnomalyFamily, _switchable(AnomalyFamily)] = Field(
         default=AnomalyFamily(), description="z-score, outlier flag, distance from the rolling mean."
     )
-    domain: Annotated[Family, _SWITCH] = Field(default=Family(), description="Physics by `columnRoles`.")
-    boolean: Annotated[ColumnFamily, _SWITCH] = Field(
+    domain: Annotated[Family, _switchable(Family)] = Field(default=Family(), description="Physics by `columnRoles`.")
+    boolean: Annotated[ColumnFamily, _switchable(ColumnFamily)] = Field(
         default=ColumnFamily(), description="Share of time on, changes, time since the last change."
     )
-    regime: Annotated[RegimeFamily, _SWITCH] = Field(default=RegimeFamily(), description="Operating regimes.")
+    regime: Annotated[RegimeFamily, _switchable(RegimeFamily)] = Field(
+        default=RegimeFamily(), description="Operating regimes."
+    )
 
 
 class SelectionConfig(Section):

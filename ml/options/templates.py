@@ -61,9 +61,10 @@ TEMPLATES: dict[str, dict[str, Any]] = {
 
 def fill_from_template(data: dict[str, Any]) -> dict[str, Any]:
     """The configuration with its industry's defaults under it; unknown industries are left to validation."""
-    template = TEMPLATES.get(data.get("industry"))  # type: ignore[arg-type]
-    if template is None:
+    industry = data.get("industry")
+    if not isinstance(industry, str) or industry not in TEMPLATES:
         return data
+    template = TEMPLATES[industry]
     filled = _merge(template, data)
     schema = filled["schemaConfig"]
     if isinstance(schema, dict) and isinstance(schema.get("columnRoles"), dict):
