@@ -162,7 +162,7 @@ def robustness(points: Sequence[RobustnessPoint], image_format: ImageFormat = "s
             levels = [point.level for point in chosen]
             for name, values, marker, colour in (
                 ("Average precision", [point.average_precision for point in chosen], "o", BLUE),
-                ("AUC", [point.auc for point in chosen], "s", REFERENCE_COLOURS[0]),
+                ("ROC AUC", [point.auc for point in chosen], "s", REFERENCE_COLOURS[0]),
                 ("F1", [point.f1 for point in chosen], "^", VERMILION),
             ):
                 heights = np.array(values, dtype=np.float64)

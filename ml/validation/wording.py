@@ -128,7 +128,7 @@ def _plain_number(key: str, value: float) -> str:
     lowered = key.lower()
     if lowered.endswith("seconds"):
         return duration(value)
-    if lowered.endswith(("share", "recall", "precision", "inalarm")):
+    if lowered.endswith(("share", "positiverate", "recall", "precision", "inalarm")):
         return percent(value)
     if lowered.endswith(("seed", "version")):
         return str(value)
