@@ -108,6 +108,11 @@ class OrganizationConfig(Section):
             where = f" at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
             what = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
             raise ConfigError(f"the configuration is not valid JSON{where}: {what}") from None
+        except ValueError:  # of Python's limit on the digits of a whole number
+            raise ConfigError(
+                f"the configuration holds a whole number of more than {sys.get_int_max_str_digits():,} digits",
+                hint="put identifiers in quotes, such as organizationId and version",
+            ) from None
         if not isinstance(data, dict):
             raise ConfigError(f"the configuration must be a JSON object, not {type(data).__name__}")
         return cls.from_dict(data)
@@ -136,18 +141,25 @@ class OrganizationConfig(Section):
         """SHA-256 of the configuration, passwords left out, in canonical JSON."""
         return _canonical_digest(self.model_dump(mode="json", by_alias=True))
 
-    def data_digest(self) -> str:
-        """SHA-256 of everything that decides what the prepared data holds; the split and the features do not."""
-        data = self.model_dump(
-            mode="json",
-            by_alias=True,
-            include={"organization_id", "schema_config", "scada_db_config", "data_source", "data_range", "data_config"},
-            exclude={
-                "schema_config": {"lag_seconds", "rolling_windows", "operating_columns", "column_roles"},
-                "data_config": {"split_by", "validation_split", "test_split", "min_failure_events"},
-            },
+    def settings_digest(self) -> str:
+        """SHA-256 of what makes prepared data out of readings: columns, grid and labels; not the split or features."""
+        return _canonical_digest(
+            self.model_dump(
+                mode="json",
+                by_alias=True,
+                include={"organization_id", "schema_config", "data_config"},
+                exclude={
+                    "schema_config": {"lag_seconds", "rolling_windows", "operating_columns", "column_roles"},
+                    "data_config": {"split_by", "validation_split", "test_split", "min_failure_events"},
+                },
+            )
         )
-        return _canonical_digest(data)
+
+    def source_digest(self) -> str:
+        """SHA-256 of where readings come from and of which time."""
+        return _canonical_digest(
+            self.model_dump(mode="json", by_alias=True, include={"scada_db_config", "data_source", "data_range"})
+        )
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:

@@ -73,6 +73,9 @@ class DataOrigin(Section):
     from_: AwareDatetime = Field(alias="from", description="First instant.")
     to: AwareDatetime = Field(description="Last instant.")
     sensors: tuple[str, ...] = Field(description="Sensor columns.")
+    seen: dict[str, tuple[int, int]] = Field(
+        description="Asset -> first and last epoch second of its rows in the training and validation part."
+    )
 
 
 class SensorStatistics(Section):

@@ -38,8 +38,11 @@ from ml.progress import ProgressCallback
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.storages.journal import JournalFileBackend
 
 
+LOCK_SUFFIX = ".lock"
+"""What Optuna appends to the journal's name for its lock file."""
 FINGERPRINT_ROWS = 1_000  # enough to notice other data; hashing all of it would take longer than a trial
 
 
@@ -89,7 +92,8 @@ def search(
         Called with trials done, trials at most, and a message after each fold. What it raises ends the search and
         reaches the caller.
     storage_path
-        Optuna journal file. A search of the same data and configuration counts the finished trials in it as its own.
+        Optuna journal file; while it is written, a lock file has its name and `LOCK_SUFFIX`. A search of the same
+        data and configuration counts the finished trials in it as its own.
 
     Raises
     ------
@@ -193,9 +197,8 @@ def _open_study(
 ) -> optuna.Study:
     import optuna
     from optuna.storages import InMemoryStorage, JournalStorage
-    from optuna.storages.journal import JournalFileBackend
 
-    storage = InMemoryStorage() if storage_path is None else JournalStorage(JournalFileBackend(str(storage_path)))
+    storage = InMemoryStorage() if storage_path is None else JournalStorage(_journal(str(storage_path)))
     study = optuna.create_study(storage=storage, study_name=fingerprint, direction="maximize", load_if_exists=True)
     # A resumed random search must not draw the values of its first trials again.
     seed = tuning.random_state + len(_completed(study))
@@ -207,6 +210,13 @@ def _open_study(
         case "optuna":
             study.sampler = optuna.samplers.TPESampler(seed=seed)
     return study
+
+
+def _journal(path: str) -> JournalFileBackend:
+    """The journal, locked by a plain file: Optuna's default lock is a link, as a planted one would be."""
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    return JournalFileBackend(path, lock_obj=JournalFileOpenLock(path))
 
 
 def _fingerprint(

@@ -50,8 +50,8 @@ def split_parts(frame: pd.DataFrame, config: DataConfig, *, look_back: int, inte
     """Divide the labelled rows of a grid frame into training, validation and test part.
 
     By time, the parts follow each other, cut at instants that all assets share; a row whose horizon reaches the next
-    part is purged. By asset, whole assets are held out and nothing needs purging. With ``testSplit`` 0 the test part
-    is empty.
+    part is purged, and so are the rows of a failure that goes on in a later part than the one it began in. By asset,
+    whole assets are held out and nothing needs purging. With ``testSplit`` 0 the test part is empty.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def split_parts(frame: pd.DataFrame, config: DataConfig, *, look_back: int, inte
     if config.split_by == "asset":
         masks = _by_asset(frame, labelled, failures, config, seed)
     else:
-        masks = _by_time(frame, labelled, config)
+        masks = _by_time(frame, labelled, failures, config)
     description: dict[str, Any] = {name: _describe(frame, failures, mask) for name, mask in masks.items()}
     needed = [name for name in masks if name != "test" or config.test_split > 0]
     for name in needed:
@@ -95,18 +95,34 @@ def split_parts(frame: pd.DataFrame, config: DataConfig, *, look_back: int, inte
     return Parts(**masks, purged=purged, description=description)
 
 
-def _by_time(frame: pd.DataFrame, labelled: BoolArray, config: DataConfig) -> dict[str, BoolArray]:
+def _by_time(frame: pd.DataFrame, labelled: BoolArray, failures: IntArray, config: DataConfig) -> dict[str, BoolArray]:
     """Cut where the given shares of all labelled rows, pooled over assets, are reached."""
     seconds = epoch_seconds(frame["timestamp"])
     times = np.sort(seconds[labelled])
     validation_start = _instant(times, 1.0 - config.validation_split - config.test_split)
     test_start = _instant(times, 1.0 - config.test_split)
     reach = seconds + config.prediction_horizon_seconds
-    return {
+    masks = {
         "train": labelled & (reach < validation_start),
         "validation": labelled & (seconds >= validation_start) & (reach < test_start),
         "test": labelled & (seconds >= test_start),
     }
+    return _whole_failures(masks, failures)
+
+
+def _whole_failures(masks: dict[str, BoolArray], failures: IntArray) -> dict[str, BoolArray]:
+    """The parts, in their order, without the rows of failures that an earlier part holds."""
+    kept: dict[str, BoolArray] = {}
+    earlier = np.zeros(len(failures), dtype=bool)
+    for name, mask in masks.items():
+        kept[name] = mask & ~_shares_failure(failures, earlier)
+        earlier = earlier | kept[name]
+    return kept
+
+
+def _shares_failure(failures: IntArray, rows: BoolArray) -> BoolArray:
+    """Positive rows of those failures that some of `rows` belong to, `rows` included."""
+    return (failures >= 0) & np.isin(failures, failures[rows])
 
 
 def _instant(times: IntArray, share: float) -> float:
@@ -224,7 +240,7 @@ class EventFolds:
         """Yield ``(train, validation)`` row positions for each fold.
 
         No row of ``train`` has ``[t - W·interval, t + H]`` in common with ``[start, end + H]`` of a held-out block of
-        its asset.
+        its asset, or belongs to a failure that has held-out rows.
 
         Parameters
         ----------
@@ -254,7 +270,7 @@ class EventFolds:
         fold = self._folds_of_blocks(block, failures)[block]
         for number in range(self.n_splits):
             held_out = fold == number
-            kept = ~held_out & ~self._purge(asset, seconds, block, held_out)
+            kept = ~held_out & ~self._purge(asset, seconds, block, held_out) & ~_shares_failure(failures, held_out)
             self._check_classes(number, label[kept], label[held_out])
             yield rows[kept], rows[held_out]
 

@@ -62,12 +62,14 @@ def _move(data: dict[str, Any], flat: str, section: str, key: str) -> None:
 
 def _limit_features(data: dict[str, Any], wanted: Any) -> None:
     schema = data.get("schemaConfig", {})
-    if not isinstance(wanted, list | tuple) or not all(isinstance(name, str) for name in wanted):
+    if not _are_names(wanted):
         raise ConfigError("featureColumns must be a list of column names", field="featureColumns")
     if not isinstance(schema, dict) or not wanted:
         return
     continuous = schema.get("continuousColumns") or []
     booleans = schema.get("booleanColumns") or []
+    if not _are_names(continuous) or not _are_names(booleans):
+        return  # the section's own validation says what is wrong
     if not continuous:
         data["schemaConfig"] = {**schema, "continuousColumns": [name for name in wanted if name not in booleans]}
         return
@@ -82,8 +84,12 @@ def _limit_features(data: dict[str, Any], wanted: Any) -> None:
     kept = [name for name in continuous if name in wanted]
     limited = {**schema, "continuousColumns": kept}
     for key in ("counterColumns", "operatingColumns"):
-        if schema.get(key):
+        if _are_names(schema.get(key)):
             limited[key] = [name for name in schema[key] if name in kept]
     if isinstance(schema.get("columnRoles"), dict):
         limited["columnRoles"] = {name: role for name, role in schema["columnRoles"].items() if name in kept}
     data["schemaConfig"] = limited
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)

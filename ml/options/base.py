@@ -23,6 +23,7 @@ _DEVICE_NAMES = frozenset(
 _CONNECTION = "scadaDbConfig"
 _HARMLESS_CONNECTION_KEYS = ("driver", "port", "sslmode", "table")
 _SEEN_LIMIT = 80
+_MAX_SECONDS = 10**9  # about 31 years: longer than any plant's records, and far from overflowing in microseconds
 
 
 class Section(BaseModel):
@@ -78,6 +79,11 @@ def distinct(values: Iterable[Any]) -> tuple[Any, ...]:
     return items
 
 
+Seconds = Annotated[int, Field(ge=0, le=_MAX_SECONDS)]
+"""A duration that may be zero."""
+PositiveSeconds = Annotated[int, Field(gt=0, le=_MAX_SECONDS)]
+"""A duration."""
+
 DistinctColumns = Annotated[tuple[ColumnName, ...], AfterValidator(distinct)]
 
 
@@ -128,6 +134,12 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return next((found for arg in getattr(annotation, "__args__", ()) if (found := _model_in(arg))), None)
 
 
+def _unquoted(error: ErrorDetails) -> bool:
+    """Whether a number stands where text belongs, as in ``"version": 2``."""
+    value = error["input"]
+    return error["type"] == "string_type" and isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def explain(failure: ValidationError, model: type[BaseModel]) -> EagleError:
     """A pydantic failure as the one error that the user reads: field, value seen, what is allowed, what to do."""
     errors = failure.errors(include_url=False)
@@ -145,6 +157,7 @@ def explain(failure: ValidationError, model: type[BaseModel]) -> EagleError:
         return ConfigError(f'unknown key "{field}"{more}', field=field, hint=hint)
     if first["type"] == "missing":
         return ConfigError(f'"{field}" is required{more}', field=field)
-    message = first["msg"].removeprefix("Value error, ")
+    message = "must be text, and this is a number: put it in quotes" if _unquoted(first) else first["msg"]
+    message = message.removeprefix("Value error, ")
     where = f"{field}: " if field else ""
     return ConfigError(f"{where}{message}{_seen(first)}{more}", field=field or None)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from ml.options.base import ColumnName, Section
+from ml.options.base import ColumnName, PositiveSeconds, Seconds, Section
 
 DEFAULT_HORIZON_SECONDS = 86_400  # a day: the shortest notice on which a plant can usually plan a repair
 MIN_FAILURE_EVENTS = 3  # below three, one lucky event is a third or more of the verdict
@@ -27,10 +27,10 @@ def _check_timezone(name: str) -> str:
 class DataConfig(Section):
     """Grid, labels and split."""
 
-    sampling_interval_seconds: PositiveInt | None = Field(
+    sampling_interval_seconds: PositiveSeconds | None = Field(
         default=None, description="Grid spacing. Default: the median spacing of the organisation's own rows."
     )
-    max_gap_seconds: PositiveInt | None = Field(
+    max_gap_seconds: PositiveSeconds | None = Field(
         default=None,
         description="Values are carried forward this long; a longer gap starts a new segment. "
         "Default: 5 sampling intervals.",
@@ -39,7 +39,7 @@ class DataConfig(Section):
         default="last",
         description="Value of a continuous column on the grid: the last reading, or the interval's mean.",
     )
-    prediction_horizon_seconds: NonNegativeInt = Field(
+    prediction_horizon_seconds: Seconds = Field(
         default=DEFAULT_HORIZON_SECONDS,
         description="H: a row is positive if a failure starts within the next H seconds. 0 means detection.",
     )
@@ -49,9 +49,7 @@ class DataConfig(Section):
     during_failure: Literal["exclude", "positive"] = Field(
         default="exclude", description="Rows inside a failure: not trained on, or positive."
     )
-    recovery_seconds: NonNegativeInt = Field(
-        default=0, description="Rows this long after a failure are not trained on."
-    )
+    recovery_seconds: Seconds = Field(default=0, description="Rows this long after a failure are not trained on.")
     split_by: Literal["time", "asset"] = Field(default="time", description="Hold out the newest time, or whole assets.")
     validation_split: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.2, description="Share for early stopping and thresholds."
@@ -60,7 +58,7 @@ class DataConfig(Section):
     timezone: Annotated[str, AfterValidator(_check_timezone)] = Field(
         default="UTC", description="Zone of timestamps that carry none."
     )
-    min_failure_events: NonNegativeInt = Field(
+    min_failure_events: Annotated[int, Field(ge=0, le=10**9)] = Field(
         default=MIN_FAILURE_EVENTS, description="Refuse to learn or judge with fewer failure events in a part."
     )
 

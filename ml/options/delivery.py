@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat
 
-from ml.options.base import Section
+from ml.options.base import Seconds, Section
 
 Score = Annotated[float, Field(ge=0, le=1)]
 
@@ -36,17 +36,19 @@ class ValidationConfig(Section):
         default=100.0, description="95th percentile for one row, through ONNX."
     )
     threshold: Score | None = Field(default=None, description="Alarm threshold. Default: the one chosen in training.")
-    alarm_cooldown_seconds: NonNegativeInt = Field(
-        default=300, description="Alarm rows closer than this belong to one alarm."
-    )
+    alarm_cooldown_seconds: Seconds = Field(default=300, description="Alarm rows closer than this belong to one alarm.")
     noise_levels: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         default=(0.05, 0.1, 0.2), description="Noise added to sensors, in training standard deviations."
     )
     missing_rates: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         default=(0.05, 0.1, 0.2), description="Share of sensor readings removed."
     )
-    robustness_rows: PositiveInt = Field(default=50_000, description="Rows used by the robustness tests at most.")
-    latency_runs: PositiveInt = Field(default=300, description="Single-row predictions timed.")
+    robustness_rows: Annotated[int, Field(ge=1, le=10**8)] = Field(
+        default=50_000, description="Rows used by the robustness tests at most."
+    )
+    latency_runs: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=300, description="Single-row predictions timed."
+    )
     reference_scores: tuple[ReferenceScore, ...] = Field(default=(), description="Scores printed beside the model's.")
 
 
@@ -56,4 +58,6 @@ class ConversionConfig(Section):
     publish: Literal["if_valid", "always", "never"] = Field(
         default="if_valid", description="if_valid: only after a passed validation report."
     )
-    parity_rows: PositiveInt = Field(default=20_000, description="Rows compared between the model and its ONNX form.")
+    parity_rows: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+        default=20_000, description="Rows compared between the model and its ONNX form."
+    )

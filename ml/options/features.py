@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveFloat
 
 from ml.options.base import ColumnName, DistinctColumns, Section
 
@@ -119,7 +119,7 @@ class SelectionConfig(Section):
     method: Literal["none", "mutual_information", "f_test", "model_importance"] = Field(
         default="none", description="How features are ranked."
     )
-    k: PositiveInt = Field(default=100, description="How many are kept.")
+    k: Annotated[int, Field(ge=1, le=10**6)] = Field(default=100, description="How many are kept.")
 
 
 class FeatureConfig(Section):

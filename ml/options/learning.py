@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 from pydantic_core import PydanticCustomError
 
-from ml.options.base import Section
+from ml.options.base import PositiveSeconds, Section
 
-Share = Annotated[float, Field(gt=0, le=1)]
+_MAX_THREADS = 1024  # above any machine's cores; the thread pools of the learners crash when asked for a million
+
+Share = Annotated[float, Field(ge=0.001, le=1)]  # a smaller share draws nothing from most tables
+RowCount = Annotated[int, Field(ge=1, le=10**9)]  # the learners count rows in 32 bits
+Depth = Annotated[int, Field(ge=1, le=1000)]
 
 
 class LgbParams(Section):
@@ -18,13 +22,15 @@ class LgbParams(Section):
     num_leaves: Annotated[int, Field(ge=2, le=131_072)] = Field(default=15, description="Leaves per tree.")
     learning_rate: PositiveFloat = Field(default=0.03, description="Shrinkage.")
     num_iterations: Annotated[int, Field(ge=1, le=100_000)] = Field(default=1000, description="Trees at most.")
-    max_depth: Annotated[int, Field(ge=-1)] = Field(default=-1, description="-1: no limit.")
-    min_data_in_leaf: NonNegativeInt = Field(default=50, description="Rows per leaf at least.")
+    max_depth: Annotated[int, Field(ge=-1, le=1000)] = Field(default=-1, description="-1: no limit.")
+    min_data_in_leaf: Annotated[int, Field(ge=0, le=10**9)] = Field(default=50, description="Rows per leaf at least.")
     feature_fraction: Share | None = Field(
         default=None, description="Share of features drawn per tree. Default: as many as make 64 features."
     )
     bagging_fraction: Share = Field(default=0.8, description="Rows drawn per bagging round.")
-    bagging_freq: NonNegativeInt = Field(default=5, description="Trees per bagging round; 0: no bagging.")
+    bagging_freq: Annotated[int, Field(ge=0, le=10**6)] = Field(
+        default=5, description="Trees per bagging round; 0: no bagging."
+    )
     lambda_l1: NonNegativeFloat = Field(default=0.0, description="L1 penalty.")
     lambda_l2: NonNegativeFloat = Field(default=0.0, description="L2 penalty.")
     min_gain_to_split: NonNegativeFloat = Field(default=0.0, description="Gain a split must bring.")
@@ -39,7 +45,7 @@ class LgbParams(Section):
     metric: Literal["average_precision", "auc", "binary_logloss", "binary_error"] = Field(
         default="binary_logloss", description="Metric that early stopping watches."
     )
-    verbosity: int = Field(default=-1, description="LightGBM's own log level.")
+    verbosity: Annotated[int, Field(ge=-100, le=100)] = Field(default=-1, description="LightGBM's own log level.")
     linear_tree: Literal[False] = Field(default=False, description="Cannot be exported exactly.")
     zero_as_missing: Literal[False] = Field(default=False, description="Cannot be exported exactly.")
 
@@ -47,10 +53,10 @@ class LgbParams(Section):
 class RfParams(Section):
     """Random Forest parameters, under scikit-learn's names in camelCase."""
 
-    n_estimators: PositiveInt = Field(default=200, description="Trees.")
-    max_depth: PositiveInt | None = Field(default=None, description="Depth limit.")
-    min_samples_leaf: PositiveInt = Field(default=5, description="Rows per leaf at least.")
-    min_samples_split: Annotated[int, Field(ge=2)] = Field(default=2, description="Rows to split at least.")
+    n_estimators: Annotated[int, Field(ge=1, le=100_000)] = Field(default=200, description="Trees.")
+    max_depth: Depth | None = Field(default=None, description="Depth limit.")
+    min_samples_leaf: RowCount = Field(default=5, description="Rows per leaf at least.")
+    min_samples_split: Annotated[int, Field(ge=2, le=10**9)] = Field(default=2, description="Rows to split at least.")
     max_features: Literal["sqrt", "log2"] | Share = Field(default="sqrt", description="Features tried per split.")
     max_samples: Share | None = Field(default=None, description="Share of rows drawn per tree.")
     criterion: Literal["gini", "entropy", "log_loss"] = Field(default="gini", description="Split criterion.")
@@ -68,7 +74,7 @@ class TrainingConfig(Section):
     imbalance: Literal["none", "balanced"] = Field(
         default="none", description="Weigh classes equally, or as they come. Weights distort probabilities."
     )
-    early_stopping_rounds: NonNegativeInt = Field(
+    early_stopping_rounds: Annotated[int, Field(ge=0, le=10**6)] = Field(
         default=50, description="Stop when validation has not improved for so many trees; 0: never."
     )
     random_state: Annotated[int, Field(ge=0, lt=2**31)] = Field(default=42, description="Seed of everything random.")
@@ -77,7 +83,9 @@ class TrainingConfig(Section):
         description="Fit once more on training and validation part, with the trees and the threshold found before.",
     )
     export_onnx: bool = Field(default=True, description="Write model.onnx beside the model.")
-    threads: PositiveInt | None = Field(default=None, description="CPU threads. Default: those this process may use.")
+    threads: Annotated[int, Field(ge=1, le=_MAX_THREADS)] | None = Field(
+        default=None, description="CPU threads. Default: those this process may use."
+    )
 
 
 ParameterValue = bool | int | float | str
@@ -108,8 +116,8 @@ class TuningConfig(Section):
     """How parameters are searched."""
 
     search_method: Literal["optuna", "random", "grid"] = Field(default="optuna", description="Search strategy.")
-    n_trials: PositiveInt = Field(default=30, description="Trials at most.")
-    timeout_seconds: PositiveInt | None = Field(default=None, description="Start no trial after so long.")
+    n_trials: Annotated[int, Field(ge=1, le=100_000)] = Field(default=30, description="Trials at most.")
+    timeout_seconds: PositiveSeconds | None = Field(default=None, description="Start no trial after so long.")
     cv_folds: Annotated[int, Field(ge=2, le=20)] = Field(default=3, description="Purged event folds.")
     scoring_metric: Literal["average_precision", "roc_auc", "f1", "log_loss"] = Field(
         default="average_precision", description="What is optimised on the folds."

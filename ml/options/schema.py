@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from ml.options.base import ColumnName, DistinctColumns, Section, distinct, nearest
+from ml.options.base import ColumnName, DistinctColumns, PositiveSeconds, Section, distinct, nearest
 
 ColumnRole = Literal[
     "temperature",
@@ -24,6 +24,9 @@ ColumnRole = Literal[
 
 # Columns that the prepared grid adds beside the sensors; a sensor of that name could not be told from them.
 RESERVED_COLUMNS = ("asset_id", "timestamp", "segment", "target", "event", "label", "status")
+
+_LONGEST_WINDOW = 20_000  # samples: two weeks of minutes; some statistics take time in proportion to it
+WindowLength = Annotated[int, Field(ge=2, le=_LONGEST_WINDOW)]
 
 DEFAULT_TIMESTAMP_COLUMNS = ("created_timestamp", "timestamp")
 
@@ -50,12 +53,14 @@ class SchemaConfig(Section):
         default=None, description="Time of a row. Default: the first of created_timestamp, timestamp that exists."
     )
     target_column: ColumnName = Field(default="failure_indicator", description="1 while the asset is failed.")
-    lag_seconds: Annotated[tuple[PositiveInt, ...], AfterValidator(distinct)] | None = Field(
+    lag_seconds: Annotated[tuple[PositiveSeconds, ...], AfterValidator(distinct)] | None = Field(
         default=None,
-        description="Lags in seconds, multiples of the sampling interval. Default: derived from interval and horizon.",
+        description="Lags in seconds, multiples of the sampling interval; an empty list means none. "
+        "Default: derived from interval and horizon.",
     )
-    rolling_windows: Annotated[tuple[Annotated[int, Field(ge=2)], ...], AfterValidator(distinct)] | None = Field(
-        default=None, description="Window lengths in samples. Default: derived from interval and horizon."
+    rolling_windows: Annotated[tuple[WindowLength, ...], Field(min_length=1), AfterValidator(distinct)] | None = Field(
+        default=None,
+        description="Window lengths in samples, at least one. Default: derived from interval and horizon.",
     )
     table: str | None = Field(default=None, description="Table to read, where scadaDbConfig does not name it.")
 

@@ -69,7 +69,8 @@ def fill_from_template(data: dict[str, Any]) -> dict[str, Any]:
     schema = filled["schemaConfig"]
     if isinstance(schema, dict) and isinstance(schema.get("columnRoles"), dict):
         own = (data.get("schemaConfig") or {}).get("columnRoles") or {}
-        present = set(schema.get("continuousColumns") or ())
+        columns = schema.get("continuousColumns")
+        present = columns if isinstance(columns, list | tuple) else ()  # anything else is left to validation
         schema["columnRoles"] = {k: v for k, v in schema["columnRoles"].items() if k in present or k in own}
     return filled
 

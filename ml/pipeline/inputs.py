@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ml.config import OrganizationConfig
-from ml.errors import ConfigError
+from ml.errors import ConfigError, DataError
 from ml.progress import ProgressCallback
 from ml.scada.fingerprint import read_fingerprint
 from ml.scada.prepare import prepare
@@ -66,11 +66,12 @@ def prepare_and_keep(
             hint="add scadaDbConfig or dataSource, or run data_prep.py with a configuration that has one",
         )
     refuse_foreign_source(config, paths)
+    origin = _origin(config)
     prepared = prepare(config, progress=progress)
     target = paths.prepared_data(config.version)
     make_folder(target.parent)
     with staged_file(target) as staged:
-        write_prepared(staged, prepared, organization_id=config.organization_id, config_digest=config.data_digest())
+        write_prepared(staged, prepared, organization_id=config.organization_id, config_digest=origin)
     write_json(paths.data_summary(config.version), prepared.summary)
     return Input(prepared, sha256(target), "the organisation's prepared data")
 
@@ -84,25 +85,59 @@ def prepared_data(
 ) -> Input:
     """The data a step works on: the file named on the command line, else what data_prep wrote, else prepared now.
 
-    Prepared data is reused if it was made with the same source, columns, grid and labels.
+    Prepared data is reused if it was made of the same source with the same columns, grid and labels, and a source
+    file has not changed since. Without a source in the configuration it must have the same columns, grid and labels.
 
     Raises
     ------
-    IsolationError, IntegrityError, DataError
-        If a named file is another organisation's, was written by a newer release, or cannot be used.
+    DataError
+        If there is no source and the prepared data was made with other settings, or a named file cannot be used.
+    IsolationError, IntegrityError
+        If a file is another organisation's, or was written by a newer release.
     """
     if argument is not None:
         return external_data(config, paths, paths.readable_file(argument, "the data"), progress=progress)
     kept = paths.prepared_data(config.version)
-    if kept.is_file():
-        prepared = read_prepared(kept, organization_id=config.organization_id)
-        fingerprint = read_fingerprint(kept)
-        no_source = config.scada_db_config is None and config.data_source is None
-        if no_source or (fingerprint is not None and fingerprint.config_digest == config.data_digest()):
-            log.info("reusing %s", kept.name)
-            return Input(prepared, sha256(kept), "the organisation's prepared data")
-        log.info("the configuration of the data has changed; preparing it again")
+    fingerprint = read_fingerprint(kept) if kept.is_file() else None
+    if fingerprint is None:
+        return prepare_and_keep(config, paths, progress)
+    if config.scada_db_config is None and config.data_source is None:
+        if not fingerprint.config_digest.startswith(config.settings_digest()):
+            raise DataError(
+                "the prepared data was made with other columns, grid or labels than this configuration asks for, and "
+                "the configuration names no source to prepare it again from",
+                field="dataConfig",
+                hint="use the settings that data_prep.py was given, or name the source",
+            )
+        return kept_data(config, paths)
+    refuse_foreign_source(config, paths)
+    if fingerprint.config_digest == _origin(config):
+        log.info("reusing %s", kept.name)
+        return kept_data(config, paths)
+    log.info("the source or the settings of the data have changed; preparing it again")
     return prepare_and_keep(config, paths, progress)
+
+
+def kept_data(config: OrganizationConfig, paths: OrganizationPaths) -> Input:
+    """What data_prep or train_model wrote for this version, as it is.
+
+    Raises
+    ------
+    MissingArtifactError
+        If nothing has been prepared.
+    """
+    kept = paths.prepared_data(config.version)
+    prepared = read_prepared(kept, organization_id=config.organization_id)
+    return Input(prepared, sha256(kept), "the organisation's prepared data")
+
+
+def _origin(config: OrganizationConfig) -> str:
+    """What prepared data depends on: the settings, the source, and the state of a source file."""
+    source, database = config.data_source, config.scada_db_config
+    file = source.path if source else database.database if database and database.driver == "sqlite" else None
+    state = Path(file).stat() if file is not None else None
+    changed = "" if state is None else f":{state.st_size}:{state.st_mtime_ns}"
+    return f"{config.settings_digest()}:{config.source_digest()}{changed}"
 
 
 def external_data(

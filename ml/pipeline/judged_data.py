@@ -11,10 +11,11 @@ import pandas as pd
 
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, DataError, NoRowsError, TooFewFailuresError
-from ml.learning.failures import failure_numbers
+from ml.learning.failures import epoch_seconds, failure_numbers
 from ml.learning.training import split_of
 from ml.pipeline import inputs
 from ml.pipeline.trained import TrainedVersion
+from ml.scada.fingerprint import read_fingerprint
 from ml.validation.report import JudgedRows
 from ml.workspace.paths import OrganizationPaths
 
@@ -75,34 +76,31 @@ def judged_data(
     IsolationError
         If the file is another organisation's.
     """
-    metadata = trained.metadata
     horizon = config.data_config.prediction_horizon_seconds
-    if config.data_config.label_column is None and horizon != metadata.horizon_seconds:
+    if config.data_config.label_column is None and horizon != trained.metadata.horizon_seconds:
         raise ConfigError(
-            f"the model was trained for a horizon of {metadata.horizon_seconds} s, the configuration says {horizon}",
+            f"the model was trained for a horizon of {trained.metadata.horizon_seconds} s, the configuration says "
+            f"{horizon}",
             field="dataConfig.predictionHorizonSeconds",
-            hint=f"set it to {metadata.horizon_seconds}, or train a version for the other horizon",
+            hint=f"set it to {trained.metadata.horizon_seconds}, or train a version for the other horizon",
         )
-    if test_data is not None:
-        file = paths.readable_file(test_data, "the test data")
-        source = inputs.external_data(config, paths, file, interval=metadata.sampling_interval_seconds)
-        _check_interval(source.data.interval, metadata.sampling_interval_seconds)
-        scored = (source.data.frame["label"] >= 0).to_numpy()
-        split = None
-    else:
-        source = inputs.prepared_data(config, paths)
-        if source.digest != metadata.data.digest:
-            raise DataError(
-                f'the prepared data is not the data that version "{config.version}" was trained on, so its test part '
-                "could hold rows that the model has seen",
-                hint="train the version again, or name a file with test data",
-            )
+    source = inputs.kept_data(config, paths) if test_data is None else _named_data(config, paths, trained, test_data)
+    split = None
+    if source.digest == trained.metadata.data.digest:
         parts = split_of(trained.config, source.data.frame, trained.engineer)
         scored, split = parts.test, parts.describe()
+    elif test_data is None:
+        raise DataError(
+            f'the prepared data is not the data that version "{config.version}" was trained on, so its test part '
+            "could hold rows that the model has seen",
+            hint="train the version again, or name a file with test data",
+        )
+    else:
+        scored = (source.data.frame["label"] >= 0).to_numpy() & ~_seen(source.data.frame, trained)
     if not scored.any():
         raise NoRowsError(
-            "no rows to validate on: the test part is empty",
-            hint="set dataConfig.testSplit, or name a file with test data",
+            "no rows to validate on: there is no labelled row that the model has not been trained on",
+            hint="set dataConfig.testSplit, or name a file with other test data",
         )
     judged = JudgedData(source.data.frame, scored, source.source, source.digest, horizon, split, source.data.summary)
     positives = int((judged.label == 1).sum())
@@ -114,9 +112,46 @@ def judged_data(
     return judged
 
 
-def _check_interval(found: int, expected: int) -> None:
-    if found != expected:
+def _named_data(
+    config: OrganizationConfig, paths: OrganizationPaths, trained: TrainedVersion, test_data: str
+) -> inputs.Input:
+    """A file of test data on the model's own grid; where columns and labels are in it, the configuration says."""
+    file = paths.readable_file(test_data, "the test data")
+    metadata, own = trained.metadata, trained.config
+    schema = {"continuous_columns", "boolean_columns", "counter_columns", "operating_columns"}
+    data = {"aggregation", "max_gap_seconds", "during_failure", "recovery_seconds", "prediction_horizon_seconds"}
+    like_training = config.model_copy(
+        update={
+            "schema_config": config.schema_config.model_copy(
+                update={name: getattr(own.schema_config, name) for name in schema}
+            ),
+            "data_config": config.data_config.model_copy(
+                update={name: getattr(own.data_config, name) for name in data}
+            ),
+        }
+    )
+    source = inputs.external_data(like_training, paths, file, interval=metadata.sampling_interval_seconds)
+    fingerprint = read_fingerprint(file)
+    if source.data.interval != metadata.sampling_interval_seconds:
         raise DataError(
-            f"the test data was prepared on a grid of {found} s; the model was trained on {expected} s",
+            f"the test data was prepared on a grid of {source.data.interval} s; the model was trained on "
+            f"{metadata.sampling_interval_seconds} s",
             hint="prepare it again with the same dataConfig.samplingIntervalSeconds",
         )
+    if fingerprint is not None and fingerprint.horizon != metadata.horizon_seconds:
+        raise DataError(
+            f"the test data was prepared for a horizon of {fingerprint.horizon} s; the model was trained for "
+            f"{metadata.horizon_seconds} s",
+            hint="prepare it again with the same dataConfig.predictionHorizonSeconds",
+        )
+    return source
+
+
+def _seen(frame: pd.DataFrame, trained: TrainedVersion) -> Rows:
+    """Rows of the assets and times that the version was fitted on, or whose labels it knew."""
+    spans = trained.metadata.data.seen
+    asset = frame["asset_id"]
+    seconds = epoch_seconds(frame["timestamp"])
+    first = asset.map({name: span[0] for name, span in spans.items()}).to_numpy(dtype=np.float64)
+    last = asset.map({name: span[1] for name, span in spans.items()}).to_numpy(dtype=np.float64)
+    return np.asarray((seconds >= first) & (seconds <= last + trained.metadata.horizon_seconds), dtype=np.bool_)

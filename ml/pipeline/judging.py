@@ -151,6 +151,7 @@ def _events(
 ) -> dict[str, Any]:
     table = rows.table
     failures = onsets(rows.frame)
+    announced = len(failures) > 0 and bool((rows.frame["target"] >= 0).any())
     return event_metrics(
         table["asset_id"].to_numpy(),
         epoch_seconds(table["timestamp"]),
@@ -158,8 +159,8 @@ def _events(
         probability,
         failures,
         threshold=threshold,
-        # Labels that were made elsewhere come without onsets: their runs are what can be detected.
-        horizon=trained.metadata.horizon_seconds if len(failures) else 0,
+        # Labels that were made elsewhere, without a target, know no onset: their runs are what can be detected.
+        horizon=trained.metadata.horizon_seconds if announced else 0,
         cooldown=config.validation_config.alarm_cooldown_seconds,
         interval=trained.engineer.interval,
     )

@@ -7,16 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from ml.config import OrganizationConfig
-from ml.errors import MissingArtifactError
+from ml.errors import ConfigError, MissingArtifactError
 from ml.export.metadata import ModelMetadata, read_metadata
 from ml.export.package import METADATA_FILE
 from ml.features import FeatureEngineer
 from ml.learning import estimators
 from ml.learning.estimators.base import Estimator
+from ml.learning.failures import epoch_seconds
 from ml.workspace.manifest import verify
 from ml.workspace.paths import OrganizationPaths
+from ml.workspace.versions import is_current
 
 
 @dataclass(frozen=True)
@@ -76,3 +79,27 @@ def load_version(
         model_file or folder / estimator_type.model_file, engineer.config.training_config, names=metadata.features
     )
     return TrainedVersion(folder, metadata, engineer, estimator)
+
+
+def seen_spans(rows: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """First and last epoch second of each asset's rows."""
+    seconds = pd.Series(epoch_seconds(rows["timestamp"]), index=rows.index).groupby(rows["asset_id"])
+    return {str(asset): (int(part.min()), int(part.max())) for asset, part in seconds}
+
+
+def refuse_published(config: OrganizationConfig, paths: OrganizationPaths) -> None:
+    """Tell before hours of training, and not after, that the version is published and would have to change.
+
+    Raises
+    ------
+    ConfigError
+        If the version is the current one and was trained with another configuration.
+    """
+    if not is_current(paths, config.version):
+        return
+    if read_metadata(paths.version(config.version) / METADATA_FILE).config_digest != config.digest():
+        raise ConfigError(
+            f'version "{config.version}" is published and was trained with another configuration; it must not change',
+            field="version",
+            hint='choose a new "version"',
+        )

@@ -92,7 +92,10 @@ def run(
     tell(0, 3, "reading the version")
     model_file = None if model is None else paths.readable_file(model, "the model")
     trained = load_version(config, paths, model_file)
-    sample = inputs.prepared_data(config, paths, argument=sample_data).data
+    if sample_data is None:
+        sample = inputs.kept_data(config, paths).data
+    else:
+        sample = inputs.external_data(trained.config, paths, Path(sample_data)).data
 
     tell(1, 3, "comparing the ONNX model with the trained one")
     rows = (sample.frame["label"] >= 0).to_numpy()
@@ -115,7 +118,7 @@ def run(
     published, previous = False, None
     if config.conversion_config.publish != "never":
         if config.conversion_config.publish == "if_valid":
-            _require_passed_report(config, paths, models.model)
+            _require_passed_report(config, paths, models.model, metadata.threshold)
         change = publish(paths, config.version, config_digest=config.digest())
         published, previous = True, change.previous
     tell(3, 3, "done")
@@ -150,7 +153,9 @@ def _holds(file: Path, content: bytes) -> bool:
     return file.is_file() and file.read_bytes() == content
 
 
-def _require_passed_report(config: OrganizationConfig, paths: OrganizationPaths, content: bytes) -> None:
+def _require_passed_report(
+    config: OrganizationConfig, paths: OrganizationPaths, content: bytes, threshold: float
+) -> None:
     import hashlib
 
     from ml.workspace.files import read_json
@@ -169,6 +174,12 @@ def _require_passed_report(config: OrganizationConfig, paths: OrganizationPaths,
         raise QualityGateError(
             f'the validation report of version "{config.version}" is about another model; it is not published',
             hint=hint,
+        )
+    if report.get("threshold") != threshold:
+        raise QualityGateError(
+            f'version "{config.version}" was validated at a threshold of {report.get("threshold")}, but it ships with '
+            f"{threshold}; it is not published",
+            hint="run validate_model.py without validationConfig.threshold",
         )
 
 

@@ -3,6 +3,8 @@
     python scripts/hyperparameter_tuning.py tuning_config.json [prepared_data]
 
 Folds are purged blocks of asset and time with failure events balanced over them; the test part is not looked at.
+Feature selection is not used in the search: it ranks features by the labels of rows that folds hold out, so scores
+would be too good. Parameters are searched on all features; train_model.py selects as configured.
 Reads: prepared_data.parquet (or the file named), else the configured source. Writes, under
 artifacts/<organisation>/<version>/hyperparameter_results: trials.csv, trials.json, best_parameters.json, history.png
 and training_config.json, which train_model.py takes as it is. Exit status: see ml/errors.py.
@@ -19,12 +21,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml.config import OrganizationConfig
+from ml.options.features import SelectionConfig
 from ml.progress import ProgressCallback
 from ml.workspace.harness import run_step
 
 if TYPE_CHECKING:
     from ml.learning.search import SearchResult
     from ml.scada.prepared import Prepared
+
+JOURNAL = "journal.log"
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ class TuningResult:
     baseline_score: float
     metric: str
     trials: int
+    selection: str
+    """What became of feature selection."""
 
     def to_json(self) -> dict[str, Any]:
         """The step's part of the JSON result."""
@@ -47,6 +54,7 @@ class TuningResult:
             "baselineScore": self.baseline_score,
             "scoringMetric": self.metric,
             "trials": self.trials,
+            "selection": self.selection,
         }
 
 
@@ -74,32 +82,42 @@ def run(
 
     estimators.check(config.training_config.model_type)
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
+    from ml.learning.search import LOCK_SUFFIX
     from ml.learning.search_results import write_results
     from ml.pipeline import inputs
     from ml.workspace.files import make_folder, write_text
     from ml.workspace.paths import for_config
 
     paths = for_config(config)
-    data = inputs.prepared_data(config, paths, progress, argument=prepared_data).data
     folder = paths.tuning(config.version)
+    journal = paths.tuning_file(config.version, JOURNAL)
+    paths.tuning_file(config.version, JOURNAL + LOCK_SUFFIX)
+    training_config = paths.tuning_file(config.version, "training_config.json")
+    data = inputs.prepared_data(config, paths, progress, argument=prepared_data).data
     make_folder(folder)
-    result = _search(config, data, folder, progress)
+    result = _search(_without_selection(config), data, journal, progress)
     write_results(folder, result)
     tuned = config.model_copy(update={"training_config": result.best})
-    write_text(folder / "training_config.json", tuned.to_json() + "\n")
+    write_text(training_config, tuned.to_json() + "\n")
     best = next(trial for trial in result.trials if trial["number"] == result.best_number)
     return TuningResult(
-        training_config=folder / "training_config.json",
+        training_config=training_config,
         best_parameters=best["params"],
         best_score=result.best_score,
         baseline_score=result.baseline_score,
         metric=result.metric,
         trials=len(result.trials),
+        selection="none" if config.feature_config.selection.method == "none" else "not used in the search",
     )
 
 
+def _without_selection(config: OrganizationConfig) -> OrganizationConfig:
+    features = config.feature_config.model_copy(update={"selection": SelectionConfig(method="none")})
+    return config.model_copy(update={"feature_config": features})
+
+
 def _search(
-    config: OrganizationConfig, data: Prepared, folder: Path, progress: ProgressCallback | None
+    config: OrganizationConfig, data: Prepared, journal: Path, progress: ProgressCallback | None
 ) -> SearchResult:
     from ml.features import FeatureEngineer
     from ml.learning.search import search
@@ -128,7 +146,7 @@ def _search(
         config.tuning_config,
         names=engineer.get_feature_names_out(),
         progress=progress,
-        storage_path=folder / "journal.log",
+        storage_path=journal,
     )
 
 

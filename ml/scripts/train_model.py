@@ -63,11 +63,13 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.learning.training import train
     from ml.pipeline.inputs import prepared_data
+    from ml.pipeline.trained import refuse_published
     from ml.workspace.files import write_json
     from ml.workspace.paths import for_config
     from ml.workspace.versions import link_model, stage_version
 
     paths = for_config(config)
+    refuse_published(config, paths)
     source = prepared_data(config, paths, progress)
     model = train(config, source.data.frame, source.data.interval, progress)
     metrics = _metrics(config, source, model)
@@ -147,6 +149,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
         Window,
     )
     from ml.pipeline.libraries import library_versions
+    from ml.pipeline.trained import seen_spans
 
     schema, engineer, parts = config.schema_config, model.engineer, model.parts
     frame = source.data.frame
@@ -189,6 +192,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
                 "from": frame["timestamp"].min().to_pydatetime(),
                 "to": frame["timestamp"].max().to_pydatetime(),
                 "sensors": schema.sensor_columns,
+                "seen": seen_spans(frame.loc[parts.train | parts.validation]),
             }
         ),
         sensor_statistics={

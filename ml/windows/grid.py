@@ -33,6 +33,9 @@ from ml.options.schema import SchemaConfig
 MAX_GAP_INTERVALS = 5  # default of maxGapSeconds; a few lost readings are a hiccup, more are an outage
 FLAG_COLUMNS = ("target", "label")  # two-state columns that travel beside the sensors
 _MICROSECONDS = 1_000_000
+# Both must be exceeded: event-driven readings are rightly sparse, and a small table is harmless however sparse it is.
+_ROWS_PER_READING = 1000
+_ROWS_ALWAYS_ALLOWED = 10_000_000  # about a gigabyte while the grid is built
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -138,7 +141,8 @@ def to_grid(
     DataError
         If a column is missing or not numeric, a timestamp is missing or has no zone, or `frame` is empty.
     ConfigError
-        If `max_gap` is shorter than `interval`.
+        If `max_gap` is shorter than `interval`, or if the grid would have over 1000 rows per reading and over ten
+        million in all, which takes an interval far too short and a gap far too long for the readings.
     """
     resolve_max_gap(max_gap, interval)
     present = [name for name in flags if name in frame.columns]
@@ -185,6 +189,7 @@ class _Layout:
         first = np.flatnonzero(starts)
         last = np.append(first[1:], len(time)) - 1
         lengths = instant[last] - instant[first] + 1
+        _refuse_absurd_size(int(lengths.sum()), len(time), step, max_gap)
         row_starts = np.cumsum(lengths) - lengths
         segment_of_reading = np.cumsum(starts) - 1
         row_of_reading = row_starts[segment_of_reading] + instant - instant[first][segment_of_reading]
@@ -227,6 +232,19 @@ class _Layout:
 
     def _count(self, mask: Bools) -> Ints:
         return np.bincount(self.row_of_reading[mask], minlength=len(self.row_time))
+
+
+def _refuse_absurd_size(rows: int, readings: int, step: int, max_gap: int) -> None:
+    """Before anything is allocated: nearly all of such a grid would be copies of a few readings."""
+    if rows <= max(_ROWS_ALWAYS_ALLOWED, _ROWS_PER_READING * readings):
+        return
+    raise ConfigError(
+        f"dataConfig.samplingIntervalSeconds of {step // _MICROSECONDS} with dataConfig.maxGapSeconds of "
+        f"{max_gap // _MICROSECONDS} makes {rows:,} grid rows of {readings:,} readings; allowed are "
+        f"{_ROWS_PER_READING:,} rows per reading, or {_ROWS_ALWAYS_ALLOWED:,} in all",
+        field="dataConfig.samplingIntervalSeconds",
+        hint="set samplingIntervalSeconds to about the time between readings, or maxGapSeconds to a few times that",
+    )
 
 
 def _require_columns(frame: pd.DataFrame, names: Sequence[str]) -> None:

@@ -154,6 +154,13 @@ class OrganizationPaths:
         """Folder of the parameter search's results."""
         return self._in_run(version, "hyperparameter_results")
 
+    def tuning_file(self, version: str, name: str) -> Path:
+        """A file of the parameter search that a library opens by its name; refused if it is a link, wherever to."""
+        path = self._inside(self.tuning(version) / name)
+        if path.is_symlink():
+            raise IsolationError(f"{path.parent.name}/{name} is a link, not a file", hint="remove the link")
+        return path
+
     def readable_file(self, path: str | Path, what: str) -> Path:
         """The real path of a file that the user names for reading, wherever it lies but with another organisation.
 

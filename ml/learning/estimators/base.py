@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
-from ml.errors import DataError, TooFewFailuresError
+from ml.errors import DataError, IntegrityError, TooFewFailuresError
 from ml.options.base import Section, explain
 from ml.options.learning import SearchRange, TrainingConfig
 from ml.windows.parallel import available_cpus
@@ -156,7 +156,13 @@ class Estimator(ABC):
     @classmethod
     @abstractmethod
     def load(cls, path: Path, config: TrainingConfig, *, names: Sequence[str] | None = None) -> Self:
-        """Read a model that `save` wrote; features are called ``f0``, ``f1``, … unless `names` are given."""
+        """Read a model that `save` wrote; features are called ``f0``, ``f1``, … unless `names` are given.
+
+        Raises
+        ------
+        IntegrityError
+            If the file is not a whole model of this type, or has not as many features as `names`.
+        """
 
     @abstractmethod
     def ensemble(self) -> TreeEnsemble:
@@ -219,6 +225,22 @@ def check_width(X: FloatMatrix, n_features: int) -> None:
     """Refuse a matrix that is not ``(n_rows, n_features)``."""
     if X.ndim != 2 or X.shape[1] != n_features:
         raise DataError(f"the model expects {n_features} features per row and got an array of shape {X.shape}")
+
+
+def names_of_stored(file: Path, n_features: int, names: Sequence[str] | None) -> list[str]:
+    """The feature names of a model read from `file`: `names` where given, and then as many as it has features.
+
+    Raises
+    ------
+    IntegrityError
+        If their number is another one.
+    """
+    if names is not None and len(names) != n_features:
+        raise IntegrityError(
+            f"{file.name} is a model of {n_features} features, and this version has {len(names)}",
+            hint="give the model file that was trained with this version's configuration",
+        )
+    return list(names) if names is not None else default_names(n_features)
 
 
 def as_shares(gains: npt.NDArray[np.float64], names: Sequence[str]) -> dict[str, float]:

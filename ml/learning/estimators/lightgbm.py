@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -11,7 +12,7 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
-from ml.errors import IntegrityError, InternalError
+from ml.errors import ConfigError, IntegrityError, InternalError
 from ml.learning.estimators.base import (
     Estimator,
     FloatMatrix,
@@ -23,6 +24,7 @@ from ml.learning.estimators.base import (
     check_width,
     class_counts,
     default_names,
+    names_of_stored,
 )
 from ml.options.base import Section
 from ml.options.learning import LgbParams, SearchRange, TrainingConfig
@@ -112,7 +114,7 @@ class LightGBM(Estimator):
         names: Sequence[str],
         on_round: RoundCallback | None = None,
     ) -> Self:
-        """As `Estimator.fit`."""
+        """As `Estimator.fit`; raises ConfigError if LightGBM refuses a parameter's value for these rows."""
         check_width(X, len(names))
         train = self.dataset(X, y, "training")
         valid = None
@@ -124,14 +126,16 @@ class LightGBM(Estimator):
         """Bin rows, by the thresholds of `reference` where given; `rows` names them in errors."""
         class_counts(y, rows)
         lgb.register_logger(logging.getLogger(__name__))  # LightGBM would print to stdout otherwise
-        return lgb.Dataset(
+        dataset = lgb.Dataset(
             np.ascontiguousarray(X, dtype=np.float32),
             label=np.asarray(y, dtype=np.float32),
             feature_name=default_names(X.shape[1]),
             categorical_feature=[],
             reference=reference,
             params=self._binning(),
-        ).construct()
+        )
+        with _refused_parameters():
+            return dataset.construct()
 
     def fit_binned(
         self,
@@ -143,13 +147,14 @@ class LightGBM(Estimator):
     ) -> Self:
         """Fit on rows that `dataset` has binned under the same ``maxBin`` and seed."""
         # LightGBM hands back the model without the trees past the best round.
-        self._booster = lgb.train(
-            self._lightgbm_params(train.get_label(), train.num_feature()),
-            train,
-            num_boost_round=self._params().num_iterations,
-            valid_sets=[valid] if valid is not None else None,
-            callbacks=self._callbacks(valid is not None, on_round),
-        )
+        with _refused_parameters():
+            self._booster = lgb.train(
+                self._lightgbm_params(train.get_label(), train.num_feature()),
+                train,
+                num_boost_round=self._params().num_iterations,
+                valid_sets=[valid] if valid is not None else None,
+                callbacks=self._callbacks(valid is not None, on_round),
+            )
         self.names = list(names)
         return self
 
@@ -182,18 +187,29 @@ class LightGBM(Estimator):
     def load(cls, path: Path, config: TrainingConfig, *, names: Sequence[str] | None = None) -> Self:
         """Read LightGBM's text format.
 
+        The text is checked before LightGBM sees it, because LightGBM trusts it: a wrong length or child ends the
+        process, or keeps it busy for ever.
+
         Raises
         ------
         IntegrityError
-            If the file is not a LightGBM model.
+            If the file is not a whole LightGBM model, or has not as many features as `names`.
+        ParityError
+            If it is a LightGBM model of a kind that cannot be exported.
         """
+        from ml.export.lightgbm_text import parse_model
+
         model = cls(config)
         lgb.register_logger(logging.getLogger(__name__))
         try:
-            model._booster = lgb.Booster(model_str=path.read_text(encoding="utf-8"))
-        except (lgb.basic.LightGBMError, UnicodeDecodeError) as error:
+            text = path.read_text(encoding="utf-8")
+            n_features = parse_model(text).n_features
+            model._booster = lgb.Booster(model_str=text)
+        except (lgb.basic.LightGBMError, ValueError) as error:
             raise IntegrityError(f"{path.name} is not a LightGBM model: {error}") from None
-        model.names = list(names) if names is not None else default_names(model.booster.num_feature())
+        except IntegrityError as damage:
+            raise IntegrityError(f"{path.name} is not a LightGBM model: {damage.message}", hint=damage.hint) from None
+        model.names = names_of_stored(path, n_features, names)
         return model
 
     def ensemble(self) -> TreeEnsemble:
@@ -251,6 +267,18 @@ class LightGBM(Estimator):
         if on_round is not None:
             callbacks.append(lambda env: on_round(env.iteration + 1, env.end_iteration))
         return callbacks
+
+
+@contextmanager
+def _refused_parameters() -> Iterator[None]:
+    try:
+        yield
+    except lgb.basic.LightGBMError as error:
+        raise ConfigError(
+            f"LightGBM cannot fit these rows with these parameters: {error}",
+            field="trainingConfig.lgbParams",
+            hint="go back to the default of the parameter that the message speaks of",
+        ) from error
 
 
 class BinnedFolds(FoldFitter):

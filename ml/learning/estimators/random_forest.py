@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import RandomForestClassifier
 
-from ml.errors import IntegrityError, InternalError
+from ml.errors import InternalError
 from ml.learning.estimators.base import (
     Estimator,
     FloatMatrix,
@@ -19,8 +19,9 @@ from ml.learning.estimators.base import (
     as_shares,
     check_width,
     class_counts,
-    default_names,
+    names_of_stored,
 )
+from ml.learning.stored_forest import checked_forest
 from ml.options.base import Section
 from ml.options.learning import RfParams, SearchRange, TrainingConfig
 
@@ -137,16 +138,13 @@ class RandomForest(Estimator):
         Raises
         ------
         IntegrityError
-            If the file holds anything but a random forest.
+            If the file holds anything but a fitted random forest, or one of another width than `names`.
         """
         from ml.export.pickles import load
 
-        forest = load(path)
-        if not isinstance(forest, RandomForestClassifier):
-            raise IntegrityError(f"{path.name} holds a {type(forest).__name__}, not a random forest")
         model = cls(config)
-        model._forest = forest
-        model.names = list(names) if names is not None else default_names(forest.n_features_in_)
+        model._forest = checked_forest(load(path), path.name)
+        model.names = names_of_stored(path, model.forest.n_features_in_, names)
         return model
 
     def ensemble(self) -> TreeEnsemble:

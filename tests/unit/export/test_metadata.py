@@ -39,6 +39,7 @@ def content(**changes: Any) -> dict[str, Any]:
             "from": "2025-01-01T00:00:00Z",
             "to": "2025-02-01T00:00:00Z",
             "sensors": ["temperature"],
+            "seen": {"asset": [0, 3600]},
         },
         "sensorStatistics": {"temperature": {"mean": 20.0, "std": None}},
         "libraries": {"python": "3.11.0"},
@@ -115,5 +116,5 @@ def test_the_schema_names_every_key_as_written():
     schema = metadata_schema()
     assert set(schema["properties"]) == set(content())
     assert schema["additionalProperties"] is False
-    assert set(schema["$defs"]["DataOrigin"]["properties"]) == {"digest", "from", "to", "sensors"}
+    assert set(schema["$defs"]["DataOrigin"]["properties"]) == {"digest", "from", "to", "sensors", "seen"}
     assert all("description" in field for field in schema["properties"].values())

@@ -12,7 +12,7 @@ from ml.errors import TooFewFailuresError
 from ml.learning.failures import epoch_seconds, failure_numbers
 from ml.learning.splits import EventFolds
 from tests.reference.splits import sees_held_out
-from tests.unit.learning.grid_frames import regular_plant
+from tests.unit.learning.grid_frames import grid_frame, regular_plant
 from tests.unit.learning.strategies import INTERVAL, labelled_frames
 
 
@@ -37,6 +37,35 @@ def test_no_training_row_sees_a_held_out_row(
             assert mask[held_out].all()
     except TooFewFailuresError:
         return
+
+
+@given(labelled_frames(), st.integers(2, 3), st.data())
+@settings(max_examples=250, deadline=None, derandomize=True)
+def test_no_failure_is_on_both_sides_of_a_fold(
+    case: tuple[pd.DataFrame, int], n_splits: int, data: st.DataObject
+) -> None:
+    frame, horizon = case
+    if data.draw(st.booleans()):  # labels made elsewhere: runs of positive rows around and between events
+        runs = data.draw(st.lists(st.tuples(st.integers(0, len(frame)), st.integers(1, 40)), max_size=3))
+        for first, length in runs:
+            frame.loc[first : first + length, "label"] = 1
+    failures = failure_numbers(frame, horizon)
+    try:
+        for train, held_out in EventFolds(n_splits, horizon, 1, INTERVAL, seed=3).split(frame, everything(frame)):
+            assert not (set(failures[train]) & set(failures[held_out])) - {-1}
+    except TooFewFailuresError:
+        return
+
+
+def test_a_run_of_positive_rows_around_an_event_is_not_trained_on_while_held_out() -> None:
+    frame = grid_frame({"a": list(range(120))}, failures={"a": [(58, 60), (100, 101)]}, horizon=0)
+    frame.loc[30:89, "label"] = 1
+    run = np.flatnonzero((failure_numbers(frame, 0) >= 0) & (frame["event"] < 0))
+    shares = []
+    for train, held_out in EventFolds(2, 0, 1, INTERVAL, seed=0).split(frame, everything(frame)):
+        shares.append(len(set(run) & set(held_out)))
+        assert not shares[-1] or not set(run) & set(train)
+    assert 0 < max(shares) < len(run)
 
 
 def test_folds_hold_every_labelled_row_once_and_whole_failures() -> None:

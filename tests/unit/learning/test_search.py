@@ -209,3 +209,25 @@ def test_results_are_written_as_table_json_picture_and_configuration(tmp_path: P
     best = json.loads((tmp_path / "best_parameters.json").read_text())
     assert TrainingConfig.model_validate(best["trainingConfig"]) == result.best
     assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_results_replace_a_planted_link_and_leave_its_target_alone(tmp_path: Path) -> None:
+    foreign, results = tmp_path / "foreign", tmp_path / "results"
+    results.mkdir()
+    foreign.write_text("theirs")
+    files = [results / name for name in ("trials.csv", "trials.json", "best_parameters.json", "history.png")]
+    for file in files:
+        file.symlink_to(foreign)
+    write_results(results, run())
+    assert foreign.read_text() == "theirs"
+    assert not any(file.is_symlink() for file in files)
+    assert sorted(results.iterdir()) == sorted(files)
+
+
+def test_no_lock_of_the_journal_is_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("a link was made")
+
+    monkeypatch.setattr("os.symlink", refuse)
+    run(storage_path=tmp_path / "study.log")
+    assert [file.name for file in tmp_path.iterdir()] == ["study.log"]

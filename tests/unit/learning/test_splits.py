@@ -44,6 +44,33 @@ def test_no_earlier_row_sees_a_later_part(
     assert parts.purged == labelled.sum() - together.sum()
 
 
+@given(labelled_frames(), st.booleans())
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_no_failure_is_in_two_parts(case: tuple[pd.DataFrame, int], in_failure_positive: bool) -> None:
+    frame, horizon = case
+    if in_failure_positive:
+        frame.loc[frame["event"] >= 0, "label"] = 1
+    try:
+        parts = split(frame, prediction_horizon_seconds=horizon, min_failure_events=0)
+    except (TooFewFailuresError, NoRowsError):
+        return
+    failures = failure_numbers(frame, horizon)
+    of_part = [set(failures[mask]) - {-1} for mask in (parts.train, parts.validation, parts.test)]
+    assert sum(map(len, of_part)) == len(set.union(*of_part))
+
+
+def test_a_failure_on_both_sides_of_a_cut_stays_with_the_part_it_began_in() -> None:
+    failures = {"a": [(20, 22), (55, 65), (70, 72), (75, 84), (90, 92)]}
+    frame = grid_frame({"a": list(range(100))}, failures=failures, horizon=0)
+    parts = split(frame, prediction_horizon_seconds=0, min_failure_events=1)
+    event = frame["event"].to_numpy()
+    of_part = [set(event[mask]) - {-1} for mask in (parts.train, parts.validation, parts.test)]
+    assert of_part == [{0, 1}, {2, 3}, {4}]
+    assert np.flatnonzero(parts.validation).min() == 66
+    assert np.flatnonzero(parts.test).min() == 85
+    assert parts.purged == 6 + 5
+
+
 def test_time_parts_follow_each_other_with_the_configured_shares() -> None:
     frame = regular_plant(4, 1000, 50, horizon=300)
     parts = split(frame, prediction_horizon_seconds=300)
@@ -55,7 +82,7 @@ def test_time_parts_follow_each_other_with_the_configured_shares() -> None:
 
 
 def test_detection_purges_nothing() -> None:
-    frame = regular_plant(2, 400, 20, horizon=0)
+    frame = regular_plant(2, 400, 20, horizon=0, length=1)
     parts = split(frame, prediction_horizon_seconds=0)
     assert parts.purged == 0
     assert (parts.train | parts.validation | parts.test).all()

@@ -22,7 +22,7 @@ column_names = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]
     lambda name: name not in (*RESERVED_COLUMNS, "failure_indicator")
 )
 scores = st.none() | st.floats(0, 1)
-shares = st.floats(0, 1, exclude_min=True)
+shares = st.floats(0.001, 1)
 positive = st.integers(1, 10**6)
 times = st.datetimes().map(lambda moment: moment.isoformat() + "Z")
 

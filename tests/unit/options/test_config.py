@@ -43,7 +43,7 @@ class TestRoundTrip:
         again = OrganizationConfig.from_json(config.to_json())
         assert again == config
         assert again.digest() == config.digest()
-        assert again.data_digest() == config.data_digest()
+        assert again.settings_digest() == config.settings_digest()
 
     @settings(max_examples=50, deadline=None)
     @given(configurations())
@@ -72,8 +72,8 @@ class TestRoundTrip:
         other_model = OrganizationConfig.from_dict(minimal(trainingConfig={"modelType": "random_forest"}))
         other_horizon = OrganizationConfig.from_dict(minimal(dataConfig={"predictionHorizonSeconds": 60}))
         assert other_model.digest() != plain.digest()
-        assert other_model.data_digest() == plain.data_digest()
-        assert other_horizon.data_digest() != plain.data_digest()
+        assert other_model.settings_digest() == plain.settings_digest()
+        assert other_horizon.settings_digest() != plain.settings_digest()
 
 
 class TestFlatForm:

@@ -202,3 +202,39 @@ def test_lags_must_lie_on_the_grid() -> None:
     with pytest.raises(ConfigError) as caught:
         check_lags(SchemaConfig(lag_seconds=(30,)), 60)
     assert caught.value.hint == "use 60"
+
+
+def test_a_grid_far_larger_than_the_readings_is_refused_before_it_is_made() -> None:
+    year = 365 * 86_400
+    frame = readings(at=[year * number for number in range(70)], x=[1.0] * 70)
+    with pytest.raises(ConfigError) as caught:
+        grid_of(frame, interval=1, max_gap=10**9)
+    error = caught.value
+    assert error.field == "dataConfig.samplingIntervalSeconds"
+    for words in (
+        "samplingIntervalSeconds of 1 ",
+        "maxGapSeconds of 1000000000 ",
+        "2,175,984,001 grid rows",
+        "70 read",
+    ):
+        assert words in error.message
+    assert "time between readings" in str(error.hint)
+
+
+def test_sparse_readings_are_no_mistake_while_the_grid_is_small() -> None:
+    grid = grid_of(readings(at=[0, 200_000], x=[1.0, 2.0]), interval=1, max_gap=200_000)
+    assert len(grid) == 200_001
+
+
+@pytest.mark.parametrize(("rows_per_reading", "allowed"), [(2, True), (1, False)])
+def test_many_rows_are_no_mistake_while_readings_are_many(
+    rows_per_reading: int, allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ml.windows.grid._ROWS_ALWAYS_ALLOWED", 3)
+    monkeypatch.setattr("ml.windows.grid._ROWS_PER_READING", rows_per_reading)
+    frame = readings(at=[0, 20, 40, 60], x=[1.0] * 4)
+    if allowed:
+        assert len(grid_of(frame)) == 7
+        return
+    with pytest.raises(ConfigError, match="7 grid rows of 4 readings"):
+        grid_of(frame)

@@ -137,6 +137,16 @@ def test_links_inside_the_organisation_may_not_lead_out(root: Path, paths: Organ
         _ = paths.current
 
 
+@pytest.mark.parametrize("target", ["artifacts/plant_b/v1/journal.log", "artifacts/plant_a/audit.jsonl", "nowhere"])
+def test_a_file_of_the_search_may_not_be_a_link(root: Path, paths: OrganizationPaths, target: str) -> None:
+    assert paths.tuning_file("v1", "journal.log") == root / "artifacts/plant_a/v1/hyperparameter_results/journal.log"
+    paths.tuning("v1").mkdir(parents=True)
+    (paths.tuning("v1") / "journal.log").symlink_to(root / target)
+    with pytest.raises(IsolationError) as refusal:
+        paths.tuning_file("v1", "journal.log")
+    assert "plant_b" not in str(refusal.value.to_json())
+
+
 def test_the_workspace_itself_may_be_a_link(root: Path, tmp_path: Path) -> None:
     (tmp_path / "alias").symlink_to(root)
     assert OrganizationPaths("plant_a", tmp_path / "alias").models == root / "models/plant_a"
