@@ -24,7 +24,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for sensor in ("pressure", "temperature"):
         frame[sensor] = (rng.normal(size=len(frame)) + (frame["label"] == 1)).astype(np.float32)
     prepared = Prepared(frame, {}, interval=60, max_gap=120)
-    monkeypatch.setattr(inputs, "prepared_data", lambda *_, **__: inputs.Input(prepared, None))
+    monkeypatch.setattr(inputs, "prepared_data", lambda *_, **__: inputs.Input(prepared, "", ""))
     monkeypatch.setenv("ML_BASE_PATH", str(tmp_path))
     return tmp_path / "artifacts/plant_a/v1/hyperparameter_results"
 

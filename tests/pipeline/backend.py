@@ -1,0 +1,152 @@
+"""The steps as the backend spawns them: own process, working directory ml/, nothing on stdin, pipes for the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ML = REPOSITORY / "ml"
+STEPS = ("data_prep", "hyperparameter_tuning", "train_model", "validate_model", "convert_to_onnx")
+KILLED_AFTER_SECONDS = 300  # a safety net for the tests, far above what any step here needs
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a process left: its exit code, the one JSON document on stdout, the JSON lines on stderr, and both texts."""
+
+    exit_code: int
+    document: Json
+    stderr_events: list[Json]
+    stdout_text: str
+    stderr_text: str
+
+    @property
+    def error(self) -> Json:
+        """The error that a failed step tells."""
+        assert self.document["status"] == "FAILED", self.document
+        error: Json = self.document["error"]
+        return error
+
+    @property
+    def progress(self) -> list[Json]:
+        """The progress lines."""
+        return [event for event in self.stderr_events if event.get("event") == "progress"]
+
+
+def environment(root: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment with `root` as the workspace; scripts must find the package without help."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return inherited | {"ML_BASE_PATH": str(root)} | dict(extra or {})
+
+
+def spawn(
+    step: str,
+    *arguments: str | Path,
+    root: Path,
+    env: Mapping[str, str] | None = None,
+    terminate_on: Callable[[Json], bool] | None = None,
+) -> Outcome:
+    """Run ``scripts/<step>.py`` to its end; SIGTERM goes to it at the first stderr event that `terminate_on` accepts.
+
+    Asserts that stdout is exactly one line with one JSON object that names its status and step, and that stderr is
+    JSON lines.
+    """
+    command = [f"scripts/{step}.py", *map(str, arguments)]
+    outcome = _listen(command, ML, environment(root, env), terminate_on)
+    assert outcome.document["step"] == step
+    return outcome
+
+
+def workspace_command(*arguments: str, root: Path) -> Outcome:
+    """Run ``python -m ml.workspace``."""
+    return _listen(["-m", "ml.workspace", *arguments], REPOSITORY, environment(root), None)
+
+
+def run_python(*arguments: str, root: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python with ml/ as working directory; nothing is asserted about its output."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ML,
+        env=environment(root),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=KILLED_AFTER_SECONDS,
+        check=False,
+    )
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Everything below `folder`: relative path -> SHA-256 of a file, ``-> target`` of a link, ``/`` of a folder."""
+    return {path.relative_to(folder).as_posix(): _describe(path) for path in sorted(folder.rglob("*"))}
+
+
+def _describe(path: Path) -> str:
+    if path.is_symlink():
+        return f"-> {path.readlink().as_posix()}"
+    return "/" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _listen(
+    command: list[str], folder: Path, env: Mapping[str, str], terminate_on: Callable[[Json], bool] | None
+) -> Outcome:
+    lines: list[str] = []
+    with subprocess.Popen(
+        [sys.executable, *command],
+        cwd=folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        assert process.stdout is not None
+        reader = threading.Thread(target=_collect, args=(process, lines, terminate_on), daemon=True)
+        watchdog = threading.Timer(KILLED_AFTER_SECONDS, process.kill)
+        reader.start()
+        watchdog.start()
+        stdout = process.stdout.read()
+        process.wait()
+        watchdog.cancel()
+        reader.join()
+    stderr = "".join(lines)
+    return Outcome(process.returncode, _one_document(stdout, stderr), list(_events(stderr)), stdout, stderr)
+
+
+def _collect(process: subprocess.Popen[str], lines: list[str], terminate_on: Callable[[Json], bool] | None) -> None:
+    assert process.stderr is not None
+    terminated = terminate_on is None
+    for line in process.stderr:
+        lines.append(line)
+        if not terminated and terminate_on is not None and terminate_on(json.loads(line)):
+            terminated = True
+            process.send_signal(signal.SIGTERM)
+
+
+def _one_document(stdout: str, stderr: str) -> Json:
+    assert stdout.endswith("\n"), f"stdout: {stdout!r}\nstderr: {stderr}"
+    assert stdout.count("\n") == 1, f"more than one line on stdout: {stdout!r}"
+    document = json.loads(stdout)
+    assert isinstance(document, dict)
+    assert document["status"] in ("SUCCESS", "FAILED")
+    assert ("error" in document) == (document["status"] == "FAILED")
+    return document
+
+
+def _events(stderr: str) -> Iterator[Json]:
+    for line in stderr.splitlines():
+        event = json.loads(line)
+        assert isinstance(event, dict), f"not a JSON object on stderr: {line!r}"
+        yield event
