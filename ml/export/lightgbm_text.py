@@ -21,7 +21,8 @@ _CATEGORICAL_BIT, _DEFAULT_LEFT_BIT = 1, 2
 _LARGEST_DECISION = _DEFAULT_LEFT_BIT | MISSING_NAN << 2
 
 _END_OF_TREES = "end of trees"
-_NUMBERS = re.compile(r"[-+.0-9eE ]*")
+_NUMBERS = re.compile(r"(?:[-+.0-9eE]|\binf\b| )*")
+_MAY_BE_INFINITE = "threshold"  # a split that only sends NaN the other way has the threshold inf
 _OTHER_PER_SPLIT = ("split_gain", "internal_value", "internal_weight", "internal_count")
 _OTHER_PER_LEAF = ("leaf_weight", "leaf_count")
 
@@ -197,7 +198,7 @@ def _number_list(text: str, key: str, dtype: type[np.generic]) -> NDArray[Any]:
         numbers = np.array(text.split() if _NUMBERS.fullmatch(text) else [text], dtype=dtype)
     except (ValueError, OverflowError):
         raise _damaged(f"{key} holds something else than numbers") from None
-    if not np.isfinite(numbers).all():
+    if np.isnan(numbers).any() or (key != _MAY_BE_INFINITE and np.isinf(numbers).any()):
         raise _damaged(f"{key} holds NaN or infinite numbers")
     return numbers
 

@@ -175,10 +175,11 @@ def _require_passed_report(
             f'the validation report of version "{config.version}" is about another model; it is not published',
             hint=hint,
         )
-    if report.get("threshold") != threshold:
+    judged_at = report.get("threshold")
+    if judged_at != threshold:
         raise QualityGateError(
-            f'version "{config.version}" was validated at a threshold of {report.get("threshold")}, but it ships with '
-            f"{threshold}; it is not published",
+            f'version "{config.version}" was validated at a threshold of {judged_at:.4g}, but ships with '
+            f"{threshold:.4g}; it is not published",
             hint="run validate_model.py without validationConfig.threshold",
         )
 

@@ -78,7 +78,7 @@ def run_valve(folder: Path, work: Path) -> BenchmarkRun:
 
 
 def turbofan_config(source: Path, *, operating: bool) -> Json:
-    """Engines that fail within 30 cycles; all choices were made by cross-validation on the training engines.
+    """Engines that fail within 30 cycles; columns and parameters were chosen by cross-validation on training engines.
 
     ``cycle`` is what a plant calls service hours: a meter that every machine has.
     """

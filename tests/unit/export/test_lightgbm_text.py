@@ -3,10 +3,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import lightgbm
+import numpy as np
 import pytest
 
 from ml.errors import IntegrityError
 from ml.export.lightgbm_text import parse_model
+from ml.export.model_graph import build_model
+from ml.export.session import Scorer
+from ml.export.trees import from_lightgbm
 from tests.unit.export.trained_models import plant_rows, train_booster
 
 
@@ -89,3 +94,19 @@ def test_a_text_cut_off_anywhere_before_its_parameters_end_is_refused(text: str)
     for end in ends:
         with pytest.raises(IntegrityError):
             parse_model(text[:end])
+
+
+def test_a_split_that_only_tells_missing_from_present_is_read_and_exported() -> None:
+    """LightGBM writes its threshold as ``inf``."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 2)).astype(np.float32)
+    X[rng.random(600) < 0.3, 0] = np.nan
+    y = np.isnan(X[:, 0]) ^ (rng.random(600) < 0.05)
+    parameters = {"objective": "binary", "verbosity": -1, "num_leaves": 2, "num_threads": 1}
+    booster = lightgbm.train(parameters, lightgbm.Dataset(X, y), num_boost_round=3)
+    text = booster.model_to_string()
+    assert "threshold=inf" in text
+    parse_model(text)
+    X[:2, 0] = np.inf, -np.inf
+    content = build_model(from_lightgbm(booster), n_features=2, scaling=None, threshold=0.5, metadata={})
+    assert Scorer(content).probability(X).tobytes() == booster.predict(X).astype(np.float32).tobytes()

@@ -1,0 +1,84 @@
+"""A verdict rests on rows that the model has not seen, at the threshold that is shipped, on data that is current."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from ml.scada.plant.database import write_sqlite
+from ml.scada.plant.station import Station
+from tests.pipeline.backend import spawn
+from tests.pipeline.small_plant import ORGANIZATION, PipelineRun, plant_config, write_json
+
+
+def report_of(root: Path) -> dict:
+    return json.loads((root / "artifacts" / ORGANIZATION / "v1" / "validation_report.json").read_text())
+
+
+def test_the_prepared_data_itself_as_test_data_is_judged_on_its_held_out_part(
+    pipeline: PipelineRun, published: Path
+) -> None:
+    honest = report_of(published)
+    prepared = published / "artifacts" / ORGANIZATION / "v1" / "prepared_data.parquet"
+    outcome = spawn("validate_model", pipeline.tuned_file, prepared, root=published)
+    assert outcome.exit_code == 0, outcome.document
+    assert report_of(published)["metrics"] == honest["metrics"]
+
+
+def test_rows_of_the_training_history_in_a_test_file_do_not_count(
+    pipeline: PipelineRun, published: Path, station: Station, tmp_path: Path
+) -> None:
+    honest = report_of(published)
+    history = tmp_path / "history.csv"
+    station.readings.to_csv(history, index=False)
+    outcome = spawn("validate_model", pipeline.tuned_file, history, root=published)
+    assert outcome.exit_code in (0, 5), outcome.document
+    judged = report_of(published)["testSet"]
+    seen_until = pd.Timestamp(honest["split"]["validation"]["lastTime"])
+    assert pd.Timestamp(judged["from"]) > seen_until
+    assert judged["rows"] < honest["split"]["train"]["rows"]
+
+
+def test_a_verdict_at_another_threshold_publishes_nothing(pipeline: PipelineRun, published: Path) -> None:
+    (published / "models" / ORGANIZATION / "current").unlink()
+    lenient = json.loads(pipeline.tuned_file.read_text())
+    lenient["validationConfig"] |= {"threshold": 0.011, "minAccuracy": None, "minPrecision": None, "minRecall": None}
+    config = write_json(published.parent / "lenient.json", lenient)
+    judged = spawn("validate_model", config, root=published)
+    assert judged.exit_code == 0, judged.document
+    refused = spawn("convert_to_onnx", config, root=published)
+    assert (refused.exit_code, refused.error["code"]) == (5, "QUALITY_GATE")
+    assert "0.011" in refused.error["message"]
+    assert not (published / "models" / ORGANIZATION / "current").exists()
+
+
+def test_a_source_that_grew_is_prepared_again(station: Station, tmp_path: Path) -> None:
+    half = Station(station.readings.iloc[: len(station.readings) // 2], station.hidden)
+    database = tmp_path / "growing.sqlite"
+    write_sqlite(half, database)
+    root = tmp_path / "workspace"
+    root.mkdir()
+    config = write_json(tmp_path / "config.json", plant_config(database))
+    first = spawn("data_prep", config, root=root).document["rows"]
+    write_sqlite(station, database)
+    outcome = spawn("train_model", config, root=root)
+    assert outcome.exit_code == 0, outcome.document
+    rows = len(pd.read_parquet(root / "artifacts" / ORGANIZATION / "v1" / "prepared_data.parquet"))
+    assert rows > first
+
+
+def test_prepared_data_of_another_horizon_is_refused_where_there_is_no_source(
+    pipeline: PipelineRun, database: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "workspace"
+    shutil.copytree(pipeline.root, root, symlinks=True)
+    other = plant_config(database)
+    del other["scadaDbConfig"]
+    other["dataConfig"] |= {"predictionHorizonSeconds": other["dataConfig"]["predictionHorizonSeconds"] * 2}
+    Path(root / "models" / ORGANIZATION / "current").unlink()
+    refused = spawn("train_model", write_json(tmp_path / "other.json", other), root=root)
+    assert (refused.exit_code, refused.error["code"]) == (3, "DATA_INVALID")
+    assert "other columns, grid or labels" in refused.error["message"]
