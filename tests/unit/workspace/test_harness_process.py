@@ -122,7 +122,9 @@ def test_secrets_stay_inside(script: Any, root: Path) -> None:
 
 def stop(command: list[str], number: signal.Signals) -> subprocess.CompletedProcess[str]:
     """Start a step that says "ready", and stop it; it must end without being killed."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell that runs the tests in the background has switched SIGINT off for all of its children.
+    default = lambda: signal.signal(number, signal.SIG_DFL)  # noqa: E731
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=default)
     try:
         assert process.stderr is not None
         assert process.stderr.readline() == "ready\n"
