@@ -27,10 +27,13 @@ class ScadaDbConfig(Section):
     )
     password_env: str | None = Field(default=None, description="Environment variable that holds the password.")
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = Field(
-        default=None, description="As in libpq."
+        default=None, description="As in libpq; for the postgresql driver, which is not in this release."
     )
     ssl: bool | dict[str, Any] | None = Field(
-        default=None, exclude=True, description="As the backend writes it: true means sslmode require."
+        default=None,
+        exclude=True,
+        repr=False,
+        description="Accepted as the backend writes it; no driver of this release reads it.",
     )
 
     @model_validator(mode="after")

@@ -40,8 +40,11 @@ class Scaling:
         return cls(method, pairs[:, 0].astype(np.float32), scale.astype(np.float32))
 
     def apply(self, matrix: Float32s) -> Float32s:
-        """`matrix` scaled; a copy, or `matrix` itself for the method "none"."""
-        return matrix if self.method == "none" else (matrix - self.center) / self.scale
+        """`matrix` scaled; a copy, or `matrix` itself for the method "none". What exceeds float32 becomes infinite."""
+        if self.method == "none":
+            return matrix
+        with np.errstate(over="ignore"):
+            return (matrix - self.center) / self.scale
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; float32 values are written exactly."""
