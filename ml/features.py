@@ -14,8 +14,7 @@ if __name__ == "features":  # imported with ml/ as the working directory; make t
 
 import importlib
 from collections.abc import Iterator, Mapping
-from itertools import groupby
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -23,21 +22,25 @@ from numpy.typing import NDArray
 
 from ml.config import OrganizationConfig
 from ml.errors import DataError, IntegrityError
+from ml.options.schema import SchemaConfig
 from ml.readings.table import from_table
 from ml.windows import grid
 from ml.windows.catalogue import Feature, list_features
-from ml.windows.channels import Block, Constants, read_channels, segment_starts
-from ml.windows.operations import Operation
+from ml.windows.channels import Constants, read_samples, segment_starts, stored_columns
+from ml.windows.operations import Target
 from ml.windows.parallel import available_cpus, for_each
+from ml.windows.program import Program
 from ml.windows.regimes import Regimes, constants_of
 from ml.windows.scaling import Scaling
-from ml.windows.selection import select
+from ml.windows.selection import MOST_ROWS, select
 
 Float32s = NDArray[np.float32]
 Rows = NDArray[np.bool_]
 
 STATE_FORMAT = 1
-_CHUNK_ROWS = 1 << 16
+_CHUNK_ROWS = 1 << 14  # rows computed at a time by one thread: their samples stay in the second-level cache
+_GROUP_FEATURES = 32  # whose scaling is learned at a time, so that the training rows' whole table is never in memory
+_CHUNK_WINDOWS = 8  # a chunk is so many times W at least, so that little history is read twice
 
 
 class FeatureEngineer:
@@ -73,7 +76,8 @@ class FeatureEngineer:
         self._constants: dict[str, Constants] | None = None
         self._sensors: dict[str, Constants] = {}
         self._regimes: Regimes | None = None
-        self._scaling = Scaling.learn("none", np.empty((0, 0), np.float32))
+        self._scaling = Scaling.learn("none", ())
+        self._program: Program | None = None
 
     @property
     def interval(self) -> int:
@@ -153,8 +157,8 @@ class FeatureEngineer:
         """
         rows = np.ones(len(frame), dtype=np.bool_) if rows is None else rows
         schema, options = self.config.schema_config, self.config.feature_config
-        self._selected = self._regimes = None
-        physical = read_channels(frame, schema, _starts(frame))
+        self._selected = self._regimes = self._program = None
+        physical = _samples(frame, schema)
         training = {name: values[rows] for name, values in physical.items()}
         self._sensors = {name: constants_of(training[name]) for name in schema.continuous_columns}
         if schema.operating_columns and options.families.regime.enabled:
@@ -165,11 +169,14 @@ class FeatureEngineer:
                 options.families.regime.count,
                 self.config.training_config.random_state,
             )
-            training = self._regimes.normalise(training, self._regimes.assign(training))
+            training = self._regimes.normal(training)
         self._constants = {name: constants_of(training[name]) for name in schema.continuous_columns}
         self._learn_selection(frame, label, rows)
-        if options.scaling != "none":
-            self._scaling = Scaling.learn(options.scaling, self.matrix(frame, rows=rows))
+        groups = range(0, len(self.features), _GROUP_FEATURES)
+        self._scaling = Scaling.learn(
+            options.scaling,
+            (self._matrix(self._compiled(self.features[at : at + _GROUP_FEATURES]), frame, rows) for at in groups),
+        )
         return self
 
     def transform(self, frame: pd.DataFrame, *, rows: Rows | None = None) -> pd.DataFrame:
@@ -191,14 +198,41 @@ class FeatureEngineer:
         return pd.DataFrame(matrix, index=index, columns=self.get_feature_names_out(), copy=False)
 
     def matrix(self, frame: pd.DataFrame, *, rows: Rows | None = None) -> Float32s:
-        """As `transform`, as a column-major array."""
-        wanted = len(frame) if rows is None else int(np.count_nonzero(rows))
-        out = np.empty((wanted, len(self.features)), dtype=np.float32, order="F")
-        done = 0
-        for block, keep in self._blocks(frame, rows):
-            count = int(np.count_nonzero(keep))
-            self._compute(block, keep, out[done : done + count])
-            done += count
+        """As `transform`, as a column-major array of shape (n_wanted, n_features)."""
+        return self._matrix(self._whole_program(), frame, rows)
+
+    def latest(self, window: NDArray[np.float64], timestamp: int | None = None) -> Float32s:
+        """Features of the newest row, from the window that ends with it; the bits that `matrix` gives for that row.
+
+        Parameters
+        ----------
+        window
+            (W, n_channels), `look_back` rows of readings on the grid as they were measured, oldest first; NaN where
+            missing or before the segment's start, counters as totals. Columns in the order of `channels`.
+        timestamp
+            Epoch seconds of the newest row, UTC; needed by the time family only.
+
+        Returns
+        -------
+        float32 of shape (n_features,); not scaled.
+
+        Raises
+        ------
+        DataError
+            If the window has another shape, or the time family is on and there is no timestamp.
+        """
+        expected = self.look_back, len(self.channels)
+        if window.shape != expected:
+            raise DataError(
+                f"the window has shape {window.shape}; allowed is {expected}: rows of the look-back, then channels",
+                hint="put NaN where the history is shorter",
+            )
+        if timestamp is None and self.config.feature_config.families.time.enabled:
+            raise DataError("the time family needs the newest row's timestamp", hint="pass epoch seconds, UTC")
+        out = np.empty(len(self.features), dtype=np.float32)
+        program = self._whole_program()
+        samples = np.ascontiguousarray(window, dtype=np.float64)
+        program.run(program.window(samples, timestamp or 0), Target(out, 1, 0))
         return out
 
     def engineer_features(self, df: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -281,60 +315,98 @@ class FeatureEngineer:
                 field="featureConfig.selection.method",
                 hint='pass `label`, or use "none"',
             )
-        kept = select(
-            self.matrix(frame, rows=rows),
-            label[rows],
-            method=options.method,
-            k=options.k,
-            seed=self.config.training_config.random_state,
-        )
+        seed = self.config.training_config.random_state
+        drawn = _drawn(rows, MOST_ROWS, seed)
+        kept = select(self.matrix(frame, rows=drawn), label[drawn], method=options.method, k=options.k, seed=seed)
         features = self.features
-        self._selected = [features[index] for index in kept]
+        self._selected, self._program = [features[index] for index in kept], None
 
-    def _blocks(self, frame: pd.DataFrame, rows: Rows | None) -> Iterator[tuple[Block, Rows]]:
-        """The frame in chunks, each with a halo of W rows before it, and which of the chunk's rows are wanted."""
-        halo = self.look_back
-        for begin in range(0, len(frame), _CHUNK_ROWS):
-            end = min(begin + _CHUNK_ROWS, len(frame))
-            if rows is not None and not rows[begin:end].any():
-                continue
-            first = max(0, begin - halo)
-            keep = np.zeros(end - first, dtype=np.bool_)
-            keep[begin - first :] = True if rows is None else rows[begin:end]
-            yield self._block(frame.iloc[first:end]), keep
+    def _whole_program(self) -> Program:
+        if self._program is None:
+            self._program = self._compiled(self.features)
+        return self._program
 
-    def _block(self, frame: pd.DataFrame) -> Block:
-        start = _starts(frame)
-        physical = read_channels(frame, self.config.schema_config, start)
-        normal, regime = physical, None
-        if self._regimes is not None:
-            member = self._regimes.assign(physical)
-            normal, regime = self._regimes.normalise(physical, member), self._regimes.number(member)
+    def _compiled(self, features: list[Feature]) -> Program:
+        return Program(features, self.config.schema_config, self.constants, self._regimes, self.interval)
+
+    def _matrix(self, program: Program, frame: pd.DataFrame, rows: Rows | None) -> Float32s:
+        """The program's features of the wanted rows, column-major (n_wanted, n_features), chunks side by side."""
+        wanted = len(frame) if rows is None else int(np.count_nonzero(rows))
+        out = np.empty((program.width, wanted), dtype=np.float32)
+        columns = _Columns.of(frame, self.config.schema_config)
+
+        def work(chunk: _Chunk) -> None:
+            _compute(program, columns, chunk, rows, out)
+
+        for_each(work, self._chunks(frame, rows), self.config.training_config.threads or available_cpus())
+        return out.T
+
+    def _chunks(self, frame: pd.DataFrame, rows: Rows | None) -> Iterator[_Chunk]:
+        """Stretches of the frame that hold wanted rows, and where their features go in the output."""
+        size = max(_CHUNK_ROWS, _CHUNK_WINDOWS * self.look_back)
+        done = 0
+        for begin in range(0, len(frame), size):
+            end = min(begin + size, len(frame))
+            wanted = end - begin if rows is None else int(np.count_nonzero(rows[begin:end]))
+            if wanted:
+                yield _Chunk(max(0, begin - self.look_back), begin, end, done, wanted)
+            done += wanted
+
+
+class _Chunk(NamedTuple):
+    """Rows begin .. end of a frame with their history from `first` on; `wanted` of them go to `to` in the output."""
+
+    first: int
+    begin: int
+    end: int
+    to: int
+    wanted: int
+
+
+class _Columns(NamedTuple):
+    """A grid frame's columns as arrays."""
+
+    stored: list[NDArray[Any]]
+    segment: NDArray[Any]
+    seconds: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, schema: SchemaConfig) -> _Columns:
         seconds = frame["timestamp"].to_numpy("datetime64[s]").astype(np.int64)
-        return Block(physical, normal, regime, start, seconds, self.interval, self.constants)
-
-    def _compute(self, block: Block, keep: Rows, out: Float32s) -> None:
-        """Write the kept rows' features into `out`, (n_kept, n_features) and column-major."""
-        halo = keep.size - out.shape[0]
-        chosen = slice(halo, None) if keep[halo:].all() else keep
-
-        def work(batch: list[tuple[int, Operation]]) -> None:
-            operations = [operation for _, operation in batch]
-            columns = type(operations[0]).compute_batch(operations, block)
-            for (index, _), column in zip(batch, columns, strict=True):
-                out[:, index] = column[chosen]
-
-        for_each(work, self._batches(), self.config.training_config.threads or available_cpus())
-
-    def _batches(self) -> list[list[tuple[int, Operation]]]:
-        """Features with their column, grouped by the work they share."""
-        numbered = [(index, feature.operation) for index, feature in enumerate(self.features)]
-        ordered = sorted(numbered, key=lambda pair: str(pair[1].batch))
-        return [list(group) for _, group in groupby(ordered, key=lambda pair: pair[1].batch)]
+        return cls(stored_columns(frame, schema), frame["segment"].to_numpy(), seconds)
 
 
-def _starts(frame: pd.DataFrame) -> NDArray[np.int64]:
-    return segment_starts(frame["segment"].to_numpy(dtype=np.int64))
+def _compute(program: Program, columns: _Columns, chunk: _Chunk, rows: Rows | None, out: Float32s) -> None:
+    """Write a chunk's features into its columns of `out` (n_features, n_wanted)."""
+    block = program.block(
+        [values[chunk.first : chunk.end] for values in columns.stored],
+        segment_starts(columns.segment[chunk.first : chunk.end]),
+        columns.seconds[chunk.first : chunk.end],
+        chunk.begin - chunk.first,
+    )
+    if rows is None or chunk.wanted == block.rows:
+        program.run(block, Target(out.reshape(-1), out.shape[1], chunk.to))
+        return
+    every = np.empty((out.shape[0], block.rows), dtype=np.float32)
+    program.run(block, Target(every.reshape(-1), block.rows, 0))
+    np.compress(rows[chunk.begin : chunk.end], every, axis=1, out=out[:, chunk.to : chunk.to + chunk.wanted])
+
+
+def _drawn(rows: Rows, most: int, seed: int) -> Rows:
+    """`rows`, or as many of them as `most` drawn by `seed`."""
+    positions = np.flatnonzero(rows)
+    if positions.size <= most:
+        return rows
+    drawn = np.zeros(rows.size, dtype=np.bool_)
+    drawn[np.random.default_rng(seed).choice(positions, most, replace=False)] = True
+    return drawn
+
+
+def _samples(frame: pd.DataFrame, schema: SchemaConfig) -> dict[str, Float32s]:
+    """The physical samples of each channel, (n_rows,)."""
+    values = np.empty((len(schema.sensor_columns), len(frame)), dtype=np.float32)
+    read_samples(stored_columns(frame, schema), schema, segment_starts(frame["segment"].to_numpy()), values)
+    return dict(zip(schema.sensor_columns, values, strict=True))
 
 
 if __name__ == "features":  # both names must give the same class

@@ -15,7 +15,7 @@ import numpy as np
 from ml.errors import InternalError
 from ml.export.graph_builder import DOUBLE
 from ml.export.tensors import Tensor, where
-from ml.export.window_readings import Readings, View, pick
+from ml.export.window_readings import Readings, pick
 from ml.export.window_statistics import WindowStatistics
 from ml.windows import operations as ops
 from ml.windows.operations import Operation
@@ -103,9 +103,8 @@ def _value(workshop: Workshop, operations: list[ops.Value]) -> Iterator[Columns]
 
 
 def _lag(workshop: Workshop, operations: list[ops.Lag]) -> Iterator[Columns]:
-    for (steps, view), group in _grouped(operations, lambda op: (op.steps, op.view)):
-        readings: View = getattr(workshop.readings, view)
-        yield readings.at(_channels(group), steps), group
+    for steps, group in _grouped(operations, lambda op: op.steps):
+        yield workshop.readings.normal.at(_channels(group), steps), group
 
 
 def _rolling(workshop: Workshop, operations: list[ops.Rolling]) -> Iterator[Columns]:

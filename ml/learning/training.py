@@ -12,6 +12,7 @@ from ml.config import OrganizationConfig
 from ml.features import FeatureEngineer
 from ml.learning import estimators
 from ml.learning.estimators.base import Estimator
+from ml.learning.feature_rows import FeatureRows
 from ml.learning.splits import Parts, split_parts
 from ml.learning.thresholds import stable_f1_threshold
 from ml.options.learning import TrainingConfig
@@ -42,9 +43,9 @@ class TrainedModel:
     threshold: float
     validation_probability: FloatMatrix
 
-    def predict(self, features: FloatMatrix) -> npt.NDArray[np.float64]:
-        """Probability of a failure, float64 (n_rows,), of features as `FeatureEngineer` makes them."""
-        return self.estimator.predict(self.engineer.scaling.apply(features))
+    def predict(self, frame: pd.DataFrame, rows: BoolArray) -> npt.NDArray[np.float64]:
+        """Probability of a failure of some rows of a grid frame, float64 (n_wanted,)."""
+        return self.estimator.predict(FeatureRows(self.engineer, frame, rows))
 
 
 def split_of(config: OrganizationConfig, frame: pd.DataFrame, engineer: FeatureEngineer) -> Parts:
@@ -92,12 +93,10 @@ def train(
     def fitted(settings: TrainingConfig, rows: BoolArray, stop_by: BoolArray | None) -> Estimator:
         tell(0, 1, "computing features")
         engineer.fit(frame, label, rows=rows)
-        X = engineer.scaling.apply(engineer.matrix(frame, rows=rows))
-        X_stop = None if stop_by is None else engineer.scaling.apply(engineer.matrix(frame, rows=stop_by))
         return estimator_type(settings).fit(
-            X,
+            FeatureRows(engineer, frame, rows),
             label[rows],
-            X_stop,
+            None if stop_by is None else FeatureRows(engineer, frame, stop_by),
             None if stop_by is None else label[stop_by],
             names=engineer.get_feature_names_out(),
             on_round=lambda done, total: tell(done, total, "fitting"),
@@ -105,7 +104,7 @@ def train(
 
     settings = config.training_config
     estimator = fitted(settings, parts.train, parts.validation)
-    probability = estimator.predict(engineer.scaling.apply(engineer.matrix(frame, rows=parts.validation)))
+    probability = estimator.predict(FeatureRows(engineer, frame, parts.validation))
     threshold = stable_f1_threshold(
         label[parts.validation],
         probability,

@@ -96,7 +96,7 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
         "validation": row_metrics(label[parts.validation], model.validation_probability, model.threshold).to_json()
     }
     if parts.test.any():
-        probability = model.predict(model.engineer.matrix(frame, rows=parts.test)).astype(np.float32)
+        probability = model.predict(frame, parts.test).astype(np.float32)
         scores["test"] = row_metrics(label[parts.test], probability, model.threshold).to_json()
     part = "test" if "test" in scores else "validation"
     return {
@@ -122,13 +122,15 @@ def _write_version(
     metadata = _metadata(config, source, model, metrics)
     models = None
     if config.training_config.export_onnx:
+        parity_rows = config.conversion_config.parity_rows
+        compared = model.parts.validation & (model.parts.validation.cumsum() <= parity_rows)
         models, metadata = exact_models(
             model.estimator,
             model.engineer,
             metadata,
             frame=source.data.frame,
-            real_rows=model.engineer.matrix(source.data.frame, rows=model.parts.validation),
-            parity_rows=config.conversion_config.parity_rows,
+            real_rows=model.engineer.matrix(source.data.frame, rows=compared),
+            parity_rows=parity_rows,
         )
     model.estimator.save(folder / model.estimator.model_file)
     dump(

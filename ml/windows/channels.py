@@ -1,9 +1,10 @@
-"""Channels: the sensors of a stretch of grid rows, as every operation sees them."""
+"""Series: the sensors of consecutive grid rows as the samples that features are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,11 @@ from numpy.typing import NDArray
 
 from ml.errors import MissingColumnError
 from ml.options.schema import SchemaConfig
+from ml.windows.kernels import readings
 
 Float32s = NDArray[np.float32]
+Float64s = NDArray[np.float64]
+Int64s = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -29,75 +33,98 @@ class Constants:
 
 
 @dataclass(frozen=True)
-class Block:
-    """Consecutive grid rows, ready for the operations; every array has shape (n_rows,).
+class Series:
+    """Which row of `Block.values` holds what.
 
     Attributes
     ----------
     physical
-        Channel -> float32 reading in its own unit; counters as increase per sample.
+        Channel -> row of its readings in their own unit; counters as increase per sample.
     normal
-        Channel -> float32 reading z-scored within the operating regime; the physical one where there is no regime.
+        Channel -> row of its readings z-scored within the operating regime; the physical ones without regimes.
     regime
-        float32 regime number, NaN where unknown; None without operating columns.
-    start
-        int64 index of the first row of each row's segment.
-    seconds
-        int64 epoch seconds, UTC.
+        Row of the regime's number; None without regimes.
     """
 
-    physical: Mapping[str, Float32s]
-    normal: Mapping[str, Float32s]
-    regime: Float32s | None
-    start: NDArray[np.int64]
-    seconds: NDArray[np.int64]
-    interval: int
-    constants: Mapping[str, Constants]
+    physical: Mapping[str, int]
+    normal: Mapping[str, int]
+    regime: int | None
+
+    @classmethod
+    def of(cls, channels: Sequence[str], normalised: Sequence[str] | None) -> Series:
+        """The layout for some channels; `normalised` are those z-scored within regimes, None without regimes."""
+        physical = {name: row for row, name in enumerate(channels)}
+        if normalised is None:
+            return cls(physical, physical, None)
+        own = {name: len(physical) + row for row, name in enumerate(normalised)}
+        return cls(physical, physical | own, len(physical) + len(own))
+
+    @property
+    def count(self) -> int:
+        """How many rows `Block.values` has."""
+        return len(set(self.physical.values()) | set(self.normal.values())) + (self.regime is not None)
 
 
-def segment_starts(segment: NDArray[np.int64]) -> NDArray[np.int64]:
+@dataclass(frozen=True)
+class Block:
+    """Consecutive grid rows, ready for the operations.
+
+    Attributes
+    ----------
+    values
+        float32 (n_series, n_rows), NaN where missing.
+    start
+        int64 (n_rows,): index of the first row of each row's segment.
+    seconds
+        int64 (n_rows,): epoch seconds, UTC.
+    first
+        Rows before it are history only; features are made of the others.
+    """
+
+    values: Float32s
+    start: Int64s
+    seconds: Int64s
+    first: int
+
+    @property
+    def rows(self) -> int:
+        """Rows that features are made of."""
+        return self.start.size - self.first
+
+
+def segment_starts(segment: NDArray[Any]) -> Int64s:
     """Index of the first row of each row's segment; shape (n_rows,)."""
-    first = np.flatnonzero(np.diff(segment, prepend=segment[:1] - 1))
+    changed = np.ones(segment.size, dtype=np.bool_)
+    np.not_equal(segment[1:], segment[:-1], out=changed[1:])
+    first = np.flatnonzero(changed)
     return np.repeat(first, np.diff(np.append(first, segment.size)))
 
 
-def counter_increase(total: NDArray[np.float64], start: NDArray[np.int64]) -> Float32s:
-    """Increase of a totaliser since the previous sample, float32 of shape (n_rows,).
-
-    Subtracted in float64, because a float32 total near 2.5e8 moves in steps of 16. A decrease is a reset: how much
-    was counted before it is unknown, so the increase is NaN; so is that of a segment's first sample.
-    """
-    increase = np.empty(total.size, dtype=np.float64)
-    increase[:1] = np.nan
-    np.subtract(total[1:], total[:-1], out=increase[1:])
-    increase[start == np.arange(total.size)] = np.nan
-    increase[increase < 0] = np.nan
-    return finite(increase)
-
-
-def finite(values: NDArray[np.floating]) -> Float32s:
-    """`values` as float32; not finite becomes NaN, and -0 becomes 0 so that equal readings have equal bits."""
-    with np.errstate(over="ignore"):
-        narrow = values.astype(np.float32) + np.float32(0.0)
-    narrow[~np.isfinite(narrow)] = np.nan
-    return narrow
-
-
-def read_channels(frame: pd.DataFrame, schema: SchemaConfig, start: NDArray[np.int64]) -> dict[str, Float32s]:
-    """The physical channels of a grid frame, in the schema's order.
+def stored_columns(frame: pd.DataFrame, schema: SchemaConfig) -> list[NDArray[Any]]:
+    """The sensors of a grid frame as it stores them, without a copy where they are numbers; in the schema's order.
 
     Raises
     ------
     MissingColumnError
         If the frame lacks a sensor.
     """
-    channels: dict[str, Float32s] = {}
+    columns = []
     for name in schema.sensor_columns:
         if name not in frame.columns:
             raise MissingColumnError(
                 f'the data has no column "{name}"; it has {", ".join(map(str, frame.columns[:30]))}',
                 field=f"schemaConfig ({name})",
             )
-        values = frame[name].to_numpy(dtype=np.float64 if name in schema.counter_columns else None)
-        channels[name] = counter_increase(values, start) if name in schema.counter_columns else finite(values)
-    return channels
+        values = frame[name].to_numpy()
+        wanted = np.float64 if name in schema.counter_columns or values.dtype != np.float32 else np.float32
+        columns.append(np.ascontiguousarray(values, dtype=wanted))
+    return columns
+
+
+def read_samples(stored: Sequence[NDArray[Any]], schema: SchemaConfig, start: Int64s, out: Float32s) -> None:
+    """Write the physical samples of stored columns, each (n_rows,), to the first rows of `out` (n_series, n_rows)."""
+    for row, (name, values) in enumerate(zip(schema.sensor_columns, stored, strict=True)):
+        if name in schema.counter_columns:
+            readings.increases(values, start, out[row])
+        else:
+            readings.finite(values, out[row])

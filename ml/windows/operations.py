@@ -1,25 +1,62 @@
 """Operations: what one feature is, as a formula over the last `look_back` samples of its channels.
 
 Each class declares its formula, unit and NaN rule once; the documentation table is made from them. An operation
-never looks ahead, and treats rows before the segment's start as if they were NaN.
+never looks ahead, and treats rows before the segment's start as if they were NaN. The features of one class are
+computed together: `plan` prepares everything that does not depend on the rows, and returns what computes them.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from ml.windows import kernels
-from ml.windows.channels import Block, Float32s
+from ml.windows.channels import Block, Constants, Float32s, Float64s, Int64s, Series
+from ml.windows.kernels import changes, pointwise, rolling
 
 View = Literal["physical", "normal"]
+Statistic = Literal["mean", "std", "min", "max", "median", "slope"]
 _SECONDS_PER_MINUTE = 60
 _MINUTES_PER_DAY = 1440
+_SIDES = ("left", "right")
 _UNIX_EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
+
+
+class Target(NamedTuple):
+    """Where features go: row i of a block's features, column c, is ``out[origin + c * stride + i]``."""
+
+    out: Float32s
+    stride: int
+    origin: int
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a plan may know: where the series lie, what training found normal, and the grid's spacing in seconds."""
+
+    series: Series
+    constants: Mapping[str, Constants]
+    interval: int
+
+    def rows(self, channels: Iterable[str], view: View = "normal") -> Int64s:
+        """Rows of `Block.values` that hold some channels."""
+        table: Mapping[str, int] = getattr(self.series, view)
+        return np.array([table[name] for name in channels], dtype=np.int64)
+
+    def mean(self, channels: Iterable[str]) -> Float64s:
+        """Training mean of each channel."""
+        return np.array([self.constants[name].mean for name in channels], dtype=np.float64)
+
+    def scale(self, channels: Iterable[str]) -> Float64s:
+        """Training standard deviation of each channel, 1 where there is none."""
+        return np.array([self.constants[name].scale for name in channels], dtype=np.float64)
+
+
+Step = Callable[[Block, Target], None]
+"""Computes the features of one class for a block's rows."""
 
 
 class Operation(ABC):
@@ -35,40 +72,22 @@ class Operation(ABC):
         """Samples the formula reads, the row's own included."""
         return 1
 
-    @property
-    def batch(self) -> Hashable:
-        """Features of one batch are computed together because they share work."""
-        return self
-
-    @abstractmethod
-    def compute(self, block: Block) -> Float32s:
-        """The feature of every row of `block`; float32 of shape (n_rows,)."""
-
     @classmethod
-    def compute_batch(cls, operations: Sequence[Operation], block: Block) -> list[Float32s]:
-        """The features of one batch, one array per operation."""
-        return [operation.compute(block) for operation in operations]
+    @abstractmethod
+    def plan(cls, operations: Sequence[Any], columns: Int64s, context: Context) -> Step:
+        """What computes `operations`, all of this class, into the output columns of the same number."""
 
 
-def _float64(values: Float32s) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    return values.astype(np.float64)
+def _channels(operations: Iterable[Any]) -> list[str]:
+    return [operation.channel for operation in operations]
 
 
-def _float32(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Float32s:
-    """Round once, and let overflow to infinity become NaN: an infinite feature means nothing to a model."""
-    with np.errstate(over="ignore"):
-        narrow = values.astype(np.float32)
-    narrow[np.isinf(narrow)] = np.nan
-    return narrow
+def _ints(values: Iterable[int]) -> Int64s:
+    return np.array(list(values), dtype=np.int64)
 
 
-def _quotient(
-    above: np.ndarray[tuple[int, ...], np.dtype[np.float64]], below: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-) -> Float32s:
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        ratio = above / below
-    ratio[below == 0] = np.nan
-    return _float32(ratio)
+def _floats(values: Iterable[float]) -> Float64s:
+    return np.array(list(values), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -79,8 +98,10 @@ class Value(Operation):
     formula: ClassVar[str] = "x[t]"
     unit: ClassVar[str] = "of the sensor (standard deviations within the regime, where regimes are used)"
 
-    def compute(self, block: Block) -> Float32s:
-        return block.normal[self.channel]
+    @classmethod
+    def plan(cls, operations: Sequence[Value], columns: Int64s, context: Context) -> Step:
+        series, steps = context.rows(_channels(operations)), np.zeros(len(operations), dtype=np.int64)
+        return lambda block, to: pointwise.lags(block.values, block.start, block.first, series, steps, columns, *to)
 
 
 @dataclass(frozen=True)
@@ -89,7 +110,6 @@ class Lag(Operation):
 
     channel: str
     steps: int
-    view: View = "normal"
     formula: ClassVar[str] = "x[t - k]"
     unit: ClassVar[str] = "of the sensor"
     first_valid: ClassVar[str] = "row k + 1"
@@ -99,11 +119,11 @@ class Lag(Operation):
     def look_back(self) -> int:
         return self.steps + 1
 
-    def compute(self, block: Block) -> Float32s:
-        x = (block.physical if self.view == "physical" else block.normal)[self.channel]
-        out = np.empty_like(x)
-        kernels.lag(x, block.start, self.steps, out)
-        return out
+    @classmethod
+    def plan(cls, operations: Sequence[Lag], columns: Int64s, context: Context) -> Step:
+        series = context.rows(_channels(operations))
+        steps = _ints(each.steps for each in operations)
+        return lambda block, to: pointwise.lags(block.values, block.start, block.first, series, steps, columns, *to)
 
 
 @dataclass(frozen=True)
@@ -111,7 +131,7 @@ class Rolling(Operation):
     """A statistic of the last `window` samples."""
 
     channel: str
-    statistic: Literal["mean", "std", "min", "max", "median", "slope"]
+    statistic: Statistic
     window: int
     formula: ClassVar[str] = (
         "mean, std (ddof = 1), min, max, median of x[t - w + 1 .. t]; "
@@ -125,71 +145,18 @@ class Rolling(Operation):
     def look_back(self) -> int:
         return self.window
 
-    @property
-    def batch(self) -> Hashable:
-        return Rolling, self.channel
-
-    def compute(self, block: Block) -> Float32s:
-        return self.compute_batch([self], block)[0]
-
     @classmethod
-    def compute_batch(cls, operations: Sequence[Operation], block: Block) -> list[Float32s]:
-        rolling = [operation for operation in operations if isinstance(operation, Rolling)]
-        x = block.normal[rolling[0].channel]
-        wanted: set[_Pair] = {(operation.statistic, operation.window) for operation in rolling}
-        tables: _Tables = {
-            **_moments(x, block, wanted),
-            **_extremes(x, block, wanted),
-            **{pair: _median(x, block, pair[1]) for pair in wanted if pair[0] == "median"},
-        }
-        return [tables[operation.statistic, operation.window] for operation in rolling]
-
-
-_Pair = tuple[str, int]
-_Tables = dict[_Pair, Float32s]
-
-
-def _windows(wanted: set[_Pair], *statistics: str) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    return np.array(sorted({window for statistic, window in wanted if statistic in statistics}), dtype=np.int64)
-
-
-def _moments(x: Float32s, block: Block, wanted: set[_Pair]) -> _Tables:
-    windows = _windows(wanted, "mean", "std", "slope")
-    if windows.size == 0:
-        return {}
-    with_slope = any(statistic == "slope" for statistic, _ in wanted)
-    mean, std = np.empty((2, windows.size, x.size), dtype=np.float32)
-    lowest, slope = np.empty((2, windows.size, x.size) if with_slope else (2, 0, 0), dtype=np.float32)
-    if with_slope:
-        kernels.minima(x, block.start, windows, lowest)
-    kernels.moments(x, block.start, windows, mean, std, lowest, slope)
-    std[np.isinf(std)] = np.nan  # readings at both ends of float32
-    tables: _Tables = {}
-    for index, window in enumerate(windows.tolist()):
-        tables["mean", window], tables["std", window] = mean[index], std[index]
-        if with_slope:
-            tables["slope", window] = _float32(_float64(slope[index]) / block.interval)
-    return tables
-
-
-def _extremes(x: Float32s, block: Block, wanted: set[_Pair]) -> _Tables:
-    tables: _Tables = {}
-    for statistic, sign in (("min", np.float32(1)), ("max", np.float32(-1))):
-        windows = _windows(wanted, statistic)
-        if windows.size == 0:
-            continue
-        out = np.empty((windows.size, x.size), dtype=np.float32)
-        kernels.minima(sign * x, block.start, windows, out)
-        out *= sign
-        out += np.float32(0.0)  # -0 becomes 0 again
-        tables |= {(statistic, window): out[index] for index, window in enumerate(windows.tolist())}
-    return tables
-
-
-def _median(x: Float32s, block: Block, window: int) -> Float32s:
-    out = np.empty_like(x)
-    kernels.median(x, block.start, window, out)
-    return out
+    def plan(cls, operations: Sequence[Rolling], columns: Int64s, context: Context) -> Step:
+        names = list(dict.fromkeys(_channels(operations)))
+        series, windows = context.rows(names), _ints(sorted({each.window for each in operations}))
+        table = np.full((len(rolling.STATISTICS), len(names), windows.size), -1, dtype=np.int64)
+        for each, column in zip(operations, columns, strict=True):
+            place = rolling.STATISTICS.index(each.statistic), names.index(each.channel)
+            table[(*place, int(np.searchsorted(windows, each.window)))] = column
+        interval = float(context.interval)
+        return lambda block, to: rolling.rolling(
+            block.values, block.start, block.first, series, windows, table, interval, *to
+        )
 
 
 @dataclass(frozen=True)
@@ -206,10 +173,10 @@ class Rate(Operation):
     def look_back(self) -> int:
         return 2
 
-    def compute(self, block: Block) -> Float32s:
-        now = _float64(block.normal[self.channel])
-        before = _float64(Lag(self.channel, 1).compute(block))
-        return _float32((now - before) / block.interval)
+    @classmethod
+    def plan(cls, operations: Sequence[Rate], columns: Int64s, context: Context) -> Step:
+        series, interval = context.rows(_channels(operations)), float(context.interval)
+        return lambda block, to: pointwise.rates(block.values, block.start, block.first, series, columns, interval, *to)
 
 
 @dataclass(frozen=True)
@@ -226,11 +193,12 @@ class Acceleration(Operation):
     def look_back(self) -> int:
         return 3
 
-    def compute(self, block: Block) -> Float32s:
-        now = _float64(block.normal[self.channel])
-        before = _float64(Lag(self.channel, 1).compute(block))
-        earlier = _float64(Lag(self.channel, 2).compute(block))
-        return _float32((now - 2 * before + earlier) / block.interval**2)
+    @classmethod
+    def plan(cls, operations: Sequence[Acceleration], columns: Int64s, context: Context) -> Step:
+        series, interval = context.rows(_channels(operations)), float(context.interval)
+        return lambda block, to: pointwise.accelerations(
+            block.values, block.start, block.first, series, columns, interval, *to
+        )
 
 
 @dataclass(frozen=True)
@@ -247,10 +215,10 @@ class Percent(Operation):
     def look_back(self) -> int:
         return 2
 
-    def compute(self, block: Block) -> Float32s:
-        now = _float64(block.physical[self.channel])
-        before = _float64(Lag(self.channel, 1, "physical").compute(block))
-        return _quotient(100.0 * (now - before), np.abs(before))
+    @classmethod
+    def plan(cls, operations: Sequence[Percent], columns: Int64s, context: Context) -> Step:
+        series = context.rows(_channels(operations), "physical")
+        return lambda block, to: pointwise.percentages(block.values, block.start, block.first, series, columns, *to)
 
 
 @dataclass(frozen=True)
@@ -263,8 +231,10 @@ class Product(Operation):
     unit: ClassVar[str] = "product of the two units"
     missing: ClassVar[str] = "NaN where either reading is NaN"
 
-    def compute(self, block: Block) -> Float32s:
-        return _float32(_float64(block.physical[self.left]) * _float64(block.physical[self.right]))
+    @classmethod
+    def plan(cls, operations: Sequence[Product], columns: Int64s, context: Context) -> Step:
+        left, right = (context.rows([getattr(each, side) for each in operations], "physical") for side in _SIDES)
+        return lambda block, to: pointwise.products(block.values, block.first, left, right, columns, *to)
 
 
 @dataclass(frozen=True)
@@ -277,8 +247,12 @@ class Ratio(Operation):
     unit: ClassVar[str] = "ratio of the two units"
     missing: ClassVar[str] = "NaN where either reading is NaN or y is 0"
 
-    def compute(self, block: Block) -> Float32s:
-        return _quotient(_float64(block.physical[self.left]), _float64(block.physical[self.right]))
+    @classmethod
+    def plan(cls, operations: Sequence[Ratio], columns: Int64s, context: Context) -> Step:
+        above, below = (
+            context.rows([getattr(each, side) for each in operations], "physical").reshape(-1, 1) for side in _SIDES
+        )
+        return lambda block, to: pointwise.quotients(block.values, block.first, above, below, columns, *to)
 
 
 def cycle_table(cycle: Literal["hour", "weekday"], wave: Literal["sin", "cos"]) -> Float32s:
@@ -298,13 +272,23 @@ class Cycle(Operation):
     unit: ClassVar[str] = "none"
     missing: ClassVar[str] = "never NaN"
 
-    def compute(self, block: Block) -> Float32s:
-        minutes = block.seconds // _SECONDS_PER_MINUTE
-        if self.cycle == "hour":
-            position = minutes % _MINUTES_PER_DAY
-        else:
-            position = (minutes // _MINUTES_PER_DAY + _UNIX_EPOCH_WEEKDAY) % 7
-        return cycle_table(self.cycle, self.wave)[position]
+    @classmethod
+    def plan(cls, operations: Sequence[Cycle], columns: Int64s, context: Context) -> Step:  # noqa: ARG003 - time is all
+        tables = [
+            (each.cycle, cycle_table(each.cycle, each.wave), int(column))
+            for each, column in zip(operations, columns, strict=True)
+        ]
+
+        def step(block: Block, to: Target) -> None:
+            minutes = block.seconds[block.first :] // _SECONDS_PER_MINUTE
+            position = {
+                "hour": minutes % _MINUTES_PER_DAY,
+                "weekday": (minutes // _MINUTES_PER_DAY + _UNIX_EPOCH_WEEKDAY) % 7,
+            }
+            for cycle, table, column in tables:
+                pointwise.lookups(position[cycle], table, column, *to)
+
+        return step
 
 
 @dataclass(frozen=True)
@@ -315,13 +299,9 @@ class ZScore(Operation):
     formula: ClassVar[str] = "(x[t] - mean) / std, constants of the training part"
     unit: ClassVar[str] = "standard deviations"
 
-    def compute(self, block: Block) -> Float32s:
-        return _float32(self.exact(block))
-
-    def exact(self, block: Block) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-        """The z-score before rounding; float64 of shape (n_rows,)."""
-        constants = block.constants[self.channel]
-        return (_float64(block.normal[self.channel]) - constants.mean) / constants.scale
+    @classmethod
+    def plan(cls, operations: Sequence[ZScore], columns: Int64s, context: Context) -> Step:
+        return _deviations(_channels(operations), -np.inf, columns, context)
 
 
 @dataclass(frozen=True)
@@ -333,9 +313,12 @@ class Outlier(Operation):
     formula: ClassVar[str] = "1 if |x[t] - mean| / std > threshold else 0"
     unit: ClassVar[str] = "none"
 
-    def compute(self, block: Block) -> Float32s:
-        z = np.abs(ZScore(self.channel).exact(block))
-        return np.where(np.isnan(z), np.float32(np.nan), (z > self.threshold).astype(np.float32))
+    @classmethod
+    def plan(cls, operations: Sequence[Outlier], columns: Int64s, context: Context) -> Step:
+        names = _channels(operations)
+        series, mean, scale = context.rows(names), context.mean(names), context.scale(names)
+        limit = _floats(each.threshold for each in operations)
+        return lambda block, to: pointwise.outliers(block.values, block.first, series, mean, scale, limit, columns, *to)
 
 
 @dataclass(frozen=True)
@@ -351,10 +334,14 @@ class MeanDistance(Operation):
     def look_back(self) -> int:
         return self.window
 
-    def compute(self, block: Block) -> Float32s:
-        mean = Rolling(self.channel, "mean", self.window).compute(block)
-        deviation = _float64(block.normal[self.channel]) - _float64(mean)
-        return _float32(deviation / block.constants[self.channel].scale)
+    @classmethod
+    def plan(cls, operations: Sequence[MeanDistance], columns: Int64s, context: Context) -> Step:
+        names = _channels(operations)
+        series, scale = context.rows(names), context.scale(names)
+        means = _rolling_means([(each.channel, each.window) for each in operations], context)
+        return lambda block, to: pointwise.differences(
+            np.ascontiguousarray(block.values[series, block.first :]), means(block), scale, columns, *to
+        )
 
 
 @dataclass(frozen=True)
@@ -371,11 +358,11 @@ class Changes(Operation):
     def look_back(self) -> int:
         return self.window
 
-    def compute(self, block: Block) -> Float32s:
-        x = block.physical[self.channel]
-        out = np.empty_like(x)
-        kernels.changes(x, block.start, self.window, out)
-        return out
+    @classmethod
+    def plan(cls, operations: Sequence[Changes], columns: Int64s, context: Context) -> Step:
+        series = context.rows(_channels(operations), "physical")
+        windows = _ints(each.window for each in operations)
+        return lambda block, to: changes.changes(block.values, block.start, block.first, series, windows, columns, *to)
 
 
 @dataclass(frozen=True)
@@ -392,11 +379,13 @@ class SinceChange(Operation):
     def look_back(self) -> int:
         return self.window
 
-    def compute(self, block: Block) -> Float32s:
-        x = block.physical[self.channel]
-        out = np.empty_like(x)
-        kernels.since_change(x, block.start, self.window, out)
-        return _float32(_float64(out) * block.interval)
+    @classmethod
+    def plan(cls, operations: Sequence[SinceChange], columns: Int64s, context: Context) -> Step:
+        series, interval = context.rows(_channels(operations), "physical"), float(context.interval)
+        windows = _ints(each.window for each in operations)
+        return lambda block, to: changes.since_change(
+            block.values, block.start, block.first, series, windows, columns, interval, *to
+        )
 
 
 @dataclass(frozen=True)
@@ -410,12 +399,14 @@ class Efficiency(Operation):
     unit: ClassVar[str] = "ratio of the units"
     missing: ClassVar[str] = "NaN where one of the readings is NaN or the power is 0"
 
-    def compute(self, block: Block) -> Float32s:
-        hydraulic = _float64(block.physical[self.pressure]) * _float64(block.physical[self.flow])
-        electrical = _float64(block.physical[self.power[0]])
-        for name in self.power[1:]:
-            electrical = electrical * _float64(block.physical[name])
-        return _quotient(hydraulic, electrical)
+    @classmethod
+    def plan(cls, operations: Sequence[Efficiency], columns: Int64s, context: Context) -> Step:
+        rows = context.series.physical
+        above = np.array([[rows[each.pressure], rows[each.flow]] for each in operations], dtype=np.int64)
+        below = np.array(
+            [[rows[name] for name in each.power] + [-1] * (2 - len(each.power)) for each in operations], dtype=np.int64
+        )
+        return lambda block, to: pointwise.quotients(block.values, block.first, above, below, columns, *to)
 
 
 @dataclass(frozen=True)
@@ -426,8 +417,9 @@ class Stress(Operation):
     formula: ClassVar[str] = "max(0, (x[t] - mean) / std), constants of the training part"
     unit: ClassVar[str] = "standard deviations"
 
-    def compute(self, block: Block) -> Float32s:
-        return _float32(np.maximum(ZScore(self.channel).exact(block), 0.0))
+    @classmethod
+    def plan(cls, operations: Sequence[Stress], columns: Int64s, context: Context) -> Step:
+        return _deviations(_channels(operations), 0.0, columns, context)
 
 
 @dataclass(frozen=True)
@@ -445,10 +437,12 @@ class Trend(Operation):
     def look_back(self) -> int:
         return self.long
 
-    def compute(self, block: Block) -> Float32s:
-        recent = _float64(Rolling(self.channel, "mean", self.short).compute(block))
-        settled = _float64(Rolling(self.channel, "mean", self.long).compute(block))
-        return _float32(recent - settled)
+    @classmethod
+    def plan(cls, operations: Sequence[Trend], columns: Int64s, context: Context) -> Step:
+        recent = _rolling_means([(each.channel, each.short) for each in operations], context)
+        settled = _rolling_means([(each.channel, each.long) for each in operations], context)
+        unscaled = np.ones(len(operations))
+        return lambda block, to: pointwise.differences(recent(block), settled(block), unscaled, columns, *to)
 
 
 @dataclass(frozen=True)
@@ -467,10 +461,12 @@ class Health(Operation):
     def look_back(self) -> int:
         return self.window
 
-    def compute(self, block: Block) -> Float32s:
-        constants = block.constants[self.channel]
-        level = _float64(Rolling(self.channel, "mean", self.window).compute(block))
-        return _float32(1.0 / (1.0 + np.maximum((level - constants.mean) / constants.scale, 0.0)))
+    @classmethod
+    def plan(cls, operations: Sequence[Health], columns: Int64s, context: Context) -> Step:
+        names = _channels(operations)
+        mean, scale = context.mean(names), context.scale(names)
+        level = _rolling_means([(each.channel, each.window) for each in operations], context)
+        return lambda block, to: pointwise.healths(level(block), mean, scale, columns, *to)
 
 
 @dataclass(frozen=True)
@@ -481,7 +477,31 @@ class Regime(Operation):
     unit: ClassVar[str] = "none"
     missing: ClassVar[str] = "NaN where an operating column is NaN"
 
-    def compute(self, block: Block) -> Float32s:
-        if block.regime is None:
+    @classmethod
+    def plan(cls, operations: Sequence[Regime], columns: Int64s, context: Context) -> Step:
+        if context.series.regime is None:
             raise ValueError("a regime feature needs operating columns")
-        return block.regime
+        series, steps = np.full(len(operations), context.series.regime), np.zeros(len(operations), dtype=np.int64)
+        return lambda block, to: pointwise.lags(block.values, block.start, block.first, series, steps, columns, *to)
+
+
+def _deviations(names: list[str], least: float, columns: Int64s, context: Context) -> Step:
+    """Training z-scores, at least `least`."""
+    series, mean, scale = context.rows(names), context.mean(names), context.scale(names)
+    floor = np.full(len(names), least)
+    return lambda block, to: pointwise.z_scores(block.values, block.first, series, mean, scale, floor, columns, *to)
+
+
+def _rolling_means(pairs: Sequence[tuple[str, int]], context: Context) -> Callable[[Block], Float32s]:
+    """What computes the rolling mean of each (channel, window): float32 (n_pairs, n_rows), rounded like the feature."""
+    distinct = list(dict.fromkeys(pairs))
+    means = [Rolling(name, "mean", window) for name, window in distinct]
+    step = Rolling.plan(means, np.arange(len(distinct)), context)
+    places = _ints(distinct.index(pair) for pair in pairs)
+
+    def compute(block: Block) -> Float32s:
+        table = np.empty((len(distinct), block.rows), dtype=np.float32)
+        step(block, Target(table.reshape(-1), block.rows, 0))
+        return table[places]
+
+    return compute

@@ -5,14 +5,15 @@ A sensor that means nothing by itself at changing load means much when compared 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.windows.channels import Constants, Float32s, finite
+from ml.windows.channels import Constants, Float32s, Series
+from ml.windows.kernels import regimes as kernels
 
 _MOST_REGIMES = 10
 _SAMPLE_ROWS = 20_000
@@ -65,39 +66,57 @@ class Regimes:
         points = _standardise(channels, columns, scaling)
         known = points[~np.isnan(points).any(axis=1)]
         centroids = np.round(_cluster(known, count, seed), _CENTROID_DECIMALS)
-        regimes = cls(columns, scaling, centroids, {})
-        member = regimes.assign(channels)
+        member = cls(columns, scaling, centroids, {}).assign(channels)
         constants = {
-            name: _per_regime(channels[name], member, regimes.count) for name in continuous if name not in columns
+            name: _per_regime(channels[name], member, len(centroids)) for name in continuous if name not in columns
         }
         return cls(columns, scaling, centroids, constants)
 
+    @property
+    def normalised(self) -> tuple[str, ...]:
+        """Channels that are z-scored within regimes: all continuous ones but the operating columns."""
+        return tuple(self.constants)
+
     def assign(self, channels: Mapping[str, Float32s]) -> NDArray[np.int64]:
         """Number of the nearest regime of each row, lowest number on ties; k where an operating column is NaN."""
-        points = _standardise(channels, self.columns, self.scaling)
-        best = np.full(points.shape[0], np.inf)
-        member = np.full(points.shape[0], self.count, dtype=np.int64)
-        for number, centroid in enumerate(self.centroids):
-            distance = np.zeros(points.shape[0])
-            for column in range(points.shape[1]):
-                distance += (points[:, column] - centroid[column]) ** 2
-            nearer = distance < best  # False for NaN
-            best[nearer] = distance[nearer]
-            member[nearer] = number
+        values = np.array([channels[name] for name in self.columns])
+        member = np.empty(values.shape[1], dtype=np.int64)
+        self._assign(values, np.arange(len(self.columns)), member)
         return member
 
-    def normalise(self, channels: Mapping[str, Float32s], member: NDArray[np.int64]) -> dict[str, Float32s]:
-        """The channels, with every sensor z-scored within its row's regime; operating columns stay as they are."""
-        normal = dict(channels)
-        for name, constants in self.constants.items():
-            mean = np.array([each.mean for each in constants])
-            scale = np.array([each.scale for each in constants])
-            normal[name] = finite((channels[name].astype(np.float64) - mean[member]) / scale[member])
-        return normal
+    def normaliser(self, series: Series) -> Callable[[Float32s], None]:
+        """What fills the regime's row and the normalised rows of `Block.values` from its physical rows."""
+        operating = np.array([series.physical[name] for name in self.columns])
+        sources = np.array([series.physical[name] for name in self.constants], dtype=np.int64)
+        targets = np.array([series.normal[name] for name in self.constants], dtype=np.int64)
+        mean = self._table([[each.mean for each in row] for row in self.constants.values()])
+        scale = self._table([[each.scale for each in row] for row in self.constants.values()])
+        numbers = np.array([*range(self.count), np.nan], dtype=np.float32)
 
-    def number(self, member: NDArray[np.int64]) -> Float32s:
-        """`member` as a feature: float32, NaN where unknown."""
-        return np.where(member == self.count, np.float32(np.nan), member.astype(np.float32))
+        def fill(values: Float32s) -> None:
+            member = np.empty(values.shape[1], dtype=np.int64)
+            self._assign(values, operating, member)
+            kernels.normalise(values, sources, targets, mean, scale, member)
+            values[series.regime] = numbers[member]
+
+        return fill
+
+    def normal(self, channels: Mapping[str, Float32s]) -> dict[str, Float32s]:
+        """The channels with every sensor z-scored within its row's regime; operating columns stay as they are."""
+        series = Series.of(tuple(channels), self.normalised)
+        values = np.empty((series.count, len(next(iter(channels.values())))), dtype=np.float32)
+        for name, row in series.physical.items():
+            values[row] = channels[name]
+        self.normaliser(series)(values)
+        return {name: values[row] for name, row in series.normal.items()}
+
+    def _assign(self, values: Float32s, operating: NDArray[np.int64], member: NDArray[np.int64]) -> None:
+        mean = np.array([each.mean for each in self.scaling])
+        scale = np.array([each.scale for each in self.scaling])
+        kernels.assign(values, operating, mean, scale, self.centroids, member)
+
+    def _table(self, rows: list[list[float]]) -> NDArray[np.float64]:
+        return np.array(rows, dtype=np.float64).reshape(len(rows), self.count + 1)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; floats are written exactly."""

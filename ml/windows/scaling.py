@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -27,15 +28,15 @@ class Scaling:
     scale: Float32s
 
     @classmethod
-    def learn(cls, method: Method, matrix: Float32s) -> Self:
-        """The constants of `matrix` (n_rows, n_features), NaN skipped.
+    def learn(cls, method: Method, groups: Iterable[Float32s]) -> Self:
+        """The constants of all features, given some at a time as (n_rows, n_some), NaN skipped.
 
         standard: mean and standard deviation (ddof = 0, as scikit-learn); minmax: minimum and range; robust: median
         and interquartile range.
         """
         if method == "none":
             return cls(method, np.empty(0, np.float32), np.empty(0, np.float32))
-        pairs = np.array([_location_and_spread(method, column) for column in matrix.T])
+        pairs = np.array([_location_and_spread(method, column) for group in groups for column in group.T])
         scale = np.where(pairs[:, 1] > 0, pairs[:, 1], 1.0)
         return cls(method, pairs[:, 0].astype(np.float32), scale.astype(np.float32))
 

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Float32s = NDArray[np.float32]
+MOST_ROWS = 100_000
+"""Rows that are enough to rank by; more would only take time and memory."""
 _RANKING_ROWS = 20_000  # mutual information is estimated from neighbours, and their search grows faster than the rows
 _IMPORTANCE_ROUNDS = 100
 
@@ -20,7 +22,7 @@ def select(
 
     mutual_information is Ross's k-nearest-neighbour estimate (PLoS ONE 9(2), 2014) and f_test one-way ANOVA, both as
     in scikit-learn on at most 20,000 rows drawn by `seed`, with NaN as the column's median; model_importance is the
-    total gain of a LightGBM of 100 trees. Scores that cannot be computed (a constant column) rank last.
+    total gain of a LightGBM of 100 trees on all rows given, which are `MOST_ROWS` at most. Scores that cannot be computed (a constant column) rank last.
     """
     if k >= matrix.shape[1]:
         return list(range(matrix.shape[1]))

@@ -164,7 +164,7 @@ def _at_least_zero(value):
 
 _FORMULAS: dict[type, Callable] = {
     ops.Value: lambda op, c: c.last(op.channel),
-    ops.Lag: lambda op, c: c.last(op.channel, op.steps, op.view),
+    ops.Lag: lambda op, c: c.last(op.channel, op.steps),
     ops.Rolling: _rolling,
     ops.Rate: lambda op, c: (c.last(op.channel) - c.last(op.channel, 1)) / c.interval,
     ops.Acceleration: lambda op, c: (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
 from ml.errors import DataError, IntegrityError, TooFewFailuresError
+from ml.learning.feature_rows import FeatureRows
 from ml.options.base import Section, explain
 from ml.options.learning import SearchRange, TrainingConfig
 from ml.windows.parallel import available_cpus
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ml.export.trees import TreeEnsemble
 
 FloatMatrix = npt.NDArray[np.float32]
+Features = FloatMatrix | FeatureRows
 Labels = npt.NDArray[Any]
 Fold = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 RoundCallback = Callable[[int, int], None]
@@ -106,15 +108,17 @@ class Estimator(ABC):
     @abstractmethod
     def fit(
         self,
-        X: FloatMatrix,
+        X: Features,
         y: Labels,
-        X_valid: FloatMatrix | None = None,
+        X_valid: Features | None = None,
         y_valid: Labels | None = None,
         *,
         names: Sequence[str],
         on_round: RoundCallback | None = None,
     ) -> Self:
         """Fit on rows `X`, shape (n_rows, n_features), with labels `y` of 0 and 1.
+
+        `FeatureRows` may be read a batch at a time instead of all at once, with the same result.
 
         Parameters
         ----------
@@ -132,7 +136,7 @@ class Estimator(ABC):
         """
 
     @abstractmethod
-    def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def predict(self, X: Features) -> npt.NDArray[np.float64]:
         """Probability of class 1, shape (n_rows,); the same bits every time.
 
         Raises
@@ -221,9 +225,15 @@ def class_counts(y: Labels, rows: str) -> tuple[int, int]:
     return negatives, positives
 
 
-def check_width(X: FloatMatrix, n_features: int) -> None:
+def batches(X: Features) -> Iterator[FloatMatrix]:
+    """Row-major pieces of a matrix, none of them empty; a matrix in memory is one piece."""
+    pieces = X.batches() if isinstance(X, FeatureRows) else iter([np.ascontiguousarray(X, dtype=np.float32)])
+    return (piece for piece in pieces if len(piece))
+
+
+def check_width(X: Features, n_features: int) -> None:
     """Refuse a matrix that is not ``(n_rows, n_features)``."""
-    if X.ndim != 2 or X.shape[1] != n_features:
+    if len(X.shape) != 2 or X.shape[1] != n_features:
         raise DataError(f"the model expects {n_features} features per row and got an array of shape {X.shape}")
 
 

@@ -13,10 +13,12 @@ from sklearn.ensemble import RandomForestClassifier
 from ml.errors import InternalError
 from ml.learning.estimators.base import (
     Estimator,
+    Features,
     FloatMatrix,
     Labels,
     RoundCallback,
     as_shares,
+    batches,
     check_width,
     class_counts,
     names_of_stored,
@@ -78,9 +80,9 @@ class RandomForest(Estimator):
 
     def fit(
         self,
-        X: FloatMatrix,
+        X: Features,
         y: Labels,
-        X_valid: FloatMatrix | None = None,  # noqa: ARG002 - a forest has no early stopping
+        X_valid: Features | None = None,  # noqa: ARG002 - a forest has no early stopping
         y_valid: Labels | None = None,  # noqa: ARG002
         *,
         names: Sequence[str],
@@ -106,13 +108,11 @@ class RandomForest(Estimator):
         self.names = list(names)
         return self
 
-    def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def predict(self, X: Features) -> npt.NDArray[np.float64]:
         """As `Estimator.predict`."""
         check_width(X, self.forest.n_features_in_)
-        if not len(X):
-            return np.empty(0)
-        rows = np.ascontiguousarray(X, dtype=np.float32)
-        return np.asarray(self.forest.predict_proba(rows)[:, 1], dtype=np.float64)
+        pieces = [np.asarray(self.forest.predict_proba(rows)[:, 1], dtype=np.float64) for rows in batches(X)]
+        return np.concatenate([np.empty(0), *pieces])
 
     def leaves(self, X: FloatMatrix) -> npt.NDArray[np.int64]:
         """As `Estimator.leaves`."""

@@ -1,0 +1,79 @@
+"""The features of some rows of a grid frame, computed when they are read, so that the wide table never exists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ml.features import FeatureEngineer
+
+FloatMatrix = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+
+_BATCH_CELLS = 1 << 24  # features computed at a time, 64 MB: enough rows for every core, few enough to forget
+
+
+class FeatureRows:
+    """Scaled features of the wanted rows, as a matrix that is computed piece by piece.
+
+    Parameters
+    ----------
+    engineer
+        Fitted; it must not be fitted again while the rows are in use.
+    frame
+        Grid frame of shape (n_rows, ...).
+    rows
+        (n_rows,), true for the wanted rows; the others still serve as history.
+    """
+
+    def __init__(self, engineer: FeatureEngineer, frame: pd.DataFrame, rows: BoolArray) -> None:
+        self._engineer, self._frame, self._rows = engineer, frame, rows
+        self._positions = np.flatnonzero(rows)
+        self.shape = len(self._positions), len(engineer.features)
+
+    def __len__(self) -> int:
+        """Number of wanted rows."""
+        return self.shape[0]
+
+    @property
+    def batch_rows(self) -> int:
+        """How many rows are well read at a time."""
+        return max(1, _BATCH_CELLS // self.shape[1])
+
+    def __getitem__(self, part: slice) -> FloatMatrix:
+        """Row-major features of a range of the wanted rows; step 1 only."""
+        start, stop, _ = part.indices(len(self))
+        if start >= stop:
+            return np.empty((0, self.shape[1]), dtype=np.float32)
+        positions = self._positions[start:stop]
+        first = max(0, int(positions[0]) - self._engineer.look_back)
+        wanted = np.zeros(int(positions[-1]) + 1 - first, dtype=np.bool_)
+        wanted[positions - first] = True
+        return self._matrix(self._frame.iloc[first : int(positions[-1]) + 1], wanted)
+
+    def batches(self) -> Iterator[FloatMatrix]:
+        """All rows, in order, some at a time."""
+        for start in range(0, len(self), self.batch_rows):
+            yield self[start : start + self.batch_rows]
+
+    def sample(self, n_rows: int, seed: int) -> FloatMatrix:
+        """Features of `n_rows` of the rows drawn by `seed`, in order; of all rows where there are no more."""
+        if n_rows >= len(self):
+            return self._matrix(self._frame, self._rows)
+        drawn = np.random.default_rng(seed).choice(self._positions, n_rows, replace=False)
+        wanted = np.zeros(len(self._rows), dtype=np.bool_)
+        wanted[drawn] = True
+        return self._matrix(self._frame, wanted)
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[np.float32]:
+        """The whole table, for libraries that need it in memory."""
+        if copy is False:
+            raise ValueError("the features are computed, so a copy cannot be avoided")
+        return self._matrix(self._frame, self._rows).astype(dtype or np.float32, copy=False)
+
+    def _matrix(self, frame: pd.DataFrame, rows: BoolArray) -> FloatMatrix:
+        matrix = self._engineer.scaling.apply(self._engineer.matrix(frame, rows=rows))
+        return np.ascontiguousarray(matrix, dtype=np.float32)

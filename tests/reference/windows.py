@@ -1,0 +1,53 @@
+"""Rolling statistics of one cell at a time: the window is cut out and summed twice in float64, in the order of time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def rolling_cell(x, first, t, window, statistic, interval):
+    """The float32 statistic of row `t` of `x`, whose segment begins at row `first`."""
+    tail = x[max(first, t - window + 1) : t + 1].astype(np.float64)
+    time = np.arange(tail.size)[~np.isnan(tail)]
+    values = tail[~np.isnan(tail)]
+    if values.size == 0 or (values.size < 2 and statistic in ("std", "slope")):
+        return np.float32(np.nan)
+    with np.errstate(over="ignore"):
+        return np.float32(_STATISTICS[statistic](values, time, interval))
+
+
+def in_order(values):
+    """The sum from the first value to the last; numpy's own would add in pairs."""
+    return np.cumsum(values)[-1]
+
+
+def _mean(values):
+    return in_order(values) / values.size
+
+
+def _std(values):
+    result = np.sqrt(in_order((values - _mean(values)) ** 2) / (values.size - 1))
+    return result if np.isfinite(np.float32(result)) else np.nan
+
+
+def _median(values):
+    ordered = np.sort(values)
+    return (ordered[(ordered.size - 1) // 2] + ordered[ordered.size // 2]) / 2.0
+
+
+def _slope(values, time, interval):
+    n, above = values.size, values - values.min()
+    rise = n * in_order(time * above) - float(time.sum()) * in_order(above)
+    per_sample = np.float32(rise / float(n * (time * time).sum() - time.sum() ** 2))
+    result = np.float64(per_sample) / interval
+    return result if np.isfinite(np.float32(result)) else np.nan
+
+
+_STATISTICS = {
+    "mean": lambda values, time, interval: _mean(values),
+    "std": lambda values, time, interval: _std(values),
+    "min": lambda values, time, interval: values.min(),
+    "max": lambda values, time, interval: values.max(),
+    "median": lambda values, time, interval: _median(values),
+    "slope": _slope,
+}
