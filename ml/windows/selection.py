@@ -22,7 +22,8 @@ def select(
 
     mutual_information is Ross's k-nearest-neighbour estimate (PLoS ONE 9(2), 2014) and f_test one-way ANOVA, both as
     in scikit-learn on at most 20,000 rows drawn by `seed`, with NaN as the column's median; model_importance is the
-    total gain of a LightGBM of 100 trees on all rows given, which are `MOST_ROWS` at most. Scores that cannot be computed (a constant column) rank last.
+    total gain of a LightGBM of 100 trees on all rows given, which are `MOST_ROWS` at most. Scores that cannot be
+    computed (a constant column) rank last.
     """
     if k >= matrix.shape[1]:
         return list(range(matrix.shape[1]))

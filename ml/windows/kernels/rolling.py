@@ -16,7 +16,7 @@ MEAN, STD, MIN, MAX, MEDIAN, SLOPE = range(6)
 _ROWS = 1024  # rows of a stretch, at least: their sums stay in the first- and second-level cache
 _ROWS_PER_WINDOW = 4  # a stretch of so many of the longest window does little work twice
 _SUMMED_WINDOW = 24  # up to here, summing every window anew is faster than running sums
-_SUMMED_ROWS = 8  # and so it is for a few rows, such as the newest alone
+_FEW_ROWS = 8  # so few, such as the newest alone, are summed one by one
 
 
 @compiled
@@ -116,7 +116,10 @@ def _moments(
         window = windows[index]
         if wanted[MEAN, index] < 0 and wanted[STD, index] < 0 and wanted[SLOPE, index] < 0:
             continue
-        if window <= _SUMMED_WINDOW or rows <= _SUMMED_ROWS:
+        if rows <= _FEW_ROWS:
+            unsure[:] = True
+            _decide(value, present, before, window, with_slope, low[index], results, unsure)
+        elif window <= _SUMMED_WINDOW:
             _summed(
                 value[before - window + 1 :], present[before - window + 1 :], window, complete, with_std, with_slope,
                 low[index], rows, results,
@@ -138,7 +141,7 @@ def _moments(
                     prefix, before, window, pivot, error, smallest, largest, constant_from, low[index], total, count,
                     slope, unsure,
                 )  # fmt: skip
-            _decide(value, present, before, window, complete, with_std, with_slope, low[index], results, unsure)
+            _decide(value, present, before, window, with_slope, low[index], results, unsure)
         _put_moments(wanted[:, index], results, rows, interval, out, stride, place)
 
 
@@ -166,16 +169,15 @@ def _summed(
 
 @compiled
 def _decide(
-    value: Float64s, present: Float64s, before: int, window: int, complete: bool, with_std: bool, with_slope: bool,
-    low: Float32s, results: Float64s, unsure: prefixes.Bools,
+    value: Float64s, present: Float64s, before: int, window: int, with_slope: bool, low: Float32s, results: Float64s,
+    unsure: prefixes.Bools,
 ) -> None:  # fmt: skip
     """Replace the results that are not certain by their definition."""
-    one = np.empty((8, 1))
     for row in range(unsure.size):
         if unsure[row]:
             oldest = before + row - window + 1
-            _summed(value[oldest:], present[oldest:], window, complete, with_std, with_slope, low[row:], 1, one)
-            results[:3, row] = one[:3, 0]
+            mean, std, slope = sums.cell(value, present, oldest, window, np.float64(low[row]), with_slope)
+            results[0, row], results[1, row], results[2, row] = mean, std, slope
 
 
 @compiled

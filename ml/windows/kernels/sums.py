@@ -1,7 +1,8 @@
 """Mean, standard deviation and slope, summed window by window in the order of time: the definition.
 
 Sums are taken anew for every window, from its oldest sample to its newest. That order is the contract with the ONNX
-graph, which adds in the same one and so gives the same bits. Loops run along the rows, where the vector units work.
+graph, which adds in the same one and so gives the same bits. Loops run along the rows, where the vector units work;
+`cell` is the same for a single row.
 """
 
 from __future__ import annotations
@@ -110,3 +111,33 @@ def window_slopes(
     for i in range(rows):
         spread = count[i] * sum_tt[i] - sum_t[i] * sum_t[i]
         slope[i] = (count[i] * sum_tx[i] - sum_t[i] * sum_x[i]) / spread if count[i] > 1.0 else np.nan
+
+
+@compiled
+def cell(
+    value: Float64s, present: Float64s, oldest: int, window: int, low: float, with_slope: bool
+) -> tuple[float, float, float]:
+    """Mean, standard deviation and slope of the window that begins at slot `oldest` and whose minimum is `low`."""
+    count, total = 0.0, 0.0
+    for slot in range(oldest, oldest + window):
+        count += present[slot]
+        total += value[slot]
+    mean = total / count
+    if count <= 1.0:
+        return mean, np.nan, np.nan
+    squares = 0.0
+    for slot in range(oldest, oldest + window):
+        deviation = value[slot] - mean
+        squares += deviation * deviation if present[slot] > 0.0 else 0.0
+    std = np.sqrt(squares / (count - 1.0))
+    if not with_slope:
+        return mean, std, np.nan
+    sum_t, sum_tt, sum_x, sum_tx = 0.0, 0.0, 0.0, 0.0
+    for step in range(window):
+        there, time = present[oldest + step], np.float64(step)
+        above = value[oldest + step] - low if there > 0.0 else 0.0
+        sum_t += there * time
+        sum_tt += there * (time * time)
+        sum_x += above
+        sum_tx += time * above
+    return mean, std, (count * sum_tx - sum_t * sum_x) / (count * sum_tt - sum_t * sum_t)
