@@ -26,7 +26,7 @@ from ml.options.schema import SchemaConfig
 from ml.readings.table import from_table
 from ml.windows import grid
 from ml.windows.catalogue import Feature, list_features
-from ml.windows.channels import Constants, read_samples, segment_starts, stored_columns
+from ml.windows.channels import Constants, read_sample, segment_starts, stored_columns
 from ml.windows.operations import Target
 from ml.windows.parallel import available_cpus, for_each
 from ml.windows.program import Program
@@ -158,8 +158,7 @@ class FeatureEngineer:
         rows = np.ones(len(frame), dtype=np.bool_) if rows is None else rows
         schema, options = self.config.schema_config, self.config.feature_config
         self._selected = self._regimes = self._program = None
-        physical = _samples(frame, schema)
-        training = {name: values[rows] for name, values in physical.items()}
+        training = _training_samples(frame, schema, rows)
         self._sensors = {name: constants_of(training[name]) for name in schema.continuous_columns}
         if schema.operating_columns and options.families.regime.enabled:
             self._regimes = Regimes.learn(
@@ -402,11 +401,15 @@ def _drawn(rows: Rows, most: int, seed: int) -> Rows:
     return drawn
 
 
-def _samples(frame: pd.DataFrame, schema: SchemaConfig) -> dict[str, Float32s]:
-    """The physical samples of each channel, (n_rows,)."""
-    values = np.empty((len(schema.sensor_columns), len(frame)), dtype=np.float32)
-    read_samples(stored_columns(frame, schema), schema, segment_starts(frame["segment"].to_numpy()), values)
-    return dict(zip(schema.sensor_columns, values, strict=True))
+def _training_samples(frame: pd.DataFrame, schema: SchemaConfig, rows: Rows) -> dict[str, Float32s]:
+    """The physical samples of each channel's training rows."""
+    start = segment_starts(frame["segment"].to_numpy())
+    samples = np.empty(len(frame), dtype=np.float32)
+    training = {}
+    for name, values in zip(schema.sensor_columns, stored_columns(frame, schema), strict=True):
+        read_sample(name, values, schema, start, samples)
+        training[name] = samples[rows]
+    return training
 
 
 if __name__ == "features":  # both names must give the same class

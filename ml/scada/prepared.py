@@ -101,7 +101,9 @@ def read_prepared(path: Path, *, organization_id: str) -> Prepared:
     except (pa.ArrowInvalid, OSError):
         raise IntegrityError(f"{path.name} is damaged", hint="prepare the data again") from None
     _check_columns(path, table, fingerprint)
-    frame = table.replace_schema_metadata(None).to_pandas()
+    # Column by column, each given up once it is converted: long histories are held once, not twice.
+    frame = table.replace_schema_metadata(None).to_pandas(split_blocks=True, self_destruct=True)
+    del table
     frame["asset_id"] = frame["asset_id"].astype("str")
     frame["status"] = frame["status"].cat.set_categories(list(STATUSES))
     return Prepared(frame, fingerprint.summary, fingerprint.interval, fingerprint.max_gap)

@@ -194,7 +194,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
                 "from": frame["timestamp"].min().to_pydatetime(),
                 "to": frame["timestamp"].max().to_pydatetime(),
                 "sensors": schema.sensor_columns,
-                "seen": seen_spans(frame.loc[parts.train | parts.validation]),
+                "seen": seen_spans(frame.loc[parts.train | parts.validation, ["asset_id", "timestamp"]]),
             }
         ),
         sensor_statistics={

@@ -121,10 +121,9 @@ def stored_columns(frame: pd.DataFrame, schema: SchemaConfig) -> list[NDArray[An
     return columns
 
 
-def read_samples(stored: Sequence[NDArray[Any]], schema: SchemaConfig, start: Int64s, out: Float32s) -> None:
-    """Write the physical samples of stored columns, each (n_rows,), to the first rows of `out` (n_series, n_rows)."""
-    for row, (name, values) in enumerate(zip(schema.sensor_columns, stored, strict=True)):
-        if name in schema.counter_columns:
-            readings.increases(values, start, out[row])
-        else:
-            readings.finite(values, out[row])
+def read_sample(name: str, stored: NDArray[Any], schema: SchemaConfig, start: Int64s, out: Float32s) -> None:
+    """Write the physical samples (n_rows,) of one stored column to `out`."""
+    if name in schema.counter_columns:
+        readings.increases(stored, start, out)
+    else:
+        readings.finite(stored, out)

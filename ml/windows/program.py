@@ -8,7 +8,7 @@ import numpy as np
 
 from ml.options.schema import SchemaConfig
 from ml.windows.catalogue import Feature
-from ml.windows.channels import Block, Constants, Float32s, Float64s, Int64s, Series, read_samples
+from ml.windows.channels import Block, Constants, Float32s, Float64s, Int64s, Series, read_sample
 from ml.windows.kernels import readings
 from ml.windows.operations import Context, Step, Target
 from ml.windows.regimes import Regimes
@@ -45,7 +45,8 @@ class Program:
     def block(self, stored: Sequence[Float32s | Float64s], start: Int64s, seconds: Int64s, first: int) -> Block:
         """The samples of stored columns, each (n_rows,), with what was learned applied."""
         values = np.empty((self._series.count, start.size), dtype=np.float32)
-        read_samples(stored, self._schema, start, values)
+        for name, column, row in zip(self._schema.sensor_columns, stored, values, strict=False):
+            read_sample(name, column, self._schema, start, row)
         return self._completed(values, start, seconds, first)
 
     def window(self, window: Float64s, timestamp: int) -> Block:

@@ -70,7 +70,7 @@ def _importance(matrix: Float32s, label: NDArray[np.int8], seed: int) -> NDArray
         "verbosity": -1,
         "seed": seed,
         "deterministic": True,
-        "force_row_wise": True,
+        "force_col_wise": True,
         "learning_rate": 0.1,
     }
     booster = lightgbm.train(parameters, lightgbm.Dataset(matrix, label), num_boost_round=_IMPORTANCE_ROUNDS)
