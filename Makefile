@@ -1,9 +1,13 @@
 # make demo: the whole pipeline on a simulated plant.   make test: everything that CI runs.
+# make bench: speed, memory and exactness beside other libraries; about half an hour on two quiet cores.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test check install clean docs
+BENCH := .venv-bench
+BENCHMARKS ?= features training
+
+.PHONY: demo test check install clean docs bench
 
 install: $(VENV)/installed
 
@@ -26,6 +30,16 @@ test: check
 
 docs: install
 	$(RUN) docs/generate.py
+	MPLBACKEND=Agg $(RUN) docs/notebooks.py
+
+# In an environment of its own: pandas, for one, computes differently where bottleneck is installed.
+$(BENCH)/installed: requirements.txt benchmarks/requirements.txt
+	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	touch $@
+
+bench: $(BENCH)/installed
+	for benchmark in $(BENCHMARKS); do $(BENCH)/bin/python -m benchmarks.$$benchmark || exit 1; done
 
 clean:
-	rm -rf $(VENV) demo .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) demo .mypy_cache .ruff_cache .hypothesis

@@ -18,11 +18,20 @@ def available_cpus() -> int:
 
 
 def for_each(work: Callable[[Item], None], items: Iterable[Item], threads: int) -> None:
-    """Call `work` on every item with that many threads; the first exception is raised after all have ended."""
+    """Call `work` on every item with that many threads.
+
+    The first exception, also one that reaches the caller from elsewhere, such as a request to stop, ends it: what has
+    begun is finished, the rest is not begun.
+    """
     if threads == 1:
         for item in items:
             work(item)
         return
     with ThreadPoolExecutor(threads) as pool:
-        for future in [pool.submit(work, item) for item in items]:
-            future.result()
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
