@@ -13,8 +13,8 @@ if __name__ == "features":  # imported with ml/ as the working directory; make t
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import importlib
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -27,8 +27,9 @@ from ml.readings.table import from_table
 from ml.windows import grid
 from ml.windows.catalogue import Feature, list_features
 from ml.windows.channels import Constants, read_sample, segment_starts, stored_columns
+from ml.windows.chunks import compute
 from ml.windows.operations import Target
-from ml.windows.parallel import available_cpus, for_each
+from ml.windows.parallel import available_cpus
 from ml.windows.program import Program
 from ml.windows.regimes import Regimes, constants_of
 from ml.windows.scaling import Scaling
@@ -38,9 +39,7 @@ Float32s = NDArray[np.float32]
 Rows = NDArray[np.bool_]
 
 STATE_FORMAT = 1
-_CHUNK_ROWS = 1 << 14  # rows computed at a time by one thread: their samples stay in the second-level cache
 _GROUP_FEATURES = 32  # whose scaling is learned at a time, so that the training rows' whole table is never in memory
-_CHUNK_WINDOWS = 8  # a chunk is so many times W at least, so that little history is read twice
 
 
 class FeatureEngineer:
@@ -329,66 +328,8 @@ class FeatureEngineer:
         return Program(features, self.config.schema_config, self.constants, self._regimes, self.interval)
 
     def _matrix(self, program: Program, frame: pd.DataFrame, rows: Rows | None) -> Float32s:
-        """The program's features of the wanted rows, column-major (n_wanted, n_features), chunks side by side."""
-        wanted = len(frame) if rows is None else int(np.count_nonzero(rows))
-        out = np.empty((program.width, wanted), dtype=np.float32)
-        columns = _Columns.of(frame, self.config.schema_config)
-
-        def work(chunk: _Chunk) -> None:
-            _compute(program, columns, chunk, rows, out)
-
-        for_each(work, self._chunks(frame, rows), self.config.training_config.threads or available_cpus())
-        return out.T
-
-    def _chunks(self, frame: pd.DataFrame, rows: Rows | None) -> Iterator[_Chunk]:
-        """Stretches of the frame that hold wanted rows, and where their features go in the output."""
-        size = max(_CHUNK_ROWS, _CHUNK_WINDOWS * self.look_back)
-        done = 0
-        for begin in range(0, len(frame), size):
-            end = min(begin + size, len(frame))
-            wanted = end - begin if rows is None else int(np.count_nonzero(rows[begin:end]))
-            if wanted:
-                yield _Chunk(max(0, begin - self.look_back), begin, end, done, wanted)
-            done += wanted
-
-
-class _Chunk(NamedTuple):
-    """Rows begin .. end of a frame with their history from `first` on; `wanted` of them go to `to` in the output."""
-
-    first: int
-    begin: int
-    end: int
-    to: int
-    wanted: int
-
-
-class _Columns(NamedTuple):
-    """A grid frame's columns as arrays."""
-
-    stored: list[NDArray[Any]]
-    segment: NDArray[Any]
-    seconds: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, frame: pd.DataFrame, schema: SchemaConfig) -> _Columns:
-        seconds = frame["timestamp"].to_numpy("datetime64[s]").astype(np.int64)
-        return cls(stored_columns(frame, schema), frame["segment"].to_numpy(), seconds)
-
-
-def _compute(program: Program, columns: _Columns, chunk: _Chunk, rows: Rows | None, out: Float32s) -> None:
-    """Write a chunk's features into its columns of `out` (n_features, n_wanted)."""
-    block = program.block(
-        [values[chunk.first : chunk.end] for values in columns.stored],
-        segment_starts(columns.segment[chunk.first : chunk.end]),
-        columns.seconds[chunk.first : chunk.end],
-        chunk.begin - chunk.first,
-    )
-    if rows is None or chunk.wanted == block.rows:
-        program.run(block, Target(out.reshape(-1), out.shape[1], chunk.to))
-        return
-    every = np.empty((out.shape[0], block.rows), dtype=np.float32)
-    program.run(block, Target(every.reshape(-1), block.rows, 0))
-    np.compress(rows[chunk.begin : chunk.end], every, axis=1, out=out[:, chunk.to : chunk.to + chunk.wanted])
+        threads = self.config.training_config.threads or available_cpus()
+        return compute(program, frame, self.config.schema_config, self.look_back, rows=rows, threads=threads)
 
 
 def _drawn(rows: Rows, most: int, seed: int) -> Rows:

@@ -74,8 +74,8 @@ def test_chunks_give_the_bits_of_one_piece(case, rows):
     engineer, frame, _ = made(case)
     whole = engineer.matrix(frame)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ml.features._CHUNK_ROWS", rows)
-        patch.setattr("ml.features._CHUNK_WINDOWS", 0)
+        patch.setattr("ml.windows.chunks._ROWS", rows)
+        patch.setattr("ml.windows.chunks._WINDOWS", 0)
         assert engineer.matrix(frame).tobytes() == whole.tobytes()
 
 

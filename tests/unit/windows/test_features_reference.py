@@ -144,7 +144,8 @@ def test_chunks_give_the_bits_of_one_piece(monkeypatch):
     engineer = FeatureEngineer(make_config(schema={"operatingColumns": ["load"]})).fit(frame)
     whole = engineer.matrix(frame)
     for rows in (1, 17, 100):
-        monkeypatch.setattr("ml.features._CHUNK_ROWS", rows)
+        monkeypatch.setattr("ml.windows.chunks._ROWS", rows)
+        monkeypatch.setattr("ml.windows.chunks._WINDOWS", 0)
         assert engineer.matrix(frame).tobytes() == whole.tobytes()
 
 

@@ -1,0 +1,98 @@
+"""Features of a long frame: chunks of rows, each with the history that its first row needs, side by side in threads.
+
+A chunk's features are those of the whole frame, because a feature depends on the last W rows only; memory beside the
+result is that of the chunks at work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ml.options.schema import SchemaConfig
+from ml.windows.channels import segment_starts, stored_columns
+from ml.windows.operations import Target
+from ml.windows.parallel import for_each
+from ml.windows.program import Program
+
+Float32s = NDArray[np.float32]
+Rows = NDArray[np.bool_]
+
+_ROWS = 1 << 14  # rows of a chunk: their samples stay in the second-level cache
+_WINDOWS = 8  # a chunk is so many times W at least, so that little history is read twice
+
+
+def compute(
+    program: Program, frame: pd.DataFrame, schema: SchemaConfig, look_back: int, *, rows: Rows | None, threads: int
+) -> Float32s:
+    """The program's features, float32 and column-major (n_wanted, n_features).
+
+    Parameters
+    ----------
+    frame
+        Grid frame of shape (n_rows, ...).
+    look_back
+        W, samples that the features of a row depend on.
+    rows
+        (n_rows,), true for the rows wanted; the others serve as history. None for all.
+    """
+    wanted = len(frame) if rows is None else int(np.count_nonzero(rows))
+    out = np.empty((program.width, wanted), dtype=np.float32)
+    columns = _Columns.of(frame, schema)
+    for_each(lambda chunk: _compute(program, columns, chunk, rows, out), _chunks(len(frame), look_back, rows), threads)
+    return out.T
+
+
+class _Columns(NamedTuple):
+    """A grid frame's columns as arrays of shape (n_rows,)."""
+
+    stored: list[NDArray[Any]]
+    segment: NDArray[Any]
+    seconds: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, schema: SchemaConfig) -> _Columns:
+        seconds = frame["timestamp"].to_numpy("datetime64[s]").astype(np.int64)
+        return cls(stored_columns(frame, schema), frame["segment"].to_numpy(), seconds)
+
+
+class _Chunk(NamedTuple):
+    """Rows begin .. end of a frame with their history from `first` on; `wanted` of them go to `to` in the output."""
+
+    first: int
+    begin: int
+    end: int
+    to: int
+    wanted: int
+
+
+def _chunks(n_rows: int, look_back: int, rows: Rows | None) -> Iterator[_Chunk]:
+    """The chunks that hold wanted rows."""
+    size = max(_ROWS, _WINDOWS * look_back)
+    done = 0
+    for begin in range(0, n_rows, size):
+        end = min(begin + size, n_rows)
+        wanted = end - begin if rows is None else int(np.count_nonzero(rows[begin:end]))
+        if wanted:
+            yield _Chunk(max(0, begin - look_back), begin, end, done, wanted)
+        done += wanted
+
+
+def _compute(program: Program, columns: _Columns, chunk: _Chunk, rows: Rows | None, out: Float32s) -> None:
+    """Write a chunk's features into its columns of `out` (n_features, n_wanted)."""
+    block = program.block(
+        [values[chunk.first : chunk.end] for values in columns.stored],
+        segment_starts(columns.segment[chunk.first : chunk.end]),
+        columns.seconds[chunk.first : chunk.end],
+        chunk.begin - chunk.first,
+    )
+    if rows is None or chunk.wanted == block.rows:
+        program.run(block, Target(out.reshape(-1), out.shape[1], chunk.to))
+        return
+    every = np.empty((out.shape[0], block.rows), dtype=np.float32)
+    program.run(block, Target(every.reshape(-1), block.rows, 0))
+    np.compress(rows[chunk.begin : chunk.end], every, axis=1, out=out[:, chunk.to : chunk.to + chunk.wanted])
