@@ -40,9 +40,11 @@ class View:
     channels: tuple[str, ...]
     rows: int
 
-    def over_time(self, channels: Sequence[str]) -> Tensor:
-        """Readings of some channels, float32 (rows, N, n)."""
-        return pick(self.values, self.channels, channels, axis=2)
+    def over_time(self, channels: Sequence[str], window: int | None = None) -> Tensor:
+        """Readings of some channels, float32 (rows, N, n), or over the last `window` rows only."""
+        start = 0 if window is None else self.rows - window
+        values = self.values.slice(start, self.rows, axis=0) if start else self.values
+        return pick(values, self.channels, channels, axis=2)
 
     def at(self, channels: Sequence[str], steps: int = 0) -> Tensor:
         """Readings of some channels that many samples ago, float64 (N, n)."""
