@@ -7,11 +7,13 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from ml.errors import ParityError
 from ml.export.graph_builder import DOUBLE, FLOAT, INT64, GraphBuilder, value_info
 from ml.export.graph_parts import HEAD_OUTPUTS, add_head, add_scaling, add_score, check_width
-from ml.export.tensors import concat
+from ml.export.scaling import Scaling, scaling_constants
+from ml.export.tensors import Tensor, concat
 from ml.export.trees import TreeEnsemble
 from ml.export.window_readings import TIMESTAMP, WINDOW, add_readings
 from ml.export.window_rules import columns
@@ -38,28 +40,44 @@ def build_window_model(
     if not math.isfinite(threshold):
         raise ParityError(f"the alarm threshold is {threshold}; allowed are finite numbers")
     graph = GraphBuilder()
-    features = add_features(graph, engineer)
-    scaled = add_scaling(graph, features, engineer.scaling.to_dict(), len(engineer.features))
-    add_head(graph, add_score(graph, scaled, ensemble), ensemble, threshold)
+    features, order, width = _add_columns(graph, engineer)
+    scaled = add_scaling(graph, features.name, _at(order, width, engineer.scaling.to_dict()), width)
+    add_head(graph, add_score(graph, scaled, ensemble.with_columns(order, width)), ensemble, threshold)
     return graph.to_bytes("window_model", _inputs(engineer), HEAD_OUTPUTS, metadata)
 
 
 def build_feature_probe(engineer: FeatureEngineer) -> bytes:
-    """The same features as output, to compare cells: ``features`` float32 (N, n_features), not scaled."""
+    """The same features as output, to compare cells: ``features`` float32 (N, n_features), not scaled.
+
+    In the engineer's order: the `matrix` of the engineer in every cell.
+    """
     graph = GraphBuilder()
-    add_features(graph, engineer)
+    features, order, _ = _add_columns(graph, engineer)
+    graph.node("Identity", [features.take(order, axis=1).name], FEATURES)
     outputs = [value_info(FEATURES, FLOAT, ["N", len(engineer.features)])]
     return graph.to_bytes("feature_probe", _inputs(engineer), outputs, {})
 
 
-def add_features(graph: GraphBuilder, engineer: FeatureEngineer) -> str:
-    """The features in the engineer's order, float32 (N, n_features): its `matrix` in every cell."""
+def _add_columns(graph: GraphBuilder, engineer: FeatureEngineer) -> tuple[Tensor, NDArray[np.int64], int]:
+    """Features in the order in which they are made, float32 (N, width), and the place of each of the engineer's.
+
+    The trees are told the places, which costs nothing; to put the features in order would cost as much as the trees.
+    """
     operations = [feature.operation for feature in engineer.features]
     parts = columns(add_readings(graph, engineer), operations)
     made = [operation for _, kinds in parts for operation in kinds]
     order = np.array([made.index(operation) for operation in operations], dtype=np.int64)
-    together = concat([part for part, _ in parts], axis=1).take(order, axis=1).cast(FLOAT)
-    return graph.node("Identity", [together.finite().name], FEATURES)
+    return concat([part for part, _ in parts], axis=1).cast(FLOAT).finite(), order, len(made)
+
+
+def _at(order: NDArray[np.int64], width: int, scaling: Scaling) -> Scaling:
+    """The same scaling of features in other places; columns that are no feature stay as they are."""
+    constants = scaling_constants(scaling, len(order))
+    if constants is None:
+        return scaling
+    center, scale = np.zeros(width, dtype=np.float32), np.ones(width, dtype=np.float32)
+    center[order], scale[order] = constants
+    return {**scaling, "center": center, "scale": scale}
 
 
 def _inputs(engineer: FeatureEngineer) -> list[onnx.ValueInfoProto]:

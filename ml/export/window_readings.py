@@ -96,10 +96,10 @@ def _physical(window: Tensor, engineer: FeatureEngineer) -> View:
     """Readings as float32 values, without infinities; counters as increases, which take the window's first row."""
     counters = engineer.config.schema_config.counter_columns
     # Not a Transpose: onnxruntime would move it behind the sums, where it meets its opposite, and so reorder them.
-    time_first = apply(window.graph, "Einsum", window, equation="nwc->wnc")
-    raw = View(time_first, engineer.channels, engineer.look_back)
+    sensors = window if counters else window.cast(FLOAT).finite()
+    raw = View(apply(window.graph, "Einsum", sensors, equation="nwc->wnc"), engineer.channels, engineer.look_back)
     if not counters:
-        return View(raw.values.cast(FLOAT).finite(), raw.channels, raw.rows)
+        return raw
     others = tuple(name for name in raw.channels if name not in counters)
     parts = [raw.over_time(others).slice(1, raw.rows, axis=0)] if others else []
     totals = raw.over_time(counters)
