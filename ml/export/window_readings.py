@@ -2,7 +2,8 @@
 
 Inside the graph time comes first: tensors are float32 (rows, N, channels), oldest row first, NaN where missing. Sums
 over time then run from the oldest sample to the newest, column by column, exactly as the kernels of `ml.windows` add;
-a sum in another order could have other bits.
+a sum in another order could have other bits. onnxruntime's optimiser likes to move a transposition behind what follows
+it, but not into the branches of `window_rolling`, where all sums are that depend on their order.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import reduce
 import numpy as np
 
 from ml.export.graph_builder import DOUBLE, FLOAT, GraphBuilder
-from ml.export.tensors import Tensor, apply, concat, where
+from ml.export.tensors import Tensor, concat, where
 from ml.features import FeatureEngineer
 from ml.windows.channels import Constants
 from ml.windows.regimes import Regimes
@@ -95,9 +96,8 @@ def pick(values: Tensor, present: Sequence[Hashable], wanted: Sequence[Hashable]
 def _physical(window: Tensor, engineer: FeatureEngineer) -> View:
     """Readings as float32 values, without infinities; counters as increases, which take the window's first row."""
     counters = engineer.config.schema_config.counter_columns
-    # Not a Transpose: onnxruntime would move it behind the sums, where it meets its opposite, and so reorder them.
     sensors = window if counters else window.cast(FLOAT).finite()
-    raw = View(apply(window.graph, "Einsum", sensors, equation="nwc->wnc"), engineer.channels, engineer.look_back)
+    raw = View(sensors.transpose(1, 0, 2), engineer.channels, engineer.look_back)
     if not counters:
         return raw
     others = tuple(name for name in raw.channels if name not in counters)

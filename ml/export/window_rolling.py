@@ -45,7 +45,7 @@ def add_rolling(view: View, wanted: Sequence[Wanted]) -> Mapping[str, Rolling]:
         outputs = []
         for each in wanted:
             seen = View(Tensor(inner, values.name), channels, longest)
-            samples = samples_of(seen.over_time(each.channels, each.windows[-1]))
+            samples = samples_of(seen.over_time(each.channels, each.windows[-1]), each.windows[-1], len(each.channels))
             made = WindowStatistics(samples, each.windows, len(each.channels))
             outputs += [getattr(made, statistic)().name for statistic in each.statistics]
         return inner, outputs

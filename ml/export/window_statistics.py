@@ -1,8 +1,8 @@
 """Statistics of the last samples, with the sums, the order and the roundings of `ml.windows.kernels`.
 
 What costs time in such a graph is the number of nodes, and the medians. So short windows share their nodes: they are
-laid side by side in one tensor, as long as the longest of them, and what is too long for a window counts 0. Levels are
-repeated to the shape of the samples they meet, because equal shapes are several times as fast as shapes to broadcast.
+laid side by side in one tensor, as long as the longest of them, and what is too long for a window counts 0. Levels and
+constants are repeated to the shape of the samples they meet, which is several times as fast as to broadcast them.
 
 A graph cannot skip a missing sample; `PartialSamples` says what stands in its place.
 """
@@ -33,8 +33,8 @@ class Samples:
         Readings, float32 (rows, N, n_channels), oldest first.
     """
 
-    def __init__(self, values: Tensor) -> None:
-        self._values = values
+    def __init__(self, values: Tensor, rows: int, n_channels: int) -> None:
+        self._values, self._shape = values, (rows, 1, n_channels)
 
     def zeros(self) -> Tensor:
         """Readings, 0 where missing."""
@@ -79,16 +79,13 @@ class PartialSamples(Samples):
         """Readings, where missing too large and too small in turn."""
         # The k-th missing sample from the end has k - 1/2, which lies 1/2 above or below the even number next to it,
         # in turn; a reading has a whole number.
-        missing = self._missing()
-        place = missing.newest_first_sum() - missing * 0.5
-        return self.zeros() + (place - place.rounded_to_even()) * _BEYOND
+        missing = self._values.is_nan().cast(DOUBLE)
+        place = missing.newest_first_sum() - missing * np.full(self._shape, 0.5)
+        return self.zeros() + (place - place.rounded_to_even()) * np.full(self._shape, _BEYOND)
 
     def known(self) -> Tensor:
         """1 where there is a reading, else 0."""
-        return 1.0 - self._missing()
-
-    def _missing(self) -> Tensor:
-        return self._values.is_nan().cast(DOUBLE)
+        return self._values.is_nan().logical_not().cast(DOUBLE)
 
 
 class WindowStatistics:
