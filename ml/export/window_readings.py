@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import groupby
 
 import numpy as np
 
@@ -45,7 +46,12 @@ class View:
         """Readings of some channels, float32 (rows, N, n), or over the last `window` rows only."""
         start = 0 if window is None else self.rows - window
         values = self.values.slice(start, self.rows, axis=0) if start else self.values
-        return pick(values, self.channels, channels, axis=2)
+        if tuple(channels) == self.channels:
+            return values
+        # Stretches of neighbours, as a Gather would copy number by number.
+        place = np.array([self.channels.index(name) for name in channels])
+        runs = np.split(place, np.flatnonzero(np.diff(place) != 1) + 1)
+        return concat([values.slice(int(run[0]), int(run[-1]) + 1, axis=2) for run in runs], axis=2)
 
     def at(self, channels: Sequence[str], steps: int = 0) -> Tensor:
         """Readings of some channels that many samples ago, float64 (N, n)."""
@@ -100,12 +106,16 @@ def _physical(window: Tensor, engineer: FeatureEngineer) -> View:
     raw = View(sensors.transpose(1, 0, 2), engineer.channels, engineer.look_back)
     if not counters:
         return raw
-    others = tuple(name for name in raw.channels if name not in counters)
-    parts = [raw.over_time(others).slice(1, raw.rows, axis=0)] if others else []
-    totals = raw.over_time(counters)
-    increase = totals.slice(1, raw.rows, axis=0) - totals.slice(0, raw.rows - 1, axis=0)
-    parts.append(where(increase.below(0.0), np.nan, increase))
-    return View(concat(parts, axis=2).cast(FLOAT).finite(), (*others, *counters), raw.rows - 1)
+    parts = []
+    for is_counter, names in groupby(raw.channels, lambda name: name in counters):
+        run = raw.over_time(tuple(names))
+        newer = run.slice(1, raw.rows, axis=0)
+        if is_counter:
+            increase = newer - run.slice(0, raw.rows - 1, axis=0)
+            parts.append(where(increase.below(0.0), np.nan, increase))
+        else:
+            parts.append(newer)
+    return View(concat(parts, axis=2).cast(FLOAT).finite(), raw.channels, raw.rows - 1)
 
 
 def _member(physical: View, regimes: Regimes) -> Tensor:

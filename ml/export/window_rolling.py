@@ -35,7 +35,8 @@ class Rolling:
 
 def add_rolling(view: View, wanted: Sequence[Wanted]) -> Mapping[str, Rolling]:
     """Every wanted statistic by name; no two entries of `wanted` name the same."""
-    channels = tuple(dict.fromkeys(name for each in wanted for name in each.channels))
+    named = {name for each in wanted for name in each.channels}
+    channels = tuple(name for name in view.channels if name in named)
     longest = max(each.windows[-1] for each in wanted)
     values = view.over_time(channels, longest)
     graph = values.graph

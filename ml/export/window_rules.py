@@ -35,7 +35,7 @@ class Workshop:
 
     def __init__(self, readings: Readings, operations: Iterable[Operation]) -> None:
         self.readings = readings
-        self._wanted = _wanted(list(operations))
+        self._wanted = _wanted(operations, readings.normal.channels)
 
     @cached_property
     def rolling(self) -> Mapping[str, Rolling]:
@@ -86,8 +86,11 @@ def _channels(operations: Iterable[Any]) -> list[str]:
     return [operation.channel for operation in operations]
 
 
-def _wanted(operations: Sequence[Operation]) -> list[Wanted]:
-    """The rolling statistics that operations need. Medians cost most, so they alone are limited to their own."""
+def _wanted(operations: Iterable[Operation], present: Sequence[str]) -> list[Wanted]:
+    """The rolling statistics that operations need, of channels in the order in which they are present.
+
+    Medians cost most, so they alone are limited to their own channels and windows.
+    """
     smoothed: list[tuple[str, str, int]] = []
     for operation in operations:
         if isinstance(operation, ops.Rolling):
@@ -101,7 +104,7 @@ def _wanted(operations: Sequence[Operation]) -> list[Wanted]:
     return [
         Wanted(
             tuple(dict.fromkeys(statistic for statistic, _, _ in group)),
-            tuple(dict.fromkeys(channel for _, channel, _ in group)),
+            tuple(name for name in present if name in {channel for _, channel, _ in group}),
             tuple(sorted({window for _, _, window in group})),
         )
         for group in (others, medians)
