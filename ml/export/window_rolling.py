@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from ml.export.graph_builder import GraphBuilder
 from ml.export.tensors import Tensor
 from ml.export.window_readings import View
-from ml.export.window_statistics import PartialSamples, Samples, WindowStatistics
+from ml.export.window_samples import PartialSamples, Samples
+from ml.export.window_statistics import WindowStatistics
 
 
 @dataclass(frozen=True)

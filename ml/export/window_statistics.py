@@ -3,8 +3,6 @@
 What costs time in such a graph is the number of nodes, and the medians. So short windows share their nodes: they are
 laid side by side in one tensor, as long as the longest of them, and what is too long for a window counts 0. Levels and
 constants are repeated to the shape of the samples they meet, which is several times as fast as to broadcast them.
-
-A graph cannot skip a missing sample; `PartialSamples` says what stands in its place.
 """
 
 from __future__ import annotations
@@ -15,77 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.export.graph_builder import DOUBLE, INT32
+from ml.export.graph_builder import INT32
 from ml.export.tensors import Operand, Tensor, concat, where
+from ml.export.window_samples import Samples
 
 Windows = Sequence[int]
 
-_BEYOND = 1e300  # larger than any float32 after it is halved, small enough to add two of them
 _SHORT = 48  # rows up to which a sample more costs less than a node more
-
-
-class Samples:
-    """The samples of the longest window, none of them missing; every tensor is float64 (rows, N, n_channels).
-
-    Parameters
-    ----------
-    values
-        Readings, float32 (rows, N, n_channels), oldest first.
-    """
-
-    def __init__(self, values: Tensor, rows: int, n_channels: int) -> None:
-        self._values, self._shape = values, (rows, 1, n_channels)
-
-    def zeros(self) -> Tensor:
-        """Readings, 0 where missing."""
-        return self._values.cast(DOUBLE)
-
-    def high(self) -> Tensor:
-        """Readings, infinity where missing."""
-        return self.zeros()
-
-    def low(self) -> Tensor:
-        """Readings, minus infinity where missing."""
-        return self.zeros()
-
-    def balanced(self) -> Tensor:
-        """Readings, where missing too large and too small in turn, the newest missing one too large.
-
-        So the values that are there lie in the middle of every window; of an odd number one too many is above.
-        """
-        return self.zeros()
-
-    def known(self) -> Tensor | None:
-        """1 where there is a reading, else 0; None if none is missing."""
-        return None
-
-
-class PartialSamples(Samples):
-    """The same where NaN stands for a missing reading."""
-
-    def zeros(self) -> Tensor:
-        """Readings, 0 where missing."""
-        return self._values.filled(0.0).cast(DOUBLE)
-
-    def high(self) -> Tensor:
-        """Readings, infinity where missing."""
-        return self._values.filled(np.inf).cast(DOUBLE)
-
-    def low(self) -> Tensor:
-        """Readings, minus infinity where missing."""
-        return self._values.filled(-np.inf).cast(DOUBLE)
-
-    def balanced(self) -> Tensor:
-        """Readings, where missing too large and too small in turn."""
-        # The k-th missing sample from the end has k - 1/2, which lies 1/2 above or below the even number next to it,
-        # in turn; a reading has a whole number.
-        missing = self._values.is_nan().cast(DOUBLE)
-        place = missing.newest_first_sum() - missing * np.full(self._shape, 0.5)
-        return self.zeros() + (place - place.rounded_to_even()) * np.full(self._shape, _BEYOND)
-
-    def known(self) -> Tensor:
-        """1 where there is a reading, else 0."""
-        return self._values.is_nan().logical_not().cast(DOUBLE)
 
 
 class WindowStatistics:
@@ -151,7 +85,7 @@ class WindowStatistics:
         return middle + 0.0 / count  # NaN where there is no value
 
     def _middle_of_complete(self, halves: Sequence[Tensor]) -> Tensor:
-        """The median of complete windows, as twice its value times a half where two samples share the middle."""
+        """The median of complete windows: the largest of the smaller half, or the mean of its two largest."""
         middle = [
             half.max(0, keep=True) if window % 2 else half.top(2, axis=0, largest=True, ordered=True).sum(0, keep=True)
             for half, window in zip(halves, self._windows, strict=True)
