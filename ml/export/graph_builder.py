@@ -16,7 +16,8 @@ ML_OPSET = 5  # the first with a TreeEnsemble in float64
 IR_VERSION = 10  # what that operator set came with, and the newest that onnxruntime-node 1.26 must read
 PRODUCER = "eagle-ml"
 
-FLOAT, DOUBLE, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.INT64
+FLOAT, DOUBLE = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE
+INT32, INT64, BOOL = onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.BOOL
 
 
 class GraphBuilder:
@@ -26,11 +27,28 @@ class GraphBuilder:
     operator, and return what is there already when they are asked for the same thing again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
         self._shared_nodes: dict[Hashable, tuple[str, ...]] = {}
         self._shared_constants: dict[Hashable, str] = {}
+
+    def branch(self, name: str) -> GraphBuilder:
+        """A graph for one side of `choose`; its nodes may read what this one holds, by name."""
+        return GraphBuilder(f"{self._prefix}{name}_")
+
+    def choose(
+        self, condition: str, then: tuple[GraphBuilder, Sequence[str]], otherwise: tuple[GraphBuilder, Sequence[str]]
+    ) -> tuple[str, ...]:
+        """Run one of two branches; each comes with the float64 results that it has to offer, in the same order."""
+        number = len(self._shared_nodes)
+        names = tuple(f"{self._prefix}if_{number}_{place}" for place in range(len(then[1])))
+        then_branch, else_branch = (branch._as_graph(outputs) for branch, outputs in (then, otherwise))
+        node = helper.make_node("If", [condition], names, then_branch=then_branch, else_branch=else_branch)
+        self._nodes.append(node)
+        self._shared_nodes[names] = names
+        return names
 
     def constant(self, name: str, value: NDArray[Any] | np.generic) -> str:
         """Add a constant with the dtype and shape of `value`."""
@@ -47,7 +65,7 @@ class GraphBuilder:
         array = np.asarray(value)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._shared_constants:
-            self._shared_constants[key] = self.constant(f"constant_{len(self._shared_constants)}", array)
+            self._shared_constants[key] = self.constant(f"{self._prefix}constant_{len(self._shared_constants)}", array)
         return self._shared_constants[key]
 
     def shared_node(
@@ -56,7 +74,7 @@ class GraphBuilder:
         """A node with that many outputs; attributes are numbers, texts or lists of them."""
         key = (domain, operator, tuple(inputs), outputs, repr(sorted(attributes.items())))
         if key not in self._shared_nodes:
-            name = f"{operator.lower()}_{len(self._shared_nodes)}"
+            name = f"{self._prefix}{operator.lower()}_{len(self._shared_nodes)}"
             names = (name,) if outputs == 1 else tuple(f"{name}_{number}" for number in range(outputs))
             self._nodes.append(helper.make_node(operator, inputs, names, name=name, domain=domain, **attributes))
             self._shared_nodes[key] = names
@@ -77,6 +95,10 @@ class GraphBuilder:
         checker.check_model(model)
         serialized: bytes = model.SerializeToString(deterministic=True)
         return serialized
+
+    def _as_graph(self, outputs: Sequence[str]) -> onnx.GraphProto:
+        results = [helper.make_tensor_value_info(name, DOUBLE, None) for name in outputs]
+        return helper.make_graph(self._nodes, self._prefix.rstrip("_"), [], results, initializer=self._constants)
 
 
 def value_info(name: str, element_type: int, shape: Sequence[str | int]) -> onnx.ValueInfoProto:

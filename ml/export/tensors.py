@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.export.graph_builder import DOUBLE, FLOAT, ML_DOMAIN, GraphBuilder
+from ml.export.graph_builder import BOOL, DOUBLE, FLOAT, ML_DOMAIN, GraphBuilder
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Tensor:
 
     graph: GraphBuilder
     name: str
+    __array_ufunc__: ClassVar[None] = None  # an array beside an operator leaves the arithmetic to the tensor
 
     def __add__(self, other: Operand) -> Tensor:
         return self._apply("Add", self, other)
@@ -106,13 +107,29 @@ class Tensor:
         """Maximum over one axis, which disappears unless kept; no value may be NaN."""
         return self._reduce("ReduceMax", axis, keep)
 
+    def sum_of_all(self) -> Tensor:
+        """Sum of all entries in any order, a scalar."""
+        return self._apply("ReduceSum", self, keepdims=0)
+
     def newest_first_sum(self) -> Tensor:
         """Running sum over axis 0, from its end."""
         return self._apply("CumSum", self, np.array(0), reverse=1)
 
-    def fraction(self) -> Tensor:
-        """What is above the next whole number below."""
-        return self - self._apply("Floor", self)
+    def is_odd(self) -> Tensor:
+        """True where an integer is odd."""
+        return self._apply("BitwiseAnd", self, np.array(1, dtype=np.int32)).cast(BOOL)
+
+    def repeated(self, *shape: int) -> Tensor:
+        """The values repeated to a shape, as in broadcasting; then to meet another tensor is several times as fast."""
+        return self._apply("Expand", self, np.array(shape))
+
+    def matmul_of(self, left: NDArray[np.float64]) -> Tensor:
+        """Matrix product ``left @ self``; its sums run in any order, so they must be exact."""
+        return self._apply("MatMul", left, self)
+
+    def rounded_to_even(self) -> Tensor:
+        """The nearest whole number; of two as near, the even one."""
+        return self._apply("Round", self)
 
     def reshape(self, *shape: int) -> Tensor:
         """The same values in another shape; -1 stands for the one dimension that follows from the others."""

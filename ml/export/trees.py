@@ -7,7 +7,7 @@ of the leaves reached are summed in the order of the trees, in float64, because 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -86,6 +86,10 @@ class TreeEnsemble:
     def n_splits(self) -> int:
         """Number of splits over all trees."""
         return len(self.feature)
+
+    def with_columns(self, place: _Integers, width: int) -> TreeEnsemble:
+        """The same trees for rows of `width` columns that have feature i at ``place[i]``."""
+        return replace(self, feature=place[self.feature], n_features=width)
 
 
 def from_lightgbm(booster: Booster) -> TreeEnsemble:

@@ -91,8 +91,7 @@ def check_windows(
     """
     cells = bits = labels = 0
     worst = ""
-    for part in _batches(engineer, rows):
-        window, timestamp = window_batch(frame, engineer, part)
+    for part, window, timestamp in _inputs(engineer, frame, rows):
         inputs = {WINDOW: window, TIMESTAMP: timestamp}
         expected = _offline(frame, engineer, part)
         (features,) = probe.run([FEATURES], inputs)
@@ -134,6 +133,27 @@ def _batches(engineer: FeatureEngineer, rows: _Positions) -> Iterator[_Positions
     for stretch in np.split(rows, np.flatnonzero(np.diff(rows) > engineer.look_back) + 1):
         for part in batches(len(stretch), max(1, _WINDOW_CELLS_AT_ONCE // cells)):
             yield stretch[part]
+
+
+def _inputs(
+    engineer: FeatureEngineer, frame: pd.DataFrame, rows: _Positions
+) -> Iterator[tuple[_Positions, NDArray[np.float64], NDArray[np.int64]]]:
+    """Rows with their inputs, complete windows apart from others, which would lead them to the other branch."""
+    for part in _batches(engineer, rows):
+        window, timestamp = window_batch(frame, engineer, part)
+        complete = _are_complete(engineer, window)
+        for kind in (complete, ~complete):
+            if kind.any():
+                yield part[kind], window[kind], timestamp[kind]
+
+
+def _are_complete(engineer: FeatureEngineer, window: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which windows (n, W, C) hold every reading; a counter that was reset lacks one, (n,)."""
+    counters = [name in engineer.config.schema_config.counter_columns for name in engineer.channels]
+    totals = window[:, :, counters]
+    rising = np.all(totals[:, 1:] >= totals[:, :-1], axis=(1, 2))
+    complete: NDArray[np.bool_] = np.logical_and(np.all(np.isfinite(window), axis=(1, 2)), rising)
+    return complete
 
 
 def _offline(frame: pd.DataFrame, engineer: FeatureEngineer, rows: _Positions) -> NDArray[np.float32]:

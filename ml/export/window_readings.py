@@ -2,7 +2,8 @@
 
 Inside the graph time comes first: tensors are float32 (rows, N, channels), oldest row first, NaN where missing. Sums
 over time then run from the oldest sample to the newest, column by column, exactly as the kernels of `ml.windows` add;
-a sum in another order could have other bits.
+a sum in another order could have other bits. onnxruntime's optimiser likes to move a transposition behind what follows
+it, but not into the branches of `window_rolling`, where all sums are that depend on their order.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import groupby
 
 import numpy as np
 
 from ml.export.graph_builder import DOUBLE, FLOAT, GraphBuilder
-from ml.export.tensors import Tensor, apply, concat, where
+from ml.export.tensors import Tensor, concat, where
 from ml.features import FeatureEngineer
 from ml.windows.channels import Constants
 from ml.windows.regimes import Regimes
@@ -40,9 +42,16 @@ class View:
     channels: tuple[str, ...]
     rows: int
 
-    def over_time(self, channels: Sequence[str]) -> Tensor:
-        """Readings of some channels, float32 (rows, N, n)."""
-        return pick(self.values, self.channels, channels, axis=2)
+    def over_time(self, channels: Sequence[str], window: int | None = None) -> Tensor:
+        """Readings of some channels, float32 (rows, N, n), or over the last `window` rows only."""
+        start = 0 if window is None else self.rows - window
+        values = self.values.slice(start, self.rows, axis=0) if start else self.values
+        if tuple(channels) == self.channels:
+            return values
+        # Stretches of neighbours, as a Gather would copy number by number.
+        place = np.array([self.channels.index(name) for name in channels])
+        runs = np.split(place, np.flatnonzero(np.diff(place) != 1) + 1)
+        return concat([values.slice(int(run[0]), int(run[-1]) + 1, axis=2) for run in runs], axis=2)
 
     def at(self, channels: Sequence[str], steps: int = 0) -> Tensor:
         """Readings of some channels that many samples ago, float64 (N, n)."""
@@ -93,17 +102,20 @@ def pick(values: Tensor, present: Sequence[Hashable], wanted: Sequence[Hashable]
 def _physical(window: Tensor, engineer: FeatureEngineer) -> View:
     """Readings as float32 values, without infinities; counters as increases, which take the window's first row."""
     counters = engineer.config.schema_config.counter_columns
-    # Not a Transpose: onnxruntime would move it behind the sums, where it meets its opposite, and so reorder them.
-    time_first = apply(window.graph, "Einsum", window, equation="nwc->wnc")
-    raw = View(time_first, engineer.channels, engineer.look_back)
+    sensors = window if counters else window.cast(FLOAT).finite()
+    raw = View(sensors.transpose(1, 0, 2), engineer.channels, engineer.look_back)
     if not counters:
-        return View(raw.values.cast(FLOAT).finite(), raw.channels, raw.rows)
-    others = tuple(name for name in raw.channels if name not in counters)
-    parts = [raw.over_time(others).slice(1, raw.rows, axis=0)] if others else []
-    totals = raw.over_time(counters)
-    increase = totals.slice(1, raw.rows, axis=0) - totals.slice(0, raw.rows - 1, axis=0)
-    parts.append(where(increase.below(0.0), np.nan, increase))
-    return View(concat(parts, axis=2).cast(FLOAT).finite(), (*others, *counters), raw.rows - 1)
+        return raw
+    parts = []
+    for is_counter, names in groupby(raw.channels, lambda name: name in counters):
+        run = raw.over_time(tuple(names))
+        newer = run.slice(1, raw.rows, axis=0)
+        if is_counter:
+            increase = newer - run.slice(0, raw.rows - 1, axis=0)
+            parts.append(where(increase.below(0.0), np.nan, increase))
+        else:
+            parts.append(newer)
+    return View(concat(parts, axis=2).cast(FLOAT).finite(), raw.channels, raw.rows - 1)
 
 
 def _member(physical: View, regimes: Regimes) -> Tensor:

@@ -6,7 +6,8 @@ float32 at the same places. Only the last rounding is left to the caller.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -14,19 +15,19 @@ import numpy as np
 
 from ml.errors import InternalError
 from ml.export.graph_builder import DOUBLE
-from ml.export.tensors import Tensor, where
+from ml.export.tensors import Tensor, concat, where
 from ml.export.window_readings import Readings, pick
-from ml.export.window_statistics import WindowStatistics
+from ml.export.window_rolling import Rolling, Wanted, add_rolling
 from ml.windows import operations as ops
 from ml.windows.operations import Operation
 
 Columns = tuple[Tensor, Sequence[Operation | None]]
 """A float64 tensor (N, n) before rounding to float32, and the operation of each column; None for one nobody asked."""
 
-Kind = TypeVar("Kind", bound=Operation)
+Item = TypeVar("Item")
 _Rule = Callable[["Workshop", list[Any]], Iterable[Columns]]
 
-_SECONDS_PER_MINUTE, _MINUTES_PER_DAY, _UNIX_EPOCH_WEEKDAY = 60, 1440, 3
+_SECONDS_PER_MINUTE, _SECONDS_PER_DAY, _UNIX_EPOCH_WEEKDAY = 60, 86_400, 3
 
 
 class Workshop:
@@ -34,22 +35,18 @@ class Workshop:
 
     def __init__(self, readings: Readings, operations: Iterable[Operation]) -> None:
         self.readings = readings
-        smoothed = [pair for operation in operations for pair in _smoothed(operation)]
-        self._channels = tuple(dict.fromkeys(channel for channel, _ in smoothed))
-        self._windows = sorted({window for _, window in smoothed})
-        self._statistics: WindowStatistics | None = None
+        self._wanted = _wanted(operations, readings.normal.channels)
 
-    @property
-    def statistics(self) -> WindowStatistics:
-        """Rolling statistics of every channel that one of the operations smooths."""
-        if self._statistics is None:
-            self._statistics = WindowStatistics(self.readings.normal, self._channels, self._windows)
-        return self._statistics
+    @cached_property
+    def rolling(self) -> Mapping[str, Rolling]:
+        """The rolling statistics that the operations need, by name."""
+        return add_rolling(self.readings.normal, self._wanted)
 
     def mean(self, channels: Sequence[str], window: int) -> Tensor:
         """Rolling means of some channels (N, n), rounded to float32 as the feature of that name is."""
-        means = self.statistics.mean().take(np.array(self.statistics.windows.index(window)), axis=0)
-        return pick(means, self.statistics.channels, channels, axis=1).rounded()
+        means = self.rolling["mean"]
+        of_window = means.values.take(np.array(means.windows.index(window)), axis=0)
+        return pick(of_window, means.channels, channels, axis=1).rounded()
 
     def deviation(self, channels: Sequence[str], values: Tensor) -> Tensor:
         """`values` (N, n) as training standard deviations from the training mean."""
@@ -79,9 +76,9 @@ def columns(readings: Readings, operations: Iterable[Operation]) -> list[Columns
     return result
 
 
-def _grouped(operations: Sequence[Kind], key: Callable[[Kind], Hashable]) -> Iterator[tuple[Any, list[Kind]]]:
-    """Operations with the same parameters, which become one tensor; in the order of the parameters."""
-    for parameters, group in groupby(sorted(operations, key=lambda op: str(key(op))), key=key):
+def _grouped(items: Sequence[Item], key: Callable[[Item], Hashable]) -> Iterator[tuple[Any, list[Item]]]:
+    """Items with the same parameters, which become one tensor; in the order of the parameters."""
+    for parameters, group in groupby(sorted(items, key=lambda item: str(key(item))), key=key):
         yield parameters, list(group)
 
 
@@ -89,13 +86,30 @@ def _channels(operations: Iterable[Any]) -> list[str]:
     return [operation.channel for operation in operations]
 
 
-def _smoothed(operation: Operation) -> list[tuple[str, int]]:
-    """Channels and windows of which an operation needs rolling statistics."""
-    if isinstance(operation, ops.Rolling | ops.MeanDistance | ops.Health):
-        return [(operation.channel, operation.window)]
-    if isinstance(operation, ops.Trend):
-        return [(operation.channel, operation.short), (operation.channel, operation.long)]
-    return []
+def _wanted(operations: Iterable[Operation], present: Sequence[str]) -> list[Wanted]:
+    """The rolling statistics that operations need, of channels in the order in which they are present.
+
+    Medians cost most, so they alone are limited to their own channels and windows.
+    """
+    smoothed: list[tuple[str, str, int]] = []
+    for operation in operations:
+        if isinstance(operation, ops.Rolling):
+            smoothed.append((operation.statistic, operation.channel, operation.window))
+        elif isinstance(operation, ops.MeanDistance | ops.Health):
+            smoothed.append(("mean", operation.channel, operation.window))
+        elif isinstance(operation, ops.Trend):
+            smoothed += [("mean", operation.channel, window) for window in (operation.short, operation.long)]
+    medians = [each for each in smoothed if each[0] == "median"]
+    others = [each for each in smoothed if each[0] != "median"]
+    return [
+        Wanted(
+            tuple(dict.fromkeys(statistic for statistic, _, _ in group)),
+            tuple(name for name in present if name in {channel for _, channel, _ in group}),
+            tuple(sorted({window for _, _, window in group})),
+        )
+        for group in (others, medians)
+        if group
+    ]
 
 
 def _value(workshop: Workshop, operations: list[ops.Value]) -> Iterator[Columns]:
@@ -108,19 +122,18 @@ def _lag(workshop: Workshop, operations: list[ops.Lag]) -> Iterator[Columns]:
 
 
 def _rolling(workshop: Workshop, operations: list[ops.Rolling]) -> Iterator[Columns]:
-    statistics = workshop.statistics
-    for statistic, group in _grouped(operations, lambda op: op.statistic):
-        windows, channels = statistics.windows, statistics.channels
-        if statistic == "median":
-            windows, channels = tuple(sorted({op.window for op in group})), tuple(dict.fromkeys(_channels(group)))
-            values = statistics.median(windows, channels)
-        elif statistic == "slope":
-            values = statistics.slope().rounded() / workshop.readings.interval
-        else:
-            values = getattr(statistics, statistic)()
-        asked = {(op.window, op.channel): op for op in group}
-        side_by_side = values.transpose(1, 0, 2).reshape(-1, len(windows) * len(channels))
-        yield side_by_side, [asked.get((window, channel)) for window in windows for channel in channels]
+    asked = {(op.statistic, op.window, op.channel): op for op in operations}
+    statistics = dict.fromkeys(op.statistic for op in operations)
+    for channels, group in _grouped(list(statistics), lambda statistic: workshop.rolling[statistic].channels):
+        parts = [_in_features_unit(workshop, statistic) for statistic in group]
+        rows = [(statistic, window) for statistic in group for window in workshop.rolling[statistic].windows]
+        side_by_side = concat(parts, axis=0).transpose(1, 0, 2).reshape(-1, len(rows) * len(channels))
+        yield side_by_side, [asked.get((*row, channel)) for row in rows for channel in channels]
+
+
+def _in_features_unit(workshop: Workshop, statistic: str) -> Tensor:
+    values = workshop.rolling[statistic].values
+    return values.rounded() / workshop.readings.interval if statistic == "slope" else values
 
 
 def _rate(workshop: Workshop, operations: list[ops.Rate]) -> Iterator[Columns]:
@@ -154,15 +167,16 @@ def _ratio(workshop: Workshop, operations: list[ops.Ratio]) -> Iterator[Columns]
 
 
 def _cycle(workshop: Workshop, operations: list[ops.Cycle]) -> Iterator[Columns]:
-    # Mod has the sign of the divisor, as in Python, so what is divided has no remainder and is not truncated.
+    # Mod has the sign of the divisor, as in Python, so what is divided is not negative and Div rounds down.
     seconds = workshop.readings.seconds
-    minutes = (seconds - seconds % np.array(_SECONDS_PER_MINUTE)) / np.array(_SECONDS_PER_MINUTE)
-    minute = minutes % np.array(_MINUTES_PER_DAY)
-    weekday = ((minutes - minute) / np.array(_MINUTES_PER_DAY) + np.array(_UNIX_EPOCH_WEEKDAY)) % np.array(7)
+    minute = seconds % np.array(_SECONDS_PER_DAY) / np.array(_SECONDS_PER_MINUTE)
+    day = seconds % np.array(7 * _SECONDS_PER_DAY) / np.array(_SECONDS_PER_DAY)
     for cycle, group in _grouped(operations, lambda op: op.cycle):
         table = np.stack([ops.cycle_table(cycle, op.wave) for op in group], axis=1).astype(np.float64)
+        if cycle == "weekday":
+            table = np.roll(table, -_UNIX_EPOCH_WEEKDAY, axis=0)
         constant = Tensor(seconds.graph, seconds.graph.shared_constant(table))
-        yield constant.take(minute if cycle == "hour" else weekday, axis=0), group
+        yield constant.take(minute if cycle == "hour" else day, axis=0), group
 
 
 def _zscore(workshop: Workshop, operations: list[ops.ZScore]) -> Iterator[Columns]:
@@ -177,7 +191,7 @@ def _deviation_now(workshop: Workshop, operations: Iterable[ops.ZScore | ops.Out
 def _outlier(workshop: Workshop, operations: list[ops.Outlier]) -> Iterator[Columns]:
     z = _deviation_now(workshop, operations)
     outside = abs(z).above(np.array([op.threshold for op in operations]))
-    yield where(z.is_nan(), np.nan, outside.cast(DOUBLE)), operations
+    yield outside.cast(DOUBLE) + (z - z), operations  # z - z is NaN for NaN, else 0
 
 
 def _mean_distance(workshop: Workshop, operations: list[ops.MeanDistance]) -> Iterator[Columns]:

@@ -104,6 +104,95 @@ def test_sums_that_are_not_exact_are_added_in_the_same_order(together):
     assert_equal_features(engineer, frame, together=together)
 
 
+SENSORS = ("temp", "pres", "flow", "vib", "amp", "volt")
+LONG_WINDOWS = (2, 5, 30, 49, 90)
+
+
+def complete_frame(seed=0):
+    """A frame of one segment without a missing reading, whose counter is never reset."""
+    frame = make_frame(seed=seed, nan_share=0.0)
+    random = np.random.default_rng(seed)
+    frame["segment"] = 0
+    frame["load"] = random.choice([1.0, 1.02, 5.0, 5.03], len(frame)).astype(np.float32)
+    frame["vib"] = random.normal(3, 1, len(frame)).astype(np.float32)
+    frame["total"] = 2.5e8 + np.cumsum(random.integers(0, 4, len(frame))).astype(np.float64)
+    return frame
+
+
+def _some_missing(random, shape, share):
+    return np.where(random.random(shape) < share, np.nan, np.round(random.normal(20, 5, shape), 1))
+
+
+def _cancelling(random, shape):
+    """Large readings that cancel beside small ones: what is left of their sum depends on its order."""
+    large = random.normal(size=(shape[0] // 10, 3, shape[1])) * 1e8
+    small = random.normal(size=(shape[0] // 10, 4, shape[1])) * 1e-3
+    blocks = random.permuted(np.concatenate([large, -large, small], axis=1).astype(np.float32), axis=1)
+    return blocks.reshape(shape)
+
+
+def _block_missing(random, shape):
+    values = random.normal(20, 5, shape)
+    values[60:200] = np.nan
+    return values
+
+
+ADVERSARIAL = {
+    "readings": lambda random, shape: np.round(random.normal(20, 5, shape), 1),
+    "three_percent_missing": lambda random, shape: _some_missing(random, shape, 0.03),
+    "most_missing": lambda random, shape: _some_missing(random, shape, 0.9),
+    "all_missing": lambda random, shape: np.full(shape, np.nan),
+    "missing_for_longer_than_a_window": _block_missing,
+    "constant": lambda random, shape: np.full(shape, 0.1),
+    "two_values": lambda random, shape: random.choice([0.1, 7.25], shape),
+    "tiny": lambda random, shape: random.normal(20, 5, shape) * 1e-6,
+    "huge": lambda random, shape: random.normal(20, 5, shape) * 1e6,
+    "tiny_steps_on_a_large_level": lambda random, shape: 1e6 + random.integers(0, 2, shape) / 16,
+    "cancelling": _cancelling,
+    "zeros_of_both_signs": lambda random, shape: random.choice([0.0, -0.0], shape),
+    "denormals": lambda random, shape: random.choice([1e-45, -1e-45, 3e-42, 0.0, -0.0], shape),
+    "ends_of_float32": lambda random, shape: random.choice([3.4e38, -3.4e38, 1.0], shape),
+    "infinite": lambda random, shape: random.choice([np.inf, -np.inf, 1.0, 2.0], shape),
+    "rising": lambda random, shape: np.arange(shape[0])[:, None] * np.ones(shape[1]),
+}
+
+
+@pytest.mark.parametrize("together", [1, None])
+@pytest.mark.parametrize("kind", list(ADVERSARIAL))
+@pytest.mark.parametrize("filled", [True, False], ids=["others_complete", "others_incomplete"])
+def test_adversarial_windows_give_the_engineers_cells(kind, filled, together):
+    """Row by row, as a client asks, complete windows take their own branch; all together, none does."""
+    frame = complete_frame(seed=6) if filled else make_frame(seed=6)
+    frame[list(SENSORS)] = ADVERSARIAL[kind](np.random.default_rng(6), (len(frame), len(SENSORS))).astype(np.float32)
+    engineer = FeatureEngineer(configure(schema={"rollingWindows": list(LONG_WINDOWS)})).fit(make_frame())
+    window, _ = window_batch(frame, engineer, np.arange(len(frame)))
+    finite = np.isfinite(frame[list(SENSORS)].to_numpy()).all()
+    assert np.isfinite(window).all(axis=(1, 2)).any() == (filled and finite)
+    assert_equal_features(engineer, frame, together=together)
+
+
+@pytest.mark.parametrize("operating", OPERATING)
+def test_complete_windows_of_every_family_give_the_engineers_cells(operating):
+    frame = complete_frame()
+    engineer = FeatureEngineer(configure(operating, schema={"rollingWindows": list(LONG_WINDOWS)})).fit(frame)
+    assert_equal_features(engineer, frame, together=1)
+
+
+def test_every_optimisation_level_of_onnxruntime_gives_the_same_bits():
+    engineer = FeatureEngineer(configure(("load",), schema={"rollingWindows": list(LONG_WINDOWS)})).fit(make_frame())
+    probe = build_feature_probe(engineer)
+    for frame, size in ((make_frame(), 260), (complete_frame(), 1)):
+        window, timestamp = window_batch(frame, engineer, np.arange(100, 100 + min(size, 30)))
+        results = set()
+        for level in onnxruntime.GraphOptimizationLevel.__members__.values():
+            options = onnxruntime.SessionOptions()
+            options.graph_optimization_level = level
+            options.log_severity_level = 3
+            session = onnxruntime.InferenceSession(probe, options, providers=["CPUExecutionProvider"])
+            results.add(session.run(None, {"window": window, "timestamp": timestamp})[0].tobytes())
+        assert len(results) == 1
+
+
 def test_infinities_negative_zeros_and_the_ends_of_float32():
     frame = make_frame(seed=5)
     random = np.random.default_rng(5)
@@ -186,6 +275,22 @@ def test_probabilities_and_labels_are_those_of_the_trained_model(scaling, select
     assert len(set(expected.tolist())) > 50
 
 
+@pytest.mark.parametrize("options", [{"num_leaves": 3, "rounds": 2}, {"min_data_in_leaf": 5000, "rounds": 2}])
+def test_features_that_no_tree_asks_for_are_not_computed(options):
+    frame = make_frame()
+    label = (np.random.default_rng(5).random(len(frame)) < 0.3).astype(np.int8)
+    engineer = FeatureEngineer(configure(scaling="standard")).fit(frame)
+    rows = np.ascontiguousarray(engineer.scaling.apply(engineer.matrix(frame)))
+    booster = train_booster(rows, label, **options)
+    model = build_window_model(engineer, from_lightgbm(booster), threshold=0.3, metadata={})
+    probe = onnx.load_model_from_string(build_feature_probe(engineer))
+    assert len(onnx.load_model_from_string(model).graph.node) < len(probe.graph.node) / 2
+    window, timestamp = window_batch(frame, engineer, np.arange(len(frame)))
+    probabilities, _ = open_model(model).run(None, {"window": window, "timestamp": timestamp})
+    expected = booster.predict(rows, num_threads=1).astype(np.float32)
+    np.testing.assert_array_equal(probabilities[:, 1].view(np.uint32), expected.view(np.uint32))
+
+
 def test_inputs_versions_and_bytes_are_as_promised():
     frame = make_frame()
     engineer = FeatureEngineer(configure(("load",))).fit(frame)
@@ -211,16 +316,24 @@ def test_inputs_versions_and_bytes_are_as_promised():
 
 def test_onnxruntime_keeps_time_first(tmp_path):
     """Its optimiser moves transpositions; moved across sums they would change the order of addition."""
-    engineer = FeatureEngineer(configure(("load",))).fit(make_frame())
+    schema = {"rollingWindows": [3, 20, 64, 90]}
+    engineer = FeatureEngineer(configure(("load",), schema=schema)).fit(make_frame())
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     options.log_severity_level = 3
     onnxruntime.InferenceSession(build_feature_probe(engineer), options, providers=["CPUExecutionProvider"])
     graph = onnx.load(tmp_path / "optimized.onnx").graph
-    constants = {constant.name: onnx.numpy_helper.to_array(constant).tolist() for constant in graph.initializer}
-    axes = [constants[node.input[1]] for node in graph.node if node.op_type == "ReduceSum"]
-    assert len(axes) > 10
-    assert set(map(tuple, axes)) == {(0,)}
+    branches = [attribute.g for node in graph.node if node.op_type == "If" for attribute in node.attribute]
+    assert len(branches) == 2
+    constants = {
+        constant.name: onnx.numpy_helper.to_array(constant).tolist()
+        for part in (graph, *branches)
+        for constant in part.initializer
+    }
+    for branch in branches:
+        axes = [constants[node.input[1]] for node in branch.node if node.op_type == "ReduceSum"]
+        assert len(axes) >= 8
+        assert set(map(tuple, axes)) == {(0,)}
 
 
 def test_a_threshold_that_is_no_number_and_trees_of_another_width_are_refused(gbdt):
