@@ -17,7 +17,7 @@ from ml.errors import DataError
 from ml.options.schema import SchemaConfig
 from ml.windows.channels import Float32s, read_channels, segment_starts
 
-_DECILES = np.linspace(0.1, 0.9, 9)
+_DECILES = np.arange(1, 10) / 10
 # An empty bin would make the index infinite; a share this small is "less than one row in ten thousand".
 SMALLEST_SHARE = 1e-4
 
