@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { AssetHistory, ModelError, WindowModel, readVersion } from "../src/index.js";
+import type { Prediction } from "../src/index.js";
+import { compareVersions } from "../src/window_model.js";
+import { bits, golden, organization, readingsOf, withNaN } from "./golden.js";
+
+for (const version of ["v1", "v2"] as const) {
+  const expected = golden.versions[version];
+
+  async function open(): Promise<WindowModel> {
+    return WindowModel.open(await readVersion(organization, version));
+  }
+
+  function check(prediction: Prediction | undefined, row: number): void {
+    assert.equal(bits(prediction!.probability), expected.bits[row], `bits of row ${row}`);
+    assert.equal(Number(prediction!.alarm), expected.labels[row], `label of row ${row}`);
+  }
+
+  test(`${version}: windows written by Python give its bits and labels, one by one`, async () => {
+    const model = await open();
+    for (const { row, values } of expected.windows) {
+      const [prediction] = await model.predict(Float64Array.from(withNaN(values)), [expected.seconds[row]!]);
+      check(prediction, row);
+    }
+    assert.ok(expected.windows.length >= 190);
+  });
+
+  test(`${version}: and all at once`, async () => {
+    const model = await open();
+    const together = Float64Array.from(expected.windows.flatMap(({ values }) => withNaN(values)));
+    const seconds = expected.windows.map(({ row }) => expected.seconds[row]!);
+    const predictions = await model.predict(together, seconds);
+    for (const [place, { row }] of expected.windows.entries()) check(predictions[place], row);
+  });
+
+  test(`${version}: raw readings as they arrive give the bits and labels of every row of the history`, async () => {
+    const model = await open();
+    const { lookBack } = model.metadata.window;
+    const histories = new Map<string, { readonly history: AssetHistory; readonly waiting: ReturnType<typeof readingsOf> }>();
+    let [alarms, rows] = [0, 0];
+    for (const [row, asset] of expected.assets.entries()) {
+      const seconds = expected.seconds[row]!;
+      let feed = histories.get(asset);
+      if (feed === undefined) {
+        const byTime = readingsOf(asset).sort((a, b) => Number(a.time) - Number(b.time));
+        histories.set(asset, (feed = { history: new AssetHistory(model.metadata), waiting: byTime }));
+      }
+      while (feed.waiting.length > 0 && Number(feed.waiting[0]!.time) <= seconds * 1000) {
+        assert.ok(feed.history.add(feed.waiting.shift()!));
+      }
+      const [prediction] = await model.predict(feed.history.windowAt(seconds, lookBack)!, [seconds]);
+      check(prediction, row);
+      alarms += expected.labels[row]!;
+      rows += 1;
+    }
+    assert.ok(rows > 4000 && alarms > 100 && alarms < rows / 2, `${rows} rows, ${alarms} alarms`);
+  });
+}
+
+test("the threshold and the label agree", async () => {
+  const { metadata } = await readVersion(organization, "v1");
+  const { bits: all, labels } = golden.versions.v1;
+  const probabilities = new Float32Array(Uint32Array.from(all).buffer);
+  assert.deepEqual(Array.from(probabilities, (each) => Number(each >= metadata.threshold)), labels);
+});
+
+test("a window of another size is refused", async () => {
+  const model = await WindowModel.open(await readVersion(organization, "v1"));
+  await assert.rejects(model.predict(new Float64Array(3), [0]), /1 windows of \d+ rows and 9 channels hold/);
+});
+
+test("a version that needs a newer runtime, or has no window model, is refused", async () => {
+  const stored = await readVersion(organization, "v1");
+  const runtime = { ...stored.metadata.runtime, minimumOnnxruntimeNode: "99.0.0" };
+  const demanding = { ...stored, metadata: { ...stored.metadata, runtime } };
+  await assert.rejects(WindowModel.open(demanding), (error) => error instanceof ModelError && error.code === "RUNTIME_TOO_OLD");
+  const bare = { ...stored, files: new Map([["metadata.json", stored.files.get("metadata.json")!]]) };
+  await assert.rejects(WindowModel.open(bare), (error) => error instanceof ModelError && error.code === "ARTIFACT_MISSING");
+});
+
+test("versions are compared by number", () => {
+  assert.ok(compareVersions("1.9.0", "1.26.0") < 0);
+  assert.ok(compareVersions("2.0", "1.26.0") > 0);
+  assert.equal(compareVersions("1.26.0-dev.2026", "1.26.0"), 0);
+});
