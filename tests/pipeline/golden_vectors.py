@@ -87,10 +87,10 @@ def grid_case(seed: int, aggregation: str) -> Json:
     come twice, NaN, infinities, values beyond float32, and booleans that are neither.
     """
     rng = np.random.default_rng(seed)
-    interval, max_gap, count = 60, 200, 300
-    pauses = rng.choice([1.5, 20.0, 59.999999, 60.0, 61.0, 150.0, 199.999999, 200.0, 200.000001, 1000.0], count)
+    interval, max_gap, count = 60, 180, 300
+    pauses = rng.choice([1.5, 20.0, 59.999999, 60.0, 61.0, 150.0, 179.999999, 180.0, 180.000001, 1000.0], count)
     time = 1_700_000_000_000_000 + np.cumsum(np.round(pauses * 1e6)).astype(np.int64)
-    on_grid = rng.random(count) < 0.1
+    on_grid = rng.random(count) < 0.3
     time[on_grid] -= time[on_grid] % (interval * 1_000_000)
     time = np.sort(time)
     time[rng.random(count) < 0.05] = time[0]
