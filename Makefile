@@ -2,8 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+CLIENT := examples/node
+NODE_FOUND := $(shell node -e 'process.exit(+(Number.parseInt(process.versions.node) < 18))' 2>/dev/null && echo yes)
+CLIENT_TESTED := $(NODE_FOUND)$(EAGLE_REQUIRE_NODE)
 
-.PHONY: demo test check install clean docs
+.PHONY: demo test check install clean docs client
 
 install: $(VENV)/installed
 
@@ -11,6 +14,11 @@ $(VENV)/installed: requirements.txt requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+# npm writes this file last; install scripts would only download GPU libraries
+$(CLIENT)/node_modules/.package-lock.json: $(CLIENT)/package-lock.json
+	cd $(CLIENT) && npm ci --ignore-scripts --no-audit --no-fund
 	touch $@
 
 demo: install
@@ -21,11 +29,15 @@ check: install
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
-test: check
+test: check $(if $(CLIENT_TESTED),$(CLIENT)/node_modules/.package-lock.json)
+	$(if $(CLIENT_TESTED),,@echo "Node.js 18 or newer is not there: the tests of the TypeScript client are skipped")
 	$(RUN) -m pytest
+
+client: install $(CLIENT)/node_modules/.package-lock.json
+	EAGLE_REQUIRE_NODE=1 $(RUN) -m pytest tests/pipeline/test_node_client.py
 
 docs: install
 	$(RUN) docs/generate.py
 
 clean:
-	rm -rf $(VENV) demo .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo .mypy_cache .ruff_cache .hypothesis $(CLIENT)/node_modules $(CLIENT)/dist

@@ -40,7 +40,7 @@ def client() -> Path:
     """The compiled client; skips or fails where it cannot be compiled."""
     ready = node_version() >= NEEDED and (CLIENT / "node_modules" / "onnxruntime-node").is_dir()
     if not ready:
-        reason = f"needs Node.js {NEEDED} or newer (found {node_version() or 'none'}) and `make node`"
+        reason = f"needs Node.js {NEEDED} or newer (found {node_version() or 'none'}) and its packages: `make client`"
         if os.environ.get("EAGLE_REQUIRE_NODE"):
             pytest.fail(reason)
         pytest.skip(reason)

@@ -20,7 +20,7 @@ export class WindowModel {
     private readonly session: InferenceSession,
   ) {}
 
-  /** Open a version; rejects with a ModelError if it has no window.onnx, or needs a newer onnxruntime-node. */
+  /** Open a version; rejects with a ModelError if it has no usable window.onnx, or needs a newer onnxruntime-node. */
   static async open(stored: StoredVersion): Promise<WindowModel> {
     const { metadata } = stored;
     const content = stored.files.get("window.onnx");
@@ -29,12 +29,16 @@ export class WindowModel {
     }
     requireRuntime(metadata.runtime.minimumOnnxruntimeNode);
     // From the bytes that were checked, not from the path, which may lead to other ones by now.
-    const session = await InferenceSession.create(content, {
+    const options: InferenceSession.SessionOptions = {
       executionProviders: ["cpu"],
       intraOpNumThreads: metadata.runtime.intraOpNumThreads,
       interOpNumThreads: 1,
-    });
-    return new WindowModel(metadata, session);
+    };
+    try {
+      return new WindowModel(metadata, await InferenceSession.create(content, options));
+    } catch (cause) {
+      throw new ModelError("INTEGRITY_REFUSED", `window.onnx of "${stored.version}" cannot be opened`, { cause });
+    }
   }
 
   /**

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { AssetHistory, ModelError, WindowModel, readVersion } from "../src/index.js";
-import type { Prediction } from "../src/index.js";
+import type { ModelErrorCode, Prediction } from "../src/index.js";
 import { compareVersions } from "../src/window_model.js";
 import { bits, golden, organization, readingsOf, withNaN } from "./golden.js";
 
@@ -71,13 +71,22 @@ test("a window of another size is refused", async () => {
   await assert.rejects(model.predict(new Float64Array(3), [0]), /1 windows of \d+ rows and 9 channels hold/);
 });
 
-test("a version that needs a newer runtime, or has no window model, is refused", async () => {
+function refusedWith(code: ModelErrorCode): (error: unknown) => boolean {
+  return (error) => error instanceof ModelError && error.code === code;
+}
+
+test("a version that needs a newer runtime is refused", async () => {
   const stored = await readVersion(organization, "v1");
   const runtime = { ...stored.metadata.runtime, minimumOnnxruntimeNode: "99.0.0" };
   const demanding = { ...stored, metadata: { ...stored.metadata, runtime } };
-  await assert.rejects(WindowModel.open(demanding), (error) => error instanceof ModelError && error.code === "RUNTIME_TOO_OLD");
-  const bare = { ...stored, files: new Map([["metadata.json", stored.files.get("metadata.json")!]]) };
-  await assert.rejects(WindowModel.open(bare), (error) => error instanceof ModelError && error.code === "ARTIFACT_MISSING");
+  await assert.rejects(WindowModel.open(demanding), refusedWith("RUNTIME_TOO_OLD"));
+});
+
+test("a version whose window model is absent or no model is refused", async () => {
+  const stored = await readVersion(organization, "v1");
+  await assert.rejects(WindowModel.open({ ...stored, files: new Map() }), refusedWith("ARTIFACT_MISSING"));
+  const noise = new Map([["window.onnx", Buffer.from("not a model")]]);
+  await assert.rejects(WindowModel.open({ ...stored, files: noise }), refusedWith("INTEGRITY_REFUSED"));
 });
 
 test("versions are compared by number", () => {
