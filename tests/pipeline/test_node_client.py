@@ -86,3 +86,18 @@ def test_the_suite_passes_in_node(client: Path, golden: Path, suite: str) -> Non
     compiled = client / "dist" / "test" / f"{suite}.test.js"
     totals = dict(counts(run("node", "--test", "--test-reporter=tap", str(compiled), golden=golden)))
     assert totals["tests"] == totals["pass"] > 0
+
+
+def test_the_example_of_the_readme_has_the_types_of_the_client(client: Path) -> None:
+    """The names that it leaves to its reader are declared; everything else must exist as it is used."""
+    page = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```ts\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    left_to_the_reader = """
+declare const show: (share: number, message?: string) => void, log: (error: unknown) => void;
+declare const notify: (probability: number) => void, instant: number;
+"""
+    (client / "dist" / "readme.ts").write_text(example + left_to_the_reader, encoding="utf-8")
+    options = {"noEmit": True, "rootDir": "..", "noUnusedLocals": False}
+    settings = {"extends": "../tsconfig.json", "compilerOptions": options, "files": ["readme.ts"], "include": []}
+    write_json(client / "dist" / "tsconfig.json", settings)
+    run("npx", "tsc", "--project", "dist")
