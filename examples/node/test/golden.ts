@@ -7,12 +7,9 @@ import path from "node:path";
 import type { TestContext } from "node:test";
 
 import type { ChannelBaseline, Grid, Organization, Reading } from "../src/index.js";
+import type { Expected } from "./replay.js";
 
-export interface GoldenVersion {
-  readonly assets: readonly string[];
-  readonly seconds: readonly number[];
-  readonly bits: readonly number[];
-  readonly labels: readonly number[];
+export interface GoldenVersion extends Expected {
   readonly windows: readonly { readonly row: number; readonly values: readonly (number | null)[] }[];
 }
 
@@ -78,11 +75,6 @@ export function readingsOf(asset: string): Reading[] {
       time,
       values: Object.fromEntries(golden.channels.map((channel, index) => [channel, values[index] ?? null])),
     }));
-}
-
-/** The bits of a float32. */
-export function bits(value: number): number {
-  return new Uint32Array(Float32Array.of(value).buffer)[0]!;
 }
 
 export function withNaN(values: readonly (number | null)[]): number[] {

@@ -8,7 +8,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { LiveModel, ModelError, readCurrent } from "../src/index.js";
 import type { Change, ModelMetadata, Organization } from "../src/index.js";
-import { bits, copiedModels, golden, organization, readingsOf } from "./golden.js";
+import { copiedModels, golden, organization, readingsOf } from "./golden.js";
+import { bits } from "./replay.js";
 
 let swaps = 0;
 

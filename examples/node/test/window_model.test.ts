@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { AssetHistory, ModelError, WindowModel, readVersion } from "../src/index.js";
+import { ModelError, WindowModel, readVersion } from "../src/index.js";
 import type { ModelErrorCode, Prediction } from "../src/index.js";
 import { compareVersions } from "../src/window_model.js";
-import { bits, golden, organization, readingsOf, withNaN } from "./golden.js";
+import { golden, organization, readingsOf, withNaN } from "./golden.js";
+import { bits, replay } from "./replay.js";
 
 for (const version of ["v1", "v2"] as const) {
   const expected = golden.versions[version];
@@ -36,26 +37,10 @@ for (const version of ["v1", "v2"] as const) {
   });
 
   test(`${version}: raw readings as they arrive give the bits and labels of every row of the history`, async () => {
-    const model = await open();
-    const { lookBack } = model.metadata.window;
-    const histories = new Map<string, { readonly history: AssetHistory; readonly waiting: ReturnType<typeof readingsOf> }>();
-    let [alarms, rows] = [0, 0];
-    for (const [row, asset] of expected.assets.entries()) {
-      const seconds = expected.seconds[row]!;
-      let feed = histories.get(asset);
-      if (feed === undefined) {
-        const byTime = readingsOf(asset).sort((a, b) => Number(a.time) - Number(b.time));
-        histories.set(asset, (feed = { history: new AssetHistory(model.metadata), waiting: byTime }));
-      }
-      while (feed.waiting.length > 0 && Number(feed.waiting[0]!.time) <= seconds * 1000) {
-        assert.ok(feed.history.add(feed.waiting.shift()!));
-      }
-      const [prediction] = await model.predict(feed.history.windowAt(seconds, lookBack)!, [seconds]);
-      check(prediction, row);
-      alarms += expected.labels[row]!;
-      rows += 1;
-    }
-    assert.ok(rows > 4000 && alarms > 100 && alarms < rows / 2, `${rows} rows, ${alarms} alarms`);
+    const found = await replay(await open(), readingsOf, expected);
+    assert.equal(found.rows, expected.bits.length);
+    assert.deepEqual([found.differingBits, found.differingLabels], [0, 0]);
+    assert.ok(found.rows > 4000 && found.alarms > 100 && found.alarms < found.rows / 2, JSON.stringify(found));
   });
 }
 
