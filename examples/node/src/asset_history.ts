@@ -2,6 +2,7 @@
  * The newest grid rows of one asset, made of its readings as they arrive, by the rules in `metadata.grid`.
  *
  * Row by row it holds what data_prep makes of the same readings, so a window of it has the features of training.
+ * Readings wait until a window at or after their time is asked for: ask once per sampling interval.
  */
 
 import type { ModelMetadata } from "./metadata.js";

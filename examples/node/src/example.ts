@@ -66,7 +66,9 @@ async function show(step: Step, config: string, mlFolder: string, workspace: str
     workspace,
     python,
     signal: cancel.signal,
-    onProgress: ({ done, total, message }) => console.log(`${step} ${Math.round((100 * done) / total)} % ${message ?? ""}`),
+    onProgress: ({ done, total, message }) => {
+      console.log(`${step} ${Math.round((100 * done) / total)} % ${message ?? ""}`);
+    },
   }).finally(() => process.removeListener("SIGINT", onInterrupt));
   console.log(`${step} made version ${result.version}`);
 }
@@ -104,7 +106,8 @@ async function replay(model: LiveModel, arrived: readonly Arrived[]): Promise<vo
       alarming[prediction.alarm ? "add" : "delete"](asset);
     }
   }
-  console.log(`${predictions} predictions, ${Math.round((1000 * spent) / predictions)} µs each; ${alarms} alarms began`);
+  const each = Math.round((1000 * spent) / predictions);
+  console.log(`${predictions} predictions, ${each} µs each; ${alarms} alarms began`);
 }
 
 async function readCsv(file: string, columns: { readonly asset: string; readonly time: string }): Promise<Arrived[]> {

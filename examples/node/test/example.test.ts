@@ -9,7 +9,9 @@ import { golden, organization, temporaryFolder } from "./golden.js";
 
 test("the example replays a history and tells what it predicts", async (t) => {
   const file = path.join(await temporaryFolder(t), "readings.csv");
-  const lines = golden.readings.map(([asset, time, ...values]) => [asset, new Date(time).toISOString(), ...values].join(","));
+  const lines = golden.readings.map(([asset, time, ...values]) =>
+    [asset, new Date(time).toISOString(), ...values].join(","),
+  );
   await writeFile(file, [["asset_id", "created_timestamp", ...golden.channels].join(","), ...lines, ""].join("\n"));
   const workspace = path.dirname(organization.modelsFolder);
   const script = path.resolve("dist", "src", "example.js");

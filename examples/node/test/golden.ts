@@ -88,7 +88,7 @@ function load<Content>(name: string): Content {
 function required(name: string): string {
   const value = process.env[name];
   if (value === undefined) {
-    throw new Error(`${name} must name the folder of golden vectors; \`make test-node\` writes it and runs these tests`);
+    throw new Error(`${name} must name the folder of golden vectors; \`make client\` writes it and runs these tests`);
   }
   return value;
 }

@@ -1,14 +1,20 @@
 /** A history of readings given to the client as it happened, compared with what Python says of its rows. */
 
 import { AssetHistory } from "../src/index.js";
-import type { Prediction, Reading, WindowModel } from "../src/index.js";
+import type { Reading, WindowModel } from "../src/index.js";
 
-/** Rows to predict, in the order of each asset's time, with the float32 bits and the labels that Python has for them. */
+/** Rows to predict, each asset's by time, with the float32 bits and the labels that Python has for them. */
 export interface Expected {
   readonly assets: readonly string[];
   readonly seconds: readonly number[];
   readonly bits: readonly number[];
   readonly labels: readonly number[];
+}
+
+interface Feed {
+  readonly history: AssetHistory;
+  readonly waiting: readonly Reading[];
+  next: number;
 }
 
 export interface Differences {
@@ -30,7 +36,7 @@ export async function replay(
   expected: Expected,
 ): Promise<Differences> {
   const { lookBack } = model.metadata.window;
-  const feeds = new Map<string, { readonly history: AssetHistory; readonly waiting: readonly Reading[]; next: number }>();
+  const feeds = new Map<string, Feed>();
   let [alarms, differingBits, differingLabels] = [0, 0, 0];
   for (const [row, asset] of expected.assets.entries()) {
     const seconds = expected.seconds[row]!;
@@ -43,7 +49,7 @@ export async function replay(
       feed.history.add(feed.waiting[feed.next]!);
     }
     const window = feed.history.windowAt(seconds, lookBack);
-    const prediction: Prediction | undefined = window === null ? undefined : (await model.predict(window, [seconds]))[0];
+    const [prediction] = window === null ? [] : await model.predict(window, [seconds]);
     alarms += Number(prediction?.alarm ?? false);
     differingBits += Number(prediction === undefined || bits(prediction.probability) !== expected.bits[row]);
     differingLabels += Number(prediction === undefined || Number(prediction.alarm) !== expected.labels[row]);

@@ -65,7 +65,8 @@ for (const name of ["model.onnx", "window.onnx", "metadata.json", "scaler.pkl"])
     const content = await readFile(file);
     content[content.length >> 1]! ^= 1;
     await writeFile(file, content);
-    await assert.rejects(readCurrent(copy), refusedWith("INTEGRITY_REFUSED", new RegExp(`${name}.*not what its manifest`)));
+    const words = new RegExp(`${name}.*not what its manifest`);
+    await assert.rejects(readCurrent(copy), refusedWith("INTEGRITY_REFUSED", words));
   });
 }
 
@@ -138,7 +139,8 @@ for (const target of ["/etc", "../plant_b/versions/v1", "versions/../..", "versi
 
 for (const organizationId of ["../plant_a", "", "a/b", "a..b", "plant_a.", "a\n"]) {
   test(`${JSON.stringify(organizationId)} is not the id of an organisation`, async () => {
-    await assert.rejects(readCurrent({ ...organization, organizationId }), refusedWith("ISOLATION_REFUSED", /not the id/));
+    const nobody = { ...organization, organizationId };
+    await assert.rejects(readCurrent(nobody), refusedWith("ISOLATION_REFUSED", /not the id/));
   });
 }
 
