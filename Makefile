@@ -3,11 +3,14 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+CLIENT := examples/node
+NODE_FOUND := $(shell node -e 'process.exit(+(Number.parseInt(process.versions.node) < 18))' 2>/dev/null && echo yes)
+CLIENT_TESTED := $(NODE_FOUND)$(EAGLE_REQUIRE_NODE)
 
 BENCH := .venv-bench
-BENCHMARKS ?= features training
+BENCHMARKS ?= features training window_graph latency
 
-.PHONY: demo test check install clean docs bench
+.PHONY: demo test check install clean docs bench client
 
 install: $(VENV)/installed
 
@@ -15,6 +18,11 @@ $(VENV)/installed: requirements.txt requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+# npm writes this file last; install scripts would only download GPU libraries
+$(CLIENT)/node_modules/.package-lock.json: $(CLIENT)/package-lock.json
+	cd $(CLIENT) && npm ci --ignore-scripts --no-audit --no-fund
 	touch $@
 
 demo: install
@@ -25,8 +33,12 @@ check: install
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
-test: check
+test: check $(if $(CLIENT_TESTED),$(CLIENT)/node_modules/.package-lock.json)
+	$(if $(CLIENT_TESTED),,@echo "Node.js 18 or newer is not there: the tests of the TypeScript client are skipped")
 	$(RUN) -m pytest
+
+client: install $(CLIENT)/node_modules/.package-lock.json
+	EAGLE_REQUIRE_NODE=1 $(RUN) -m pytest tests/pipeline/test_node_client.py
 
 docs: install
 	$(RUN) docs/generate.py
@@ -42,4 +54,4 @@ bench: $(BENCH)/installed
 	for benchmark in $(BENCHMARKS); do $(BENCH)/bin/python -m benchmarks.$$benchmark || exit 1; done
 
 clean:
-	rm -rf $(VENV) $(BENCH) demo .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) demo .mypy_cache .ruff_cache .hypothesis $(CLIENT)/node_modules $(CLIENT)/dist

@@ -4,7 +4,7 @@
     python docs/generate.py --check   change nothing; exit status 1 if something is out of date
 
 Pages hold ``<!-- generated: NAME -->`` and ``<!-- end generated -->``; what lies between is replaced by the part of
-that name. The JSON Schemas are written as files of their own.
+that name. JSON Schemas and TypeScript types are written as files of their own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from docs import configuration_tables, reference_tables  # noqa: E402 - found through the line above
+from docs import configuration_tables, reference_tables, typescript_types  # noqa: E402 - found through the line above
 from ml.config import OrganizationConfig  # noqa: E402
 from ml.export.metadata import metadata_schema  # noqa: E402
 
@@ -34,6 +34,7 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "ml/config/organization.schema.json": OrganizationConfig.json_schema,
     "docs/metadata.schema.json": metadata_schema,
 }
+MODULES: dict[str, Callable[[], str]] = {"examples/node/src/metadata.ts": typescript_types.metadata_types}
 _BLOCK = re.compile(r"(?<=<!-- generated: )(?P<name>[^>]+?)( -->\n).*?(?=<!-- end generated -->)", re.DOTALL)
 
 
@@ -59,7 +60,8 @@ def wanted_files() -> dict[Path, str]:
     schemas = {
         REPOSITORY / name: json.dumps(make(), indent=2, ensure_ascii=False) + "\n" for name, make in SCHEMAS.items()
     }
-    return texts | schemas
+    modules = {REPOSITORY / name: make() for name, make in MODULES.items()}
+    return texts | schemas | modules
 
 
 def outdated() -> dict[Path, str]:

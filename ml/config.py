@@ -149,7 +149,13 @@ class OrganizationConfig(Section):
                 by_alias=True,
                 include={"organization_id", "schema_config", "data_config"},
                 exclude={
-                    "schema_config": {"lag_seconds", "rolling_windows", "operating_columns", "column_roles"},
+                    "schema_config": {
+                        "lag_seconds",
+                        "rolling_windows",
+                        "operating_columns",
+                        "column_roles",
+                        "column_units",
+                    },
                     "data_config": {"split_by", "validation_split", "test_split", "min_failure_events"},
                 },
             )

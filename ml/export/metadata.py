@@ -21,9 +21,11 @@ from pydantic_core import PydanticCustomError
 
 from ml.errors import IntegrityError, MissingArtifactError
 from ml.export.figures import LeafFigures, ParityFigures, WindowFigures
+from ml.export.graph_builder import IR_VERSION, ML_DOMAIN, ML_OPSET, OPSET
 from ml.options.base import Identifier, Section, explain
 
 FORMAT_VERSION: Literal[1] = 1
+# Older ones lack the float64 TreeEnsemble (1.20) or misread a tree whose root has one leaf (1.21 to 1.23).
 MINIMUM_ONNXRUNTIME = "1.26.0"
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -38,6 +40,7 @@ class Channel(Section):
         description="A reading, 0 or 1, or a running total of which increases are used."
     )
     role: str | None = Field(default=None, description="What it measures, such as temperature.")
+    unit: str | None = Field(default=None, description="Its unit; null where the configuration names none.")
 
 
 class Window(Section):
@@ -45,6 +48,35 @@ class Window(Section):
 
     look_back: PositiveInt = Field(description="Samples, the newest included.")
     channels: tuple[Channel, ...] = Field(min_length=1, description="Sensors, in the order of the window's columns.")
+
+
+class Grid(Section):
+    """How readings become the window's rows, one per asset and sampling interval; every value is a rule to follow.
+
+    Before anything else a reading that is not finite (as float32, for a counter as float64) is missing, and of several
+    readings of one asset at one instant the last to arrive replaces the others.
+    """
+
+    instants: Literal["multiplesOfIntervalSinceEpoch"] = Field(
+        default="multiplesOfIntervalSinceEpoch", description="Rows stand at the multiples of the interval since 1970."
+    )
+    covers: Literal["afterPreviousInstantUpToOwn"] = Field(
+        default="afterPreviousInstantUpToOwn",
+        description="The row at g has the readings of (g - interval, g], so nothing later than g.",
+    )
+    aggregation: Literal["last", "mean"] = Field(
+        description="Continuous channels: the interval's last reading, or the float64 mean of its float32 readings, "
+        "as float32. Counters: always the last. Booleans: 1 if any reading is 1, else 0 if there is one."
+    )
+    max_gap_seconds: PositiveInt = Field(
+        description="A row without a reading of a channel has that channel's last one, unless that is older than this; "
+        "then it is missing."
+    )
+    new_segment: Literal["afterPauseLongerThanMaxGap"] = Field(
+        default="afterPauseLongerThanMaxGap",
+        description="When an asset sends nothing for longer than maxGapSeconds, its window restarts: all earlier rows "
+        "are missing and no value is carried over.",
+    )
 
 
 class ScalingConstants(Section):
@@ -85,6 +117,46 @@ class SensorStatistics(Section):
     std: NonNegativeFloat | None = Field(description="Standard deviation, ddof = 1, in the sensor's unit.")
 
 
+class ChannelBaseline(Section):
+    """How one channel's training rows are spread, to tell drift by the population stability index."""
+
+    edges: tuple[FiniteFloat, ...] = Field(
+        description="Increasing float32 values in the channel's unit; a counter's are increases per sample."
+    )
+    counts: tuple[NonNegativeInt, ...] = Field(
+        description="Rows per bin, one more than edges: bin i has edges[i-1] < x <= edges[i], the last all above."
+    )
+    missing: NonNegativeInt = Field(description="Rows without a value.")
+
+    @model_validator(mode="after")
+    def edges_lie_between_bins(self) -> Self:
+        """Bins follow one another, and each has a count."""
+        if len(self.counts) != len(self.edges) + 1 or list(self.edges) != sorted(set(self.edges)):
+            raise PydanticCustomError("bins", "edges must increase and counts must be one more than edges")
+        return self
+
+
+class Runtime(Section):
+    """What a client must run the models with to get these bits."""
+
+    minimum_onnxruntime: str = Field(default=MINIMUM_ONNXRUNTIME, description="Oldest onnxruntime in Python.")
+    minimum_onnxruntime_node: str = Field(default=MINIMUM_ONNXRUNTIME, description="Oldest onnxruntime-node.")
+    intra_op_num_threads: Literal[1] = Field(
+        default=1, description="Session option; with more threads the trees are summed in another order."
+    )
+    opset: dict[str, int] = Field(
+        default={"ai.onnx": OPSET, ML_DOMAIN: ML_OPSET}, description="Operator sets that the models use."
+    )
+    ir_version: int = Field(default=IR_VERSION, description="Version of the ONNX file format.")
+
+
+class FileChecksum(Section):
+    """One file of the version."""
+
+    sha256: Digest = Field(description="SHA-256 of its bytes.")
+    bytes: NonNegativeInt = Field(description="Its size.")
+
+
 class Parity(Section):
     """What the comparison of the ONNX model with the trained one found."""
 
@@ -105,15 +177,22 @@ class ModelMetadata(Section):
     sampling_interval_seconds: PositiveInt = Field(description="Time between two samples.")
     threshold: Probability = Field(description="label is 1 where the float32 probability is at least this.")
     window: Window = Field(description="History that one prediction needs.")
+    grid: Grid = Field(description="How readings become the rows of the window.")
     engine: dict[str, JsonValue] = Field(description="State of the feature engineer, for its from_dict.")
     scaling: ScalingConstants = Field(description="Scaler folded into the model.")
     metrics: dict[str, JsonValue] = Field(description="Metrics on the validation part.")
     training: Training = Field(description="Rows, parameters and seed of the fit.")
     data: DataOrigin = Field(description="Which data it has seen.")
     sensor_statistics: dict[str, SensorStatistics] = Field(description="Sensors over the training part, by name.")
-    libraries: dict[str, str] = Field(description="Versions of Python and of the libraries used.")
+    drift_baseline: dict[str, ChannelBaseline] = Field(description="Channels over the training part, by name.")
+    libraries: dict[str, str] = Field(description="Versions of this program, Python and the libraries used.")
     parity: Parity | None = Field(default=None, description="Null while the model has not been compared.")
-    minimum_onnxruntime: str = Field(default=MINIMUM_ONNXRUNTIME, description="Oldest onnxruntime that is exact.")
+    runtime: Runtime = Field(default=Runtime(), description="What the models must be run with.")
+    files: dict[str, FileChecksum] = Field(
+        default={},
+        description="The other files of the version by name. Their checksums stand in manifest.json as well, with that "
+        "of this file; check the manifest first.",
+    )
     config_digest: Digest = Field(description="SHA-256 of the resolved configuration, without secrets.")
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.export.adversarial import adversarial_rows
-from ml.export.metadata import ModelMetadata, Parity
+from ml.export.metadata import FileChecksum, ModelMetadata, Parity
 from ml.export.model_graph import build_model
 from ml.export.parity import check_leaves, check_parity
 from ml.export.scaling import apply_scaling
@@ -20,6 +20,7 @@ from ml.export.trees import TreeEnsemble
 from ml.export.window_graph import build_feature_probe, build_window_model
 from ml.export.window_parity import check_windows, sample_rows
 from ml.features import FeatureEngineer
+from ml.workspace.files import sha256
 
 MODEL_FILE = "model.onnx"
 WINDOW_FILE = "window.onnx"
@@ -142,11 +143,16 @@ def exact_model(
 
 
 def write_package(folder: Path, metadata: ModelMetadata, models: OnnxModels | None) -> None:
-    """Write metadata.json, and the ONNX models where there are any."""
+    """Write the ONNX models where there are any, then metadata.json with the checksums of all that is in `folder`."""
     if models is not None:
         (folder / MODEL_FILE).write_bytes(models.model)
         (folder / WINDOW_FILE).write_bytes(models.window)
-    (folder / METADATA_FILE).write_bytes(metadata.to_json_bytes())
+    files = {file.name: _checksum(file) for file in sorted(folder.iterdir()) if file.name != METADATA_FILE}
+    (folder / METADATA_FILE).write_bytes(metadata.model_copy(update={"files": files}).to_json_bytes())
+
+
+def _checksum(file: Path) -> FileChecksum:
+    return FileChecksum(sha256=sha256(file), bytes=file.stat().st_size)
 
 
 def _graph_metadata(metadata: ModelMetadata) -> dict[str, str]:

@@ -25,6 +25,9 @@ ColumnRole = Literal[
 # Columns that the prepared grid adds beside the sensors; a sensor of that name could not be told from them.
 RESERVED_COLUMNS = ("asset_id", "timestamp", "segment", "target", "event", "label", "status")
 
+Unit = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^\S([^\x00-\x1f]*\S)?$")]
+"""A unit as people write it (``°C``, ``l/min``); shown to clients, never interpreted."""
+
 _LONGEST_WINDOW = 20_000  # samples: two weeks of minutes; some statistics take time in proportion to it
 WindowLength = Annotated[int, Field(ge=2, le=_LONGEST_WINDOW)]
 
@@ -47,6 +50,9 @@ class SchemaConfig(Section):
     )
     column_roles: dict[ColumnName, ColumnRole] = Field(
         default={}, description="Physical meaning of columns, for the domain features."
+    )
+    column_units: dict[ColumnName, Unit] = Field(
+        default={}, description="Units of continuous columns, passed on to clients in `metadata.json`."
     )
     asset_column: ColumnName | None = Field(default=None, description="Column that names the machine; none: one asset.")
     timestamp_column: ColumnName | None = Field(
@@ -86,11 +92,12 @@ class SchemaConfig(Section):
 
     @model_validator(mode="after")
     def subsets_name_continuous_columns(self) -> Self:
-        """Counters, operating columns and roles speak of columns that exist."""
+        """Counters, operating columns, roles and units speak of columns that exist."""
         for key, names, allowed in (
             ("counterColumns", self.counter_columns, self.continuous_columns),
             ("operatingColumns", self.operating_columns, self.continuous_columns),
             ("columnRoles", tuple(self.column_roles), self.continuous_columns),
+            ("columnUnits", tuple(self.column_units), self.continuous_columns),
         ):
             for name in names:
                 if name not in allowed:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import platform
 from importlib.metadata import version
 
+from ml import __version__
+
 _LIBRARIES = ("lightgbm", "numba", "numpy", "onnx", "onnxruntime", "pandas", "pyarrow", "scikit-learn")
 
 
 def library_versions() -> dict[str, str]:
-    """Python and the libraries that take part in preparing, fitting and exporting, with their versions."""
-    return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
+    """Versions of this program, of Python and of the libraries that prepare, fit and export."""
+    own = {"eagle-ml": __version__, "python": platform.python_version()}
+    return own | {name: version(name) for name in _LIBRARIES}

@@ -143,7 +143,9 @@ def _write_version(
 def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, metrics: dict[str, Any]) -> ModelMetadata:
     from ml.export.metadata import (
         Channel,
+        ChannelBaseline,
         DataOrigin,
+        Grid,
         ModelMetadata,
         ScalingConstants,
         SensorStatistics,
@@ -152,6 +154,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
     )
     from ml.pipeline.libraries import library_versions
     from ml.pipeline.trained import seen_spans
+    from ml.validation.drift import channel_baselines
 
     schema, engineer, parts = config.schema_config, model.engineer, model.parts
     frame = source.data.frame
@@ -174,10 +177,12 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
                     if name in schema.continuous_columns
                     else "boolean",
                     role=schema.column_roles.get(name),
+                    unit=schema.column_units.get(name),
                 )
                 for name in schema.sensor_columns
             ),
         ),
+        grid=Grid(aggregation=config.data_config.aggregation, max_gap_seconds=source.data.max_gap),
         engine=engineer.to_dict(),
         scaling=ScalingConstants.model_validate(engineer.scaling.to_dict()),
         metrics=metrics["validation"],
@@ -199,6 +204,10 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
         ),
         sensor_statistics={
             name: SensorStatistics(mean=each.mean, std=each.std) for name, each in engineer.sensor_statistics.items()
+        },
+        drift_baseline={
+            name: ChannelBaseline(edges=each.edges, counts=each.counts, missing=each.missing)
+            for name, each in channel_baselines(frame, schema, parts.train).items()
         },
         libraries=library_versions(),
         config_digest=config.digest(),

@@ -78,6 +78,7 @@ _CONFIG: Json = {
             "vibration": "vibration",
             "current": "current",
         },
+        "columnUnits": {"temperature": "°C", "total_volume": "l"},
         "lagSeconds": [1800, 7200],
         "rollingWindows": [4, 12],
     },

@@ -160,6 +160,23 @@ def test_the_window_model_gives_the_predictions_from_raw_readings(pipeline: Pipe
     assert _bits(probabilities[:, 1]) == _bits(predictions["probability"].to_numpy()[whole][:200])
 
 
+def test_the_metadata_tells_a_client_how_to_make_windows_and_what_is_normal(pipeline: PipelineRun) -> None:
+    metadata, frame, _ = _shipped(pipeline)
+    assert metadata["grid"]["aggregation"] == "last"
+    assert metadata["grid"]["maxGapSeconds"] == 7200
+    channels = {each["name"]: each for each in metadata["window"]["channels"]}
+    assert list(channels) == [*CONTINUOUS, *BOOLEANS]
+    assert (channels["total_volume"]["kind"], channels["total_volume"]["unit"]) == ("counter", "l")
+    assert (channels["pressure"]["kind"], channels["pressure"]["unit"]) == ("continuous", None)
+    training_rows = metadata["training"]["rows"]
+    assert list(metadata["driftBaseline"]) == list(channels)
+    for name, baseline in metadata["driftBaseline"].items():
+        assert sum(baseline["counts"]) + baseline["missing"] == training_rows, name
+    # the share of missing pressures in training is about that of the whole history
+    missing = metadata["driftBaseline"]["pressure"]["missing"] / training_rows
+    assert missing == pytest.approx(frame["pressure"].isna().mean(), abs=0.02)
+
+
 def test_the_audit_log_has_each_step_and_the_publication(pipeline: PipelineRun) -> None:
     lines = (pipeline.root / "artifacts" / ORGANIZATION / "audit.jsonl").read_text().splitlines()
     done = [record["operation"] for record in map(json.loads, lines) if record["result"] == "succeeded"]

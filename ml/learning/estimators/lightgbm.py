@@ -138,7 +138,7 @@ class LightGBM(Estimator):
         check_width(X, len(names))
         train = self.dataset(X, y, "training")
         valid = None
-        if X_valid is not None and y_valid is not None:
+        if X_valid is not None and y_valid is not None and self._stops_early:
             valid = self.dataset(X_valid, y_valid, "validation", reference=train)
         return self.fit_binned(train, valid, names=names, on_round=on_round)
 
@@ -295,10 +295,14 @@ class LightGBM(Estimator):
         negatives, positives = class_counts(y, "training")
         return negatives / positives if self.config.imbalance == "balanced" else 1.0
 
+    @property
+    def _stops_early(self) -> bool:
+        return self.config.early_stopping_rounds > 0 and self._params().boosting != "dart"
+
     def _callbacks(self, has_validation: bool, on_round: RoundCallback | None) -> list[Any]:
         callbacks: list[Any] = []
-        patience = self.config.early_stopping_rounds
-        if has_validation and patience and self._params().boosting != "dart":
+        if has_validation and self._stops_early:
+            patience = self.config.early_stopping_rounds
             callbacks.append(lgb.early_stopping(patience, first_metric_only=True, verbose=False))
         if on_round is not None:
             callbacks.append(lambda env: on_round(env.iteration + 1, env.end_iteration))

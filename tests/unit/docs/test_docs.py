@@ -68,6 +68,7 @@ class TestGenerated:
         stale.write_text("<!-- generated: exit codes -->\nSTALE\n<!-- end generated -->\n")
         monkeypatch.setattr(generate, "REPOSITORY", tmp_path)
         monkeypatch.setattr(generate, "SCHEMAS", {})
+        monkeypatch.setattr(generate, "MODULES", {})
         assert generate.main(["--check"]) == 1
         assert "STALE" in stale.read_text()
         assert generate.main([]) == 0

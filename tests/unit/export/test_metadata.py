@@ -22,7 +22,17 @@ def content(**changes: Any) -> dict[str, Any]:
         "horizonSeconds": 3600,
         "samplingIntervalSeconds": 60,
         "threshold": 0.25,
-        "window": {"lookBack": 5, "channels": [{"name": "temperature", "kind": "continuous", "role": "temperature"}]},
+        "window": {
+            "lookBack": 5,
+            "channels": [{"name": "temperature", "kind": "continuous", "role": "temperature", "unit": "°C"}],
+        },
+        "grid": {
+            "instants": "multiplesOfIntervalSinceEpoch",
+            "covers": "afterPreviousInstantUpToOwn",
+            "aggregation": "last",
+            "maxGapSeconds": 300,
+            "newSegment": "afterPauseLongerThanMaxGap",
+        },
         "engine": {"zeta": 1, "alpha": {"snake_key": [1.5, None]}},
         "scaling": {"method": "standard", "center": [1.0, 2.0], "scale": [1.0, 3.0]},
         "metrics": {"averagePrecision": 0.7},
@@ -42,6 +52,7 @@ def content(**changes: Any) -> dict[str, Any]:
             "seen": {"asset": [0, 3600]},
         },
         "sensorStatistics": {"temperature": {"mean": 20.0, "std": None}},
+        "driftBaseline": {"temperature": {"edges": [19.5, 20.5], "counts": [30, 40, 30], "missing": 0}},
         "libraries": {"python": "3.11.0"},
         "parity": {
             "probabilities": {"rows": 10, "differingBits": 0, "differingLabels": 0, "maxDifference": 0.0},
@@ -54,7 +65,14 @@ def content(**changes: Any) -> dict[str, Any]:
                 "differingLabels": 0,
             },
         },
-        "minimumOnnxruntime": "1.26.0",
+        "runtime": {
+            "minimumOnnxruntime": "1.26.0",
+            "minimumOnnxruntimeNode": "1.26.0",
+            "intraOpNumThreads": 1,
+            "opset": {"ai.onnx": 18, "ai.onnx.ml": 5},
+            "irVersion": 10,
+        },
+        "files": {"model.onnx": {"sha256": DIGEST, "bytes": 4}},
         "configDigest": DIGEST,
         **changes,
     }
@@ -85,6 +103,9 @@ def test_free_parts_keep_their_keys_and_order():
         ({"threshold": 1.5}, "threshold"),
         ({"configDigest": "abc"}, "configDigest"),
         ({"scaling": {"method": "standard", "center": [1.0], "scale": [1.0]}}, "must hold 2 centers"),
+        ({"driftBaseline": {"t": {"edges": [2.0, 1.0], "counts": [1, 1, 1], "missing": 0}}}, "edges must increase"),
+        ({"driftBaseline": {"t": {"edges": [1.0], "counts": [1], "missing": 0}}}, "one more than edges"),
+        ({"grid": {"aggregation": "median", "maxGapSeconds": 300}}, "grid.aggregation"),
         ({"scaling": {"method": "none", "center": [1.0, 2.0], "scale": []}}, "must hold 0 centers"),
     ],
 )

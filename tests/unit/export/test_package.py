@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,18 @@ def test_the_gate_compares_probabilities_paths_and_windows_and_writes_both_model
     assert parity.windows.rows == len(frame)
     assert (tmp_path / MODEL_FILE).read_bytes() == models.model
     assert (tmp_path / WINDOW_FILE).read_bytes() == models.window
+
+
+def test_the_metadata_has_the_checksums_of_everything_beside_it(tmp_path):
+    model, engineer, frame, rows, metadata = trained("lightgbm")
+    models, metadata = exact_models(model, engineer, metadata, frame=frame, real_rows=rows, parity_rows=500)
+    (tmp_path / "model.txt").write_bytes(b"trees")
+    write_package(tmp_path, metadata, models)
+    files = read_metadata(tmp_path / "metadata.json").files
+    assert list(files) == ["model.onnx", "model.txt", "window.onnx"]
+    for name, entry in files.items():
+        content = (tmp_path / name).read_bytes()
+        assert (entry.sha256, entry.bytes) == (hashlib.sha256(content).hexdigest(), len(content))
 
 
 def test_a_model_with_other_leaves_is_refused(monkeypatch):

@@ -113,12 +113,14 @@ class TestFlatForm:
                 "counterColumns": ["x"],
                 "operatingColumns": ["y"],
                 "columnRoles": {"x": "load", "y": "power"},
+                "columnUnits": {"x": "%", "y": "kW"},
             },
         )
         schema = OrganizationConfig.from_dict(data).schema_config
         assert schema.continuous_columns == ("y",)
         assert (schema.counter_columns, schema.operating_columns) == ((), ("y",))
         assert schema.column_roles == {"y": "power"}
+        assert schema.column_units == {"y": "kW"}
 
     def test_null_sections_mean_none(self) -> None:
         data = minimal(scadaDbConfig=None, dataRange=None, dataSource=None)
@@ -262,6 +264,9 @@ VALIDATORS = [
     ({"schemaConfig": {"operatingColumns": ["xx"]}}, "operatingColumns names xx"),
     ({"schemaConfig": {"columnRoles": {"xx": "load"}}}, "(did you mean x?)"),
     ({"schemaConfig": {"columnRoles": {"x": "heat"}}}, "'temperature', 'pressure'"),
+    ({"schemaConfig": {"columnUnits": {"z": "bar"}}}, "columnUnits names z, which is not in continuousColumns"),
+    ({"schemaConfig": {"columnUnits": {"x": " bar"}}}, "schemaConfig.columnUnits.x"),
+    ({"schemaConfig": {"columnUnits": {"x": ""}}}, "schemaConfig.columnUnits.x"),
     (
         {"schemaConfig": {"counterColumns": ["x"], "operatingColumns": ["x"]}},
         "x cannot be both a counter and an operating column",

@@ -1,0 +1,14 @@
+export { AssetHistory } from "./asset_history.js";
+export type { GridContract, Reading } from "./asset_history.js";
+export { stabilityIndex } from "./drift.js";
+export { ModelError, StepError } from "./errors.js";
+export type { FailureKind, ModelErrorCode } from "./errors.js";
+export { LiveModel } from "./live_model.js";
+export type { Change, WatchOptions } from "./live_model.js";
+export type { Channel, ChannelBaseline, Grid, ModelMetadata } from "./metadata.js";
+export { runStep } from "./step.js";
+export type { Progress, Step, StepOptions, StepResult } from "./step.js";
+export { currentVersion, readCurrent, readVersion } from "./stored_version.js";
+export type { Organization, StoredVersion } from "./stored_version.js";
+export { WindowModel } from "./window_model.js";
+export type { Prediction } from "./window_model.js";

@@ -1,0 +1,234 @@
+// Generated from the models behind docs/metadata.schema.json by docs/generate.py; do not edit.
+
+/** One sensor of the window. */
+export interface Channel {
+  /** Column name of the sensor. */
+  readonly name: string;
+  /** A reading, 0 or 1, or a running total of which increases are used. */
+  readonly kind: "continuous" | "boolean" | "counter";
+  /** What it measures, such as temperature. */
+  readonly role: string | null;
+  /** Its unit; null where the configuration names none. */
+  readonly unit: string | null;
+}
+
+/** How one channel's training rows are spread, to tell drift by the population stability index. */
+export interface ChannelBaseline {
+  /** Increasing float32 values in the channel's unit; a counter's are increases per sample. */
+  readonly edges: readonly number[];
+  /** Rows per bin, one more than edges: bin i has edges[i-1] < x <= edges[i], the last all above. */
+  readonly counts: readonly number[];
+  /** Rows without a value. (whole number, >= 0) */
+  readonly missing: number;
+}
+
+/** Which data the model has seen. */
+export interface DataOrigin {
+  /** SHA-256 of the prepared data. */
+  readonly digest: string;
+  /** First instant. */
+  readonly from: string;
+  /** Last instant. */
+  readonly to: string;
+  /** Sensor columns. */
+  readonly sensors: readonly string[];
+  /** Asset -> first and last epoch second of its rows in the training and validation part. */
+  readonly seen: Readonly<Record<string, readonly [number, number]>>;
+}
+
+/** One file of the version. */
+export interface FileChecksum {
+  /** SHA-256 of its bytes. */
+  readonly sha256: string;
+  /** Its size. (whole number, >= 0) */
+  readonly bytes: number;
+}
+
+/**
+ * How readings become the window's rows, one per asset and sampling interval; every value is a rule to
+ * follow. Before anything else a reading that is not finite (as float32, for a counter as float64) is
+ * missing, and of several readings of one asset at one instant the last to arrive replaces the others.
+ */
+export interface Grid {
+  /** Rows stand at the multiples of the interval since 1970. */
+  readonly instants: "multiplesOfIntervalSinceEpoch";
+  /** The row at g has the readings of (g - interval, g], so nothing later than g. */
+  readonly covers: "afterPreviousInstantUpToOwn";
+  /**
+   * Continuous channels: the interval's last reading, or the float64 mean of its float32 readings, as
+   * float32. Counters: always the last. Booleans: 1 if any reading is 1, else 0 if there is one.
+   */
+  readonly aggregation: "last" | "mean";
+  /**
+   * A row without a reading of a channel has that channel's last one, unless that is older than this;
+   * then it is missing. (whole number, > 0)
+   */
+  readonly maxGapSeconds: number;
+  /**
+   * When an asset sends nothing for longer than maxGapSeconds, its window restarts: all earlier rows
+   * are missing and no value is carried over.
+   */
+  readonly newSegment: "afterPauseLongerThanMaxGap";
+}
+
+/** Any JSON. */
+export type JsonValue =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly JsonValue[]
+  | { readonly [key: string]: JsonValue };
+
+/** Paths through the trees compared row by row and tree by tree. */
+export interface LeafFigures {
+  /** Rows compared. (whole number, >= 0) */
+  readonly rows: number;
+  /** Trees compared. (whole number, >= 0) */
+  readonly trees: number;
+  /** Pairs of row and tree that end in another leaf. (whole number, >= 0) */
+  readonly differing: number;
+}
+
+/** What the comparison of the ONNX model with the trained one found. */
+export interface Parity {
+  /** Probabilities and labels. */
+  readonly probabilities: ParityFigures;
+  /** Paths through the trees. */
+  readonly leaves: LeafFigures | null;
+  /** The graph that starts from raw readings. */
+  readonly windows: WindowFigures | null;
+}
+
+/** Probabilities and labels compared row by row. */
+export interface ParityFigures {
+  /** Rows compared. (whole number, >= 0) */
+  readonly rows: number;
+  /** Rows whose float32 probability has other bits. (whole number, >= 0) */
+  readonly differingBits: number;
+  /** Rows with another label. (whole number, >= 0) */
+  readonly differingLabels: number;
+  /** Largest absolute difference of probabilities. (>= 0) */
+  readonly maxDifference: number;
+}
+
+/** What a client must run the models with to get these bits. */
+export interface Runtime {
+  /** Oldest onnxruntime in Python. */
+  readonly minimumOnnxruntime: string;
+  /** Oldest onnxruntime-node. */
+  readonly minimumOnnxruntimeNode: string;
+  /** Session option; with more threads the trees are summed in another order. */
+  readonly intraOpNumThreads: 1;
+  /** Operator sets that the models use. */
+  readonly opset: Readonly<Record<string, number>>;
+  /** Version of the ONNX file format. (whole number) */
+  readonly irVersion: number;
+}
+
+/** The scaler that is folded into the model: scaled = (x - center) / scale, in float32. */
+export interface ScalingConstants {
+  /** How the constants were found. */
+  readonly method: "none" | "standard" | "minmax" | "robust";
+  /** Per feature; empty for none. */
+  readonly center: readonly number[];
+  /** Per feature; empty for none. */
+  readonly scale: readonly number[];
+}
+
+/** A sensor over the training part; null where it had no (or one) reading. */
+export interface SensorStatistics {
+  /** Mean, in the sensor's unit. */
+  readonly mean: number | null;
+  /** Standard deviation, ddof = 1, in the sensor's unit. */
+  readonly std: number | null;
+}
+
+/** How the model was fitted. */
+export interface Training {
+  /** Labelled rows of the training part. (whole number, > 0) */
+  readonly rows: number;
+  /** Those of them with a failure ahead. (whole number, >= 0) */
+  readonly positives: number;
+  /** Seed of everything random. (whole number) */
+  readonly seed: number;
+  /** Parameters of the model type. */
+  readonly parameters: Readonly<Record<string, JsonValue>>;
+  /** Trees in use. (whole number, > 0) */
+  readonly rounds: number;
+  /** Score at which early stopping chose them. */
+  readonly bestScore: number | null;
+}
+
+/** The stretch of history that one prediction needs. */
+export interface Window {
+  /** Samples, the newest included. (whole number, > 0) */
+  readonly lookBack: number;
+  /** Sensors, in the order of the window's columns. */
+  readonly channels: readonly Channel[];
+}
+
+/** The graph that starts from raw readings compared with features computed offline. */
+export interface WindowFigures {
+  /** Rows compared. (whole number, >= 0) */
+  readonly rows: number;
+  /** Feature values compared. (whole number, >= 0) */
+  readonly cells: number;
+  /** Feature values that differ. (whole number, >= 0) */
+  readonly differingCells: number;
+  /** Rows whose float32 probability has other bits. (whole number, >= 0) */
+  readonly differingBits: number;
+  /** Rows with another label. (whole number, >= 0) */
+  readonly differingLabels: number;
+}
+
+/** The content of ``metadata.json``. */
+export interface ModelMetadata {
+  /** Version of this format. */
+  readonly formatVersion: 1;
+  /** Whose model it is. */
+  readonly organizationId: string;
+  /** Version of the model. */
+  readonly version: string;
+  /** As in trainingConfig.modelType. */
+  readonly modelType: string;
+  /** Columns of the model's input, in order. */
+  readonly features: readonly string[];
+  /** How far ahead a failure is announced; 0: detection. (whole number, >= 0) */
+  readonly horizonSeconds: number;
+  /** Time between two samples. (whole number, > 0) */
+  readonly samplingIntervalSeconds: number;
+  /** label is 1 where the float32 probability is at least this. (>= 0, <= 1) */
+  readonly threshold: number;
+  /** History that one prediction needs. */
+  readonly window: Window;
+  /** How readings become the rows of the window. */
+  readonly grid: Grid;
+  /** State of the feature engineer, for its from_dict. */
+  readonly engine: Readonly<Record<string, JsonValue>>;
+  /** Scaler folded into the model. */
+  readonly scaling: ScalingConstants;
+  /** Metrics on the validation part. */
+  readonly metrics: Readonly<Record<string, JsonValue>>;
+  /** Rows, parameters and seed of the fit. */
+  readonly training: Training;
+  /** Which data it has seen. */
+  readonly data: DataOrigin;
+  /** Sensors over the training part, by name. */
+  readonly sensorStatistics: Readonly<Record<string, SensorStatistics>>;
+  /** Channels over the training part, by name. */
+  readonly driftBaseline: Readonly<Record<string, ChannelBaseline>>;
+  /** Versions of this program, Python and the libraries used. */
+  readonly libraries: Readonly<Record<string, string>>;
+  /** Null while the model has not been compared. */
+  readonly parity: Parity | null;
+  /** What the models must be run with. */
+  readonly runtime: Runtime;
+  /**
+   * The other files of the version by name. Their checksums stand in manifest.json as well, with that
+   * of this file; check the manifest first.
+   */
+  readonly files: Readonly<Record<string, FileChecksum>>;
+  /** SHA-256 of the resolved configuration, without secrets. */
+  readonly configDigest: string;
+}

@@ -1,0 +1,205 @@
+/**
+ * A model version as it lies on disk, read whole into memory and checked against its manifest before any of it is used.
+ *
+ * models/<organisation>/versions/<version>/   the files, and manifest.json with the SHA-256 of each
+ * models/<organisation>/current               a link to versions/<version>, swapped in one step
+ */
+
+import { createHash } from "node:crypto";
+import { constants } from "node:fs";
+import { open, readdir, readlink, realpath } from "node:fs/promises";
+import path from "node:path";
+
+import { ModelError } from "./errors.js";
+import type { FileChecksum, ModelMetadata } from "./metadata.js";
+
+export const MANIFEST = "manifest.json";
+const FORMAT_VERSION = 1; // of manifest.json and of metadata.json
+const READ_ATTEMPTS = 5;
+const IDENTIFIER = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
+/** Where an organisation's models lie. */
+export interface Organization {
+  /** The folder of all organisations' models, which holds one folder per organisation. */
+  readonly modelsFolder: string;
+  readonly organizationId: string;
+}
+
+/** One version: every byte is as its manifest says. */
+export interface StoredVersion {
+  readonly version: string;
+  readonly metadata: ModelMetadata;
+  /** The files by name, the manifest not among them. */
+  readonly files: ReadonlyMap<string, Buffer>;
+  /** Changes when another version is published, or a version of the same name with other content. */
+  readonly identity: string;
+}
+
+interface Manifest {
+  readonly formatVersion: number;
+  readonly organizationId: string;
+  readonly version: string;
+  readonly files: Readonly<Record<string, FileChecksum>>;
+}
+
+/**
+ * Read the published version: one version or the other, whole, if another one is published meanwhile.
+ *
+ * Rejects with a ModelError: ARTIFACT_MISSING if nothing is published, INTEGRITY_REFUSED if a byte differs,
+ * ISOLATION_REFUSED if it is not this organisation's.
+ */
+export async function readCurrent(organization: Organization): Promise<StoredVersion> {
+  for (let attempt = 1; ; attempt += 1) {
+    const version = await currentVersion(organization);
+    try {
+      return await readVersion(organization, version);
+    } catch (error) {
+      // A version that is no longer the published one may be replaced while it is read; what is damaged stays so.
+      const final = error instanceof ModelError && error.code === "ISOLATION_REFUSED";
+      if (final || attempt === READ_ATTEMPTS) throw error;
+    }
+  }
+}
+
+/** What `StoredVersion.identity` would be now, without reading the model; rejects like `readCurrent`. */
+export async function currentIdentity(organization: Organization): Promise<string> {
+  const version = await currentVersion(organization);
+  return identityOf(version, await readRegularFile(await versionFolder(organization, version), MANIFEST));
+}
+
+/** Name of the published version. */
+export async function currentVersion(organization: Organization): Promise<string> {
+  const link = path.join(organization.modelsFolder, checkedId(organization.organizationId), "current");
+  let target: string;
+  try {
+    target = await readlink(link);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) throw missing(`${organization.organizationId} has no published version`, error);
+    throw refused(`"current" is not a link`, error);
+  }
+  const [folder, version, ...rest] = target.split("/");
+  if (folder !== "versions" || version === undefined || !isIdentifier(version) || rest.length > 0) {
+    throw refused(`"current" does not lead to a version`);
+  }
+  return version;
+}
+
+/** Read one version; rejects like `readCurrent`. */
+export async function readVersion(organization: Organization, version: string): Promise<StoredVersion> {
+  const folder = await versionFolder(organization, version);
+  const manifestBytes = await readRegularFile(folder, MANIFEST);
+  const manifest = parseManifest(manifestBytes, organization.organizationId, version);
+  const names = new Set(await readdir(folder));
+  names.delete(MANIFEST);
+  const files = new Map<string, Buffer>();
+  for (const [name, expected] of Object.entries(manifest.files)) {
+    if (!names.delete(name)) throw refused(`${name} of version "${version}" is missing`);
+    const content = await readRegularFile(folder, name);
+    if (content.length !== expected.bytes || sha256(content) !== expected.sha256) {
+      throw refused(`${name} of version "${version}" is not what its manifest says`);
+    }
+    files.set(name, content);
+  }
+  for (const extra of names) throw refused(`${extra} of version "${version}" is not in its manifest`);
+  const metadata = parseMetadata(files.get("metadata.json"), organization.organizationId, version);
+  return { version, metadata, files, identity: identityOf(version, manifestBytes) };
+}
+
+/** The real folder of a version, which must lie where its name says: no link may lead elsewhere. */
+async function versionFolder(organization: Organization, version: string): Promise<string> {
+  const name = checkedId(organization.organizationId);
+  if (!isIdentifier(version)) throw isolated(`"${version}" is not the name of a version`);
+  const inside = path.join(name, "versions", version);
+  try {
+    const models = await realpath(organization.modelsFolder);
+    const folder = await realpath(path.join(models, inside));
+    if (folder !== path.join(models, inside)) throw isolated(`version "${version}" is a link that leads elsewhere`);
+    return folder;
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) throw missing(`there is no version "${version}"`, error);
+    throw error;
+  }
+}
+
+async function readRegularFile(folder: string, name: string): Promise<Buffer> {
+  if (name !== path.basename(name)) throw refused(`a manifest names "${name}", which is not a file beside it`);
+  try {
+    const file = await open(path.join(folder, name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      if (!(await file.stat()).isFile()) throw refused(`${name} is not a regular file`);
+      return await file.readFile();
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (error instanceof ModelError) throw error;
+    throw refused(`${name} cannot be read`, error);
+  }
+}
+
+function parseManifest(content: Buffer, organizationId: string, version: string): Manifest {
+  const manifest = parseJson<Manifest>(content, MANIFEST);
+  if (manifest.formatVersion !== FORMAT_VERSION) {
+    throw refused(`${MANIFEST} has format ${manifest.formatVersion}; this client reads ${FORMAT_VERSION}`);
+  }
+  if (manifest.organizationId !== organizationId) throw isolated(`the manifest belongs to another organisation`);
+  if (manifest.version !== version) throw refused(`the manifest belongs to another version`);
+  if (typeof manifest.files !== "object" || manifest.files === null) throw refused(`${MANIFEST} lists no files`);
+  return manifest;
+}
+
+/** The type of the content is what the checked manifest vouches for, once format and origin are right. */
+function parseMetadata(content: Buffer | undefined, organizationId: string, version: string): ModelMetadata {
+  if (content === undefined) throw refused(`version "${version}" has no metadata.json`);
+  const metadata = parseJson<ModelMetadata>(content, "metadata.json");
+  if (metadata.formatVersion !== FORMAT_VERSION) {
+    throw refused(`metadata.json has format ${String(metadata.formatVersion)}; this client reads ${FORMAT_VERSION}`);
+  }
+  if (metadata.organizationId !== organizationId) throw isolated("metadata.json belongs to another organisation");
+  if (metadata.version !== version) throw refused("metadata.json belongs to another version");
+  return metadata;
+}
+
+function parseJson<Content>(content: Buffer, name: string): Content {
+  let value: unknown;
+  try {
+    value = JSON.parse(content.toString("utf8"));
+  } catch (error) {
+    throw refused(`${name} is not JSON`, error);
+  }
+  if (typeof value !== "object" || value === null) throw refused(`${name} holds no object`);
+  return value as Content;
+}
+
+function identityOf(version: string, manifest: Buffer): string {
+  return `${version}:${sha256(manifest)}`;
+}
+
+function sha256(content: Buffer): string {
+  return createHash("sha256").update(content).digest("hex");
+}
+
+function isIdentifier(name: string): boolean {
+  return IDENTIFIER.test(name) && !name.includes("..") && !name.endsWith(".");
+}
+
+function checkedId(organizationId: string): string {
+  if (!isIdentifier(organizationId)) throw isolated(`"${organizationId}" is not the id of an organisation`);
+  return organizationId;
+}
+
+function isErrno(error: unknown, code: string): boolean {
+  return error instanceof Error && (error as NodeJS.ErrnoException).code === code;
+}
+
+function missing(message: string, cause: unknown): ModelError {
+  return new ModelError("ARTIFACT_MISSING", message, { cause });
+}
+
+function refused(message: string, cause?: unknown): ModelError {
+  return new ModelError("INTEGRITY_REFUSED", message, { cause });
+}
+
+function isolated(message: string): ModelError {
+  return new ModelError("ISOLATION_REFUSED", message);
+}

@@ -1,0 +1,86 @@
+/** `window.onnx` as a function of raw readings on the grid. */
+
+import { InferenceSession, Tensor, env } from "onnxruntime-node";
+
+import { ModelError } from "./errors.js";
+import type { ModelMetadata } from "./metadata.js";
+import type { StoredVersion } from "./stored_version.js";
+
+/** What the model says of one asset at one instant. */
+export interface Prediction {
+  /** Probability of a failure within the horizon: a float32, with the bits that Python computes. */
+  readonly probability: number;
+  /** Whether the probability reaches the stored threshold. */
+  readonly alarm: boolean;
+}
+
+export class WindowModel {
+  private constructor(
+    readonly metadata: ModelMetadata,
+    private readonly session: InferenceSession,
+  ) {}
+
+  /** Open a version; rejects with a ModelError if it has no usable window.onnx, or needs a newer onnxruntime-node. */
+  static async open(stored: StoredVersion): Promise<WindowModel> {
+    const { metadata } = stored;
+    const content = stored.files.get("window.onnx");
+    if (content === undefined) {
+      throw new ModelError("ARTIFACT_MISSING", `version "${stored.version}" has no window.onnx`);
+    }
+    requireRuntime(metadata.runtime.minimumOnnxruntimeNode);
+    // From the bytes that were checked, not from the path, which may lead to other ones by now.
+    const options: InferenceSession.SessionOptions = {
+      executionProviders: ["cpu"],
+      intraOpNumThreads: metadata.runtime.intraOpNumThreads,
+      interOpNumThreads: 1,
+    };
+    try {
+      return new WindowModel(metadata, await InferenceSession.create(content, options));
+    } catch (cause) {
+      throw new ModelError("INTEGRITY_REFUSED", `window.onnx of "${stored.version}" cannot be opened`, { cause });
+    }
+  }
+
+  /**
+   * Predict from windows.
+   *
+   * @param windows float64 values of n × lookBack × channels: raw readings, oldest row first, NaN where missing or
+   *   before the segment's start, counters as totals.
+   * @param seconds Epoch seconds (UTC) of the last row of each window, n of them.
+   */
+  async predict(windows: Float64Array, seconds: readonly number[]): Promise<Prediction[]> {
+    const { lookBack, channels } = this.metadata.window;
+    const n = seconds.length;
+    if (windows.length !== n * lookBack * channels.length) {
+      throw new RangeError(
+        `${n} windows of ${lookBack} rows and ${channels.length} channels hold ` +
+          `${n * lookBack * channels.length} values, not ${windows.length}`,
+      );
+    }
+    const { probabilities, label } = await this.session.run({
+      window: new Tensor("float64", windows, [n, lookBack, channels.length]),
+      timestamp: new Tensor("int64", BigInt64Array.from(seconds, BigInt), [n]),
+    });
+    const probability = probabilities?.data as Float32Array; // [n, 2]: no failure, failure
+    const alarm = label?.data as BigInt64Array;
+    return seconds.map((_, row) => ({ probability: probability[2 * row + 1]!, alarm: alarm[row] === 1n }));
+  }
+}
+
+/** Older runtimes lack operators or misread trees. */
+function requireRuntime(minimum: string): void {
+  const present = env.versions.node ?? "0";
+  if (compareVersions(present, minimum) < 0) {
+    throw new ModelError("RUNTIME_TOO_OLD", `the model needs onnxruntime-node ${minimum}; this is ${present}`);
+  }
+}
+
+/** Below 0 if version a is older than b; "1.26.0-dev" counts as 1.26.0. */
+export function compareVersions(a: string, b: string): number {
+  const [left, right] = [a, b].map((version) => version.split(/[.-]/).slice(0, 3).map(Number));
+  for (let part = 0; part < 3; part += 1) {
+    const difference = (left?.[part] || 0) - (right?.[part] || 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}

@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { ModelError, WindowModel, readVersion } from "../src/index.js";
+import type { ModelErrorCode, Prediction } from "../src/index.js";
+import { compareVersions } from "../src/window_model.js";
+import { golden, organization, readingsOf, withNaN } from "./golden.js";
+import { bits, replay } from "./replay.js";
+
+for (const version of ["v1", "v2"] as const) {
+  const expected = golden.versions[version];
+
+  async function open(): Promise<WindowModel> {
+    return WindowModel.open(await readVersion(organization, version));
+  }
+
+  function check(prediction: Prediction | undefined, row: number): void {
+    assert.equal(bits(prediction!.probability), expected.bits[row], `bits of row ${row}`);
+    assert.equal(Number(prediction!.alarm), expected.labels[row], `label of row ${row}`);
+  }
+
+  test(`${version}: windows written by Python give its bits and labels, one by one`, async () => {
+    const model = await open();
+    for (const { row, values } of expected.windows) {
+      const [prediction] = await model.predict(Float64Array.from(withNaN(values)), [expected.seconds[row]!]);
+      check(prediction, row);
+    }
+    assert.ok(expected.windows.length >= 190);
+  });
+
+  test(`${version}: and all at once`, async () => {
+    const model = await open();
+    const together = Float64Array.from(expected.windows.flatMap(({ values }) => withNaN(values)));
+    const seconds = expected.windows.map(({ row }) => expected.seconds[row]!);
+    const predictions = await model.predict(together, seconds);
+    for (const [place, { row }] of expected.windows.entries()) check(predictions[place], row);
+  });
+
+  test(`${version}: raw readings as they arrive give the bits and labels of every row of the history`, async () => {
+    const found = await replay(await open(), readingsOf, expected);
+    assert.equal(found.rows, expected.bits.length);
+    assert.deepEqual([found.differingBits, found.differingLabels], [0, 0]);
+    assert.ok(found.rows > 4000 && found.alarms > 100 && found.alarms < found.rows / 2, JSON.stringify(found));
+  });
+}
+
+test("the threshold and the label agree", async () => {
+  const { metadata } = await readVersion(organization, "v1");
+  const { bits: all, labels } = golden.versions.v1;
+  const probabilities = new Float32Array(Uint32Array.from(all).buffer);
+  assert.deepEqual(Array.from(probabilities, (each) => Number(each >= metadata.threshold)), labels);
+});
+
+test("a window of another size is refused", async () => {
+  const model = await WindowModel.open(await readVersion(organization, "v1"));
+  await assert.rejects(model.predict(new Float64Array(3), [0]), /1 windows of \d+ rows and 9 channels hold/);
+});
+
+function refusedWith(code: ModelErrorCode): (error: unknown) => boolean {
+  return (error) => error instanceof ModelError && error.code === code;
+}
+
+test("a version that needs a newer runtime is refused", async () => {
+  const stored = await readVersion(organization, "v1");
+  const runtime = { ...stored.metadata.runtime, minimumOnnxruntimeNode: "99.0.0" };
+  const demanding = { ...stored, metadata: { ...stored.metadata, runtime } };
+  await assert.rejects(WindowModel.open(demanding), refusedWith("RUNTIME_TOO_OLD"));
+});
+
+test("a version whose window model is absent or no model is refused", async () => {
+  const stored = await readVersion(organization, "v1");
+  await assert.rejects(WindowModel.open({ ...stored, files: new Map() }), refusedWith("ARTIFACT_MISSING"));
+  const noise = new Map([["window.onnx", Buffer.from("not a model")]]);
+  await assert.rejects(WindowModel.open({ ...stored, files: noise }), refusedWith("INTEGRITY_REFUSED"));
+});
+
+test("versions are compared by number", () => {
+  assert.ok(compareVersions("1.9.0", "1.26.0") < 0);
+  assert.ok(compareVersions("2.0", "1.26.0") > 0);
+  assert.equal(compareVersions("1.26.0-dev.2026", "1.26.0"), 0);
+});

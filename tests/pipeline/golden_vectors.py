@@ -1,0 +1,142 @@
+"""What the Node client must reproduce, computed by Python: written as JSON beside the models that it is about.
+
+Probabilities are written as the bits of their float32, missing values as null; JSON keeps every float64 exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ml.config import OrganizationConfig
+from ml.options.schema import SchemaConfig
+from ml.pipeline.trained import TrainedVersion, load_version
+from ml.scada.plant.database import TABLE
+from ml.validation.drift import learn_baseline, stability_index
+from ml.windows.grid import to_grid
+from ml.workspace.paths import OrganizationPaths
+from tests.pipeline.backend import Json
+from tests.pipeline.small_plant import BOOLEANS, CONTINUOUS, ORGANIZATION, PipelineRun
+
+WINDOWS = 200  # per version, spread over the whole history
+
+
+def write_golden_vectors(run: PipelineRun, versions: tuple[str, ...], folder: Path) -> None:
+    """Write ``golden.json`` for the versions of a run, ``grid.json`` and ``drift.json``."""
+    _write(folder / "golden.json", _predictions(run, versions))
+    _write(folder / "grid.json", [grid_case(seed, how) for seed in range(4) for how in ("last", "mean")])
+    _write(folder / "drift.json", [drift_case(seed) for seed in range(3)])
+
+
+def _predictions(run: PipelineRun, versions: tuple[str, ...]) -> Json:
+    return {
+        "organizationId": ORGANIZATION,
+        "channels": [*CONTINUOUS, *BOOLEANS],
+        "readings": list(_readings(Path(run.config["scadaDbConfig"]["database"]))),
+        "versions": {version: _of_version(run, version) for version in versions},
+    }
+
+
+def _readings(database: Path) -> Iterator[list[Any]]:
+    """Asset, milliseconds and channels of every row of the table, in its order."""
+    columns = ", ".join(["asset_id", "created_timestamp", *CONTINUOUS, *BOOLEANS])
+    with closing(sqlite3.connect(database)) as connection:
+        for asset, time, *values in connection.execute(f"SELECT {columns} FROM {TABLE}"):
+            yield [asset, pd.Timestamp(time).value / 1e6, *values]
+
+
+def _of_version(run: PipelineRun, version: str) -> Json:
+    """The trained model's own probabilities for every grid row, and some of the windows that lead to them."""
+    config = OrganizationConfig.from_dict(run.config | {"version": version})
+    trained = load_version(config, OrganizationPaths(ORGANIZATION, root=run.root))
+    frame = pd.read_parquet(run.root / "artifacts" / ORGANIZATION / version / "prepared_data.parquet")
+    probability = trained.predict(trained.engineer.matrix(frame)).astype(np.float32)
+    seconds = frame["timestamp"].to_numpy("datetime64[s]").astype(np.int64)
+    chosen = np.unique(np.linspace(0, len(frame) - 1, WINDOWS).astype(np.int64))
+    return {
+        "assets": frame["asset_id"].tolist(),
+        "seconds": seconds.tolist(),
+        "bits": _bits(probability),
+        "labels": (probability >= np.float32(trained.metadata.threshold)).astype(int).tolist(),
+        "windows": [{"row": int(row), "values": _window(frame, trained, int(row))} for row in chosen],
+    }
+
+
+def _window(frame: pd.DataFrame, trained: TrainedVersion, row: int) -> list[float | None]:
+    """The window that ends at a row of the grid, flat; missing before the segment's start."""
+    look_back, channels = trained.engineer.look_back, list(trained.engineer.channels)
+    window = np.full((look_back, len(channels)), np.nan)
+    rows = np.arange(max(0, row - look_back + 1), row + 1)
+    rows = rows[(frame["segment"].to_numpy()[rows] == frame["segment"].to_numpy()[row])]
+    window[look_back - len(rows) :] = frame[channels].to_numpy(np.float64)[rows]
+    return _plain(window.ravel())
+
+
+def grid_case(seed: int, aggregation: str) -> Json:
+    """Readings of one asset as no plant should send them, and the grid that training makes of them.
+
+    Irregular times to the microsecond, some on grid instants, pauses shorter and longer than the gap, instants that
+    come twice, NaN, infinities, values beyond float32, and booleans that are neither.
+    """
+    rng = np.random.default_rng(seed)
+    interval, max_gap, count = 60, 180, 300
+    pauses = rng.choice([1.5, 20.0, 59.999999, 60.0, 61.0, 150.0, 179.999999, 180.0, 180.000001, 1000.0], count)
+    time = 1_700_000_000_000_000 + np.cumsum(np.round(pauses * 1e6)).astype(np.int64)
+    on_grid = rng.random(count) < 0.3
+    time[on_grid] -= time[on_grid] % (interval * 1_000_000)
+    time = np.sort(time)
+    time[rng.random(count) < 0.05] = time[0]
+    values = {
+        "speed": rng.choice([np.nan, np.inf, 1e39, 0.1, -0.0, 1 / 3, 1e6 + 0.0625], count),
+        "total": 2.5e8 + np.cumsum(rng.choice([0.0, 3.0, np.nan], count)),
+        "running": rng.choice([0.0, 1.0, np.nan], count),
+    }
+    schema = SchemaConfig(
+        continuous_columns=("speed", "total"), boolean_columns=("running",), counter_columns=("total",)
+    )
+    stamps = pd.to_datetime(time, unit="us", utc=True).as_unit("us")
+    frame = pd.DataFrame({"asset_id": "a", "timestamp": stamps, **values})
+    grid = to_grid(frame, schema=schema, interval=interval, max_gap=max_gap, aggregation=aggregation)
+    return {
+        "samplingIntervalSeconds": interval,
+        "aggregation": aggregation,
+        "maxGapSeconds": max_gap,
+        "microseconds": time.tolist(),
+        "values": {name: [None if np.isnan(x) else str(x) for x in column] for name, column in values.items()},
+        "seconds": grid["timestamp"].to_numpy("datetime64[s]").astype(np.int64).tolist(),
+        "segments": grid["segment"].tolist(),
+        "rows": [_plain(row) for row in grid[list(values)].to_numpy(np.float64)],
+    }
+
+
+def drift_case(seed: int) -> Json:
+    """A baseline, new values, and their index."""
+    rng = np.random.default_rng(seed)
+    training, new = rng.normal(size=500).round(1).astype(np.float32), rng.normal(seed / 2, size=80).astype(np.float32)
+    new[:seed] = np.nan
+    baseline = learn_baseline(training)
+    return {
+        "baseline": {"edges": baseline.edges, "counts": baseline.counts, "missing": baseline.missing},
+        "values": _plain(new),
+        "index": stability_index(baseline, new),
+    }
+
+
+def _plain(values: NDArray[Any]) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]
+
+
+def _bits(values: NDArray[np.float32]) -> list[int]:
+    return np.ascontiguousarray(values, dtype=np.float32).view(np.uint32).tolist()
+
+
+def _write(file: Path, content: Any) -> None:
+    file.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")

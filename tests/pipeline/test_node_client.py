@@ -1,0 +1,103 @@
+"""The TypeScript client of examples/node on models and golden vectors that Python made: the same bits, or refused.
+
+Without Node 18 these tests are skipped, unless EAGLE_REQUIRE_NODE is set, as it is where submissions are checked.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.backend import ML, REPOSITORY
+from tests.pipeline.golden_vectors import write_golden_vectors
+from tests.pipeline.small_plant import PipelineRun, write_json
+
+CLIENT = REPOSITORY / "examples" / "node"
+SUITES = sorted(file.name.removesuffix(".test.ts") for file in (CLIENT / "test").glob("*.test.ts"))
+NEEDED = 18
+TIMEOUT_SECONDS = 120
+
+
+def node_version() -> int:
+    """Major version of the Node.js on the path; 0 if there is none."""
+    node = shutil.which("node")
+    if node is None:
+        return 0
+    told = subprocess.run([node, "--version"], capture_output=True, encoding="utf-8", check=False).stdout
+    found = re.match(r"v(\d+)\.", told)
+    return int(found[1]) if found else 0
+
+
+@pytest.fixture(scope="session")
+def client() -> Path:
+    """The compiled client; skips or fails where it cannot be compiled."""
+    ready = node_version() >= NEEDED and (CLIENT / "node_modules" / "onnxruntime-node").is_dir()
+    if not ready:
+        reason = f"needs Node.js {NEEDED} or newer (found {node_version() or 'none'}) and its packages: `make client`"
+        if os.environ.get("EAGLE_REQUIRE_NODE"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    run("npm", "run", "--silent", "build")
+    return CLIENT
+
+
+@pytest.fixture(scope="session")
+def golden(two_versions: PipelineRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two published versions, the configurations that they were made with, and golden vectors."""
+    folder = tmp_path_factory.mktemp("golden")
+    shutil.copytree(two_versions.root / "models", folder / "models", symlinks=True)
+    write_json(folder / "config.json", two_versions.config | {"version": "from_node"})
+    write_golden_vectors(two_versions, ("v1", "v2"), folder)
+    return folder
+
+
+def run(*command: str, golden: Path | None = None) -> str:
+    """What a command in the client's folder prints; asserts that it ends well."""
+    extra = {} if golden is None else {"EAGLE_GOLDEN": str(golden)}
+    done = subprocess.run(
+        command,
+        cwd=CLIENT,
+        env=os.environ | {"EAGLE_PYTHON": sys.executable, "EAGLE_ML": str(ML), **extra},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def counts(report: str) -> Iterator[tuple[str, int]]:
+    """The totals that Node's test runner prints at the end of its report."""
+    for name, number in re.findall(r"^# (tests|pass|fail|cancelled|skipped|todo) (\d+)$", report, re.MULTILINE):
+        yield name, int(number)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_suite_passes_in_node(client: Path, golden: Path, suite: str) -> None:
+    compiled = client / "dist" / "test" / f"{suite}.test.js"
+    totals = dict(counts(run("node", "--test", "--test-reporter=tap", str(compiled), golden=golden)))
+    assert totals["tests"] == totals["pass"] > 0
+
+
+def test_the_example_of_the_readme_has_the_types_of_the_client(client: Path) -> None:
+    """The names that it leaves to its reader are declared; everything else must exist as it is used."""
+    page = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```ts\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    left_to_the_reader = """
+declare const show: (share: number, message?: string) => void, log: (error: unknown) => void;
+declare const notify: (probability: number) => void, instant: number;
+"""
+    (client / "dist" / "readme.ts").write_text(example + left_to_the_reader, encoding="utf-8")
+    options = {"noEmit": True, "rootDir": "..", "noUnusedLocals": False}
+    settings = {"extends": "../tsconfig.json", "compilerOptions": options, "files": ["readme.ts"], "include": []}
+    write_json(client / "dist" / "tsconfig.json", settings)
+    run("npx", "tsc", "--project", "dist")
