@@ -22,11 +22,10 @@ from numpy.typing import NDArray
 
 from ml.config import OrganizationConfig
 from ml.errors import DataError, IntegrityError
-from ml.options.schema import SchemaConfig
 from ml.readings.table import from_table
 from ml.windows import grid
 from ml.windows.catalogue import Feature, list_features
-from ml.windows.channels import Constants, read_sample, segment_starts, stored_columns
+from ml.windows.channels import Constants, physical_samples
 from ml.windows.chunks import compute
 from ml.windows.operations import Target
 from ml.windows.parallel import available_cpus
@@ -157,7 +156,7 @@ class FeatureEngineer:
         rows = np.ones(len(frame), dtype=np.bool_) if rows is None else rows
         schema, options = self.config.schema_config, self.config.feature_config
         self._selected = self._regimes = self._program = None
-        training = _training_samples(frame, schema, rows)
+        training = dict(physical_samples(frame, schema, rows))
         self._sensors = {name: constants_of(training[name]) for name in schema.continuous_columns}
         if schema.operating_columns and options.families.regime.enabled:
             self._regimes = Regimes.learn(
@@ -340,17 +339,6 @@ def _drawn(rows: Rows, most: int, seed: int) -> Rows:
     drawn = np.zeros(rows.size, dtype=np.bool_)
     drawn[np.random.default_rng(seed).choice(positions, most, replace=False)] = True
     return drawn
-
-
-def _training_samples(frame: pd.DataFrame, schema: SchemaConfig, rows: Rows) -> dict[str, Float32s]:
-    """The physical samples of each channel's training rows."""
-    start = segment_starts(frame["segment"].to_numpy())
-    samples = np.empty(len(frame), dtype=np.float32)
-    training = {}
-    for name, values in zip(schema.sensor_columns, stored_columns(frame, schema), strict=True):
-        read_sample(name, values, schema, start, samples)
-        training[name] = samples[rows]
-    return training
 
 
 if __name__ == "features":  # both names must give the same class

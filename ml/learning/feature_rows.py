@@ -13,7 +13,7 @@ from ml.features import FeatureEngineer
 FloatMatrix = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
-_BATCH_CELLS = 1 << 24  # features computed at a time, 64 MB: enough rows for every core, few enough to forget
+_BATCH_CELLS = 1 << 23  # features computed at a time, 32 MB: enough rows for every core, few enough to forget
 
 
 class FeatureRows:
@@ -60,13 +60,16 @@ class FeatureRows:
             yield self[start : start + self.batch_rows]
 
     def sample(self, n_rows: int, seed: int) -> FloatMatrix:
-        """Features of `n_rows` of the rows drawn by `seed`, in order; of all rows where there are no more."""
+        """Features of `n_rows` of the rows drawn by `seed`, in order; of all rows where there are no more.
+
+        Column-major, as they are computed: a second copy of so many would be the largest thing in memory.
+        """
         if n_rows >= len(self):
-            return self._matrix(self._frame, self._rows)
+            return self._columns(self._frame, self._rows)
         drawn = np.random.default_rng(seed).choice(self._positions, n_rows, replace=False)
         wanted = np.zeros(len(self._rows), dtype=np.bool_)
         wanted[drawn] = True
-        return self._matrix(self._frame, wanted)
+        return self._columns(self._frame, wanted)
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[np.float32]:
         """The whole table, for libraries that need it in memory."""
@@ -75,5 +78,7 @@ class FeatureRows:
         return self._matrix(self._frame, self._rows).astype(dtype or np.float32, copy=False)
 
     def _matrix(self, frame: pd.DataFrame, rows: BoolArray) -> FloatMatrix:
-        matrix = self._engineer.scaling.apply(self._engineer.matrix(frame, rows=rows))
-        return np.ascontiguousarray(matrix, dtype=np.float32)
+        return np.ascontiguousarray(self._columns(frame, rows))
+
+    def _columns(self, frame: pd.DataFrame, rows: BoolArray) -> FloatMatrix:
+        return self._engineer.scaling.apply(self._engineer.matrix(frame, rows=rows))

@@ -104,6 +104,7 @@ def read_prepared(path: Path, *, organization_id: str) -> Prepared:
     # Column by column, each given up once it is converted: long histories are held once, not twice.
     frame = table.replace_schema_metadata(None).to_pandas(split_blocks=True, self_destruct=True)
     del table
+    pa.default_memory_pool().release_unused()
     frame["asset_id"] = frame["asset_id"].astype("str")
     frame["status"] = frame["status"].cat.set_categories(list(STATUSES))
     return Prepared(frame, fingerprint.summary, fingerprint.interval, fingerprint.max_gap)

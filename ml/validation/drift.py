@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ml.errors import DataError
 from ml.options.schema import SchemaConfig
-from ml.windows.channels import Float32s, read_channels, segment_starts
+from ml.windows.channels import Float32s, physical_samples
 
 _DECILES = np.arange(1, 10) / 10
 # An empty bin would make the index infinite; a share this small is "less than one row in ten thousand".
@@ -43,8 +43,7 @@ class Baseline:
 
 def channel_baselines(frame: pd.DataFrame, schema: SchemaConfig, rows: NDArray[np.bool_]) -> dict[str, Baseline]:
     """The baseline of every sensor over the chosen rows of a grid frame, by name."""
-    channels = read_channels(frame, schema, segment_starts(frame["segment"].to_numpy(dtype=np.int64)))
-    return {name: learn_baseline(values[rows]) for name, values in channels.items()}
+    return {name: learn_baseline(values) for name, values in physical_samples(frame, schema, rows)}
 
 
 def learn_baseline(values: Float32s) -> Baseline:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,3 +127,20 @@ def read_sample(name: str, stored: NDArray[Any], schema: SchemaConfig, start: In
         readings.increases(stored, start, out)
     else:
         readings.finite(stored, out)
+
+
+def physical_samples(
+    frame: pd.DataFrame, schema: SchemaConfig, rows: NDArray[np.bool_]
+) -> Iterator[tuple[str, Float32s]]:
+    """The name and the physical samples of some rows of each channel of a grid frame, one channel after the other.
+
+    Raises
+    ------
+    MissingColumnError
+        If the frame lacks a sensor.
+    """
+    start = segment_starts(frame["segment"].to_numpy())
+    samples = np.empty(len(frame), dtype=np.float32)
+    for name, stored in zip(schema.sensor_columns, stored_columns(frame, schema), strict=True):
+        read_sample(name, stored, schema, start, samples)
+        yield name, samples[rows]

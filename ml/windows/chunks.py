@@ -22,7 +22,7 @@ from ml.windows.program import Program
 Float32s = NDArray[np.float32]
 Rows = NDArray[np.bool_]
 
-_ROWS = 1 << 14  # rows of a chunk: their samples stay in the second-level cache
+_ROWS = 1 << 13  # rows of a chunk: their samples stay in the second-level cache
 _WINDOWS = 8  # a chunk is so many times W at least, so that little history is read twice
 
 

@@ -29,6 +29,7 @@ from ml.learning.estimators.base import (
     names_of_stored,
 )
 from ml.learning.feature_rows import FeatureRows
+from ml.learning.memory import give_back
 from ml.options.base import Section
 from ml.options.learning import LgbParams, SearchRange, TrainingConfig
 from ml.workspace.files import write_text
@@ -153,10 +154,10 @@ class LightGBM(Estimator):
         label = np.asarray(y, dtype=np.float32)
         with _refused_parameters():
             if not isinstance(X, FeatureRows):
-                return self._dataset(np.ascontiguousarray(X, dtype=np.float32), label, reference).construct()
+                return self._dataset(X.astype(np.float32, copy=False), label, reference).construct()
             if reference is None:
-                sample = X.sample(_BINNING_ROWS, self.config.random_state)
-                reference = self._dataset(sample, None, None).construct()
+                reference = self._dataset(X.sample(_BINNING_ROWS, self.config.random_state), None, None).construct()
+                give_back()
             return self._dataset(_Batches(X), label, reference).construct()
 
     def _dataset(
