@@ -23,7 +23,7 @@ Float32s = NDArray[np.float32]
 Rows = NDArray[np.bool_]
 
 _ROWS = 1 << 13  # rows of a chunk: their samples stay in the second-level cache
-_WINDOWS = 8  # a chunk is so many times W at least, so that little history is read twice
+_WINDOWS = 16  # a chunk is so many times W at least, so that little history is read twice
 
 
 def compute(

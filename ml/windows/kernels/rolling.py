@@ -49,7 +49,9 @@ def rolling(
         Written to: row t of output column c is ``out[origin + c * stride + t - first]``.
     """
     before = windows[-1]
-    rows = min(max(_ROWS, _ROWS_PER_WINDOW * before), start.size - first)
+    wanted_rows = start.size - first
+    stretches = max(1, wanted_rows // max(_ROWS, _ROWS_PER_WINDOW * before))
+    rows = (wanted_rows + stretches - 1) // stretches
     slots = before + rows
     value, present = np.empty(slots), np.empty(slots)
     low, high = np.empty((windows.size, rows), dtype=np.float32), np.empty((windows.size, rows), dtype=np.float32)
