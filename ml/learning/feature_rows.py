@@ -13,7 +13,7 @@ from ml.features import FeatureEngineer
 FloatMatrix = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
-_BATCH_CELLS = 1 << 23  # features computed at a time, 32 MB: enough rows for every core, few enough to forget
+_BATCH_CELLS = 1 << 24  # features computed at a time, 64 MB: enough rows for every core, few enough to forget
 
 
 class FeatureRows:

@@ -59,14 +59,15 @@ def learn_baseline(values: Float32s) -> Baseline:
     >>> learn_baseline(np.array([5, 5, np.nan], np.float32)).counts
     (0, 2, 0)
     """
-    known = values[~np.isnan(values)]
+    known = np.sort(values[~np.isnan(values)])
     edges = known
     if known.size:
         edges = np.unique(np.quantile(known, _DECILES, method="inverted_cdf"))
-        if known.min() == known.max():
+        if known[0] == known[-1]:
             edges = np.array([np.nextafter(known[0], np.float32(-np.inf)), known[0]])
-    counts, missing = bin_counts(values, edges)
-    return Baseline(tuple(edges.tolist()), tuple(counts.tolist()), missing)
+    until = np.searchsorted(known, edges, side="right")
+    counts = np.diff(until, prepend=0, append=known.size)
+    return Baseline(tuple(edges.tolist()), tuple(counts.tolist()), int(values.size - known.size))
 
 
 def bin_counts(values: Float32s, edges: Float32s) -> tuple[NDArray[np.int64], int]:

@@ -6,6 +6,7 @@ result is that of the chunks at work.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -43,7 +44,8 @@ def compute(
     wanted = len(frame) if rows is None else int(np.count_nonzero(rows))
     out = np.empty((program.width, wanted), dtype=np.float32)
     columns = _Columns.of(frame, schema)
-    for_each(lambda chunk: _compute(program, columns, chunk, rows, out), _chunks(len(frame), look_back, rows), threads)
+    chunks = _chunks(len(frame), look_back, rows, threads)
+    for_each(lambda chunk: _compute(program, columns, chunk, rows, out), chunks, threads)
     return out.T
 
 
@@ -70,9 +72,10 @@ class _Chunk(NamedTuple):
     wanted: int
 
 
-def _chunks(n_rows: int, look_back: int, rows: Rows | None) -> Iterator[_Chunk]:
-    """The chunks that hold wanted rows."""
-    size = max(_ROWS, _WINDOWS * look_back)
+def _chunks(n_rows: int, look_back: int, rows: Rows | None, threads: int) -> Iterator[_Chunk]:
+    """The chunks that hold wanted rows: of equal length, and so many that no thread is left without one."""
+    count = math.ceil(n_rows / max(_ROWS, _WINDOWS * look_back))
+    size = max(1, math.ceil(n_rows / (threads * math.ceil(count / threads)))) if count else 1
     done = 0
     for begin in range(0, n_rows, size):
         end = min(begin + size, n_rows)
