@@ -39,8 +39,7 @@ def score_writer(file: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
         with pq.ParquetWriter(file, _SCHEMA, compression="zstd") as parquet:
             yield lambda rows: parquet.write_table(_table(rows))
         return
-    options = pyarrow.csv.WriteOptions(quoting_style="needed")
-    with pyarrow.csv.CSVWriter(file, _TEXT_SCHEMA, write_options=options) as text:
+    with pyarrow.csv.CSVWriter(file, _TEXT_SCHEMA) as text:
         yield lambda rows: text.write_table(_with_iso_times(_table(rows)))
 
 
