@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from ml.errors import InternalError
+from ml.export.encoding import add_encoding
 from ml.export.graph_builder import DOUBLE, FLOAT, INT64, ML_DOMAIN, GraphBuilder, value_info
 from ml.export.scaling import Scaling, scaling_constants
 from ml.export.trees import TreeEnsemble
@@ -101,7 +102,7 @@ def _add_trees(
 
     return graph.node(
         "TreeEnsemble",
-        [graph.node("Cast", [features], f"{output}_input", to=DOUBLE)],
+        [graph.node("Cast", [add_encoding(graph, features, ensemble.columns)], f"{output}_input", to=DOUBLE)],
         output,
         domain=ML_DOMAIN,
         aggregate_function=_AGGREGATE_SUM,
