@@ -127,6 +127,42 @@ def test_goss_fits_although_bagging_is_configured() -> None:
     assert fitted(config("lightgbm", lgb_params={"boosting": "goss"})).rounds == 40
 
 
+def test_averaged_trees_and_zeros_as_missing_reach_lightgbm() -> None:
+    averaged = fitted(config("lightgbm", lgb_params={"boosting": "rf", "zero_as_missing": True}))
+    text = averaged.booster.model_to_string()  # type: ignore[attr-defined]
+    assert "average_output" in text
+    assert "[zero_as_missing: 1]" in text
+
+
+def categorical_table() -> tuple[Any, Any]:
+    """A table whose first column decides the label by being even or odd."""
+    X, y = feature_table()
+    X[:, 0] = np.random.default_rng(0).integers(0, 12, len(X))
+    return X, (X[:, 0] % 2).astype(y.dtype)
+
+
+def test_a_categorical_feature_is_split_by_sets() -> None:
+    X, y = categorical_table()
+    settings = config("lightgbm", lgb_params={"categorical_features": [names()[0]], "feature_fraction": 1.0})
+    model = estimators.get("lightgbm")(settings).fit(X, y, names=names())
+    assert model.ensemble().columns.memberships
+    assert roc_auc_score(y, model.predict(X)) > 0.99
+    folds = [(np.arange(len(X) // 2), np.arange(len(X) // 2, len(X)))]
+    binned = type(model).folds(X, y, folds, names=names())
+    assert binned.fit(0, settings).ensemble().columns.memberships
+    assert not binned.fit(0, config("lightgbm")).ensemble().columns.memberships
+
+
+@pytest.mark.parametrize(
+    ("feature", "words"), [("no_such_feature", 'no feature "no_such_feature"'), (None, "cannot be categorical")]
+)
+def test_a_feature_that_cannot_be_categorical_is_refused(feature: str | None, words: str) -> None:
+    settings = config("lightgbm", lgb_params={"categorical_features": [feature or names()[0]]})
+    with pytest.raises(ConfigError, match=words) as caught:
+        fitted(settings)
+    assert caught.value.field == "trainingConfig.lgbParams.categoricalFeatures"
+
+
 @pytest.mark.parametrize("model_type", TYPES)
 def test_balanced_classes_raise_probabilities(model_type: str) -> None:
     X, _ = feature_table(seed=2)
