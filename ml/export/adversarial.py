@@ -19,6 +19,7 @@ _EDGES = np.array(
     [0.0, 1.0, _FLOAT32.smallest_subnormal, 1e-40, _FLOAT32.tiny, 1e-35, 1e-6, 1e6, 2.5e8, _FLOAT32.max, np.inf],
     dtype=np.float32,
 )
+_SIGNED_EDGES = np.concatenate([_EDGES, -_EDGES, [np.float32(np.nan)]])
 _BESIDE_CATEGORIES = np.array([-1.0, -0.5, 2.0**31, 2.0**32, 2.0**63, -(2.0**31)], dtype=np.float32)
 _LARGE = np.float32(1e30)  # scikit-learn looks for infinities by a float32 sum, which must not overflow either
 _CELLS_AT_ONCE = 4_000_000  # bounds the memory beside the result to about 100 MB
@@ -63,13 +64,32 @@ def adversarial_rows(
     return rows if ensemble.accepts_infinity else np.clip(rows, -_LARGE, _LARGE)
 
 
+def edge_rows(
+    n_features: int, n_rows: int, *, seed: int, base_rows: _Rows | None = None, scaling: Scaling | None = None
+) -> _Rows:
+    """Float32 rows, (n_rows, n_features), for a model without thresholds; the same for the same seed.
+
+    Their cells are NaN, plus and minus infinity and zero, denormals, and very small and very large numbers, and in
+    random shares those of real rows; parameters as for `adversarial_rows`.
+    """
+    rng = np.random.default_rng(seed)
+    rows = np.empty((n_rows, n_features), dtype=np.float32)
+    for part in batches(n_rows, max(1, _CELLS_AT_ONCE // n_features)):
+        drawn = rng.choice(_SIGNED_EDGES, size=(part.stop - part.start, n_features))
+        near = rng.normal(size=drawn.shape).astype(np.float32)  # a few standard deviations, where a scaler is in front
+        chunk = _unscaled(np.where(rng.random(drawn.shape, dtype=np.float32) < 0.5, drawn, near), scaling)
+        free = np.zeros(drawn.shape, dtype=np.bool_)
+        rows[part] = chunk if base_rows is None else _mixed(chunk, free, base_rows, rng)
+    return rows
+
+
 class _Pools:
     """For each feature, the values worth trying; stored end to end, as features differ in their thresholds."""
 
     def __init__(self, ensemble: TreeEnsemble) -> None:
-        edges = np.concatenate([_EDGES, -_EDGES, [np.float32(np.nan)]])
         pools = []
         for feature in range(ensemble.n_features):
+            edges = _SIGNED_EDGES
             nearest = _to_float32(np.unique(ensemble.threshold[ensemble.feature == feature]))
             if feature in ensemble.columns.categorical:
                 nearest = np.arange(len(ensemble.columns.members(feature)), dtype=np.float32)

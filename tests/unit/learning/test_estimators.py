@@ -44,7 +44,7 @@ def test_both_types_are_found_without_loading_their_libraries() -> None:
 
 
 def test_an_unknown_type_names_the_nearest() -> None:
-    with pytest.raises(ConfigError, match="lightgbm, random_forest") as caught:
+    with pytest.raises(ConfigError, match="lightgbm, logistic_regression, random_forest") as caught:
         estimators.get("randomforest")
     assert caught.value.hint == 'did you mean "random_forest"?'
 
@@ -321,6 +321,58 @@ def test_lightgbm_talks_to_the_log_and_not_to_stdout(
         fitted(config("lightgbm", lgb_params={"verbosity": 1}))
     assert capfd.readouterr().out == ""
     assert "Number of positive" in caplog.text
+
+
+class TestLogisticRegression:
+    SETTINGS = TrainingConfig.model_validate({"model_type": "logistic_regression"})
+
+    def fitted(self, **options: Any) -> Estimator:
+        return fitted(self.SETTINGS.model_copy(update=options))
+
+    def test_it_ranks_new_rows_and_handles_missing_values(self) -> None:
+        X, y = feature_table(seed=2)
+        assert np.isnan(X).any()
+        assert roc_auc_score(y, self.fitted().predict(X)) > 0.7
+
+    def test_it_survives_saving_to_the_last_bit(self, tmp_path: Path) -> None:
+        X, _ = feature_table(seed=2)
+        model = self.fitted()
+        model.save(tmp_path / "model.json")
+        again = type(model).load(tmp_path / "model.json", self.SETTINGS, names=names())
+        assert again.predict(X).tobytes() == model.predict(X).tobytes()
+        assert (again.rounds, again.importances()) == (model.rounds, model.importances())
+        assert sum(model.importances().values()) == pytest.approx(1.0)
+
+    def test_balanced_classes_raise_probabilities(self) -> None:
+        X, y = feature_table(seed=2)
+        assert y.mean() < 0.4
+        assert self.fitted(imbalance="balanced").predict(X).mean() > self.fitted().predict(X).mean()
+
+    def test_one_class_only_is_refused(self) -> None:
+        X, y = feature_table()
+        with pytest.raises(TooFewFailuresError):
+            estimators.get("logistic_regression")(self.SETTINGS).fit(X, y * 0, names=names())
+
+    def test_an_unknown_parameter_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match="penalty"):
+            self.fitted(model_params={"penalty": 1})
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "[]",
+            "{}",
+            '{"center": [0], "scale": [1], "weight": [1, 2], "intercept": 0, "iterations": 1}',
+            '{"center": [0], "scale": [0], "weight": [1], "intercept": 0, "iterations": 1}',
+            '{"center": [[0]], "scale": [[1]], "weight": [[1]], "intercept": 0, "iterations": 1}',
+            '{"center": [0], "scale": [1], "weight": ["x"], "intercept": 0, "iterations": 1}',
+            '{"center": [0], "scale": [1], "weight": [1], "intercept": 0, "iterations": 1, "more": 1}',
+        ],
+    )
+    def test_a_file_that_is_something_else_is_refused(self, text: str, tmp_path: Path) -> None:
+        (tmp_path / "model.json").write_text(text)
+        with pytest.raises(IntegrityError, match=r"model\.json"):
+            type(self.fitted()).load(tmp_path / "model.json", self.SETTINGS)
 
 
 def test_a_forest_survives_saving(tmp_path: Path) -> None:
