@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from importlib.metadata import version
 
-_LIBRARIES = ("lightgbm", "numba", "numpy", "onnx", "onnxruntime", "pandas", "pyarrow", "scikit-learn")
+_LIBRARIES = ("lightgbm", "numba", "numpy", "onnx", "onnxruntime", "pandas", "pyarrow", "scikit-learn", "skl2onnx")
 
 
 def library_versions() -> dict[str, str]:

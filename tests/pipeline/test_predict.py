@@ -160,6 +160,24 @@ class TestRefusals:
         assert tree(published / "models") == before
         assert not (published / out).exists()
 
+    def test_a_pickle_that_takes_bytes_for_an_object(
+        self, pipeline: PipelineRun, published: Path, tmp_path: Path
+    ) -> None:
+        """numpy itself would end the process, or run what the address leads to."""
+        trick = (
+            b"\x80\x04cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tC\x01btR(K\x01(K\x01t"
+            b"cnumpy\ndtype\n(X\x01\x00\x00\x00O\x89\x88tR(K\x03X\x01\x00\x00\x00|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
+            b"C\x08AAAAAAAAtb."
+        )
+        (tmp_path / "model.pkl").write_bytes(trick)
+        forest = json.loads(pipeline.config_file.read_text())
+        forest["trainingConfig"] |= {"modelType": "random_forest"}
+        config = write_json(tmp_path / "forest.json", forest | {"version": "v5"})
+        assert spawn("train_model", config, root=published).exit_code == 0
+        outcome = spawn("convert_to_onnx", config, tmp_path / "model.pkl", root=published)
+        assert (outcome.exit_code, outcome.error["code"]) == (6, "INTEGRITY_REFUSED"), outcome.document
+        assert "type 'O'" in outcome.error["message"]
+
     def test_a_pickle_that_would_run_a_command(self, two_versions: PipelineRun, readings: Path, tmp_path: Path) -> None:
         """In the place of the forest, with a manifest that lists it; and as an argument."""
         root = Path(shutil.copytree(two_versions.root, tmp_path / "two", symlinks=True))
