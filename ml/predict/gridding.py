@@ -15,7 +15,6 @@ from ml.options.schema import SchemaConfig
 from ml.windows.grid import to_grid
 
 _MICROSECONDS = 1_000_000
-_PIECE_ROWS = 65_536  # of grid at a time: with 300 features about 80 MB
 
 Ints = npt.NDArray[np.int64]
 
@@ -41,15 +40,24 @@ class StreamedGrid:
         As `to_grid` takes them.
     look_back
         Rows of history that the features need.
+    piece_rows
+        About how many rows are given out at a time.
     """
 
     def __init__(
-        self, schema: SchemaConfig, *, interval: int, max_gap: int, aggregation: Literal["last", "mean"], look_back: int
+        self,
+        schema: SchemaConfig,
+        *,
+        interval: int,
+        max_gap: int,
+        aggregation: Literal["last", "mean"],
+        look_back: int,
+        piece_rows: int,
     ) -> None:
         self._schema = schema
         self._interval, self._max_gap, self._aggregation = interval, max_gap, aggregation
         self._step = interval * _MICROSECONDS
-        self._look_back = look_back
+        self._look_back, self._piece_rows = look_back, piece_rows
         self._open: _OpenAsset | None = None
 
     def pieces(self, batches: Iterable[pd.DataFrame]) -> Iterator[GridPiece]:
@@ -67,11 +75,11 @@ class StreamedGrid:
             yield from self._advance(None)
 
     def _divided(self, readings: pd.DataFrame) -> Iterator[pd.DataFrame]:
-        """Parts that make about `_PIECE_ROWS` grid rows each; where readings are sparse, one makes many rows."""
+        """Parts that make about `piece_rows` grid rows each; where readings are sparse, one makes many rows."""
         rows = np.diff(_microseconds(readings), prepend=0) // self._step + 1
         same_asset = (readings["asset_id"] == readings["asset_id"].shift()).to_numpy()
         rows = np.where(same_asset, np.minimum(rows, self._max_gap // self._interval + 1), 1)
-        part = np.cumsum(rows) // _PIECE_ROWS
+        part = np.cumsum(rows) // self._piece_rows
         bounds = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(readings)]
         for start, stop in pairwise(bounds):
             yield readings.iloc[start:stop]

@@ -24,6 +24,8 @@ from ml.scada.prepared import is_prepared
 from ml.scada.sources import open_source
 from ml.scada.sources.base import Source
 
+_PIECE_ROWS = 65_536
+_PIECE_CELLS = 20_000_000  # features at a time: 80 MB
 _READ_SHARE = 0.3  # of the whole, as measured with eight sensors and 300 features
 
 
@@ -98,6 +100,7 @@ def score_file(
         max_gap=model.max_gap,
         aggregation=settings.data_config.aggregation,
         look_back=model.engineer.look_back,
+        piece_rows=min(_PIECE_ROWS, max(1, _PIECE_CELLS // len(model.metadata.features))),
     )
     rows = alarms = 0
     with score_writer(output) as write:

@@ -107,10 +107,14 @@ def test_other_kinds_go_all_the_way(training: Json, published: Path, database: P
         database,
         trainingConfig={"threads": 1, **training},
         featureConfig={"scaling": "robust" if "modelType" in training else "none"},
+        tuningConfig={"nTrials": 2, "cvFolds": 2},
+        validationConfig=dict.fromkeys(("minAccuracy", "minPrecision", "minRecall"))
+        | {"minAuc": 0.6, "robustnessRows": 200, "latencyRuns": 20},
         conversionConfig={"publish": "always", "parityRows": 2000},
     )
     file = write_json(published.parent / "config.json", config | {"version": "v3"})
-    for step in ("train_model", "convert_to_onnx"):
+    steps = ["hyperparameter_tuning"] * ("modelType" in training) + ["train_model", "validate_model", "convert_to_onnx"]
+    for step in steps:
         outcome = spawn(step, file, root=published)
         assert outcome.exit_code == 0, outcome.document
     parity = outcome.document["parity"]

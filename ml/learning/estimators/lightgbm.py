@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.errors import ConfigError, IntegrityError, InternalError
+from ml.learning.categories import categorical_columns
 from ml.learning.estimators.base import (
     Estimator,
     FloatMatrix,
@@ -26,7 +27,7 @@ from ml.learning.estimators.base import (
     default_names,
     names_of_stored,
 )
-from ml.options.base import Section, nearest
+from ml.options.base import Section
 from ml.options.learning import LgbParams, SearchRange, TrainingConfig
 from ml.workspace.files import write_text
 
@@ -48,7 +49,6 @@ SEEDS = (
 # turbofan benchmark took the cross-validated log loss from 0.067 (90 % of 900 features) to 0.050, 30 times faster.
 _FEATURES_PER_TREE = 64
 _BINNED_BY = {"max_bin", "zero_as_missing", "categorical_features"}
-_CATEGORICAL_FIELD = "trainingConfig.lgbParams.categoricalFeatures"
 
 
 class LightGBM(Estimator):
@@ -134,7 +134,7 @@ class LightGBM(Estimator):
             np.ascontiguousarray(X, dtype=np.float32),
             label=np.asarray(y, dtype=np.float32),
             feature_name=default_names(X.shape[1]),
-            categorical_feature=self._categorical(X, names),
+            categorical_feature=categorical_columns(X, names, self._params().categorical_features),
             reference=reference,
             params=self._binning(),
         )
@@ -256,29 +256,6 @@ class LightGBM(Estimator):
             "force_row_wise": True,
             "scale_pos_weight": self._positive_weight(y),
         }
-
-    def _categorical(self, X: FloatMatrix, names: Sequence[str]) -> list[int]:
-        """Columns of the features that are split by sets of values."""
-        from ml.export.encoding import MAX_CATEGORY
-
-        columns = []
-        for name in self._params().categorical_features:
-            if name not in names:
-                raise ConfigError(
-                    f'there is no feature "{name}" to take as categorical',
-                    field=_CATEGORICAL_FIELD,
-                    hint=f"did you mean {nearest(name, names) or names[0]}?",
-                )
-            column = X[:, names.index(name)]
-            known = column[~np.isnan(column)]
-            if ((known < 0) | (known > MAX_CATEGORY) | (known != np.floor(known))).any():
-                raise ConfigError(
-                    f'the feature "{name}" cannot be categorical: it holds other values than whole numbers from 0 to '
-                    f"{MAX_CATEGORY}",
-                    field=_CATEGORICAL_FIELD,
-                )
-            columns.append(names.index(name))
-        return columns
 
     def _positive_weight(self, y: Labels) -> float:
         given = self._params().scale_pos_weight

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -89,10 +89,10 @@ class LogisticRegression(Estimator):
         if on_round is not None:
             on_round(0, 1)
         center, scale = _moments(X)
-        params = self.parameters(self.config)
+        params = cast(LogisticRegressionParams, self.parameters(self.config))
         fitter = Fitter(
-            C=params.penalty_inverse,  # type: ignore[attr-defined]
-            max_iter=params.max_iter,  # type: ignore[attr-defined]
+            C=params.penalty_inverse,
+            max_iter=params.max_iter,
             class_weight="balanced" if self.config.imbalance == "balanced" else None,
         )
         standardised = np.nan_to_num((X.astype(np.float64) - center) / scale, nan=0.0, posinf=0.0, neginf=0.0)

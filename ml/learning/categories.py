@@ -1,0 +1,49 @@
+"""Features that a model takes as categories instead of as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.errors import ConfigError
+from ml.options.base import nearest
+
+_FIELD = "trainingConfig.lgbParams.categoricalFeatures"
+
+
+def categorical_columns(X: npt.NDArray[np.float32], names: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Columns of the features named in `wanted`.
+
+    Parameters
+    ----------
+    X, names
+        Features, (n_rows, n_features), NaN where missing, and their names.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such feature, or it holds other values than the whole numbers that can be exported.
+    """
+    return [_column(X, names, name) for name in wanted]
+
+
+def _column(X: npt.NDArray[np.float32], names: Sequence[str], name: str) -> int:
+    from ml.export.encoding import MAX_CATEGORY
+
+    if name not in names:
+        raise ConfigError(
+            f'there is no feature "{name}" to take as categorical',
+            field=_FIELD,
+            hint=f"did you mean {nearest(name, names) or names[0]}?",
+        )
+    number = list(names).index(name)
+    known = X[:, number][~np.isnan(X[:, number])]
+    if ((known < 0) | (known > MAX_CATEGORY) | (known != np.floor(known))).any():
+        raise ConfigError(
+            f'the feature "{name}" cannot be categorical: it holds other values than whole numbers from 0 to '
+            f"{MAX_CATEGORY}",
+            field=_FIELD,
+        )
+    return number
