@@ -38,7 +38,7 @@ class Encoding:
     zero_is_missing
         Features in which values within 1e-35 of zero are missing.
     memberships
-        Sets of categories, those of a feature together, features ascending.
+        Sets of categories, those of a feature together.
     """
 
     n_features: int
@@ -52,8 +52,17 @@ class Encoding:
 
     @property
     def categorical(self) -> tuple[int, ...]:
-        """Features that splits take as categories, ascending."""
-        return tuple(sorted({membership.feature for membership in self.memberships}))
+        """Features that splits take as categories, in the order of their sets."""
+        return tuple(dict.fromkeys(membership.feature for membership in self.memberships))
+
+    def moved(self, place: NDArray[np.int64], width: int, used: NDArray[np.int64]) -> Encoding:
+        """The same for rows of `width` columns that have feature i, one of `used`, at ``place[i]``."""
+        zeros = self.zero_is_missing & set(used.tolist())
+        return Encoding(
+            width,
+            frozenset(int(place[feature]) for feature in zeros),
+            tuple(Membership(int(place[each.feature]), each.categories) for each in self.memberships),
+        )
 
     def sources(self) -> NDArray[np.int64]:
         """The feature that each column comes from, (n_columns,)."""

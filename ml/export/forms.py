@@ -72,6 +72,14 @@ class LinearForm:
         (total,) = node("Gather", [sums, constant(np.array([self.n_features - 1]))], axis=1)
         return node("Add", [total, constant(np.float64(self.intercept))])[0]
 
+    def used_features(self) -> NDArray[np.int64]:
+        """All of them."""
+        return np.arange(self.n_features)
+
+    def with_columns(self, place: NDArray[np.int64], width: int) -> MovedForm:
+        """The same for rows of `width` columns that have feature i at ``place[i]``."""
+        return MovedForm(self, place, width)
+
 
 @dataclass(frozen=True, eq=False)
 class ConvertedForm:
@@ -110,8 +118,43 @@ class ConvertedForm:
         probabilities = graph.splice(self.model.graph, filled, self.output)
         return node("Gather", [probabilities, constant(np.array([1]))], axis=1)[0]
 
+    def used_features(self) -> NDArray[np.int64]:
+        """All of them."""
+        return np.arange(self.n_features)
 
-ModelForm = TreeEnsemble | LinearForm | ConvertedForm
+    def with_columns(self, place: NDArray[np.int64], width: int) -> MovedForm:
+        """The same for rows of `width` columns that have feature i at ``place[i]``."""
+        return MovedForm(self, place, width)
+
+
+@dataclass(frozen=True, eq=False)
+class MovedForm:
+    """A form for rows of `n_features` columns that have its feature i at ``place[i]``.
+
+    The columns are put in order first: where the score is a sum, another order would have other bits.
+    """
+
+    form: LinearForm | ConvertedForm
+    place: NDArray[np.int64]
+    n_features: int
+
+    @property
+    def divisor(self) -> int:
+        """As of the form."""
+        return self.form.divisor
+
+    @property
+    def link(self) -> Link:
+        """As of the form."""
+        return self.form.link
+
+    def add_score(self, graph: GraphBuilder, features: str) -> str:
+        """As of the form."""
+        (ordered,) = graph.shared_node("Gather", [features, graph.shared_constant(self.place)], axis=1)
+        return self.form.add_score(graph, ordered)
+
+
+ModelForm = TreeEnsemble | LinearForm | ConvertedForm | MovedForm
 
 
 def _logistic(score: float) -> float:

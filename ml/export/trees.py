@@ -9,7 +9,7 @@ because a sum in another order has other bits.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -97,6 +97,19 @@ class TreeEnsemble:
     def n_splits(self) -> int:
         """Number of splits over all trees."""
         return len(self.feature)
+
+    def used_features(self) -> _Integers:
+        """Features that the splits ask for, ascending, at least one."""
+        return np.unique(self.columns.sources()[self.feature]) if self.n_splits else np.zeros(1, dtype=np.int64)
+
+    def with_columns(self, place: _Integers, width: int) -> TreeEnsemble:
+        """The same trees for rows of `width` columns that have feature i at ``place[i]``."""
+        of_feature = self.feature < self.n_features
+        moved = np.where(
+            of_feature, place[np.where(of_feature, self.feature, 0)], self.feature - self.n_features + width
+        )
+        encoding = self.columns.moved(place, width, self.used_features())
+        return replace(self, feature=moved, n_features=width, encoding=encoding)
 
 
 def from_lightgbm(booster: Booster) -> TreeEnsemble:

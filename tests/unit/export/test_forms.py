@@ -15,7 +15,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import LinearSVC
 
 from ml.errors import ParityError
-from ml.export.adversarial import edge_rows
+from ml.export.adversarial import adversarial_rows, edge_rows
 from ml.export.converted import from_scikit_learn
 from ml.export.forms import ConvertedForm, LinearForm
 from ml.export.metadata import ModelMetadata
@@ -27,7 +27,7 @@ from ml.learning import estimators
 from ml.options.learning import TrainingConfig
 from tests.unit.export.test_metadata import content
 from tests.unit.export.test_package import trained
-from tests.unit.export.trained_models import N_FEATURES, plant_rows
+from tests.unit.export.trained_models import N_FEATURES, model_of_kind, plant_rows
 
 
 def linear(n_features: int, seed: int = 0) -> LinearForm:
@@ -168,3 +168,27 @@ def test_the_estimator_agrees_with_scikit_learn():
     standardised = (values - values.mean(axis=0)) / values.std(axis=0)
     expected = LogisticRegression(C=1.0, max_iter=500).fit(standardised, labels).predict_proba(standardised)[:, 1]
     np.testing.assert_allclose(model.predict(rows), expected, rtol=1e-9)
+
+
+def moved_scorer(form: Any, place: np.ndarray, width: int) -> Scorer:
+    moved = form.with_columns(place, width)
+    return Scorer(build_model(moved, n_features=width, scaling=None, threshold=0.5, metadata={}))
+
+
+@pytest.mark.parametrize("kind", ["gbdt", "zero_as_missing", "categorical", "categorical_zero_as_missing", "linear"])
+def test_columns_in_another_order_and_among_others_change_no_bit(kind):
+    """As the window graph has them, which makes features in its own order and leaves out what nobody asks for."""
+    if kind == "linear":
+        form, rows = linear(N_FEATURES), edge_rows(N_FEATURES, 3000, seed=2)
+        predict = form.predict
+    else:
+        model = model_of_kind(kind)
+        form, predict = model.ensemble, model.predict
+        rows = adversarial_rows(form, 3000, seed=2)
+    used, width = form.used_features(), 9
+    place = np.zeros(N_FEATURES, dtype=np.int64)  # of features that are not used as well
+    place[used] = np.array([7, 2, 5, 0, 8, 3])[: len(used)]
+    moved = np.full((len(rows), width), -1.5, dtype=np.float32)
+    moved[:, place[used]] = rows[:, used]
+    expected = predict(rows).astype(np.float32)
+    np.testing.assert_array_equal(moved_scorer(form, place, width).probability(moved), expected)
