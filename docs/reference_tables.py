@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ml.config import OrganizationConfig
 from ml.errors import ERRORS
+from ml.predict import __main__ as predict_command
 from ml.windows.catalogue import FAMILIES, Family, Request
 from ml.windows.operations import Operation
 from ml.workspace import __main__ as workspace_commands
@@ -97,6 +98,11 @@ def workspace_arguments() -> str:
     return "\n\n".join(_command(f"python -m ml.workspace {name}", inner) for name, inner in commands.items())
 
 
+def predict_arguments() -> str:
+    """The command line of batch scoring."""
+    return _command("python -m ml.predict", predict_command.build_parser())
+
+
 def _command(start: str, parser: argparse.ArgumentParser) -> str:
     arguments = list(_actions(parser))
     usage = " ".join([start, *(_in_usage(argument) for argument in arguments)])
@@ -123,4 +129,5 @@ PARTS: dict[str, Callable[[], str]] = {
     "feature families": feature_families,
     "step arguments": step_arguments,
     "workspace arguments": workspace_arguments,
+    "predict arguments": predict_arguments,
 }

@@ -80,6 +80,16 @@ class OrganizationConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def categories_are_not_scaled(self) -> Self:
+        """Scaled, a category would no longer be a whole number."""
+        if self.training_config.lgb_params.categorical_features and self.feature_config.scaling != "none":
+            raise PydanticCustomError(
+                "scaled_categories",
+                'trainingConfig.lgbParams.categoricalFeatures needs featureConfig.scaling "none"',
+            )
+        return self
+
+    @model_validator(mode="after")
     def one_source(self) -> Self:
         """Rows come from one place."""
         if self.scada_db_config is not None and self.data_source is not None:

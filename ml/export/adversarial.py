@@ -19,6 +19,8 @@ _EDGES = np.array(
     [0.0, 1.0, _FLOAT32.smallest_subnormal, 1e-40, _FLOAT32.tiny, 1e-35, 1e-6, 1e6, 2.5e8, _FLOAT32.max, np.inf],
     dtype=np.float32,
 )
+_SIGNED_EDGES = np.concatenate([_EDGES, -_EDGES, [np.float32(np.nan)]])
+_BESIDE_CATEGORIES = np.array([-1.0, -0.5, 2.0**31, 2.0**32, 2.0**63, -(2.0**31)], dtype=np.float32)
 _LARGE = np.float32(1e30)  # scikit-learn looks for infinities by a float32 sum, which must not overflow either
 _CELLS_AT_ONCE = 4_000_000  # bounds the memory beside the result to about 100 MB
 
@@ -36,9 +38,10 @@ def adversarial_rows(
     Every second row is steered to one split, all splits in turn, with the split's feature at the float32 nearest to
     the threshold, its lower neighbour, its upper neighbour, or NaN; on the way there it passes each split as narrowly
     as float32 allows. So ``8 * n_splits`` rows try every split in all these ways, except NaN where an earlier split on
-    the same feature sends it elsewhere. The other cells hold thresholds of their feature and their neighbours, NaN,
-    plus and minus infinity and zero, denormals, and very small and very large numbers. Where the training library
-    refuses infinities, all values are kept within 1e30.
+    the same feature sends it elsewhere. At a split by categories, a category that it asks for stands in the place of
+    the threshold. The other cells hold thresholds and categories of their feature and their neighbours, NaN, plus and
+    minus infinity and zero, denormals, and very small and very large numbers. Where the training library refuses
+    infinities, all values are kept within 1e30.
 
     Parameters
     ----------
@@ -51,7 +54,7 @@ def adversarial_rows(
     pools = _Pools(ensemble)
     probes = _Probes(ensemble, rng)
     rows = np.empty((n_rows, ensemble.n_features), dtype=np.float32)
-    for part in batches(n_rows, max(1, _CELLS_AT_ONCE // ensemble.n_features)):
+    for part in batches(n_rows, max(1, _CELLS_AT_ONCE // ensemble.columns.n_columns)):
         chunk = pools.draw(part.stop - part.start, rng)
         steered = np.arange(part.start, part.stop) % 2 == 1
         forced = np.zeros(chunk.shape, dtype=np.bool_)
@@ -61,14 +64,36 @@ def adversarial_rows(
     return rows if ensemble.accepts_infinity else np.clip(rows, -_LARGE, _LARGE)
 
 
+def edge_rows(
+    n_features: int, n_rows: int, *, seed: int, base_rows: _Rows | None = None, scaling: Scaling | None = None
+) -> _Rows:
+    """Float32 rows, (n_rows, n_features), for a model without thresholds; the same for the same seed.
+
+    Their cells are NaN, plus and minus infinity and zero, denormals, and very small and very large numbers, and in
+    random shares those of real rows; parameters as for `adversarial_rows`.
+    """
+    rng = np.random.default_rng(seed)
+    rows = np.empty((n_rows, n_features), dtype=np.float32)
+    for part in batches(n_rows, max(1, _CELLS_AT_ONCE // n_features)):
+        drawn = rng.choice(_SIGNED_EDGES, size=(part.stop - part.start, n_features))
+        near = rng.normal(size=drawn.shape).astype(np.float32)  # a few standard deviations, where a scaler is in front
+        chunk = _unscaled(np.where(rng.random(drawn.shape, dtype=np.float32) < 0.5, drawn, near), scaling)
+        free = np.zeros(drawn.shape, dtype=np.bool_)
+        rows[part] = chunk if base_rows is None else _mixed(chunk, free, base_rows, rng)
+    return rows
+
+
 class _Pools:
     """For each feature, the values worth trying; stored end to end, as features differ in their thresholds."""
 
     def __init__(self, ensemble: TreeEnsemble) -> None:
-        edges = np.concatenate([_EDGES, -_EDGES, [np.float32(np.nan)]])
         pools = []
         for feature in range(ensemble.n_features):
+            edges = _SIGNED_EDGES
             nearest = _to_float32(np.unique(ensemble.threshold[ensemble.feature == feature]))
+            if feature in ensemble.columns.categorical:
+                nearest = np.arange(len(ensemble.columns.members(feature)), dtype=np.float32)
+                edges = np.concatenate([edges, nearest + np.float32(0.5), _BESIDE_CATEGORIES])
             pools.append(np.concatenate([edges, nearest, _lower(nearest), _upper(nearest)]))
         self._values = np.concatenate(pools)
         self._sizes = np.array([len(pool) for pool in pools])
@@ -85,6 +110,8 @@ class _Probes:
 
     def __init__(self, ensemble: TreeEnsemble, rng: np.random.Generator) -> None:
         self._ensemble = ensemble
+        self._columns = ensemble.columns
+        self._rng = rng
         self._order = rng.permutation(ensemble.n_splits)
         self._parent = np.full(ensemble.n_splits, -1)
         self._came_true = np.zeros(ensemble.n_splits, dtype=np.bool_)
@@ -97,19 +124,42 @@ class _Probes:
         """`rows` changed to reach the splits that belong to `numbers`, and which cells that took."""
         targets = self._order[numbers // 4 % len(self._order)]
         low, high = self._bounds(targets)
-        at_most, above = _rounded_down(high), _upper(_rounded_down(low))
-        forced = (low > -np.inf) | (high < np.inf)
-        steered = np.where(forced, np.where((high < np.inf) & (at_most > low), at_most, above), rows)
-        each, feature = np.arange(len(rows)), self._ensemble.feature[targets]
-        nearest = _to_float32(self._ensemble.threshold[targets])
+        each, column = np.arange(len(rows)), self._ensemble.feature[targets]
+        width = self._columns.n_features
+        by_category = column >= width
+        low[each[by_category], column[by_category]] = self._ensemble.threshold[targets[by_category]]
+        high[each[by_category], column[by_category]] = np.inf
+        steered, forced = _between(rows, low[:, :width], high[:, :width])
+        for categorical in self._columns.categorical:
+            own = self._columns.columns_of(categorical)
+            chosen, found = self._categories(categorical, low[:, own] > -np.inf, high[:, own] < np.inf)
+            steered[found, categorical], forced[found, categorical] = chosen[found], True
+        feature = self._columns.sources()[column]
+        nearest = np.where(by_category, steered[each, feature], _to_float32(self._ensemble.threshold[targets]))
         ways = np.stack([nearest, _lower(nearest), _upper(nearest), np.full_like(nearest, np.nan)])
         steered[each, feature] = ways[numbers % 4, each]
         forced[each, feature] = True
         return steered, forced
 
+    def _categories(
+        self, feature: int, inside: NDArray[np.bool_], outside: NDArray[np.bool_]
+    ) -> tuple[_Rows, NDArray[np.bool_]]:
+        """For each row a random category in all sets of `inside` and none of `outside`, and whether there is one.
+
+        Both are (n_rows, n_sets); rows that ask for nothing get none.
+        """
+        members = self._columns.members(feature) > 0
+        weight = self._rng.random((len(inside), len(members)), dtype=np.float32)
+        for number in range(members.shape[1]):
+            member = members[:, number]
+            weight[inside[:, number][:, None] & ~member] = 0
+            weight[outside[:, number][:, None] & member] = 0
+        asked = (inside | outside).any(axis=1)
+        return weight.argmax(axis=1).astype(np.float32), asked & (weight.max(axis=1) > 0)
+
     def _bounds(self, targets: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Open lower and closed upper bound of every cell so that the rows reach `targets`: (n_rows, n_features)."""
-        shape = (len(targets), self._ensemble.n_features)
+        """Open lower and closed upper bound of every column so that the rows reach `targets`: (n_rows, n_columns)."""
+        shape = (len(targets), self._columns.n_columns)
         low, high = np.full(shape, -np.inf), np.full(shape, np.inf)
         each, current = np.arange(len(targets)), targets
         while len(each):
@@ -121,6 +171,13 @@ class _Probes:
             low[cell] = np.where(true, low[cell], np.maximum(low[cell], threshold))
             current = parent
         return low, high
+
+
+def _between(rows: _Rows, low: NDArray[np.float64], high: NDArray[np.float64]) -> tuple[_Rows, NDArray[np.bool_]]:
+    """`rows` with the float32 next to a bound where there is one, and which cells have one."""
+    at_most, above = _rounded_down(high), _upper(_rounded_down(low))
+    bounded = (low > -np.inf) | (high < np.inf)
+    return np.where(bounded, np.where((high < np.inf) & (at_most > low), at_most, above), rows), bounded
 
 
 def _mixed(rows: _Rows, forced: NDArray[np.bool_], base_rows: _Rows, rng: np.random.Generator) -> _Rows:

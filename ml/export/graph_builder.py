@@ -80,6 +80,28 @@ class GraphBuilder:
             self._shared_nodes[key] = names
         return self._shared_nodes[key]
 
+    def splice(self, inner: onnx.GraphProto, given: str, output: str) -> str:
+        """Put the nodes of a graph of one input in here, fed by `given`; returns the new name of its `output`."""
+        prefix = f"spliced_{len(self._nodes)}_"
+        renamed = {inner.input[0].name: given}
+
+        def name_of(name: str) -> str:
+            return renamed.get(name, f"{prefix}{name}") if name else ""
+
+        for tensor in inner.initializer:
+            copy = onnx.TensorProto()
+            copy.CopyFrom(tensor)
+            copy.name = name_of(tensor.name)
+            self._constants.append(copy)
+        for node in inner.node:
+            part = onnx.NodeProto()
+            part.CopyFrom(node)
+            part.name = f"{prefix}{node.name}"
+            part.input[:] = [name_of(name) for name in node.input]
+            part.output[:] = [name_of(name) for name in node.output]
+            self._nodes.append(part)
+        return name_of(output)
+
     def to_bytes(
         self,
         name: str,

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from ml.errors import InternalError
+from ml.export.encoding import add_encoding
+from ml.export.forms import ModelForm, PlacedForm
 from ml.export.graph_builder import DOUBLE, FLOAT, INT64, ML_DOMAIN, GraphBuilder, value_info
 from ml.export.scaling import Scaling, scaling_constants
 from ml.export.trees import TreeEnsemble
@@ -34,10 +36,12 @@ def add_scaling(graph: GraphBuilder, features: str, scaling: Scaling | None, n_f
     return graph.node("Div", [centered, graph.constant("scale", scale)], "scaled")
 
 
-def add_score(graph: GraphBuilder, features: str, ensemble: TreeEnsemble) -> str:
-    """Sum of leaf weights of float32 `features` (N, n_features): float64 (N, 1)."""
-    targets = np.zeros(len(ensemble.leaf_weight), dtype=np.int64)
-    return _add_trees(graph, features, ensemble, ensemble.leaf_weight, targets, n_targets=1, output="score")
+def add_score(graph: GraphBuilder, features: str, form: PlacedForm) -> str:
+    """The score of float32 `features` (N, n_features), of trees the sum of leaf weights: float64 (N, 1)."""
+    if not isinstance(form, TreeEnsemble):
+        return form.add_score(graph, features)
+    targets = np.zeros(len(form.leaf_weight), dtype=np.int64)
+    return _add_trees(graph, features, form, form.leaf_weight, targets, n_targets=1, output="score")
 
 
 def add_leaf_numbers(graph: GraphBuilder, features: str, ensemble: TreeEnsemble) -> str:
@@ -48,14 +52,14 @@ def add_leaf_numbers(graph: GraphBuilder, features: str, ensemble: TreeEnsemble)
     )
 
 
-def add_head(graph: GraphBuilder, score: str, ensemble: TreeEnsemble, threshold: float) -> None:
+def add_head(graph: GraphBuilder, score: str, form: PlacedForm, threshold: float) -> None:
     """Turn the float64 `score` (N, 1) into the outputs of `HEAD_OUTPUTS`; label = float32 probability >= threshold.
 
     The sigmoid is spelled out as LightGBM computes it. The operator ``Sigmoid`` of onnxruntime takes
     1 - 1 / (1 + exp(x)) for negative x, which loses every digit of a small probability.
     """
     one = graph.constant("one", np.float64(1.0))
-    positive = _add_link(graph, _add_division(graph, score, ensemble.divisor), ensemble, one)
+    positive = _add_link(graph, _add_division(graph, score, form.divisor), form, one)
     negative = graph.node("Sub", [one, positive], "negative")
     both = graph.node("Concat", [negative, positive], "both", axis=1)
     graph.node("Cast", [both], PROBABILITIES, to=FLOAT)
@@ -72,8 +76,8 @@ def _add_division(graph: GraphBuilder, score: str, divisor: int) -> str:
     return graph.node("Div", [score, graph.constant("divisor", np.float64(divisor))], "mean_score")
 
 
-def _add_link(graph: GraphBuilder, score: str, ensemble: TreeEnsemble, one: str) -> str:
-    if ensemble.link == "identity":
+def _add_link(graph: GraphBuilder, score: str, form: PlacedForm, one: str) -> str:
+    if form.link == "identity":
         return score
     exponential = graph.node("Exp", [graph.node("Neg", [score], "negated")], "exponential")
     return graph.node("Div", [one, graph.node("Add", [one, exponential], "denominator")], "positive")
@@ -101,7 +105,7 @@ def _add_trees(
 
     return graph.node(
         "TreeEnsemble",
-        [graph.node("Cast", [features], f"{output}_input", to=DOUBLE)],
+        [graph.node("Cast", [add_encoding(graph, features, ensemble.columns)], f"{output}_input", to=DOUBLE)],
         output,
         domain=ML_DOMAIN,
         aggregate_function=_AGGREGATE_SUM,
@@ -134,7 +138,7 @@ def _leaf_padding(ensemble: TreeEnsemble) -> int:
     return next(padding for padding in range(len(taken) + 1) if padding not in taken)
 
 
-def check_width(ensemble: TreeEnsemble, n_features: int) -> None:
-    """The trees must have been trained on as many features as the graph gives them."""
-    if ensemble.n_features != n_features:
-        raise InternalError(f"the model was trained on {ensemble.n_features} features; the graph has {n_features}")
+def check_width(form: ModelForm, n_features: int) -> None:
+    """The model must have been trained on as many features as the graph gives it."""
+    if form.n_features != n_features:
+        raise InternalError(f"the model was trained on {form.n_features} features; the graph has {n_features}")

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ml.errors import IntegrityError, ParityError
+from ml.export.encoding import MAX_CATEGORY
 
 MISSING_NONE, MISSING_ZERO, MISSING_NAN = 0, 1, 2
 _CATEGORICAL_BIT, _DEFAULT_LEFT_BIT = 1, 2
+_WORD_BITS = 32
 _LARGEST_DECISION = _DEFAULT_LEFT_BIT | MISSING_NAN << 2
 
 _END_OF_TREES = "end of trees"
@@ -29,10 +32,18 @@ _OTHER_PER_LEAF = ("leaf_weight", "leaf_count")
 
 @dataclass(frozen=True, eq=False)
 class LightgbmTree:
-    """One tree, in LightGBM's numbering: a child below zero is the leaf ``~child``; no splits for a lone leaf."""
+    """One tree, in LightGBM's numbering: a child below zero is the leaf ``~child``; no splits for a lone leaf.
+
+    Attributes
+    ----------
+    categories
+        Per split: None where it compares with the threshold, else the categories that go left; the others, and what
+        is missing, go right.
+    """
 
     feature: NDArray[np.int64]
     threshold: NDArray[np.float64]
+    categories: tuple[tuple[int, ...] | None, ...]
     left: NDArray[np.int64]
     right: NDArray[np.int64]
     default_left: NDArray[np.bool_]
@@ -58,7 +69,7 @@ def parse_model(text: str) -> LightgbmModel:
         The text is cut off or was changed: trees of another size than announced, arrays of another length than the
         tree, missing or infinite numbers, features that do not exist, or nodes that do not form one tree.
     ParityError
-        The model is not binary with ``sigmoid=1``, or has linear leaves, categorical splits or ``zero_as_missing``.
+        The model is not binary with ``sigmoid=1``, has linear leaves, or more categories than are exported.
     """
     header_text, separator, body = text.partition("\n\n")
     if not header_text.startswith("tree\n") or not separator:
@@ -121,18 +132,15 @@ def _tree(fields: dict[str, str], n_features: int) -> LightgbmTree:
     if fields.get("is_linear", "0") != "0":
         raise _refusal("its leaves are linear functions (linear_tree)")
     decision = _numbers(fields, "decision_type", np.int64)
-    if (decision & _CATEGORICAL_BIT).any():
-        raise _refusal("it splits on categorical features")
-    missing_type = (decision >> 2) & 3
-    if (missing_type == MISSING_ZERO).any():
-        raise _refusal("it treats zeros as missing values (zero_as_missing)")
+    threshold = _numbers(fields, "threshold", np.float64)
     tree = LightgbmTree(
         feature=_numbers(fields, "split_feature", np.int64),
-        threshold=_numbers(fields, "threshold", np.float64),
+        threshold=threshold,
+        categories=_categories(fields, threshold, (decision & _CATEGORICAL_BIT) > 0),
         left=_numbers(fields, "left_child", np.int64),
         right=_numbers(fields, "right_child", np.int64),
         default_left=(decision & _DEFAULT_LEFT_BIT) > 0,
-        missing_type=missing_type,
+        missing_type=(decision >> 2) & 3,
         leaf_value=_numbers(fields, "leaf_value", np.float64),
     )
     _check_lengths(fields, tree)
@@ -140,11 +148,41 @@ def _tree(fields: dict[str, str], n_features: int) -> LightgbmTree:
     return tree
 
 
+def _categories(
+    fields: dict[str, str], threshold: NDArray[np.float64], categorical: NDArray[np.bool_]
+) -> tuple[tuple[int, ...] | None, ...]:
+    """The sets of a tree's splits: the threshold of a categorical split is the number of its set of bits."""
+    n_sets = _integer(fields, "num_cat")
+    if len(threshold) != len(categorical):
+        raise _damaged("threshold and decision_type of a tree differ in length")
+    if not n_sets and not categorical.any():
+        return (None,) * len(threshold)
+    bounds, words = _numbers(fields, "cat_boundaries", np.int64), _numbers(fields, "cat_threshold", np.int64)
+    sizes = np.diff(bounds)
+    if len(bounds) != n_sets + 1 or bounds[0] != 0 or bounds[-1] != len(words) or (sizes < 1).any():
+        raise _damaged("cat_boundaries of a tree do not divide its cat_threshold")
+    if ((words < 0) | (words >= 1 << _WORD_BITS)).any():
+        raise _damaged("cat_threshold of a tree holds something else than 32 bits")
+    if sorted(threshold[categorical].tolist()) != list(range(n_sets)):
+        raise _damaged("the categorical splits of a tree do not name each set of categories once")
+    if (sizes > (MAX_CATEGORY + 1) // _WORD_BITS).any():
+        raise _refusal(f"it has categories above {MAX_CATEGORY}")
+    sets = [_members(words[start:stop].tolist()) for start, stop in pairwise(bounds.tolist())]
+    if not all(sets):
+        raise _damaged("a categorical split of a tree has no category")
+    return tuple(sets[int(number)] if is_set else None for number, is_set in zip(threshold, categorical, strict=True))
+
+
+def _members(words: list[int]) -> tuple[int, ...]:
+    """The numbers of the bits that are set."""
+    return tuple(bit for bit in range(len(words) * _WORD_BITS) if words[bit // _WORD_BITS] >> bit % _WORD_BITS & 1)
+
+
 def _check_lengths(fields: dict[str, str], tree: LightgbmTree) -> None:
     """Refuse arrays that do not fit the number of leaves, also those that only LightGBM reads."""
     n_leaves = _integer(fields, "num_leaves")
-    if n_leaves < 1 or _integer(fields, "num_cat") != 0 or len(_numbers(fields, "shrinkage", np.float64)) != 1:
-        raise _damaged("num_leaves, num_cat or shrinkage of a tree is not possible")
+    if n_leaves < 1 or len(_numbers(fields, "shrinkage", np.float64)) != 1:
+        raise _damaged("num_leaves or shrinkage of a tree is not possible")
     lengths = {
         "split_feature": (len(tree.feature), n_leaves - 1),
         "threshold": (len(tree.threshold), n_leaves - 1),
@@ -213,5 +251,5 @@ def _damaged(reason: str) -> IntegrityError:
 def _refusal(reason: str) -> ParityError:
     return ParityError(
         f"this LightGBM model cannot be exported exactly: {reason}",
-        hint="train with objective binary, sigmoid 1, numeric features, and without linear_tree or zero_as_missing",
+        hint="train with objective binary, sigmoid 1, and without linear_tree",
     )

@@ -218,20 +218,33 @@ def read_metadata(path: Path) -> ModelMetadata:
     MissingArtifactError
         There is no such file.
     IntegrityError
+        As `parse_metadata`.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise MissingArtifactError(f"there is no {path.name}", hint="train the model first") from None
+    return parse_metadata(content, path.name)
+
+
+def parse_metadata(text: bytes, name: str) -> ModelMetadata:
+    """The metadata in the bytes of a file; `name` is the file's, for messages.
+
+    Raises
+    ------
+    IntegrityError
         It is not JSON, was written by a newer release, or lacks or adds keys.
     """
     try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise MissingArtifactError(f"there is no {path.name}", hint="train the model first") from None
+        content = json.loads(text)
     except ValueError as error:
-        raise IntegrityError(f"{path.name} is not JSON: {error}") from error
-    _check_format(content, path.name)
+        raise IntegrityError(f"{name} is not JSON: {error}") from error
+    _check_format(content, name)
     try:
         return ModelMetadata.model_validate(content)
     except ValidationError as failure:
         reason = explain(failure, ModelMetadata)
-        raise IntegrityError(f"{path.name}: {reason.message}", field=reason.field) from failure
+        raise IntegrityError(f"{name}: {reason.message}", field=reason.field) from failure
 
 
 def metadata_schema() -> dict[str, Any]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from ml.errors import ParityError
+from ml.export.forms import ModelForm
 from ml.export.graph_builder import FLOAT, INT64, GraphBuilder, value_info
 from ml.export.graph_parts import HEAD_OUTPUTS, add_head, add_leaf_numbers, add_scaling, add_score, check_width
 from ml.export.scaling import Scaling
@@ -16,14 +17,14 @@ LEAVES = "leaves"
 
 
 def build_model(
-    ensemble: TreeEnsemble,
+    form: ModelForm,
     *,
     n_features: int,
     scaling: Scaling | None,
     threshold: float,
     metadata: Mapping[str, str],
 ) -> bytes:
-    """The ONNX model of `ensemble`, byte for byte the same for the same arguments.
+    """The ONNX model of `form`, byte for byte the same for the same arguments.
 
     Input ``input`` float32 (N, n_features), NaN = missing. Outputs, in this order: ``probabilities`` float32 (N, 2),
     where column 1 is the probability of a failure, rounded once from float64; ``label`` int64 (N,), 1 where that
@@ -34,12 +35,12 @@ def build_model(
     ParityError
         The threshold is not a finite number, or the scaling constants are unusable.
     """
-    check_width(ensemble, n_features)
+    check_width(form, n_features)
     if not math.isfinite(threshold):
         raise ParityError(f"the alarm threshold is {threshold}; allowed are finite numbers")
     graph = GraphBuilder()
     scaled = add_scaling(graph, INPUT, scaling, n_features)
-    add_head(graph, add_score(graph, scaled, ensemble), ensemble, threshold)
+    add_head(graph, add_score(graph, scaled, form), form, threshold)
     inputs = [value_info(INPUT, FLOAT, ["N", n_features])]
     return graph.to_bytes("model", inputs, HEAD_OUTPUTS, metadata)
 

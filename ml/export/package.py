@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.export.adversarial import adversarial_rows
+from ml.export.adversarial import adversarial_rows, edge_rows
+from ml.export.forms import ModelForm
 from ml.export.metadata import FileChecksum, ModelMetadata, Parity
 from ml.export.model_graph import build_model
 from ml.export.parity import check_leaves, check_parity
@@ -31,17 +32,17 @@ _WINDOW_ROWS = 4_096
 _Rows = NDArray[np.float32]
 
 
-class TrainedTrees(Protocol):
+class ExportableModel(Protocol):
     """A trained model as its own library predicts; its features are scaled."""
 
-    def ensemble(self) -> TreeEnsemble:
-        """The trees."""
+    def form(self) -> ModelForm:
+        """What a graph is built of."""
 
     def predict(self, X: _Rows) -> NDArray[np.float64]:
         """Probability of a failure, (n_rows,)."""
 
     def leaves(self, X: _Rows) -> NDArray[np.int64]:
-        """Leaf that each row reaches in each tree, (n_rows, n_trees)."""
+        """Leaf that each row reaches in each tree, (n_rows, n_trees); asked of trees only."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class OnnxModels:
 
 
 def exact_models(
-    trained: TrainedTrees,
+    trained: ExportableModel,
     engineer: FeatureEngineer,
     metadata: ModelMetadata,
     *,
@@ -76,9 +77,8 @@ def exact_models(
         If one bit of one probability, or one feature, differs.
     """
     model, metadata = exact_model(trained, metadata, real_rows=real_rows, parity_rows=parity_rows)
-    window = build_window_model(
-        engineer, trained.ensemble(), threshold=metadata.threshold, metadata=_graph_metadata(metadata)
-    )
+    form = trained.form()
+    window = build_window_model(engineer, form, threshold=metadata.threshold, metadata=_graph_metadata(metadata))
     figures = check_windows(
         engineer,
         frame,
@@ -92,13 +92,13 @@ def exact_models(
 
 
 def exact_model(
-    trained: TrainedTrees, metadata: ModelMetadata, *, real_rows: _Rows, parity_rows: int
+    trained: ExportableModel, metadata: ModelMetadata, *, real_rows: _Rows, parity_rows: int
 ) -> tuple[bytes, ModelMetadata]:
     """The ONNX model on features, and the metadata with the figures of its comparison with the trained model.
 
     Compared are the real rows and as many adversarial ones as make up `parity_rows`, at least half of them
-    adversarial: values on every threshold and beside it, NaN, infinities, zeros and denormals. Paths through the
-    trees are compared on the last 5,000 of these rows.
+    adversarial: values on every threshold and beside it, NaN, infinities, zeros and denormals. Paths through trees,
+    where the model has any, are compared on the last 5,000 of these rows.
 
     Parameters
     ----------
@@ -110,36 +110,38 @@ def exact_model(
     ParityError
         If one bit of one probability, or one path, differs.
     """
-    ensemble = trained.ensemble()
+    form = trained.form()
     scaling: dict[str, Any] = metadata.scaling.model_dump()
     content = build_model(
-        ensemble,
+        form,
         n_features=len(metadata.features),
         scaling=scaling,
         threshold=metadata.threshold,
         metadata=_graph_metadata(metadata),
     )
     base = np.ascontiguousarray(real_rows[: parity_rows // 2])
-    probing = adversarial_rows(
-        ensemble,
-        parity_rows - len(base),
-        seed=metadata.training.seed,
-        base_rows=base if len(base) else None,
-        scaling=scaling,
+    rows = np.concatenate([base, _probing_rows(form, parity_rows - len(base), base, metadata)])
+    probabilities = check_parity(
+        lambda part: trained.predict(apply_scaling(part, scaling)), Scorer(content), rows, threshold=metadata.threshold
     )
-    rows = np.concatenate([base, probing])
-    parity = Parity(
-        probabilities=check_parity(
-            lambda part: trained.predict(apply_scaling(part, scaling)),
-            Scorer(content),
-            rows,
-            threshold=metadata.threshold,
-        ),
-        leaves=check_leaves(
-            lambda part: trained.leaves(apply_scaling(part, scaling)), ensemble, rows[-_LEAF_ROWS:], scaling=scaling
-        ),
-    )
+    leaves = None
+    if isinstance(form, TreeEnsemble):
+        leaves = check_leaves(
+            lambda part: trained.leaves(apply_scaling(part, scaling)), form, rows[-_LEAF_ROWS:], scaling=scaling
+        )
+    parity = Parity(probabilities=probabilities, leaves=leaves)
     return content, metadata.model_copy(update={"parity": parity})
+
+
+def _probing_rows(form: ModelForm, n_rows: int, base: _Rows, metadata: ModelMetadata) -> _Rows:
+    options: dict[str, Any] = {
+        "seed": metadata.training.seed,
+        "base_rows": base if len(base) else None,
+        "scaling": metadata.scaling.model_dump(),
+    }
+    if isinstance(form, TreeEnsemble):
+        return adversarial_rows(form, n_rows, **options)
+    return edge_rows(form.n_features, n_rows, **options)
 
 
 def write_package(folder: Path, metadata: ModelMetadata, models: OnnxModels | None) -> None:

@@ -99,13 +99,14 @@ class Scorer:
         return self.score(X)[1]
 
     def _for_each(self, work: Callable[[slice], None], parts: Iterable[slice]) -> None:
-        """Run `work` on every part; without a pool for one thread, where it would cost more than a row's score."""
-        if self.threads == 1:
-            for part in parts:
+        """Run `work` on every part; one thread needs no pool, which would cost more than a row's score."""
+        every = list(parts)
+        if self.threads == 1 or len(every) == 1:
+            for part in every:
                 work(part)
             return
         with ThreadPoolExecutor(self.threads) as pool:
-            for finished in [pool.submit(work, part) for part in parts]:
+            for finished in [pool.submit(work, part) for part in every]:
                 finished.result()
 
 

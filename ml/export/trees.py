@@ -1,12 +1,14 @@
 """Trained tree models as flat arrays: the one form from which graphs are built and probes are made.
 
-A row is an array of float32 values, widened to float64 without loss. At a split the row goes to the true child if its
-value is ``<= threshold``, or if the value is NaN and ``missing_true`` is set; otherwise to the false child. The weights
-of the leaves reached are summed in the order of the trees, in float64, because a sum in another order has other bits.
+A row is an array of float32 values, encoded as `ml.export.encoding` says and widened to float64 without loss. At a
+split the row goes to the true child if its value is ``<= threshold``, or if the value is NaN and ``missing_true`` is
+set; otherwise to the false child. The weights of the leaves reached are summed in the order of the trees, in float64,
+because a sum in another order has other bits.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -14,15 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.errors import ParityError
-from ml.export.lightgbm_text import MISSING_NAN, LightgbmTree, parse_model
+from ml.export.encoding import LIGHTGBM_ZERO, Encoding, Membership
+from ml.export.lightgbm_text import MISSING_NONE, MISSING_ZERO, LightgbmModel, LightgbmTree, parse_model
 
 if TYPE_CHECKING:
     from lightgbm import Booster
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.tree._tree import Tree
 
-# LightGBM replaces |x| <= kZeroThreshold by 0 when it reads a row; the constant is a float32 there (meta.h).
-_LIGHTGBM_ZERO = float(np.float32(1e-35))
+_LIGHTGBM_ZERO = float(LIGHTGBM_ZERO)
+_MEMBERSHIP_BOUND = 0.5  # between a 0 and a 1
 
 _Integers = NDArray[np.int64]
 _Doubles = NDArray[np.float64]
@@ -53,6 +56,8 @@ class TreeEnsemble:
         ``sigmoid`` turns the score s into 1 / (1 + exp(-s)); ``identity`` leaves it.
     accepts_infinity
         Whether the training library predicts for infinite values, or refuses them.
+    encoding
+        The columns that `feature` counts. Default: the features as they are.
     """
 
     feature: _Integers
@@ -68,14 +73,20 @@ class TreeEnsemble:
     divisor: int
     link: Link
     accepts_infinity: bool
+    encoding: Encoding | None = None
 
     def __post_init__(self) -> None:
         children = np.concatenate([self.true_child, self.false_child])
         in_range = (children < self.n_splits) & (~children < len(self.leaf_weight))
-        if not (in_range.all() and (self.feature >= 0).all() and (self.feature < self.n_features).all()):
+        if not (in_range.all() and (self.feature >= 0).all() and (self.feature < self.columns.n_columns).all()):
             raise ParityError("the trees refer to a node or feature that does not exist; the model file is damaged")
         if not np.isfinite(self.leaf_weight).all() or np.isnan(self.threshold).any():
             raise ParityError("the trees hold NaN or infinite numbers and give no usable probability")
+
+    @property
+    def columns(self) -> Encoding:
+        """What becomes of a row before it is compared."""
+        return self.encoding or Encoding(self.n_features)
 
     @property
     def n_trees(self) -> int:
@@ -87,9 +98,18 @@ class TreeEnsemble:
         """Number of splits over all trees."""
         return len(self.feature)
 
+    def used_features(self) -> _Integers:
+        """Features that the splits ask for, ascending, at least one."""
+        return np.unique(self.columns.sources()[self.feature]) if self.n_splits else np.zeros(1, dtype=np.int64)
+
     def with_columns(self, place: _Integers, width: int) -> TreeEnsemble:
         """The same trees for rows of `width` columns that have feature i at ``place[i]``."""
-        return replace(self, feature=place[self.feature], n_features=width)
+        of_feature = self.feature < self.n_features
+        moved = np.where(
+            of_feature, place[np.where(of_feature, self.feature, 0)], self.feature - self.n_features + width
+        )
+        encoding = self.columns.moved(place, width, self.used_features())
+        return replace(self, feature=moved, n_features=width, encoding=encoding)
 
 
 def from_lightgbm(booster: Booster) -> TreeEnsemble:
@@ -101,12 +121,15 @@ def from_lightgbm(booster: Booster) -> TreeEnsemble:
         The model has something that ONNX cannot repeat exactly; the message names it.
     """
     model = parse_model(booster.model_to_string())
+    encoding = _encoding(model)
+    columns = {membership: encoding.n_features + at for at, membership in enumerate(encoding.memberships)}
     return _assemble(
-        [_lightgbm_part(tree) for tree in model.trees],
+        [_lightgbm_part(tree, columns) for tree in model.trees],
         n_features=model.n_features,
         divisor=len(model.trees) if model.averaged else 1,
         link="sigmoid",
         accepts_infinity=True,
+        encoding=encoding,
     )
 
 
@@ -155,14 +178,48 @@ def _lone_leaf(weight: float) -> _TreePart:
     return _TreePart(np.array([0]), np.array([0.0]), leaf, leaf, np.array([True]), np.array([weight]), np.array([0]))
 
 
-def _lightgbm_part(tree: LightgbmTree) -> _TreePart:
+def _encoding(model: LightgbmModel) -> Encoding:
+    """Features whose zeros are missing, and the sets of categories that splits ask for, each once."""
+    sets: set[tuple[int, tuple[int, ...]]] = set()
+    zero: set[int] = set()
+    other: set[int] = set()
+    for tree in model.trees:
+        for feature, categories, missing in zip(
+            tree.feature.tolist(), tree.categories, tree.missing_type.tolist(), strict=True
+        ):
+            if categories is not None:
+                sets.add((feature, categories))
+            else:
+                (zero if missing == MISSING_ZERO else other).add(feature)
+    mixed = sorted((zero & other) | ({feature for feature, _ in sets} & (zero | other)))
+    if mixed:
+        raise ParityError(
+            f"the trees take feature {mixed[0]} as category and as number, or its zeros as missing and as numbers"
+        )
+    return Encoding(model.n_features, frozenset(zero), tuple(Membership(*each) for each in sorted(sets)))
+
+
+def _lightgbm_part(tree: LightgbmTree, columns: Mapping[Membership, int]) -> _TreePart:
     if not len(tree.feature):
         return _lone_leaf(float(tree.leaf_value[0]))
-    # Without a missing type at a split, LightGBM compares NaN as 0.
-    missing_true = np.where(tree.missing_type == MISSING_NAN, tree.default_left, tree.threshold >= 0.0)
-    numbers = np.arange(len(tree.leaf_value), dtype=np.int64)
-    threshold = _unflushed(tree.threshold)
-    return _TreePart(tree.feature, threshold, tree.left, tree.right, missing_true, tree.leaf_value, numbers)
+    # Without a missing type at a split, LightGBM compares NaN as 0; with "zero", the encoding has made zeros NaN.
+    by_default = tree.missing_type != MISSING_NONE
+    feature, threshold = tree.feature.copy(), _unflushed(tree.threshold)
+    true_child, false_child = tree.left.copy(), tree.right.copy()
+    for split, categories in enumerate(tree.categories):
+        if categories is not None:  # the column holds 1 for a member, which goes left
+            feature[split] = columns[Membership(int(tree.feature[split]), categories)]
+            threshold[split] = _MEMBERSHIP_BOUND
+            true_child[split], false_child[split] = tree.right[split], tree.left[split]
+    return _TreePart(
+        feature=feature,
+        threshold=threshold,
+        true_child=true_child,
+        false_child=false_child,
+        missing_true=np.where(by_default, tree.default_left, threshold >= 0.0),
+        leaf_weight=tree.leaf_value,
+        leaf_number=np.arange(len(tree.leaf_value), dtype=np.int64),
+    )
 
 
 def _unflushed(threshold: _Doubles) -> _Doubles:
@@ -197,7 +254,13 @@ def _forest_part(tree: Tree) -> _TreePart:
 
 
 def _assemble(
-    parts: list[_TreePart], *, n_features: int, divisor: int, link: Link, accepts_infinity: bool
+    parts: list[_TreePart],
+    *,
+    n_features: int,
+    divisor: int,
+    link: Link,
+    accepts_infinity: bool,
+    encoding: Encoding | None = None,
 ) -> TreeEnsemble:
     """Join the trees into one numbering, keeping their order."""
     split_counts = [len(part.feature) for part in parts]
@@ -224,4 +287,5 @@ def _assemble(
         divisor=divisor,
         link=link,
         accepts_infinity=accepts_infinity,
+        encoding=encoding,
     )

@@ -10,11 +10,11 @@ import onnx
 from numpy.typing import NDArray
 
 from ml.errors import ParityError
+from ml.export.forms import ModelForm
 from ml.export.graph_builder import DOUBLE, FLOAT, INT64, GraphBuilder, value_info
 from ml.export.graph_parts import HEAD_OUTPUTS, add_head, add_scaling, add_score, check_width
 from ml.export.scaling import Scaling, scaling_constants
 from ml.export.tensors import Tensor, concat
-from ml.export.trees import TreeEnsemble
 from ml.export.window_readings import TIMESTAMP, WINDOW, add_readings
 from ml.export.window_rules import columns
 from ml.features import FeatureEngineer
@@ -26,31 +26,31 @@ _Places = NDArray[np.int64]
 
 
 def build_window_model(
-    engineer: FeatureEngineer, ensemble: TreeEnsemble, *, threshold: float, metadata: Mapping[str, str]
+    engineer: FeatureEngineer, form: ModelForm, *, threshold: float, metadata: Mapping[str, str]
 ) -> bytes:
     """The ONNX model that computes the features of `engineer` itself, byte for byte the same for the same arguments.
 
     Inputs: ``window`` float64 (N, W, C), readings on the grid as they were measured, oldest first, NaN where missing
     or before the segment's start, counters as totals; W is `engineer.look_back`, the columns are `engineer.channels`.
     ``timestamp`` int64 (N,), epoch seconds of the last row, UTC. Outputs as `build_model` gives them for those rows.
-    Features that no tree asks for are not computed.
+    Features that the model does not ask for are not computed.
 
     Raises
     ------
     ParityError
         The threshold is not a finite number, or the scaling constants are unusable.
     """
-    check_width(ensemble, len(engineer.features))
+    check_width(form, len(engineer.features))
     if not math.isfinite(threshold):
         raise ParityError(f"the alarm threshold is {threshold}; allowed are finite numbers")
-    used = np.unique(ensemble.feature) if ensemble.n_splits else np.zeros(1, dtype=np.int64)
+    used = form.used_features()
     graph = GraphBuilder()
     values, column, width = _add_columns(graph, engineer, [engineer.features[index] for index in used])
     scaling = _moved(engineer.scaling.to_dict(), len(engineer.features), used, column, width)
     place = np.zeros(len(engineer.features), dtype=np.int64)
     place[used] = column
-    score = add_score(graph, add_scaling(graph, values.name, scaling, width), ensemble.with_columns(place, width))
-    add_head(graph, score, ensemble, threshold)
+    score = add_score(graph, add_scaling(graph, values.name, scaling, width), form.with_columns(place, width))
+    add_head(graph, score, form, threshold)
     return graph.to_bytes("window_model", _inputs(engineer), HEAD_OUTPUTS, metadata)
 
 

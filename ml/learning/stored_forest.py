@@ -38,12 +38,15 @@ def _defect(forest: RandomForestClassifier) -> str | None:
     width, trees = getattr(forest, "n_features_in_", None), getattr(forest, "estimators_", None)
     if not isinstance(width, int) or not isinstance(trees, list) or not trees:
         return "it has no trees"
+    n_classes = np.size(getattr(forest, "classes_", ()))
     for number, tree in enumerate(trees):
         nodes = getattr(tree, "tree_", None)
         if not isinstance(tree, DecisionTreeClassifier) or not isinstance(nodes, Tree):
             return f"tree {number} is not a fitted decision tree"
         if nodes.n_features != width:
             return f"tree {number} has {nodes.n_features} features and the forest {width}"
+        if nodes.n_outputs != 1 or nodes.n_classes.tolist() != [n_classes]:
+            return f"tree {number} has other classes than the forest"
         if not _is_sound(nodes):
             return f"tree {number} has nodes, features or values that cannot be"
     try:
@@ -59,7 +62,8 @@ def _is_sound(nodes: Tree) -> bool:
     splits = np.flatnonzero(left != _NO_CHILD)
     children = np.concatenate([left[splits], right[splits]])
     return bool(
-        np.array_equal(np.sort(children), np.arange(1, nodes.node_count))
+        nodes.node_count > 0
+        and np.array_equal(np.sort(children), np.arange(1, nodes.node_count))
         and (children > np.tile(splits, 2)).all()
         and ((nodes.feature[splits] >= 0) & (nodes.feature[splits] < nodes.n_features)).all()
         and not np.isnan(nodes.threshold[splits]).any()  # infinity parts missing values from all others

@@ -4,16 +4,36 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeFloat, PositiveFloat, model_validator
 from pydantic_core import PydanticCustomError
 
-from ml.options.base import PositiveSeconds, Section
+from ml.options.base import PositiveSeconds, Section, distinct
 
 _MAX_THREADS = 1024  # above any machine's cores; the thread pools of the learners crash when asked for a million
 
 Share = Annotated[float, Field(ge=0.001, le=1)]  # a smaller share draws nothing from most tables
 RowCount = Annotated[int, Field(ge=1, le=10**9)]  # the learners count rows in 32 bits
 Depth = Annotated[int, Field(ge=1, le=1000)]
+
+
+def _only_binary(value: Any) -> Any:
+    if value != "binary":
+        raise PydanticCustomError(
+            "objective",
+            'must be "binary": the model gives the probability of a failure, and other objectives give none that '
+            "ONNX would repeat exactly",
+        )
+    return value
+
+
+def _no_linear_trees(value: Any) -> Any:
+    if value is not False:
+        raise PydanticCustomError(
+            "linear_tree",
+            "must be false: ONNX has no trees with linear functions in their leaves, so the model could not be "
+            "exported exactly",
+        )
+    return value
 
 
 class LgbParams(Section):
@@ -40,14 +60,36 @@ class LgbParams(Section):
     scale_pos_weight: PositiveFloat | None = Field(
         default=None, description="Weight of positive rows. Default: by trainingConfig.imbalance."
     )
-    boosting: Literal["gbdt", "dart", "goss"] = Field(default="gbdt", description="Kind of boosting.")
-    objective: Literal["binary"] = Field(default="binary", description="Only binary can be exported exactly.")
+    boosting: Literal["gbdt", "dart", "goss", "rf"] = Field(
+        default="gbdt", description="Kind of boosting; rf averages trees instead, and needs bagging."
+    )
+    objective: Annotated[Literal["binary"], BeforeValidator(_only_binary)] = Field(
+        default="binary", description="Others predict no probability of one event, and cannot be exported exactly."
+    )
     metric: Literal["average_precision", "auc", "binary_logloss", "binary_error"] = Field(
         default="binary_logloss", description="Metric that early stopping watches."
     )
     verbosity: Annotated[int, Field(ge=-100, le=100)] = Field(default=-1, description="LightGBM's own log level.")
-    linear_tree: Literal[False] = Field(default=False, description="Cannot be exported exactly.")
-    zero_as_missing: Literal[False] = Field(default=False, description="Cannot be exported exactly.")
+    zero_as_missing: bool = Field(
+        default=False, description="Zeros are missing values, such as those of a dead sensor."
+    )
+    categorical_features: Annotated[tuple[str, ...], AfterValidator(distinct)] = Field(
+        default=(),
+        description="Features split by sets of values instead of by order, by their names in the model, such as "
+        "operating_regime. Whole numbers from 0 to 4095.",
+    )
+    linear_tree: Annotated[Literal[False], BeforeValidator(_no_linear_trees)] = Field(
+        default=False, description="Linear functions in the leaves cannot be exported exactly."
+    )
+
+    @model_validator(mode="after")
+    def averaging_needs_bagging(self) -> Self:
+        """Without drawing rows or features, all trees that are averaged would be the same."""
+        if self.boosting == "rf" and not (self.bagging_freq and self.bagging_fraction < 1):
+            raise PydanticCustomError(
+                "bagging", "boosting rf needs a baggingFreq of at least 1 and a baggingFraction below 1"
+            )
+        return self
 
 
 class RfParams(Section):
@@ -66,7 +108,8 @@ class TrainingConfig(Section):
     """How the model is fitted."""
 
     model_type: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] = Field(
-        default="lightgbm", description="lightgbm, random_forest, or another file in ml/learning/estimators."
+        default="lightgbm",
+        description="lightgbm, random_forest, logistic_regression, or another file in ml/learning/estimators.",
     )
     lgb_params: LgbParams = Field(default=LgbParams(), description="Parameters of lightgbm.")
     rf_params: RfParams = Field(default=RfParams(), description="Parameters of random_forest.")

@@ -14,6 +14,7 @@ from ml.errors import ConfigError, DataError, NoRowsError, TooFewFailuresError
 from ml.learning.failures import epoch_seconds, failure_numbers
 from ml.learning.training import split_of
 from ml.pipeline import inputs
+from ml.pipeline.model_grid import on_grid_of
 from ml.pipeline.trained import TrainedVersion
 from ml.scada.fingerprint import read_fingerprint
 from ml.validation.report import JudgedRows
@@ -117,19 +118,7 @@ def _named_data(
 ) -> inputs.Input:
     """A file of test data on the model's own grid; where columns and labels are in it, the configuration says."""
     file = paths.readable_file(test_data, "the test data")
-    metadata, own = trained.metadata, trained.config
-    schema = {"continuous_columns", "boolean_columns", "counter_columns", "operating_columns"}
-    data = {"aggregation", "max_gap_seconds", "during_failure", "recovery_seconds", "prediction_horizon_seconds"}
-    like_training = config.model_copy(
-        update={
-            "schema_config": config.schema_config.model_copy(
-                update={name: getattr(own.schema_config, name) for name in schema}
-            ),
-            "data_config": config.data_config.model_copy(
-                update={name: getattr(own.data_config, name) for name in data}
-            ),
-        }
-    )
+    metadata, like_training = trained.metadata, on_grid_of(trained.config, config)
     source = inputs.external_data(like_training, paths, file, interval=metadata.sampling_interval_seconds)
     fingerprint = read_fingerprint(file)
     if source.data.interval != metadata.sampling_interval_seconds:

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from ml import __version__
 
-_LIBRARIES = ("lightgbm", "numba", "numpy", "onnx", "onnxruntime", "pandas", "pyarrow", "scikit-learn")
+_LIBRARIES = ("lightgbm", "numba", "numpy", "onnx", "onnxruntime", "pandas", "pyarrow", "scikit-learn", "skl2onnx")
 
 
 def library_versions() -> dict[str, str]:

@@ -36,8 +36,10 @@ def from_table(table: pd.DataFrame, config: OrganizationConfig) -> Readings:
     )
     collector = ReadingCollector(plan, config.schema_config, config.data_config.timezone, TimeRange())
     try:
-        batch = pa.RecordBatch.from_pandas(table[plan.source_columns], preserve_index=False)
+        # A table, not a batch: a column of text that pandas has put together from several comes in chunks.
+        batches = pa.Table.from_pandas(table[plan.source_columns], preserve_index=False).to_batches()
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DataError(f"the table mixes types in a column: {error}") from error
-    collector.add(batch)
+    for batch in batches:
+        collector.add(batch)
     return collector.finish()

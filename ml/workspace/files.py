@@ -120,6 +120,22 @@ def staged_directory(path: Path) -> Iterator[Path]:
         remove(temporary)
 
 
+@contextmanager
+def scratch_directory(parent: Path, name: str) -> Iterator[Path]:
+    """A temporary folder in `parent` that is removed when the block ends; one that a killed process left, by the next.
+
+    Raises as `staged_file`.
+    """
+    make_folder(parent)
+    temporary = temporary_path(parent / name, "staging")
+    make_folder(temporary)
+    try:
+        with _plain_disk_errors(name):
+            yield temporary
+    finally:
+        remove(temporary)
+
+
 def install_directory(staged: Path, target: Path) -> None:
     """Flush the folder `staged` to the disk and rename it to `target`, in place of what was there.
 

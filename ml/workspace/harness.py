@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,6 +45,8 @@ def run_step(
     parser: argparse.ArgumentParser,
     work: Callable[[OrganizationConfig, argparse.Namespace, Progress], StepResult],
     argv: list[str] | None = None,
+    *,
+    reads_version: Callable[[OrganizationConfig, argparse.Namespace], str] | None = None,
 ) -> int:
     """Run one step of the pipeline for the organisation and version that its configuration names.
 
@@ -58,6 +60,9 @@ def run_step(
         The step itself.
     argv
         Arguments. Default: those of the process.
+    reads_version
+        For a step that changes no version: which one it reads. Such steps may run beside each other, and beside one
+        that writes.
 
     Returns
     -------
@@ -69,7 +74,12 @@ def run_step(
         config = OrganizationConfig.load_from_file(arguments.config)
         redactor.hide(_secret(config))
         paths = for_config(config)
-        with version_lock(paths, config.version), _step_files(paths, config.version, step, redactor):
+        lock: AbstractContextManager[None] = contextlib.nullcontext()
+        if reads_version is None:
+            lock = version_lock(paths, config.version)
+        else:
+            config = config.model_copy(update={"version": reads_version(config, arguments)})
+        with lock, _step_files(paths, config.version, step, redactor):
             result, head = _audited(step, paths, config, lambda: _work(step, work, config, arguments))
         identity = {"organizationId": config.organization_id, "version": config.version}
         return {**identity, **result, "auditHead": head}

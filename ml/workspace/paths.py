@@ -20,6 +20,7 @@ from ml.options.base import Identifier
 _IDENTIFIER = TypeAdapter(Identifier)
 _SEEN_LIMIT = 80
 _AUDIT_LOG = "audit.jsonl"
+_SCORES = "scores"
 
 
 def workspace_root() -> Path:
@@ -190,6 +191,41 @@ class OrganizationPaths:
                 hint="name a file of this organisation, or one outside the workspace",
             )
         return _readable(real, what)
+
+    def writable_file(self, path: str | Path, what: str) -> Path:
+        """The real path of a file that the user names for writing, which may exist.
+
+        It lies outside ``models/`` and ``artifacts/``, or in ``artifacts/<organisation>/<version>/scores``: what the
+        steps write there themselves is not to be overwritten.
+
+        Parameters
+        ----------
+        path
+            As the user gave it; a relative path starts at the working directory.
+        what
+            What the file is, for messages.
+
+        Raises
+        ------
+        IsolationError
+            If it lies elsewhere in the workspace, links followed.
+        DataError
+            If it is a folder, or its name cannot be a file's.
+        """
+        name = Path(path).name
+        if "\0" in str(path) or name in ("", ".."):
+            raise DataError(f"{what} is not the path of a file")
+        given, real = Path(os.path.abspath(path)), Path(os.path.realpath(Path(path).parent)) / name  # noqa: PTH100
+        given_inside, inside = (any(_lies_in(file, base) for base in self._workspace) for file in (given, real))
+        in_scores = real.parent.name == _SCORES and real.parent.parent.parent == self.artifacts
+        if (inside and not in_scores) or (given_inside and not inside):
+            raise IsolationError(
+                f"{what} must not lie among the files that the steps keep",
+                hint=f"write it outside the workspace, or to artifacts/{self.organization_id}/<version>/{_SCORES}",
+            )
+        if real.is_dir():
+            raise DataError(f"{what} ({name}) is a folder")
+        return real
 
     @property
     def _output_folder(self) -> Path:

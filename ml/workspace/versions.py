@@ -112,6 +112,17 @@ def current_version(paths: OrganizationPaths) -> str | None:
     return target.name
 
 
+def published_version(paths: OrganizationPaths) -> str:
+    """As `current_version`; raises MissingArtifactError if nothing is published."""
+    published = current_version(paths)
+    if published is None:
+        raise MissingArtifactError(
+            f'nothing is published for organisation "{paths.organization_id}"',
+            hint="run convert_to_onnx.py, or name a version",
+        )
+    return published
+
+
 def is_current(paths: OrganizationPaths, version: str) -> bool:
     """Whether `version` is the published one; raises as `current_version`."""
     return current_version(paths) == version

@@ -74,6 +74,11 @@ def workspace_command(*arguments: str, root: Path) -> Outcome:
     return _listen(["-m", "ml.workspace", *arguments], REPOSITORY, environment(root), None)
 
 
+def predict(*arguments: str | Path, root: Path, terminate_on: Callable[[Json], bool] | None = None) -> Outcome:
+    """Run ``python -m ml.predict``."""
+    return _listen(["-m", "ml.predict", *map(str, arguments)], REPOSITORY, environment(root), terminate_on)
+
+
 def run_python(*arguments: str, root: Path) -> subprocess.CompletedProcess[str]:
     """Run Python with ml/ as working directory; nothing is asserted about its output."""
     return subprocess.run(

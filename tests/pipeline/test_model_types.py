@@ -1,4 +1,4 @@
-"""Random forest, the search methods, and a third model type that joins by one file."""
+"""Model types and kinds, the search methods, and a further model type that joins by one file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from ml.config import OrganizationConfig
 from ml.learning import estimators
 from ml.scripts import convert_to_onnx, train_model, validate_model
-from tests.pipeline.backend import spawn
+from tests.pipeline.backend import Json, spawn
 from tests.pipeline.small_plant import ORGANIZATION, PipelineRun, plant_config, write_json
 
 STUMP = '''
@@ -91,6 +91,41 @@ def test_a_random_forest_goes_all_the_way(two_versions: PipelineRun) -> None:
     assert two_versions.models.joinpath("model_v2.onnx").readlink().as_posix() == "versions/v2/model.onnx"
     assert two_versions.outcomes["convert_to_onnx"].document["previousVersion"] == "v1"
     assert two_versions.outcomes["validate_model"].document["metrics"]["auc"] > 0.8
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"modelType": "logistic_regression"},
+        {"lgbParams": {"boosting": "rf", "zeroAsMissing": True, "numIterations": 20}},
+        {"lgbParams": {"categoricalFeatures": ["operating_regime"], "numIterations": 20}},
+    ],
+    ids=["logistic_regression", "averaged_trees", "categorical"],
+)
+def test_other_kinds_go_all_the_way(training: Json, published: Path, database: Path) -> None:
+    config = plant_config(
+        database,
+        trainingConfig={"threads": 1, **training},
+        featureConfig={"scaling": "robust" if "modelType" in training else "none"},
+        tuningConfig={"nTrials": 2, "cvFolds": 2},
+        validationConfig=dict.fromkeys(("minAccuracy", "minPrecision", "minRecall"))
+        | {"minAuc": 0.6, "robustnessRows": 200, "latencyRuns": 20},
+        conversionConfig={"publish": "always", "parityRows": 2000},
+    )
+    file = write_json(published.parent / "config.json", config | {"version": "v3"})
+    steps = ["hyperparameter_tuning"] * ("modelType" in training) + ["train_model", "validate_model", "convert_to_onnx"]
+    for step in steps:
+        outcome = spawn(step, file, root=published)
+        assert outcome.exit_code == 0, outcome.document
+    parity = outcome.document["parity"]
+    assert parity["probabilities"] | {"maxDifference": 0.0} == {
+        "rows": 2000,
+        "differingBits": 0,
+        "differingLabels": 0,
+        "maxDifference": 0.0,
+    }
+    assert parity["windows"]["differingCells"] == 0
+    assert published.joinpath("models", ORGANIZATION, "current").readlink().as_posix() == "versions/v3"
 
 
 @pytest.mark.parametrize("method", ["grid", "random"])

@@ -10,10 +10,23 @@ from numpy.typing import NDArray
 from ml.export.trees import TreeEnsemble
 
 
+def _compared(ensemble: TreeEnsemble, row: NDArray[np.float32], column: int) -> float:
+    """What a split sees: the feature; NaN for a zero that means missing; 1 or 0 for a member of a set or not."""
+    encoding = ensemble.columns
+    if column >= encoding.n_features:
+        wanted = encoding.memberships[column - encoding.n_features]
+        value = float(row[wanted.feature])
+        return float(math.isfinite(value) and value > -1 and math.trunc(value) in wanted.categories)
+    value = float(row[column])
+    if column in encoding.zero_is_missing and abs(value) <= float(np.float32(1e-35)):
+        return math.nan
+    return value
+
+
 def _reached_leaf(ensemble: TreeEnsemble, row: NDArray[np.float32], root: int) -> int:
     node = root
     while node >= 0:
-        value = float(row[ensemble.feature[node]])
+        value = _compared(ensemble, row, int(ensemble.feature[node]))
         true = bool(ensemble.missing_true[node]) if math.isnan(value) else value <= ensemble.threshold[node]
         node = int(ensemble.true_child[node] if true else ensemble.false_child[node])
     return ~node

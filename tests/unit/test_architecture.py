@@ -16,14 +16,16 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 BASE = {"errors", "options", "config", "progress", "readings", "windows", "features"}
 SUBJECTS = {"scada", "learning", "validation", "export", "workspace"}
 PIPELINE = "pipeline"
+PREDICT = "predict"
 SCRIPTS = "scripts"
+ABOVE = {PIPELINE, PREDICT, SCRIPTS}
 FOUND_BESIDE_A_SCRIPT = "_bootstrap"
 
 HEAVY = {
     "numpy", "pandas", "scipy", "pyarrow", "numba", "lightgbm", "sklearn", "optuna", "onnx", "onnxruntime",
     "matplotlib", "adbc_driver_sqlite", "jinja2", "joblib",
 }  # fmt: skip
-LIGHT_MODULES = ["ml.config", "ml.workspace.harness", "ml.workspace.__main__"] + [
+LIGHT_MODULES = ["ml.config", "ml.workspace.harness", "ml.workspace.__main__", "ml.predict.__main__"] + [
     f"ml.scripts.{step}"
     for step in ("data_prep", "hyperparameter_tuning", "train_model", "validate_model", "convert_to_onnx")
 ]
@@ -74,22 +76,22 @@ def arrows() -> set[tuple[str, str]]:
 
 
 def test_every_room_is_known() -> None:
-    assert {room(module) for module in MODULES} - {""} == BASE | SUBJECTS | {PIPELINE, SCRIPTS}
+    assert {room(module) for module in MODULES} - {""} == BASE | SUBJECTS | ABOVE
 
 
 def test_the_base_knows_nothing_of_what_is_built_on_it() -> None:
-    turned = {pair for pair in arrows() if room(pair[0]) in BASE and room(pair[1]) in SUBJECTS | {PIPELINE, SCRIPTS}}
+    turned = {pair for pair in arrows() if room(pair[0]) in BASE and room(pair[1]) in SUBJECTS | ABOVE}
     assert turned == set()
 
 
-def test_nothing_but_scripts_imports_the_pipeline() -> None:
-    turned = {pair for pair in arrows() if room(pair[0]) not in (PIPELINE, SCRIPTS) and room(pair[1]) == PIPELINE}
+def test_nothing_but_scripts_and_predict_imports_the_pipeline() -> None:
+    turned = {pair for pair in arrows() if room(pair[0]) not in ABOVE and room(pair[1]) == PIPELINE}
     assert turned == set()
 
 
-def test_nothing_but_scripts_imports_scripts() -> None:
-    turned = {pair for pair in arrows() if room(pair[0]) != SCRIPTS and room(pair[1]) == SCRIPTS}
-    assert turned == set()
+@pytest.mark.parametrize("top", [PREDICT, SCRIPTS])
+def test_nothing_imports_what_stands_at_the_top(top: str) -> None:
+    assert {pair for pair in arrows() if room(pair[0]) != top and room(pair[1]) == top} == set()
 
 
 def test_errors_and_options_stand_below_everything() -> None:

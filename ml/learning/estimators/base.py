@@ -12,13 +12,14 @@ import numpy.typing as npt
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
-from ml.errors import DataError, IntegrityError, TooFewFailuresError
+from ml.errors import DataError, IntegrityError, InternalError, TooFewFailuresError
 from ml.learning.feature_rows import FeatureRows
 from ml.options.base import Section, explain
 from ml.options.learning import SearchRange, TrainingConfig
 from ml.windows.parallel import available_cpus
 
 if TYPE_CHECKING:
+    from ml.export.forms import ModelForm
     from ml.export.trees import TreeEnsemble
 
 FloatMatrix = npt.NDArray[np.float32]
@@ -145,9 +146,12 @@ class Estimator(ABC):
             If `X` has another number of features than the model was fitted with.
         """
 
-    @abstractmethod
     def leaves(self, X: FloatMatrix) -> npt.NDArray[np.int64]:
-        """The leaf that each row reaches in each tree, in the library's own numbers: shape (n_rows, n_trees)."""
+        """The leaf that each row reaches in each tree, in the library's own numbers: shape (n_rows, n_trees).
+
+        A model type without trees has none: shape (n_rows, 0).
+        """
+        return np.empty((len(X), 0), dtype=np.int64)
 
     @abstractmethod
     def importances(self) -> dict[str, float]:
@@ -168,9 +172,19 @@ class Estimator(ABC):
             If the file is not a whole model of this type, or has not as many features as `names`.
         """
 
-    @abstractmethod
+    def form(self) -> ModelForm:
+        """What the export builds a graph of; a model type without trees overrides it.
+
+        Raises
+        ------
+        ParityError
+            If the model has something that ONNX cannot repeat exactly.
+        """
+        return self.ensemble()
+
     def ensemble(self) -> TreeEnsemble:
-        """The model's trees, for export to ONNX."""
+        """The model's trees; a model type of trees overrides it."""
+        raise InternalError(f"the model type {self.model_type} says nothing about its export to ONNX")
 
     @classmethod
     def folds(cls, X: FloatMatrix, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]) -> FoldFitter:

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.errors import ConfigError, IntegrityError, InternalError
+from ml.learning.binning import binned
+from ml.learning.categories import categorical_columns
 from ml.learning.estimators.base import (
     Estimator,
     Features,
@@ -25,11 +27,8 @@ from ml.learning.estimators.base import (
     batches,
     check_width,
     class_counts,
-    default_names,
     names_of_stored,
 )
-from ml.learning.feature_rows import FeatureRows
-from ml.learning.memory import give_back
 from ml.options.base import Section
 from ml.options.learning import LgbParams, SearchRange, TrainingConfig
 from ml.workspace.files import write_text
@@ -51,23 +50,7 @@ SEEDS = (
 # Window features come in families of near copies. Drawing few of them per tree makes the trees differ, which on a
 # turbofan benchmark took the cross-validated log loss from 0.067 (90 % of 900 features) to 0.050, 30 times faster.
 _FEATURES_PER_TREE = 64
-# About 400 values for each of the 255 bins, in a third of the memory that LightGBM's own 200,000 take.
-_BINNING_ROWS = 100_000
-
-
-class _Batches(lgb.Sequence):  # type: ignore[misc]
-    """`FeatureRows` as LightGBM reads rows that are not in memory."""
-
-    def __init__(self, rows: FeatureRows) -> None:
-        self._rows = rows
-        self.width = rows.shape[1]
-        self.batch_size = rows.batch_rows
-
-    def __getitem__(self, part: slice) -> FloatMatrix:
-        return self._rows[part]
-
-    def __len__(self) -> int:
-        return len(self._rows)
+_BINNED_BY = {"max_bin", "zero_as_missing", "categorical_features"}
 
 
 class LightGBM(Estimator):
@@ -137,41 +120,27 @@ class LightGBM(Estimator):
     ) -> Self:
         """As `Estimator.fit`; raises ConfigError if LightGBM refuses a parameter's value for these rows."""
         check_width(X, len(names))
-        train = self.dataset(X, y, "training")
+        train = self.dataset(X, y, "training", names=names)
         valid = None
         if X_valid is not None and y_valid is not None and self._stops_early:
-            valid = self.dataset(X_valid, y_valid, "validation", reference=train)
+            valid = self.dataset(X_valid, y_valid, "validation", names=names, reference=train)
         return self.fit_binned(train, valid, names=names, on_round=on_round)
 
-    def dataset(self, X: Features, y: Labels, rows: str, *, reference: lgb.Dataset | None = None) -> lgb.Dataset:
-        """Bin rows, by the thresholds of `reference` where given; `rows` names them in errors.
-
-        Features that are computed when read are binned a batch at a time. The thresholds then come from at most
-        100,000 of the rows.
-        """
+    def dataset(
+        self, X: Features, y: Labels, rows: str, *, names: Sequence[str], reference: lgb.Dataset | None = None
+    ) -> lgb.Dataset:
+        """Bin rows, by the thresholds of `reference` where given; `rows` names them in errors."""
         class_counts(y, rows)
         lgb.register_logger(logging.getLogger(__name__))  # LightGBM would print to stdout otherwise
-        label = np.asarray(y, dtype=np.float32)
         with _refused_parameters():
-            if not isinstance(X, FeatureRows):
-                return self._dataset(X.astype(np.float32, copy=False), label, reference).construct()
-            if reference is None:
-                reference = self._dataset(X.sample(_BINNING_ROWS, self.config.random_state), None, None).construct()
-                give_back()
-            return self._dataset(_Batches(X), label, reference).construct()
-
-    def _dataset(
-        self, rows: FloatMatrix | lgb.Sequence, label: FloatMatrix | None, reference: lgb.Dataset | None
-    ) -> lgb.Dataset:
-        width = rows.shape[1] if isinstance(rows, np.ndarray) else rows.width
-        return lgb.Dataset(
-            rows,
-            label=label,
-            feature_name=default_names(width),
-            categorical_feature=[],
-            reference=reference,
-            params=self._binning(),
-        )
+            return binned(
+                X,
+                np.asarray(y, dtype=np.float32),
+                reference=reference,
+                categorical=categorical_columns(X, names, self._params().categorical_features),
+                params=self._binning(),
+                seed=self.config.random_state,
+            )
 
     def fit_binned(
         self,
@@ -266,6 +235,7 @@ class LightGBM(Estimator):
         """What LightGBM fixes when it bins rows."""
         return {
             "max_bin": self._params().max_bin,
+            "zero_as_missing": self._params().zero_as_missing,
             # Pre-filtering drops features by minDataInLeaf, which would tie the bins to one configuration.
             "feature_pre_filter": False,
             "data_random_seed": self.config.random_state,
@@ -275,7 +245,7 @@ class LightGBM(Estimator):
 
     def lightgbm_parameters(self, y: Labels, n_features: int) -> dict[str, Any]:
         """Every parameter but the number of rounds, under LightGBM's own name."""
-        params = self._params().model_dump(exclude={"num_iterations", "scale_pos_weight"})
+        params = self._params().model_dump(exclude={"num_iterations", "scale_pos_weight", "categorical_features"})
         if params["feature_fraction"] is None:
             params["feature_fraction"] = min(1.0, _FEATURES_PER_TREE / n_features)
         if params["boosting"] == "goss":
@@ -323,26 +293,27 @@ def _refused_parameters() -> Iterator[None]:
 
 
 class BinnedFolds(FoldFitter):
-    """Folds whose rows are binned once and shared by every configuration with the same ``maxBin`` and seed."""
+    """Folds whose rows are binned once and shared by every configuration with the same way of binning and seed."""
 
     def __init__(
         self, estimator: type[Estimator], X: FloatMatrix, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]
     ) -> None:
         super().__init__(estimator, X, y, folds, names=names)
-        self._key: tuple[int, int] | None = None
+        self._key: dict[str, Any] | None = None
         self._binned: dict[int, tuple[lgb.Dataset, lgb.Dataset]] = {}
 
     def fit(self, fold: int, config: TrainingConfig, on_round: RoundCallback | None = None) -> Estimator:
         """A model of the fold's training rows."""
         model = LightGBM(config)
-        key = (config.lgb_params.max_bin, config.random_state)
+        key = config.lgb_params.model_dump(include=_BINNED_BY) | {"seed": config.random_state}
         if key != self._key:
             self._key, self._binned = key, {}
         if fold not in self._binned:
             train, held_out = self.splits[fold]
-            binned = model.dataset(self.X[train], self.y[train], "training")
+            names = self.names
+            binned = model.dataset(self.X[train], self.y[train], "training", names=names)
             self._binned[fold] = (
                 binned,
-                model.dataset(self.X[held_out], self.y[held_out], "held-out", reference=binned),
+                model.dataset(self.X[held_out], self.y[held_out], "held-out", names=names, reference=binned),
             )
         return model.fit_binned(*self._binned[fold], names=self.names, on_round=on_round)

@@ -7,12 +7,12 @@ import lightgbm
 import numpy as np
 import pytest
 
-from ml.errors import IntegrityError
+from ml.errors import IntegrityError, ParityError
 from ml.export.lightgbm_text import parse_model
 from ml.export.model_graph import build_model
 from ml.export.session import Scorer
 from ml.export.trees import from_lightgbm
-from tests.unit.export.trained_models import plant_rows, train_booster
+from tests.unit.export.trained_models import categorical_booster, plant_rows, train_booster
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +48,8 @@ DAMAGES = {
     "short_for_lightgbm": (field("internal_value", "1"), "internal_value of a tree"),
     "empty_for_lightgbm": (field("leaf_count", ""), "leaf_count of a tree with 4 leaves has 0 numbers"),
     "many_leaves": (field("num_leaves", "1000000000"), "has 3 numbers, not 999999999"),
-    "no_leaves": (field("num_leaves", "0"), "num_leaves, num_cat or shrinkage"),
-    "categories": (field("num_cat", "3"), "num_leaves, num_cat or shrinkage"),
+    "no_leaves": (field("num_leaves", "0"), "num_leaves or shrinkage"),
+    "categories": (field("num_cat", "3"), "cat_boundaries is missing"),
     "itself": (field("left_child", "0 -1 -2"), "do not reach every node and leaf"),
     "twice": (field("left_child", "2 -1 -2"), "do not reach every node and leaf"),
     "beyond": (field("left_child", "7 -1 -2"), "do not reach every node and leaf"),
@@ -86,6 +86,55 @@ def test_a_damaged_text_is_refused_with_its_defect(text: str, damage: str) -> No
     assert damaged != text
     with pytest.raises(IntegrityError, match=words):
         parse_model(damaged)
+
+
+@pytest.fixture(scope="module")
+def categorical_text() -> str:
+    """Two trees of four leaves; the first has two sets of categories, each in two words of 32."""
+    return categorical_booster(rounds=2, num_leaves=4)[0].model_to_string()
+
+
+def test_sets_of_categories_are_read(categorical_text: str) -> None:
+    assert with_sizes(categorical_text) == categorical_text
+    tree = parse_model(categorical_text).trees[0]
+    sets = [categories for categories in tree.categories if categories is not None]
+    assert len(sets) == 2 < len(tree.categories)
+    assert all(set(categories) <= set(range(40)) for categories in sets)
+    assert max(max(categories) for categories in sets) >= 32
+
+
+CATEGORICAL_DAMAGES = {
+    "count": (field("num_cat", "1"), "cat_boundaries of a tree do not divide"),
+    "none": (field("num_cat", "0"), "cat_boundaries of a tree do not divide"),
+    "gap": (field("cat_boundaries", "1 2 4"), "do not divide"),
+    "beyond": (field("cat_boundaries", "0 2 9"), "do not divide"),
+    "backwards": (field("cat_boundaries", "0 5 4"), "do not divide"),
+    "empty_set": (field("cat_boundaries", "0 4 4"), "do not divide"),
+    "wide": (field("cat_threshold", f"1 2 3 {1 << 32}"), "something else than 32 bits"),
+    "negative": (field("cat_threshold", "1 2 3 -1"), "something else than 32 bits"),
+    "no_category": (field("cat_threshold", "1 2 0 0"), "has no category"),
+    "which": (
+        lambda text: re.sub(r"(threshold=.*)", lambda found: found[0].replace(" 1", " 7"), text, count=1),
+        "do not name each set",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", CATEGORICAL_DAMAGES)
+def test_a_damaged_set_of_categories_is_refused(categorical_text: str, damage: str) -> None:
+    change, words = CATEGORICAL_DAMAGES[damage]
+    damaged = with_sizes(change(categorical_text))
+    assert damaged != categorical_text
+    with pytest.raises(IntegrityError, match=words):
+        parse_model(damaged)
+
+
+def test_categories_beyond_what_a_table_may_hold_are_refused() -> None:
+    rows, labels = plant_rows()
+    rows[:, 0] = np.where(labels == 1, 5000, 3) + np.arange(len(rows)) % 3
+    booster = train_booster(rows, labels, rounds=1, categorical_feature=[0], max_cat_to_onehot=1, min_data_per_group=5)
+    with pytest.raises(ParityError, match="categories above 4095"):
+        parse_model(booster.model_to_string())
 
 
 def test_a_text_cut_off_anywhere_before_its_parameters_end_is_refused(text: str) -> None:

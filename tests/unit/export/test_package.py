@@ -17,15 +17,18 @@ from tests.unit.windows.test_features_reference import make_config, make_frame
 SMALL = {"lgb_params": {"num_iterations": 12, "num_leaves": 7}, "rf_params": {"n_estimators": 8}, "threads": 1}
 
 
-def trained(model_type):
+def trained(model_type, scaling="standard", lgb_params=None, families=None):
     """A fitted model, its engineer, frame, features and metadata."""
     frame = make_frame()
     label = (np.random.default_rng(5).random(len(frame)) < 0.3).astype(np.int8)
-    config = make_config(schema={"operatingColumns": ["load"]})
-    options = config.feature_config.model_copy(update={"scaling": "standard"})
+    config = make_config(schema={"operatingColumns": ["load"]}, **(families or {}))
+    options = config.feature_config.model_copy(update={"scaling": scaling})
     engineer = FeatureEngineer(config.model_copy(update={"feature_config": options})).fit(frame, label)
     rows = engineer.matrix(frame)
-    settings = TrainingConfig.model_validate({"model_type": model_type, **SMALL})
+    label ^= rows[:, engineer.get_feature_names_out().index("operating_regime")] == 1
+    settings = TrainingConfig.model_validate(
+        {"model_type": model_type, **SMALL, "lgb_params": SMALL["lgb_params"] | (lgb_params or {})}
+    )
     names = engineer.get_feature_names_out()
     model = estimators.get(model_type)(settings).fit(engineer.scaling.apply(rows), label, names=names)
     metadata = ModelMetadata.model_validate(
@@ -60,6 +63,30 @@ def test_the_metadata_has_the_checksums_of_everything_beside_it(tmp_path):
     for name, entry in files.items():
         content = (tmp_path / name).read_bytes()
         assert (entry.sha256, entry.bytes) == (hashlib.sha256(content).hexdigest(), len(content))
+
+
+@pytest.mark.parametrize(
+    "lgb_params", [{"zero_as_missing": True}, {"boosting": "rf"}, {"boosting": "dart"}, {"boosting": "goss"}], ids=str
+)
+def test_every_kind_that_a_configuration_may_ask_for_is_exported(lgb_params):
+    model, engineer, frame, rows, metadata = trained("lightgbm", scaling="none", lgb_params=lgb_params)
+    _, metadata = exact_models(model, engineer, metadata, frame=frame, real_rows=rows, parity_rows=2000)
+    assert metadata.parity is not None
+    assert bool(model.ensemble().columns.zero_is_missing) == ("zero_as_missing" in lgb_params)
+
+
+def test_a_categorical_regime_is_exported():
+    lgb_params = {"categorical_features": ["operating_regime"], "feature_fraction": 1.0}
+    others = {"columns": ["temp"]}  # the load itself would tell what the regime tells
+    families = {"raw": others, "rolling": others, "lags": False, "anomaly": False, "differences": False}
+    model, engineer, frame, rows, metadata = trained(
+        "lightgbm", scaling="none", lgb_params=lgb_params, families=families | {"interactions": False}
+    )
+    _, metadata = exact_models(model, engineer, metadata, frame=frame, real_rows=rows, parity_rows=2000)
+    assert metadata.parity is not None
+    assert metadata.parity.windows is not None
+    names = engineer.get_feature_names_out()
+    assert {names[each.feature] for each in model.ensemble().columns.memberships} == {"operating_regime"}
 
 
 def test_a_model_with_other_leaves_is_refused(monkeypatch):

@@ -10,7 +10,7 @@ from ml.export.adversarial import adversarial_rows
 from ml.export.parity import check_leaves, check_parity
 from ml.export.trees import TreeEnsemble
 from tests.unit.export.test_model_graph import scorer_of
-from tests.unit.export.trained_models import N_FEATURES
+from tests.unit.export.trained_models import N_FEATURES, model_of_kind
 
 
 def nearest_float32_thresholds(ensemble: TreeEnsemble) -> TreeEnsemble:
@@ -35,6 +35,34 @@ def test_one_wrong_way_for_nan_is_found_out(kind, request):
     flipped[0] = ~flipped[0]
     with pytest.raises(ParityError, match="another leaf"):
         check_leaves(model.apply, replace(model.ensemble, missing_true=flipped), rows)
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_a_category_left_out_of_one_set_is_found_out(place):
+    model = model_of_kind("categorical")
+    encoding = model.ensemble.columns
+    at = place * len(encoding.memberships) // 5
+    categories = encoding.memberships[at].categories
+    # A split is tried with one category at a time, so all 40 need more rows than the two sides of a threshold.
+    rows = adversarial_rows(model.ensemble, 200 * model.ensemble.n_splits, seed=1)
+    for left_out in (categories[0], categories[-1]):
+        fewer = tuple(each for each in categories if each != left_out) or (40,)
+        wrong = replace(encoding.memberships[at], categories=fewer)
+        memberships = (*encoding.memberships[:at], wrong, *encoding.memberships[at + 1 :])
+        ensemble = replace(model.ensemble, encoding=replace(encoding, memberships=memberships))
+        with pytest.raises(ParityError, match="another leaf"):
+            check_leaves(model.apply, ensemble, rows)
+
+
+def test_zeros_that_are_not_taken_for_missing_are_found_out():
+    model = model_of_kind("zero_as_missing")
+    rows = adversarial_rows(model.ensemble, 4000, seed=1)
+    encoding = model.ensemble.columns
+    assert encoding.zero_is_missing
+    for feature in encoding.zero_is_missing:
+        fewer = replace(encoding, zero_is_missing=encoding.zero_is_missing - {feature})
+        with pytest.raises(ParityError, match="another leaf"):
+            check_leaves(model.apply, replace(model.ensemble, encoding=fewer), rows)
 
 
 def test_one_bit_of_one_leaf_is_found_out(gbdt):

@@ -10,7 +10,10 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+from numpy._core.multiarray import _reconstruct, scalar
+from numpy._core.numeric import _frombuffer
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.tree._tree import Tree
 
 from ml.errors import IntegrityError, MissingArtifactError
 from ml.export import pickles
@@ -21,8 +24,8 @@ from tests.unit.export.trained_models import plant_forest, plant_rows
 class _Calls:
     """Pickles as a call of `function`."""
 
-    def __init__(self, function, *arguments):
-        self._call = function, arguments
+    def __init__(self, function, *arguments, state=None):
+        self._call = (function, arguments) if state is None else (function, arguments, state)
 
     def __reduce__(self):
         return self._call
@@ -53,6 +56,82 @@ def test_a_pickle_that_would_call_something_is_refused_and_nothing_runs(tmp_path
     with pytest.raises(IntegrityError, match=name):
         pickles.load(tmp_path / "model.pkl")
     assert not trace.exists()
+
+
+_DTYPE = np.dtype
+_OBJECT_RECORD = (3, "|", None, ("a",), {"a": (np.dtype("O"), 0)}, 8, 1, 0)
+
+
+def _array(kind: object, content: object = b"A" * 8) -> _Calls:
+    """An array of one element whose content is these bytes."""
+    return _Calls(_reconstruct, np.ndarray, (0,), b"b", state=(1, (1,), kind, False, content))
+
+
+def _tree(**changes: object) -> _Calls:
+    """A fitted tree with parts of its state changed."""
+    constructor, arguments, state = plant_forest(max_depth=2).estimators_[0].tree_.__reduce__()
+    return _Calls(constructor, *arguments, state=state | changes)
+
+
+# numpy and scikit-learn believe each of these, and then take the eight A's for the address of a Python object, or read
+# and write beside their arrays.
+_MEMORY_ATTACKS = {
+    "objects_by_flags": lambda: _array(_Calls(_DTYPE, "O", False, True, state=(3, "|", None, None, None, -1, -1, 0))),
+    "objects_in_a_record": lambda: _array(_Calls(_DTYPE, "V8", False, True, state=_OBJECT_RECORD)),
+    "objects_in_a_subarray": lambda: _array(
+        _Calls(_DTYPE, "V8", False, True, state=(3, "|", (np.dtype("O"), (1,)), None, None, 8, 1, 0))
+    ),
+    "objects_of_a_buffer": lambda: _Calls(np.ndarray, (1,), "O", b"A" * 8),
+    "objects_of_a_scalar": lambda: _Calls(scalar, _Calls(_DTYPE, "V8", False, True, state=_OBJECT_RECORD), b"A" * 8),
+    "objects_in_a_short_list": lambda: _array(np.dtype("O"), []),
+    "field_outside": lambda: _array(
+        _Calls(_DTYPE, "V8", False, True, state=(3, "|", None, ("a",), {"a": (np.dtype("i8"), 99_999)}, 8, 1, 0))
+    ),
+    "fewer_bytes_than_elements": lambda: _Calls(
+        _reconstruct, np.ndarray, (0,), b"b", state=(1, (10**9,), np.dtype("f8"), False, b"A" * 8)
+    ),
+    "negative_shape": lambda: _Calls(
+        _reconstruct, np.ndarray, (0,), b"b", state=(1, (-1, -1), np.dtype("f8"), False, b"A" * 8)
+    ),
+    "buffer_as_state": lambda: _Calls(_frombuffer, b"A" * 8, np.dtype("f8"), (1,), "C", state={"x": 1}),
+    "more_nodes_than_there_are": lambda: _tree(node_count=10**6),
+    "fewer_nodes": lambda: _tree(nodes=np.zeros(1)),
+    "no_nodes": lambda: _tree(nodes=np.zeros(0), node_count=0),
+    "tree_of_negative_classes": lambda: _Calls(Tree, 2, np.array([-5]), 1),
+    "tree_of_many_outputs": lambda: _Calls(Tree, 2, np.array([2]), 10**9),
+    "changed_type": lambda: _Calls(_DTYPE, "f8", state={"plain": 1}),
+}
+
+
+@pytest.mark.parametrize("attack", list(_MEMORY_ATTACKS))
+def test_what_would_break_into_memory_is_refused(attack):
+    with pytest.raises(IntegrityError):
+        pickles.loads(pickle.dumps(_MEMORY_ATTACKS[attack](), protocol=4))
+
+
+def test_a_class_cannot_be_changed_for_everybody():
+    """``BUILD`` on a class sets attributes of the class itself."""
+    program = b"\x80\x04csklearn.preprocessing._data\nStandardScaler\n(N}X\x09\x00\x00\x00transformK\x01stb."
+    with pytest.raises(IntegrityError, match="changes a type"):
+        pickles.loads(program)
+    assert callable(StandardScaler.transform)
+
+
+def test_arrays_of_every_plain_kind_come_back():
+    values = [
+        np.arange(6.0).reshape(2, 3),
+        np.asfortranarray(np.eye(3)),
+        np.array(["a", "bcd"]),
+        np.array([True]),
+        1 + 1,
+    ]
+    values += [np.arange(3, dtype=">i4"), np.empty((0, 4), np.float32), np.float32(1.5), np.int64(7), np.zeros((), int)]
+    values += [np.zeros(2, dtype=[("x", "f8"), ("y", "u1")])]
+    for protocol in (3, 4, 5):
+        for value in values:
+            again = pickles.loads(pickle.dumps(value, protocol=protocol))
+            assert np.asarray(again).dtype == np.asarray(pickle.loads(pickle.dumps(value, protocol=protocol))).dtype
+            np.testing.assert_array_equal(again, value)
 
 
 @pytest.mark.parametrize("protocol", range(6))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import lightgbm
@@ -10,7 +11,7 @@ from sklearn.ensemble import RandomForestClassifier
 from ml.errors import ParityError
 from ml.export.trees import from_lightgbm, from_random_forest
 from tests.reference.trees import leaf_numbers, probabilities
-from tests.unit.export.trained_models import plant_rows
+from tests.unit.export.trained_models import plant_rows, train_booster
 
 _TINY = np.float32(1e-35)
 
@@ -50,6 +51,21 @@ def test_values_that_lightgbm_flushes_to_zero_take_its_branch(missing):
     np.testing.assert_array_equal(probabilities(ensemble, probe), booster.predict(probe))
 
 
+def test_a_feature_taken_in_two_ways_is_refused():
+    """LightGBM takes a feature in one way through all trees; put together here from two models."""
+    rows, labels = plant_rows()
+    zeros = train_booster(rows, labels, rounds=1, num_leaves=2, zero_as_missing=True).model_to_string()
+    numbers = train_booster(rows, labels, rounds=1, num_leaves=2).model_to_string()
+    first, second = (text[text.index("Tree=0") : text.index("end of trees")] for text in (zeros, numbers))
+    assert "split_feature=0" in first
+    assert "split_feature=0" in second
+    second = second.replace("Tree=0", "Tree=1")
+    text = zeros.replace(first, first + second)
+    text = re.sub(r"tree_sizes=.*", f"tree_sizes={len(first)} {len(second)}", text)
+    with pytest.raises(ParityError, match="feature 0 as category and as number"):
+        from_lightgbm(lightgbm.Booster(model_str=text))
+
+
 def test_only_the_iterations_that_predict_uses_are_read(booster):
     rows, _ = plant_rows(n_rows=50)
     everything = booster.predict(rows)
@@ -63,13 +79,11 @@ def test_only_the_iterations_that_predict_uses_are_read(booster):
 @pytest.mark.parametrize(
     ("parameters", "reason"),
     [
-        ({"zero_as_missing": True}, "zero_as_missing"),
         ({"linear_tree": True}, "linear_tree"),
         ({"sigmoid": 2.0}, "sigmoid is 2"),
         ({"objective": "cross_entropy"}, '"cross_entropy"'),
         ({"objective": "regression"}, '"regression"'),
         ({"objective": "multiclass", "num_class": 3}, "3 classes"),
-        ({"categorical_feature": [0], "max_cat_to_onehot": 1}, "categorical"),
     ],
 )
 def test_what_cannot_be_exact_is_refused_with_its_reason(parameters, reason):

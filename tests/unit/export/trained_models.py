@@ -54,7 +54,9 @@ def train_booster(
         "verbosity": -1,
         **parameters,
     }
-    return lightgbm.train(settings, lightgbm.Dataset(rows, labels, params=settings), rounds)
+    categories = settings.pop("categorical_feature", [])
+    data = lightgbm.Dataset(rows, labels, params=settings, categorical_feature=categories)
+    return lightgbm.train(settings, data, rounds)
 
 
 def of_booster(booster: lightgbm.Booster, rows: NDArray[np.float32]) -> Trained:
@@ -98,6 +100,22 @@ def _forest(missing: float, **parameters: Any) -> Trained:
     return of_forest(plant_forest(missing, **parameters), plant_rows(missing=missing)[0])
 
 
+def categorical_booster(**parameters: Any) -> tuple[lightgbm.Booster, NDArray[np.float32]]:
+    """Column 0 holds 40 categories that go up and down, column 5 three; both with missing values."""
+    rows, labels = plant_rows()
+    rng = np.random.default_rng(11)
+    category = rng.integers(0, 40, len(rows))
+    labels = np.where(category % 7 < 2, 1 - labels, labels)
+    rows[:, 0] = np.where(np.isnan(rows[:, 0]), np.nan, category)
+    rows[:, 5] = np.where(rng.random(len(rows)) < 0.1, np.nan, rng.integers(0, 3, len(rows)))
+    settings = {"max_cat_to_onehot": 1, "min_data_per_group": 5, "cat_smooth": 1.0, "categorical_feature": [0, 5]}
+    return train_booster(rows, labels, **(settings | parameters)), rows
+
+
+def _categorical(**parameters: Any) -> Trained:
+    return of_booster(*categorical_booster(**parameters))
+
+
 def _boosted(missing: float = 0.1, **parameters: Any) -> Trained:
     rows, labels = plant_rows(missing=missing)
     return of_booster(train_booster(rows, labels, **parameters), rows)
@@ -115,6 +133,14 @@ KINDS: dict[str, Callable[[], Trained]] = {
     "extra_trees": lambda: _boosted(extra_trees=True),
     "early_stopped": lambda: of_booster(*early_stopped_booster()),
     "lone_leaf": _lone_leaf,
+    "zero_as_missing": lambda: _boosted(zero_as_missing=True),
+    "zero_as_missing_averaged": lambda: _boosted(
+        zero_as_missing=True, boosting="rf", bagging_freq=1, bagging_fraction=0.6
+    ),
+    "categorical": lambda: _categorical(),
+    "categorical_one_by_one": lambda: _categorical(max_cat_to_onehot=64),
+    "categorical_zero_as_missing": lambda: _categorical(zero_as_missing=True),
+    "categorical_dart": lambda: _categorical(boosting="dart", drop_rate=0.5),
     "forest": lambda: _forest(0.1),
     "forest_without_missing": lambda: _forest(0.0, max_depth=4),
     "forest_balanced": lambda: _forest(0.1, class_weight="balanced", max_samples=0.5),

@@ -44,7 +44,7 @@ def test_both_types_are_found_without_loading_their_libraries() -> None:
 
 
 def test_an_unknown_type_names_the_nearest() -> None:
-    with pytest.raises(ConfigError, match="lightgbm, random_forest") as caught:
+    with pytest.raises(ConfigError, match="lightgbm, logistic_regression, random_forest") as caught:
         estimators.get("randomforest")
     assert caught.value.hint == 'did you mean "random_forest"?'
 
@@ -125,6 +125,42 @@ def test_every_metric_can_stop_early(metric: str) -> None:
 
 def test_goss_fits_although_bagging_is_configured() -> None:
     assert fitted(config("lightgbm", lgb_params={"boosting": "goss"})).rounds == 40
+
+
+def test_averaged_trees_and_zeros_as_missing_reach_lightgbm() -> None:
+    averaged = fitted(config("lightgbm", lgb_params={"boosting": "rf", "zero_as_missing": True}))
+    text = averaged.booster.model_to_string()  # type: ignore[attr-defined]
+    assert "average_output" in text
+    assert "[zero_as_missing: 1]" in text
+
+
+def categorical_table() -> tuple[Any, Any]:
+    """A table whose first column decides the label by being even or odd."""
+    X, y = feature_table()
+    X[:, 0] = np.random.default_rng(0).integers(0, 12, len(X))
+    return X, (X[:, 0] % 2).astype(y.dtype)
+
+
+def test_a_categorical_feature_is_split_by_sets() -> None:
+    X, y = categorical_table()
+    settings = config("lightgbm", lgb_params={"categorical_features": [names()[0]], "feature_fraction": 1.0})
+    model = estimators.get("lightgbm")(settings).fit(X, y, names=names())
+    assert model.ensemble().columns.memberships
+    assert roc_auc_score(y, model.predict(X)) > 0.99
+    folds = [(np.arange(len(X) // 2), np.arange(len(X) // 2, len(X)))]
+    binned = type(model).folds(X, y, folds, names=names())
+    assert binned.fit(0, settings).ensemble().columns.memberships
+    assert not binned.fit(0, config("lightgbm")).ensemble().columns.memberships
+
+
+@pytest.mark.parametrize(
+    ("feature", "words"), [("no_such_feature", 'no feature "no_such_feature"'), (None, "cannot be categorical")]
+)
+def test_a_feature_that_cannot_be_categorical_is_refused(feature: str | None, words: str) -> None:
+    settings = config("lightgbm", lgb_params={"categorical_features": [feature or names()[0]]})
+    with pytest.raises(ConfigError, match=words) as caught:
+        fitted(settings)
+    assert caught.value.field == "trainingConfig.lgbParams.categoricalFeatures"
 
 
 @pytest.mark.parametrize("model_type", TYPES)
@@ -285,6 +321,58 @@ def test_lightgbm_talks_to_the_log_and_not_to_stdout(
         fitted(config("lightgbm", lgb_params={"verbosity": 1}))
     assert capfd.readouterr().out == ""
     assert "Number of positive" in caplog.text
+
+
+class TestLogisticRegression:
+    SETTINGS = TrainingConfig.model_validate({"model_type": "logistic_regression"})
+
+    def fitted(self, **options: Any) -> Estimator:
+        return fitted(self.SETTINGS.model_copy(update=options))
+
+    def test_it_ranks_new_rows_and_handles_missing_values(self) -> None:
+        X, y = feature_table(seed=2)
+        assert np.isnan(X).any()
+        assert roc_auc_score(y, self.fitted().predict(X)) > 0.7
+
+    def test_it_survives_saving_to_the_last_bit(self, tmp_path: Path) -> None:
+        X, _ = feature_table(seed=2)
+        model = self.fitted()
+        model.save(tmp_path / "model.json")
+        again = type(model).load(tmp_path / "model.json", self.SETTINGS, names=names())
+        assert again.predict(X).tobytes() == model.predict(X).tobytes()
+        assert (again.rounds, again.importances()) == (model.rounds, model.importances())
+        assert sum(model.importances().values()) == pytest.approx(1.0)
+
+    def test_balanced_classes_raise_probabilities(self) -> None:
+        X, y = feature_table(seed=2)
+        assert y.mean() < 0.4
+        assert self.fitted(imbalance="balanced").predict(X).mean() > self.fitted().predict(X).mean()
+
+    def test_one_class_only_is_refused(self) -> None:
+        X, y = feature_table()
+        with pytest.raises(TooFewFailuresError):
+            estimators.get("logistic_regression")(self.SETTINGS).fit(X, y * 0, names=names())
+
+    def test_an_unknown_parameter_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match="penalty"):
+            self.fitted(model_params={"penalty": 1})
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "[]",
+            "{}",
+            '{"center": [0], "scale": [1], "weight": [1, 2], "intercept": 0, "iterations": 1}',
+            '{"center": [0], "scale": [0], "weight": [1], "intercept": 0, "iterations": 1}',
+            '{"center": [[0]], "scale": [[1]], "weight": [[1]], "intercept": 0, "iterations": 1}',
+            '{"center": [0], "scale": [1], "weight": ["x"], "intercept": 0, "iterations": 1}',
+            '{"center": [0], "scale": [1], "weight": [1], "intercept": 0, "iterations": 1, "more": 1}',
+        ],
+    )
+    def test_a_file_that_is_something_else_is_refused(self, text: str, tmp_path: Path) -> None:
+        (tmp_path / "model.json").write_text(text)
+        with pytest.raises(IntegrityError, match=r"model\.json"):
+            type(self.fitted()).load(tmp_path / "model.json", self.SETTINGS)
 
 
 def test_a_forest_survives_saving(tmp_path: Path) -> None:

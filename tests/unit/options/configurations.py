@@ -61,6 +61,7 @@ lgb_params = st.fixed_dictionaries(
         "metric": st.sampled_from(["auc", "average_precision"]),
         "extraTrees": st.booleans(),
         "objective": st.just("binary"),
+        "zeroAsMissing": st.booleans(),
     },
 )
 training_sections = st.fixed_dictionaries(

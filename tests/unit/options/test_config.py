@@ -316,6 +316,40 @@ class TestValidators:
         assert len(refusal(minimal(industry="x" * 5000)).message) < 400
 
 
+class TestWhatCannotBeExported:
+    """Refused when the configuration is read, with the reason."""
+
+    @pytest.mark.parametrize(
+        ("key", "value", "words"),
+        [
+            ("objective", "regression", "gives the probability of a failure"),
+            ("objective", "multiclass", 'must be "binary"'),
+            ("linearTree", True, "ONNX has no trees with linear functions"),
+            ("linearTree", 0, "must be false"),
+            ("boosting", "linear", "'gbdt', 'dart', 'goss' or 'rf'"),
+        ],
+    )
+    def test_parameters_of_lightgbm(self, key: str, value: Any, words: str) -> None:
+        error = refusal(minimal(trainingConfig={"lgbParams": {key: value}}))
+        assert words in error.message
+        assert error.field == f"trainingConfig.lgbParams.{key}"
+
+    def test_the_flat_form(self) -> None:
+        error = refusal(minimal(hyperparameters={"objective": "regression"}))
+        assert "gives the probability of a failure" in error.message
+
+    @pytest.mark.parametrize("given", [{"baggingFreq": 0}, {"baggingFraction": 1.0}])
+    def test_averaged_trees_without_bagging(self, given: Json) -> None:
+        error = refusal(minimal(trainingConfig={"lgbParams": {"boosting": "rf", **given}}))
+        assert "baggingFreq of at least 1" in error.message
+
+    def test_scaled_categories(self) -> None:
+        training = {"lgbParams": {"categoricalFeatures": ["operating_regime"]}}
+        OrganizationConfig.from_dict(minimal(trainingConfig=training))
+        error = refusal(minimal(trainingConfig=training, featureConfig={"scaling": "robust"}))
+        assert 'needs featureConfig.scaling "none"' in error.message
+
+
 class TestSecrets:
     @pytest.fixture
     def config(self) -> OrganizationConfig:

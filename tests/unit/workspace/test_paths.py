@@ -226,3 +226,51 @@ def test_folders_and_files_are_private(paths: OrganizationPaths) -> None:
     write_text(paths.metrics("v1"), "{}")
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (paths.artifacts, paths.run("v1"), paths.metrics("v1"))]
     assert modes == [0o700, 0o700, 0o600]
+
+
+def test_a_file_to_write_lies_outside_the_workspace_or_in_the_scores_of_a_version(
+    root: Path, paths: OrganizationPaths, tmp_path: Path
+) -> None:
+    outside = tmp_path / "out.parquet"
+    own = root / "artifacts/plant_a/v1/scores/out.csv"
+    assert paths.writable_file(outside, "the output") == outside
+    assert paths.writable_file(own, "the output") == own
+    assert list(root.rglob("*out*")) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "models/plant_a/versions/v1/model.onnx",
+        "models/plant_a/current",
+        "artifacts/plant_a/audit.jsonl",
+        "artifacts/plant_a/v1/prepared_data.parquet",
+        "artifacts/plant_a/v1/scores/../metrics.json",
+        "artifacts/plant_a/scores/out.csv",
+        "artifacts/plant_b/v1/scores/out.csv",
+        "models/out.csv",
+    ],
+)
+def test_a_file_that_the_steps_keep_is_not_written(root: Path, paths: OrganizationPaths, name: str) -> None:
+    with pytest.raises(IsolationError, match="must not lie among the files"):
+        paths.writable_file(root / name, "the output")
+
+
+def test_a_link_does_not_lead_a_file_to_write_into_or_out_of_the_workspace(
+    root: Path, paths: OrganizationPaths, tmp_path: Path
+) -> None:
+    (root / "artifacts/plant_b/v1").mkdir(parents=True)
+    (tmp_path / "into").symlink_to(root / "artifacts/plant_b/v1")
+    (root / "artifacts/plant_a/v1").mkdir(parents=True)
+    (root / "artifacts/plant_a/v1/scores").symlink_to(tmp_path)
+    for folder in (tmp_path / "into", root / "artifacts/plant_a/v1/scores"):
+        with pytest.raises(IsolationError):
+            paths.writable_file(folder / "out.csv", "the output")
+
+
+@pytest.mark.parametrize("name", ["", "..", "a\0b"])
+def test_what_names_no_file_is_not_written(paths: OrganizationPaths, tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError):
+        paths.writable_file(f"{tmp_path}/{name}" if name else "", "the output")
+    with pytest.raises(DataError, match="folder"):
+        paths.writable_file(tmp_path, "the output")

@@ -1,0 +1,159 @@
+"""Logistic regression with a quadratic penalty (scikit-learn fits it): the simplest model that may do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, PositiveFloat
+
+from ml.errors import EagleError, IntegrityError, InternalError
+from ml.export.forms import LinearForm
+from ml.learning.estimators.base import (
+    Estimator,
+    Features,
+    FloatMatrix,
+    Labels,
+    RoundCallback,
+    as_shares,
+    batches,
+    check_width,
+    class_counts,
+    names_of_stored,
+)
+from ml.options.base import Section
+from ml.options.learning import SearchRange
+from ml.workspace.files import read_json, write_text
+
+if TYPE_CHECKING:
+    from ml.export.forms import ModelForm
+    from ml.options.learning import TrainingConfig
+
+_PARTS = ("center", "scale", "weight")
+
+
+class LogisticRegressionParams(Section):
+    """Parameters, under scikit-learn's names in camelCase where it has them."""
+
+    penalty_inverse: PositiveFloat = Field(default=0.01, description="Inverse of the penalty (scikit-learn's C).")
+    max_iter: Annotated[int, Field(ge=1, le=100_000)] = Field(default=500, description="Iterations at most.")
+
+
+class LogisticRegression(Estimator):
+    """A weighted sum of standardised features through the logistic function.
+
+    Features are standardised by the training rows; a missing value counts as their mean. Only the weights are
+    scikit-learn's: the sum is ours, in one order, because a product of matrices adds in an order that no other library
+    repeats (`ml.export.forms.LinearForm`). A feature that does not vary gets no weight.
+    """
+
+    model_type: ClassVar[str] = "logistic_regression"
+    model_file: ClassVar[str] = "model.json"
+    params_type: ClassVar[type[Section]] = LogisticRegressionParams
+
+    def __init__(self, config: TrainingConfig) -> None:
+        super().__init__(config)
+        self._form: LinearForm | None = None
+        self._iterations = 1
+
+    @classmethod
+    def search_space(cls) -> dict[str, SearchRange]:
+        """The penalty."""
+        return {"penaltyInverse": SearchRange(low=1e-4, high=1.0, log=True)}
+
+    @property
+    def rounds(self) -> int:
+        """Iterations of the fit."""
+        return self._iterations
+
+    def fit(
+        self,
+        X: Features,
+        y: Labels,
+        X_valid: Features | None = None,  # noqa: ARG002 - there is nothing to stop early
+        y_valid: Labels | None = None,  # noqa: ARG002
+        *,
+        names: Sequence[str],
+        on_round: RoundCallback | None = None,
+    ) -> Self:
+        """As `Estimator.fit`; the validation rows are not needed."""
+        import warnings
+
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression as Fitter
+
+        check_width(X, len(names))
+        class_counts(y, "training")
+        if on_round is not None:
+            on_round(0, 1)
+        rows = np.asarray(X, dtype=np.float32)
+        center, scale = _moments(rows)
+        params = cast(LogisticRegressionParams, self.parameters(self.config))
+        fitter = Fitter(
+            C=params.penalty_inverse,
+            max_iter=params.max_iter,
+            class_weight="balanced" if self.config.imbalance == "balanced" else None,
+        )
+        standardised = np.nan_to_num((rows.astype(np.float64) - center) / scale, nan=0.0, posinf=0.0, neginf=0.0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # maxIter is the user's to choose
+            fitter.fit(standardised, np.asarray(y, dtype=np.int64))
+        self._form = LinearForm(center, scale, fitter.coef_[0], float(fitter.intercept_[0]))
+        self._iterations = max(1, int(fitter.n_iter_[0]))
+        self.names = list(names)
+        if on_round is not None:
+            on_round(1, 1)
+        return self
+
+    def predict(self, X: Features) -> npt.NDArray[np.float64]:
+        """As `Estimator.predict`."""
+        check_width(X, self._fitted.n_features)
+        return np.concatenate([np.empty(0), *(self._fitted.predict(rows) for rows in batches(X))])
+
+    def importances(self) -> dict[str, float]:
+        """Share of the sum of absolute weights of standardised features."""
+        return as_shares(np.abs(self._fitted.weight), self.names)
+
+    def save(self, path: Path) -> None:
+        """Write JSON; every number reads back as the same float64."""
+        form = self._fitted
+        content = {name: getattr(form, name).tolist() for name in _PARTS}
+        write_text(path, json.dumps(content | {"intercept": form.intercept, "iterations": self._iterations}) + "\n")
+
+    @classmethod
+    def load(cls, path: Path, config: TrainingConfig, *, names: Sequence[str] | None = None) -> Self:
+        """Read what `save` wrote."""
+        model, content = cls(config), read_json(path, "the model")
+        try:
+            parts = {name: np.array(content.pop(name), dtype=np.float64) for name in _PARTS}
+            model._iterations = int(content.pop("iterations"))
+            model._form = LinearForm(**parts, intercept=float(content.pop("intercept")))
+        except (KeyError, TypeError, ValueError, EagleError) as error:
+            raise IntegrityError(f"{path.name} is not a logistic regression: {error!r}") from None
+        if content or any(part.ndim != 1 for part in parts.values()):
+            raise IntegrityError(f"{path.name} is not a logistic regression: it holds something else")
+        model.names = names_of_stored(path, model._form.n_features, names)
+        return model
+
+    def form(self) -> ModelForm:
+        """As `Estimator.form`."""
+        return self._fitted
+
+    @property
+    def _fitted(self) -> LinearForm:
+        if self._form is None:
+            raise InternalError("the logistic regression was asked for before it was fitted")
+        return self._form
+
+
+def _moments(X: FloatMatrix) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean and standard deviation of the finite values of each feature; 0 and 1 where they say nothing."""
+    values: npt.NDArray[Any] = np.where(np.isfinite(X), X, np.nan).astype(np.float64)
+    count = np.maximum((~np.isnan(values)).sum(axis=0), 1)
+    center = np.nansum(values, axis=0) / count
+    scale = np.sqrt(np.nansum((values - center) ** 2, axis=0) / count)
+    return center, np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)

@@ -1,0 +1,151 @@
+"""A version of a model as predictions need it: its ONNX file and the state of its features, behind the manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ml.errors import BusyError, IntegrityError, MissingArtifactError
+from ml.export.metadata import ModelMetadata, parse_metadata
+from ml.export.package import METADATA_FILE, MODEL_FILE
+from ml.export.session import Scorer
+from ml.features import FeatureEngineer
+from ml.readings.table import from_table
+from ml.windows.grid import resolve_max_gap, to_grid
+from ml.windows.parallel import available_cpus
+from ml.workspace.manifest import MANIFEST, verify
+from ml.workspace.paths import OrganizationPaths
+
+Probabilities = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that was read and checked; it changes no more, and threads may share it.
+
+    Attributes
+    ----------
+    manifest_digest
+        SHA-256 of the version's manifest, and so of all its files.
+    """
+
+    organization_id: str
+    version: str
+    manifest_digest: str
+    metadata: ModelMetadata
+    engineer: FeatureEngineer
+    scorer: Scorer
+
+    @property
+    def max_gap(self) -> int:
+        """Seconds that a reading is carried forward on the model's grid."""
+        return resolve_max_gap(self.engineer.config.data_config.max_gap_seconds, self.engineer.interval)
+
+    def predict(self, readings: pd.DataFrame) -> pd.DataFrame:
+        """The probability of a failure within the model's horizon, at every grid instant of a table of readings.
+
+        Parameters
+        ----------
+        readings
+            One row per reading, (n_readings, ...), with the columns that the model was trained on, in any order of
+            rows; no target is needed. To predict for now, give at least the last ``metadata.window.look_back``
+            sampling intervals: the rows after that many have their full history.
+
+        Returns
+        -------
+        One row per asset and grid instant, by asset and time: ``asset_id``, ``timestamp`` (UTC), ``probability``
+        (float32) and ``label`` (int64, 1 where the probability reaches the model's threshold).
+
+        Raises
+        ------
+        MissingColumnError
+            If a sensor, the asset or the time column is missing.
+        DataError
+            If there is no row, or a column cannot hold what the model was trained on.
+        """
+        config = self.engineer.config
+        frame = to_grid(
+            from_table(readings, config).frame,
+            schema=config.schema_config,
+            interval=self.engineer.interval,
+            max_gap=self.max_gap,
+            aggregation=config.data_config.aggregation,
+            flags=(),
+        )
+        return self.predict_grid(frame)
+
+    def predict_grid(self, frame: pd.DataFrame, *, skip: int = 0) -> pd.DataFrame:
+        """As `predict`, of a grid frame; the first `skip` rows serve as history and are left out."""
+        wanted = np.arange(len(frame)) >= skip
+        probability, label = self.predict_features(self.engineer.matrix(frame, rows=wanted))
+        scored = frame.iloc[skip:][["asset_id", "timestamp"]].reset_index(drop=True)
+        return scored.assign(probability=probability, label=label)
+
+    def predict_features(self, X: npt.NDArray[np.float32]) -> tuple[Probabilities, Labels]:
+        """Probability, float32 (n_rows,), and label, int64 (n_rows,), of features float32 (n_rows, n_features).
+
+        The columns are ``metadata.features`` in this order, not scaled; NaN means missing.
+
+        Raises
+        ------
+        DataError
+            If the array has another type or width.
+        """
+        return self.scorer.score(X)
+
+
+def manifest_digest(folder: Path, version: str) -> str:
+    """SHA-256 of a version's manifest; raises MissingArtifactError where there is none."""
+    try:
+        return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    except FileNotFoundError:
+        raise MissingArtifactError(
+            f'there is no version "{version}", or it is not complete', hint="train it, or name another version"
+        ) from None
+    except OSError as error:
+        raise IntegrityError(f'the manifest of version "{version}" cannot be read: {error.strerror}') from error
+
+
+def read_model(paths: OrganizationPaths, version: str) -> LoadedModel:
+    """Check every byte of a version against its manifest, and open its model; nothing in it is executed.
+
+    Raises as `ml.predict.load_model`.
+    """
+    folder = paths.version(version)
+    digest = manifest_digest(folder, version)
+    files: Mapping[str, Any] = verify(folder, paths.organization_id, version)["files"]
+    if MODEL_FILE not in files:
+        raise MissingArtifactError(f'version "{version}" has no {MODEL_FILE}', hint="run convert_to_onnx.py")
+    model, description = (_checked_content(folder, name, files) for name in (MODEL_FILE, METADATA_FILE))
+    if manifest_digest(folder, version) != digest:
+        raise BusyError(f'version "{version}" was replaced while it was read', hint="try again")
+    metadata = parse_metadata(description, METADATA_FILE)
+    if (metadata.organization_id, metadata.version) != (paths.organization_id, version):
+        raise IntegrityError(f'the {METADATA_FILE} of version "{version}" belongs to another organisation or version')
+    return LoadedModel(
+        paths.organization_id,
+        version,
+        digest,
+        metadata,
+        FeatureEngineer.from_dict(metadata.engine),
+        Scorer(model, threads=available_cpus()),
+    )
+
+
+def _checked_content(folder: Path, name: str, files: Mapping[str, Any]) -> bytes:
+    """What is used is what was checked: the bytes read here must have the listed hash."""
+    try:
+        content = (folder / name).read_bytes()
+    except OSError as error:
+        raise BusyError(f"{name} of {folder.name} went away while it was read", hint="try again") from error
+    if name not in files or hashlib.sha256(content).hexdigest() != files[name]["sha256"]:
+        raise IntegrityError(f"{name} of {folder.name} is not what its manifest says")
+    return content

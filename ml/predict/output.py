@@ -1,0 +1,52 @@
+"""Scored rows written as they come, to Parquet or CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+SUFFIXES = (".parquet", ".csv")
+"""Kinds of output, by the end of the file's name."""
+
+_SCHEMA = pa.schema(
+    [
+        ("asset_id", pa.string()),
+        ("timestamp", pa.timestamp("us", tz="UTC")),
+        ("probability", pa.float32()),
+        ("label", pa.int8()),
+    ]
+)
+_TEXT_SCHEMA = _SCHEMA.set(1, pa.field("timestamp", pa.string()))
+_ISO = "%Y-%m-%dT%H:%M:%SZ"  # grid instants are whole seconds
+_NAMES = _SCHEMA.names
+
+
+@contextmanager
+def score_writer(file: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
+    """A function that appends scored rows to `file`, in the format that its name asks for.
+
+    The columns are ``asset_id``, ``timestamp`` (UTC; ISO 8601 to the second in CSV), ``probability`` (float32; CSV
+    holds the shortest decimal that reads back as the same float32) and ``label`` (0 or 1).
+    """
+    if file.suffix == ".parquet":
+        with pq.ParquetWriter(file, _SCHEMA, compression="zstd") as parquet:
+            yield lambda rows: parquet.write_table(_table(rows))
+        return
+    with pyarrow.csv.CSVWriter(file, _TEXT_SCHEMA) as text:
+        yield lambda rows: text.write_table(_with_iso_times(_table(rows)))
+
+
+def _table(rows: pd.DataFrame) -> pa.Table:
+    return pa.Table.from_pandas(rows[_NAMES], schema=_SCHEMA, preserve_index=False)
+
+
+def _with_iso_times(table: pa.Table) -> pa.Table:
+    seconds = pc.cast(table["timestamp"], pa.timestamp("s", tz="UTC"))  # else %S would have a fraction
+    return table.set_column(1, _TEXT_SCHEMA.field(1), pc.strftime(seconds, format=_ISO))

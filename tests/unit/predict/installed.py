@@ -1,0 +1,46 @@
+"""Small versions of a model, installed as train_model installs them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ml.export.metadata import ModelMetadata
+from ml.export.package import exact_models, write_package
+from ml.features import FeatureEngineer
+from ml.learning import estimators
+from ml.options.learning import TrainingConfig
+from ml.readings.table import from_table
+from ml.windows.grid import to_grid
+from ml.workspace.paths import OrganizationPaths
+from ml.workspace.versions import stage_version
+from tests.unit.export.test_metadata import content
+from tests.unit.predict.irregular import INTERVAL, MAX_GAP, config, readings
+
+
+def install(paths: OrganizationPaths, version: str, *, seed: int = 0, onnx: bool = True) -> None:
+    """A version of a model fitted on random labels, which differ by `seed`."""
+    settings = config()
+    frame = to_grid(
+        from_table(readings(1), settings).frame, schema=settings.schema_config, interval=INTERVAL, max_gap=MAX_GAP
+    )
+    label = (np.random.default_rng(seed).random(len(frame)) < 0.3).astype(np.int8)
+    engineer = FeatureEngineer(settings).fit(frame)
+    rows, names = engineer.matrix(frame), engineer.get_feature_names_out()
+    options = TrainingConfig.model_validate({"lgbParams": {"numIterations": 8, "numLeaves": 7}, "threads": 1})
+    model = estimators.get("lightgbm")(options).fit(rows, label, names=names)
+    metadata = ModelMetadata.model_validate(
+        content(
+            organizationId=paths.organization_id,
+            version=version,
+            features=names,
+            scaling=engineer.scaling.to_dict(),
+            engine=engineer.to_dict(),
+            parity=None,
+        )
+    )
+    models = None
+    if onnx:
+        models, metadata = exact_models(model, engineer, metadata, frame=frame, real_rows=rows, parity_rows=200)
+    with stage_version(paths, version) as folder:
+        model.save(folder / model.model_file)
+        write_package(folder, metadata, models)

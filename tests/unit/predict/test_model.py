@@ -1,0 +1,65 @@
+"""Probabilities of a loaded model, from readings, from a grid and from features."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.errors import DataError, MissingColumnError
+from ml.export.session import open_model
+from ml.export.window_parity import window_batch
+from ml.predict import load_model
+from ml.predict.model import LoadedModel
+from ml.readings.table import from_table
+from ml.windows.grid import to_grid
+from tests.unit.predict.irregular import INTERVAL, MAX_GAP, readings
+
+
+@pytest.fixture
+def model(root) -> LoadedModel:
+    return load_model("plant_a", root=root)
+
+
+@pytest.fixture
+def grid(model) -> pd.DataFrame:
+    settings = model.engineer.config
+    clean = from_table(readings(4), settings).frame
+    return to_grid(clean, schema=settings.schema_config, interval=INTERVAL, max_gap=MAX_GAP)
+
+
+def test_readings_in_any_order_give_one_row_per_instant_without_a_target(model, grid):
+    table = readings(4).drop_duplicates(["machine", "timestamp"], keep="last")  # of which the last that comes counts
+    assert model.engineer.config.schema_config.target_column not in table.columns
+    scored = model.predict(table.sample(frac=1.0, random_state=0))
+    assert scored.columns.tolist() == ["asset_id", "timestamp", "probability", "label"]
+    pd.testing.assert_frame_equal(scored[["asset_id", "timestamp"]], grid[["asset_id", "timestamp"]])
+    expected, label = model.predict_features(model.engineer.matrix(grid))
+    np.testing.assert_array_equal(scored["probability"], expected)
+    np.testing.assert_array_equal(scored["label"], label)
+    np.testing.assert_array_equal(label, expected >= np.float32(model.metadata.threshold))
+
+
+def test_history_is_used_but_not_scored(model, grid):
+    whole = model.predict_grid(grid)
+    part = model.predict_grid(grid, skip=7)
+    pd.testing.assert_frame_equal(part, whole.iloc[7:].reset_index(drop=True))
+
+
+def test_the_probabilities_are_those_of_the_window_graph(model, grid, paths):
+    rows = np.arange(len(grid))
+    window, timestamp = window_batch(grid, model.engineer, rows)
+    session = open_model(paths.version("v1") / "window.onnx")
+    probabilities, label = session.run(None, {"window": window, "timestamp": timestamp})
+    scored = model.predict_grid(grid)
+    np.testing.assert_array_equal(scored["probability"].to_numpy(), probabilities[:, 1])
+    np.testing.assert_array_equal(scored["label"], label)
+
+
+def test_what_cannot_be_scored_is_refused(model):
+    with pytest.raises(MissingColumnError, match="vib"):
+        model.predict(readings(4).drop(columns="vib"))
+    with pytest.raises(DataError, match="no readings"):
+        model.predict(readings(4).iloc[:0])
+    with pytest.raises(DataError, match="float64"):
+        model.predict_features(np.zeros((1, 3)))
