@@ -26,7 +26,7 @@ from ml.readings.table import from_table
 from ml.windows import grid
 from ml.windows.catalogue import Feature, list_features
 from ml.windows.channels import Constants, physical_samples
-from ml.windows.chunks import compute
+from ml.windows.chunks import Order, compute
 from ml.windows.operations import Target
 from ml.windows.parallel import available_cpus
 from ml.windows.program import Program
@@ -194,9 +194,9 @@ class FeatureEngineer:
         index = frame.index if rows is None else frame.index[rows]
         return pd.DataFrame(matrix, index=index, columns=self.get_feature_names_out(), copy=False)
 
-    def matrix(self, frame: pd.DataFrame, *, rows: Rows | None = None) -> Float32s:
-        """As `transform`, as a column-major array of shape (n_wanted, n_features)."""
-        return self._matrix(self._whole_program(), frame, rows)
+    def matrix(self, frame: pd.DataFrame, *, rows: Rows | None = None, order: Order = "F") -> Float32s:
+        """As `transform`, as an array of shape (n_wanted, n_features): column-major, or row-major for `order` "C"."""
+        return self._matrix(self._whole_program(), frame, rows, order)
 
     def latest(self, window: NDArray[np.float64], timestamp: int | None = None) -> Float32s:
         """Features of the newest row, from the window that ends with it; the bits that `matrix` gives for that row.
@@ -326,9 +326,10 @@ class FeatureEngineer:
     def _compiled(self, features: list[Feature]) -> Program:
         return Program(features, self.config.schema_config, self.constants, self._regimes, self.interval)
 
-    def _matrix(self, program: Program, frame: pd.DataFrame, rows: Rows | None) -> Float32s:
+    def _matrix(self, program: Program, frame: pd.DataFrame, rows: Rows | None, order: Order = "F") -> Float32s:
         threads = self.config.training_config.threads or available_cpus()
-        return compute(program, frame, self.config.schema_config, self.look_back, rows=rows, threads=threads)
+        schema = self.config.schema_config
+        return compute(program, frame, schema, self.look_back, rows=rows, order=order, threads=threads)
 
 
 def _drawn(rows: Rows, most: int, seed: int) -> Rows:

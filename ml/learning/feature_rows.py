@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ml.features import FeatureEngineer
+from ml.windows.chunks import Order
 
 FloatMatrix = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -65,11 +66,11 @@ class FeatureRows:
         Column-major, as they are computed: a second copy of so many would be the largest thing in memory.
         """
         if n_rows >= len(self):
-            return self._columns(self._frame, self._rows)
+            return self._matrix(self._frame, self._rows, "F")
         drawn = np.random.default_rng(seed).choice(self._positions, n_rows, replace=False)
         wanted = np.zeros(len(self._rows), dtype=np.bool_)
         wanted[drawn] = True
-        return self._columns(self._frame, wanted)
+        return self._matrix(self._frame, wanted, "F")
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[np.float32]:
         """The whole table, for libraries that need it in memory."""
@@ -77,8 +78,5 @@ class FeatureRows:
             raise ValueError("the features are computed, so a copy cannot be avoided")
         return self._matrix(self._frame, self._rows).astype(dtype or np.float32, copy=False)
 
-    def _matrix(self, frame: pd.DataFrame, rows: BoolArray) -> FloatMatrix:
-        return np.ascontiguousarray(self._columns(frame, rows))
-
-    def _columns(self, frame: pd.DataFrame, rows: BoolArray) -> FloatMatrix:
-        return self._engineer.scaling.apply(self._engineer.matrix(frame, rows=rows))
+    def _matrix(self, frame: pd.DataFrame, rows: BoolArray, order: Order = "C") -> FloatMatrix:
+        return self._engineer.scaling.apply(self._engineer.matrix(frame, rows=rows, order=order))

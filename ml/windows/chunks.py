@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,15 +22,17 @@ from ml.windows.program import Program
 
 Float32s = NDArray[np.float32]
 Rows = NDArray[np.bool_]
+Order = Literal["C", "F"]
 
 _ROWS = 1 << 13  # rows of a chunk: their samples stay in the second-level cache
 _WINDOWS = 16  # a chunk is so many times W at least, so that little history is read twice
 
 
 def compute(
-    program: Program, frame: pd.DataFrame, schema: SchemaConfig, look_back: int, *, rows: Rows | None, threads: int
-) -> Float32s:
-    """The program's features, float32 and column-major (n_wanted, n_features).
+    program: Program, frame: pd.DataFrame, schema: SchemaConfig, look_back: int, *,
+    rows: Rows | None, order: Order, threads: int,
+) -> Float32s:  # fmt: skip
+    """The program's features, float32 (n_wanted, n_features).
 
     Parameters
     ----------
@@ -40,13 +42,15 @@ def compute(
         W, samples that the features of a row depend on.
     rows
         (n_rows,), true for the rows wanted; the others serve as history. None for all.
+    order
+        "F", column-major, as they are computed, or "C", row-major.
     """
     wanted = len(frame) if rows is None else int(np.count_nonzero(rows))
-    out = np.empty((program.width, wanted), dtype=np.float32)
+    out = np.empty((wanted, program.width), dtype=np.float32, order=order)
     columns = _Columns.of(frame, schema)
     chunks = _chunks(len(frame), look_back, rows, threads)
     for_each(lambda chunk: _compute(program, columns, chunk, rows, out), chunks, threads)
-    return out.T
+    return out
 
 
 class _Columns(NamedTuple):
@@ -86,16 +90,17 @@ def _chunks(n_rows: int, look_back: int, rows: Rows | None, threads: int) -> Ite
 
 
 def _compute(program: Program, columns: _Columns, chunk: _Chunk, rows: Rows | None, out: Float32s) -> None:
-    """Write a chunk's features into its columns of `out` (n_features, n_wanted)."""
+    """Write a chunk's features into its rows of `out` (n_wanted, n_features)."""
     block = program.block(
         [values[chunk.first : chunk.end] for values in columns.stored],
         segment_starts(columns.segment[chunk.first : chunk.end]),
         columns.seconds[chunk.first : chunk.end],
         chunk.begin - chunk.first,
     )
-    if rows is None or chunk.wanted == block.rows:
-        program.run(block, Target(out.reshape(-1), out.shape[1], chunk.to))
+    keep = slice(None) if rows is None or chunk.wanted == block.rows else rows[chunk.begin : chunk.end]
+    if isinstance(keep, slice) and out.flags.f_contiguous:
+        program.run(block, Target(out.reshape(-1, order="F"), out.shape[0], chunk.to))
         return
-    every = np.empty((out.shape[0], block.rows), dtype=np.float32)
+    every = np.empty((program.width, block.rows), dtype=np.float32)
     program.run(block, Target(every.reshape(-1), block.rows, 0))
-    np.compress(rows[chunk.begin : chunk.end], every, axis=1, out=out[:, chunk.to : chunk.to + chunk.wanted])
+    out[chunk.to : chunk.to + chunk.wanted] = every[:, keep].T

@@ -149,6 +149,17 @@ def test_chunks_give_the_bits_of_one_piece(monkeypatch):
         assert engineer.matrix(frame).tobytes() == whole.tobytes()
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_rows_in_either_order_are_the_same_numbers(order, share):
+    frame = make_frame()
+    engineer = FeatureEngineer(make_config()).fit(frame)
+    wanted = np.random.default_rng(3).random(len(frame)) < share
+    found = engineer.matrix(frame, rows=wanted, order=order)
+    assert found.flags[f"{order}_CONTIGUOUS"]
+    assert found.tobytes() == engineer.matrix(frame)[wanted].tobytes()
+
+
 def test_wanted_rows_are_the_rows_of_the_whole():
     frame = make_frame()
     engineer = FeatureEngineer(make_config()).fit(frame)
