@@ -45,7 +45,7 @@ class TrainedModel:
 
     def predict(self, frame: pd.DataFrame, rows: BoolArray) -> npt.NDArray[np.float64]:
         """Probability of a failure of some rows of a grid frame, float64 (n_wanted,)."""
-        return self.estimator.predict(FeatureRows(self.engineer, frame, rows))
+        return _predicted(self.estimator, FeatureRows(self.engineer, frame, rows))
 
 
 def split_of(config: OrganizationConfig, frame: pd.DataFrame, engineer: FeatureEngineer) -> Parts:
@@ -93,10 +93,12 @@ def train(
     def fitted(settings: TrainingConfig, rows: BoolArray, stop_by: BoolArray | None) -> Estimator:
         tell(0, 1, "computing features")
         engineer.fit(frame, label, rows=rows)
+        X = FeatureRows(engineer, frame, rows)
+        X_stop = None if stop_by is None else FeatureRows(engineer, frame, stop_by)
         return estimator_type(settings).fit(
-            FeatureRows(engineer, frame, rows),
+            X if estimator_type.streams else np.asarray(X),
             label[rows],
-            None if stop_by is None else FeatureRows(engineer, frame, stop_by),
+            X_stop if X_stop is None or estimator_type.streams else np.asarray(X_stop),
             None if stop_by is None else label[stop_by],
             names=engineer.get_feature_names_out(),
             on_round=lambda done, total: tell(done, total, "fitting"),
@@ -104,7 +106,7 @@ def train(
 
     settings = config.training_config
     estimator = fitted(settings, parts.train, parts.validation)
-    probability = estimator.predict(FeatureRows(engineer, frame, parts.validation))
+    probability = _predicted(estimator, FeatureRows(engineer, frame, parts.validation))
     threshold = stable_f1_threshold(
         label[parts.validation],
         probability,
@@ -115,6 +117,10 @@ def train(
         settings = estimator_type.without_stopping(settings, estimator.rounds)
         estimator = fitted(settings, parts.train | parts.validation, None)
     return TrainedModel(engineer, estimator, parts, threshold, probability.astype(np.float32))
+
+
+def _predicted(estimator: Estimator, rows: FeatureRows) -> npt.NDArray[np.float64]:
+    return np.concatenate([np.empty(0), *(estimator.predict(batch) for batch in rows.batches())])
 
 
 def _independent_groups(asset_id: pd.Series) -> npt.NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -44,6 +44,8 @@ class Estimator(ABC):
     """File name under which a version keeps the model."""
     params_type: ClassVar[type[Section]]
     """Parameters of this model type."""
+    streams: ClassVar[bool] = False
+    """Whether `fit` takes features that are computed when read; other types are given the whole table."""
     params_key: ClassVar[str] = "model_params"
     """Attribute of TrainingConfig that holds them."""
 
@@ -119,7 +121,7 @@ class Estimator(ABC):
     ) -> Self:
         """Fit on rows `X`, shape (n_rows, n_features), with labels `y` of 0 and 1.
 
-        `FeatureRows` may be read a batch at a time instead of all at once, with the same result.
+        Model types that say so with ``streams`` may be given `FeatureRows`, to be read a batch at a time.
 
         Parameters
         ----------
@@ -137,7 +139,7 @@ class Estimator(ABC):
         """
 
     @abstractmethod
-    def predict(self, X: Features) -> npt.NDArray[np.float64]:
+    def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
         """Probability of class 1, shape (n_rows,); the same bits every time.
 
         Raises
@@ -237,12 +239,6 @@ def class_counts(y: Labels, rows: str) -> tuple[int, int]:
             hint="a model needs rows before failures and rows of healthy operation",
         )
     return negatives, positives
-
-
-def batches(X: Features) -> Iterator[FloatMatrix]:
-    """Row-major pieces of a matrix, none of them empty; a matrix in memory is one piece."""
-    pieces = X.batches() if isinstance(X, FeatureRows) else iter([np.ascontiguousarray(X, dtype=np.float32)])
-    return (piece for piece in pieces if len(piece))
 
 
 def check_width(X: Features, n_features: int) -> None:

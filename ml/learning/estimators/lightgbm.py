@@ -24,7 +24,6 @@ from ml.learning.estimators.base import (
     Labels,
     RoundCallback,
     as_shares,
-    batches,
     check_width,
     class_counts,
     names_of_stored,
@@ -64,6 +63,7 @@ class LightGBM(Estimator):
 
     model_type: ClassVar[str] = "lightgbm"
     model_file: ClassVar[str] = "model.txt"
+    streams: ClassVar[bool] = True
     params_type: ClassVar[type[Section]] = LgbParams
     params_key: ClassVar[str] = "lgb_params"
 
@@ -163,13 +163,13 @@ class LightGBM(Estimator):
         self.names = list(names)
         return self
 
-    def predict(self, X: Features) -> npt.NDArray[np.float64]:
+    def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
         """As `Estimator.predict`."""
         check_width(X, self.booster.num_feature())
-        pieces = [
-            np.asarray(self.booster.predict(rows, num_threads=self.threads), dtype=np.float64) for rows in batches(X)
-        ]
-        return np.concatenate([np.empty(0), *pieces])
+        if not len(X):
+            return np.empty(0)
+        rows = np.ascontiguousarray(X, dtype=np.float32)
+        return np.asarray(self.booster.predict(rows, num_threads=self.threads), dtype=np.float64)
 
     def leaves(self, X: FloatMatrix) -> npt.NDArray[np.int64]:
         """As `Estimator.leaves`."""

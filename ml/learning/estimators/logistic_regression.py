@@ -20,7 +20,6 @@ from ml.learning.estimators.base import (
     Labels,
     RoundCallback,
     as_shares,
-    batches,
     check_width,
     class_counts,
     names_of_stored,
@@ -109,10 +108,10 @@ class LogisticRegression(Estimator):
             on_round(1, 1)
         return self
 
-    def predict(self, X: Features) -> npt.NDArray[np.float64]:
+    def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
         """As `Estimator.predict`."""
         check_width(X, self._fitted.n_features)
-        return np.concatenate([np.empty(0), *(self._fitted.predict(rows) for rows in batches(X))])
+        return self._fitted.predict(np.asarray(X, dtype=np.float32))
 
     def importances(self) -> dict[str, float]:
         """Share of the sum of absolute weights of standardised features."""

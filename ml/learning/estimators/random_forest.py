@@ -18,7 +18,6 @@ from ml.learning.estimators.base import (
     Labels,
     RoundCallback,
     as_shares,
-    batches,
     check_width,
     class_counts,
     names_of_stored,
@@ -108,11 +107,13 @@ class RandomForest(Estimator):
         self.names = list(names)
         return self
 
-    def predict(self, X: Features) -> npt.NDArray[np.float64]:
+    def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
         """As `Estimator.predict`."""
         check_width(X, self.forest.n_features_in_)
-        pieces = [np.asarray(self.forest.predict_proba(rows)[:, 1], dtype=np.float64) for rows in batches(X)]
-        return np.concatenate([np.empty(0), *pieces])
+        if not len(X):
+            return np.empty(0)
+        rows = np.ascontiguousarray(X, dtype=np.float32)
+        return np.asarray(self.forest.predict_proba(rows)[:, 1], dtype=np.float64)
 
     def leaves(self, X: FloatMatrix) -> npt.NDArray[np.int64]:
         """As `Estimator.leaves`."""

@@ -74,5 +74,5 @@ def test_a_model_fitted_batch_by_batch_is_the_model_of_the_table(model_type: str
     kind = estimators.get(model_type)
     by_batch = kind(config).fit(rows, label, rows, label, names=names)
     at_once = kind(config).fit(table, label, table, label, names=names)
-    assert by_batch.predict(rows).tobytes() == at_once.predict(table).tobytes()
+    assert by_batch.predict(table).tobytes() == at_once.predict(table).tobytes()
     assert (by_batch.leaves(table) == at_once.leaves(table)).all()
