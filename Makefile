@@ -8,7 +8,7 @@ NODE_FOUND := $(shell node -e 'process.exit(+(Number.parseInt(process.versions.n
 CLIENT_TESTED := $(NODE_FOUND)$(EAGLE_REQUIRE_NODE)
 
 BENCH := .venv-bench
-BENCHMARKS ?= features training window_graph latency
+BENCHMARKS ?= features training window_graph latency exactness node_exactness batch_scoring
 
 .PHONY: demo test check install clean docs bench client
 
@@ -50,7 +50,7 @@ $(BENCH)/installed: requirements.txt benchmarks/requirements.txt
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	touch $@
 
-bench: $(BENCH)/installed
+bench: $(BENCH)/installed $(CLIENT)/node_modules/.package-lock.json
 	for benchmark in $(BENCHMARKS); do $(BENCH)/bin/python -m benchmarks.$$benchmark || exit 1; done
 
 clean:
