@@ -21,7 +21,16 @@ _DEVICE_NAMES = frozenset(
 )
 # Values of a connection are not repeated in messages, but for these: people paste whole URLs where a key belongs.
 _CONNECTION = "scadaDbConfig"
-_HARMLESS_CONNECTION_KEYS = ("driver", "port", "sslmode", "table")
+_HARMLESS_CONNECTION_KEYS = (
+    "driver",
+    "port",
+    "sslmode",
+    "table",
+    "connectTimeoutSeconds",
+    "statementTimeoutSeconds",
+    "sliceSeconds",
+    "requireLeastPrivilege",
+)
 _SEEN_LIMIT = 80
 _MAX_SECONDS = 10**9  # about 31 years: longer than any plant's records, and far from overflowing in microseconds
 

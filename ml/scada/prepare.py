@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from pathlib import Path
 
 from ml.config import OrganizationConfig
@@ -64,8 +65,8 @@ def prepare(
         If the file was prepared for another organisation.
     """
     report = progress or silent
-    source = open_source(config, source_path)
-    readings = _read(source, config, source_path, report)
+    with closing(open_source(config, source_path)) as source:
+        where, readings = source.where, _read(source, config, source_path, report)
     settings = config.data_config
     interval = interval or settings.sampling_interval_seconds
     if interval is None:
@@ -91,7 +92,7 @@ def prepare(
         recovery_seconds=settings.recovery_seconds,
     )
     report(_LABELLED, _DONE, "describing")
-    summary = summarize(frame, readings.counts, config, source=source.where, interval=interval, max_gap=max_gap)
+    summary = summarize(frame, readings.counts, config, source=where, interval=interval, max_gap=max_gap)
     for finding in summary["verdict"]:
         logger.info(finding)
     report(_DONE, _DONE, f"{len(frame):,} rows prepared")
