@@ -111,6 +111,11 @@ class ReadingCollector:
         self._store("asset_id", self._codes(assets, len(time)))
         self._store_values(batch)
 
+    def note_rows_without_time(self, rows: int) -> None:
+        """Count rows that a database left out because they have no readable time."""
+        self.counts.rows_read += rows
+        self.counts.unreadable_times += rows
+
     def finish(self) -> Readings:
         """All rows taken, sorted and without repeated instants.
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+
+import pyarrow as pa
 
 from ml.config import OrganizationConfig
 from ml.errors import DataError, NoRowsError
@@ -15,15 +18,18 @@ from ml.readings.collector import ReadingCollector, Readings
 from ml.readings.columns import ColumnPlan, plan_columns
 from ml.readings.parsing import plain
 from ml.readings.time_range import TimeRange
+from ml.scada.extraction import contents_of, fetch
+from ml.scada.extraction import read as read_slices
 from ml.scada.labels import label_grid
 from ml.scada.prepared import Prepared, is_prepared
 from ml.scada.quality import summarize
+from ml.scada.slices import SliceStore
 from ml.scada.sources import open_source
-from ml.scada.sources.base import Source
+from ml.scada.sources.base import SlicedSource, Source, TimeAxis
 from ml.windows.grid import check_lags, resolve_interval, resolve_max_gap, to_grid
 
 # Shares of the whole after each part, as measured on a million rows from SQLite.
-_READ, _ON_GRID, _LABELLED, _DONE = 0.7, 0.85, 0.95, 1.0
+_FETCHED, _READ, _ON_GRID, _LABELLED, _DONE = 0.5, 0.7, 0.85, 0.95, 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +39,7 @@ def prepare(
     *,
     source_path: Path | None = None,
     interval: int | None = None,
+    slices: Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> Prepared:
     """Read, clean, put on the grid and label an organisation's readings.
@@ -46,6 +53,9 @@ def prepare(
     interval
         Sampling interval in seconds, such as that of a trained model. Default: the configured one, else the median
         spacing of the readings.
+    slices
+        The organisation's folder of rows fetched from a database, for this process alone. What lies there is not
+        fetched again. None: fetch everything, keep nothing.
     progress
         Called with what is done, what there is to do, and the present part in words.
 
@@ -62,11 +72,13 @@ def prepare(
     DataError
         If the data cannot be understood.
     IsolationError
-        If the file was prepared for another organisation.
+        If the file was prepared for another organisation, or the database gave rows of another one.
+    StorageError
+        If fetched rows cannot be kept.
     """
     report = progress or silent
     with closing(open_source(config, source_path)) as source:
-        where, readings = source.where, _read(source, config, source_path, report)
+        where, readings = source.where, _read(source, config, source_path, slices, report)
     settings = config.data_config
     interval = interval or settings.sampling_interval_seconds
     if interval is None:
@@ -99,22 +111,73 @@ def prepare(
     return Prepared(frame, summary, interval, max_gap)
 
 
-def _read(source: Source, config: OrganizationConfig, path: Path | None, report: ProgressCallback) -> Readings:
+def _read(
+    source: Source, config: OrganizationConfig, path: Path | None, slices: Path | None, report: ProgressCallback
+) -> Readings:
     _refuse_prepared(config, path)
     plan = plan_columns(config.schema_config, config.data_config.label_column, source.columns(), source.where)
     zone = config.data_config.timezone
     within = _time_range(config.data_range, zone)
     collector = ReadingCollector(plan, config.schema_config, zone, within)
-    expected = source.row_count()
-    for batch in source.read(plan.source_columns, time_column=plan.timestamp, within=within):
-        collector.add(batch)
-        rows = collector.counts.rows_read
-        share = min(1.0, rows / expected) if expected else 0.0
-        report(_READ * share, _DONE, f"{rows:,} rows read")
+    axis = source.axis(plan.timestamp) if isinstance(source, SlicedSource) else None
+    if isinstance(source, SlicedSource) and axis is not None and slices is not None:
+        _read_slices(source, axis, plan, config, collector, slices, report)
+    else:
+        _add_all(
+            collector,
+            source.read(plan.source_columns, time_column=plan.timestamp, within=within),
+            source.row_count(),
+            report,
+        )
     readings = collector.finish()
     if len(readings.frame) == 0:
         raise _no_rows(source, plan, zone, config.data_range)
     return readings
+
+
+def _read_slices(
+    source: SlicedSource,
+    axis: TimeAxis,
+    plan: ColumnPlan,
+    config: OrganizationConfig,
+    collector: ReadingCollector,
+    folder: Path,
+    report: ProgressCallback,
+) -> None:
+    """Fetch what is not there yet, and take the rows of all slices."""
+    store = SliceStore(
+        folder,
+        organization_id=config.organization_id,
+        source=source.identity,
+        contents=contents_of(source, plan, config.schema_config.organization_column),
+    )
+    database = config.scada_db_config
+    kept = fetch(
+        source,
+        plan.source_columns,
+        axis,
+        _time_range(config.data_range, config.data_config.timezone),
+        store,
+        slice_seconds=None if database is None else database.slice_seconds,
+        report=lambda done, total, message: report(_FETCHED * done / total, _DONE, message),
+    )
+    collector.note_rows_without_time(source.rows_without_key(axis))
+
+    def rest(done: float, total: float, message: str) -> None:
+        report(_FETCHED + done * (_READ - _FETCHED) / _READ, total, message)
+
+    _add_all(collector, read_slices(store, kept), sum(one.rows for one in kept), rest)
+
+
+def _add_all(
+    collector: ReadingCollector, batches: Iterator[pa.RecordBatch], expected: int | None, report: ProgressCallback
+) -> None:
+    rows = 0
+    for batch in batches:
+        collector.add(batch)
+        rows += batch.num_rows
+        share = min(1.0, rows / expected) if expected else 0.0
+        report(_READ * share, _DONE, f"{rows:,} rows read")
 
 
 def _refuse_prepared(config: OrganizationConfig, path: Path | None) -> None:
@@ -137,11 +200,7 @@ def _time_range(configured: DataRange, zone: str) -> TimeRange:
 
 def _no_rows(source: Source, plan: ColumnPlan, zone: str, asked: DataRange) -> NoRowsError:
     """Say what was asked for and what there is, for which the times alone are read once more."""
-    extent: list[int] = []
-    for batch in source.read([plan.timestamp], time_column=plan.timestamp, within=TimeRange()):
-        time = clock.to_microseconds(plain(batch.column(plan.timestamp)), zone, plan.timestamp)
-        readable = time[time != clock.UNREADABLE].tolist()
-        extent = [min(extent + readable), max(extent + readable)] if extent or readable else []
+    extent = _extent(source, plan, zone)
     if not extent:
         return NoRowsError(f"{source.where} has no rows", hint="check that it is the right table or file")
     start = asked.start_date.isoformat() if asked.start_date else "the beginning"
@@ -151,3 +210,13 @@ def _no_rows(source: Source, plan: ColumnPlan, zone: str, asked: DataRange) -> N
         field="dataRange",
         hint=f"it covers {clock.to_text(extent[0])} to {clock.to_text(extent[1])}",
     )
+
+
+def _extent(source: Source, plan: ColumnPlan, zone: str) -> list[int]:
+    """The first and the last readable time of a source; empty if there is none."""
+    extent: list[int] = []
+    for batch in source.read([plan.timestamp], time_column=plan.timestamp, within=TimeRange()):
+        time = clock.to_microseconds(plain(batch.column(plan.timestamp)), zone, plan.timestamp)
+        readable = time[time != clock.UNREADABLE].tolist()
+        extent = [min(extent + readable), max(extent + readable)] if extent or readable else []
+    return extent

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml.errors import DataError, IsolationError, MissingColumnError
-from ml.options.base import nearest
+from ml.options.base import missing_name, nearest
 from ml.readings.parsing import plain
 from ml.readings.time_range import TimeRange
 from ml.scada.sources.base import Source
@@ -30,7 +30,9 @@ class Tenant:
         """Raise MissingColumnError if a source lacks the column."""
         if self.column not in available:
             guess = nearest(self.column, available)
-            raise MissingColumnError(
+            raise missing_name(
+                MissingColumnError,
+                self.column,
                 f'{where} has no column "{self.column}" to tell organisations apart',
                 field=FIELD,
                 hint=f'did you mean "{guess}"?' if guess else "name the column that holds the organisation",

@@ -1,7 +1,7 @@
 """Any other database, through SQLAlchemy: MySQL, MariaDB, SQL Server, Oracle, whatever has a dialect installed.
 
-Rows stream through a server-side cursor where the dialect has one. Names are reflected from the catalogue of the database
-and quoted by the dialect; values are parameters.
+Rows stream through a server-side cursor where the dialect has one. Names are reflected from the catalogue and quoted by
+the dialect; values are parameters.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from ml.errors import ConfigError, DataError, SourceError
-from ml.options.base import nearest
+from ml.options.base import missing_name, nearest
 from ml.options.source import ScadaDbConfig
 from ml.readings import clock
 from ml.readings.time_range import TimeRange
@@ -192,7 +192,9 @@ class SqlalchemySource(SlicedSource):
             tables = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)] if known else []
         if name not in tables:
             guess = nearest(wanted, tables)
-            raise SourceError(
+            raise missing_name(
+                SourceError,
+                wanted,
                 f'the database has no table "{wanted}"',
                 field="scadaDbConfig.table",
                 hint=f'did you mean "{guess}"? {listing}' if guess else listing,

@@ -19,7 +19,7 @@ import adbc_driver_sqlite.dbapi as sqlite
 import pyarrow as pa
 
 from ml.errors import ConfigError, SourceError
-from ml.options.base import nearest
+from ml.options.base import missing_name, nearest
 from ml.readings import clock
 from ml.readings.time_range import TimeRange
 from ml.scada.sources.base import SlicedSource, TimeAxis, keys_within
@@ -156,8 +156,10 @@ class SqliteSource(SlicedSource):
             selected.append((self._tenant.column, f"{len(wanted)} organization", "text"))
         first = ", ".join(f"{_FIRST_VALUE[kind]} AS {_quoted(alias)}" for _, alias, kind in selected)
         rest = ", ".join(_as_text(name) if kind == "text" else _quoted(name) for name, _, kind in selected)
-        # Walking the table in its own order is what makes "the last of several rows" mean something.
-        query = f"SELECT {first} UNION ALL SELECT {rest} FROM {_quoted(self._table)}{condition}"
+        # Rows in the order in which they were written make "the last of several" mean something, whatever the index.
+        order = " ORDER BY rowid" if self._has_rowid() else ""
+        inner = f"SELECT * FROM {_quoted(self._table)}{condition}{order}"
+        query = f"SELECT {first} UNION ALL SELECT {rest} FROM ({inner})"
         with self._cursor() as cursor:
             cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": BATCH_ROWS})
             cursor.execute(query, list(limits) or None)
@@ -166,6 +168,14 @@ class SqliteSource(SlicedSource):
                 rows = batch.slice(skip)
                 yield rows if self._tenant is None else self._tenant.own_rows(rows, self._tenant.organization_id)
                 skip = 0
+
+    def _has_rowid(self) -> bool:
+        """Whether it is a table with row numbers, not a view and not ``WITHOUT ROWID``."""
+        query = (
+            "SELECT count(*) FROM pragma_table_list WHERE name = ? AND schema = 'main' AND type = 'table' AND wr = 0"
+        )
+        named = {name.lower() for name in self.columns()} & {"rowid"}
+        return not named and int(self._fetch(query, [self._table])[0][0]) == 1
 
     def _restricted(self, condition: str, limits: Sequence[object]) -> tuple[str, list[object]]:
         """A WHERE clause and its parameters, limited to the organisation in a shared table."""
@@ -191,7 +201,9 @@ class SqliteSource(SlicedSource):
             raise ConfigError("no table is named", field="scadaDbConfig.table", hint=listing)
         if table not in tables:
             guess = nearest(table, tables)
-            raise SourceError(
+            raise missing_name(
+                SourceError,
+                table,
                 f'the database has no table "{table}"',
                 field="scadaDbConfig.table",
                 hint=f'did you mean "{guess}"? {listing}' if guess else listing,

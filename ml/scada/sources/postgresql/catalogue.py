@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ml.errors import ConfigError, DataError, SourceError
-from ml.options.base import nearest
+from ml.options.base import missing_name, nearest
 from ml.scada.sources.postgresql.session import Transaction
 
 _TABLE_FIELD = "scadaDbConfig.table"
@@ -119,7 +119,9 @@ def find_table(transaction: Transaction, wanted: str | None) -> Table:
     found = [entry for entry in found if entry[0] == "public"] or found
     if not found:
         guess = nearest(wanted, names)
-        raise SourceError(
+        raise missing_name(
+            SourceError,
+            wanted,
             f'the database has no table "{wanted}" that the role may see',
             field=_TABLE_FIELD,
             hint=f'did you mean "{guess}"? {listing}' if guess else listing,
