@@ -64,6 +64,16 @@ def to_microseconds(column: pa.Array, zone: str, name: str) -> Ints:
     return _within_limits(raw if column.type.tz is not None else _from_local(raw, zone))
 
 
+def carries_no_zone(column: pa.Array) -> Bools:
+    """Which times of a column are local: dates, timestamps without a zone, and text that names none."""
+    kind = column.type
+    if is_text(kind):
+        _, _, local = _text_kinds(clean_text(column))
+        return pc.fill_null(local, False).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    local_type = pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None)
+    return np.full(len(column), bool(local_type))
+
+
 def instant(moment: datetime, zone: str) -> int:
     """One configured date as microseconds since the epoch; without a zone it is local time of `zone`."""
     wall = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
@@ -88,15 +98,21 @@ def to_exact_text(microseconds: int) -> str:
 
 
 def _from_text(text: pa.Array, zone: str) -> Ints:
-    number = pc.fill_null(pc.match_substring_regex(text, _ONLY_A_NUMBER), False)
     zoned = pc.replace_substring_regex(text, _UTC_IN_WORDS, "Z")
-    has_zone = pc.fill_null(pc.match_substring_regex(zoned, _ENDS_WITH_ZONE), False)
-    local = pc.invert(pc.or_(number, has_zone))
+    number, has_zone, local = _text_kinds(text)
     time = np.full(len(text), UNREADABLE)
     _fill(time, number, lambda: _from_epoch(pc.cast(text.filter(number), pa.float64())))
     _fill(time, has_zone, lambda: _from_iso(zoned.filter(has_zone), "UTC"))
     _fill(time, local, lambda: _from_local(_from_iso(zoned.filter(local), None), zone))
     return time
+
+
+def _text_kinds(text: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """Which texts are epoch numbers, which name a zone, and which do neither."""
+    number = pc.fill_null(pc.match_substring_regex(text, _ONLY_A_NUMBER), False)
+    zoned = pc.replace_substring_regex(text, _UTC_IN_WORDS, "Z")
+    has_zone = pc.fill_null(pc.match_substring_regex(zoned, _ENDS_WITH_ZONE), False)
+    return number, has_zone, pc.invert(pc.or_(number, has_zone))
 
 
 def _fill(time: Ints, mask: pa.Array, read: Callable[[], Ints]) -> None:

@@ -13,7 +13,8 @@ from ml.config import OrganizationConfig
 from ml.readings.clock import to_text
 from ml.readings.collector import Counts
 from ml.scada.labels import STATUSES
-from ml.scada.verdict import verdict
+from ml.scada.unit_outliers import UnitOutliers, find_unit_outliers
+from ml.scada.verdict import refusal, verdict
 
 # A sensor that varies counts as stuck when it shows one value for longer than all three: an hour, and so many times
 # the interval and its own usual run of equal values (so that coarse or slow sensors are not accused).
@@ -50,8 +51,13 @@ def summarize(
         "rowsWithoutAsset": counts.without_asset,
         "duplicateRows": counts.duplicates,
         "outOfOrderRows": counts.out_of_order,
+        "clockStepsBack": counts.clock_steps,
+        "timesWithoutZone": counts.without_zone,
+        "timezone": config.data_config.timezone,
+        "timezoneIsConfigured": "timezone" in config.data_config.model_fields_set,
         "unreadableValues": dict(counts.unreadable),
         "infiniteValues": dict(counts.infinite),
+        "impossibleValues": dict(counts.out_of_range),
         "samplingIntervalSeconds": interval,
         "maxGapSeconds": max_gap,
         "horizonSeconds": config.data_config.prediction_horizon_seconds,
@@ -67,6 +73,7 @@ def summarize(
         "failureEvents": _events(frame, seconds),
         **_labels(frame, interval),
     }
+    summary["refusal"] = refusal(summary, config.data_config)
     summary["verdict"] = verdict(summary)
     return summary
 
@@ -90,10 +97,15 @@ def _sensors(frame: pd.DataFrame, config: OrganizationConfig, interval: int) -> 
         kind = _kind(name, config)
         values = frame[name].to_numpy(dtype=np.float64)
         known = values[~np.isnan(values)]
-        longest, usual = _runs_of_equal_values(values, same_segment)
-        unchanged = max(0, longest - 1) * interval
+        runs = _runs_of_equal_values(values, same_segment)
+        unchanged = max(0, int(runs.max(initial=0)) - 1) * interval
         constant = len(known) > 0 and bool(known.min() == known.max())
-        limit = max(STUCK_SECONDS, STUCK_FACTOR * interval, STUCK_FACTOR * usual * interval)
+        usual = float(runs.mean()) if len(runs) else 0.0
+        limit = config.schema_config.stuck_after_seconds.get(
+            name, max(STUCK_SECONDS, STUCK_FACTOR * interval, STUCK_FACTOR * usual * interval)
+        )
+        stuck = runs[(runs - 1) * interval > limit] if kind == "continuous" and not constant else runs[:0]
+        foreign = UnitOutliers(0, None) if kind in ("boolean", "counter") else find_unit_outliers(known)
         yield (
             name,
             {
@@ -102,7 +114,10 @@ def _sensors(frame: pd.DataFrame, config: OrganizationConfig, interval: int) -> 
                 **_moments(known),
                 "constant": constant,
                 "longestUnchangedSeconds": unchanged,
-                "stuck": kind == "continuous" and not constant and unchanged > limit,
+                "stuck": len(stuck) > 0,
+                "stuckRows": int(stuck.sum()),
+                "unitOutliers": foreign.count,
+                "unitOutliersAre": foreign.would_be,
             },
         )
 
@@ -127,14 +142,13 @@ def _moments(known: Floats) -> dict[str, float | None]:
     }
 
 
-def _runs_of_equal_values(values: Floats, same_segment: npt.NDArray[np.bool_]) -> tuple[int, float]:
-    """Rows of the longest run of one value within a segment, and of the mean run; NaN is in no run."""
+def _runs_of_equal_values(values: Floats, same_segment: npt.NDArray[np.bool_]) -> Ints:
+    """Rows of each run of one value within a segment; NaN is in no run."""
     starts = np.ones(len(values), dtype=bool)
     starts[1:] = ~(same_segment & (values[1:] == values[:-1]))
     positions = np.flatnonzero(starts)
     lengths = np.diff(np.append(positions, len(values)))
-    lengths = lengths[~np.isnan(values[positions])]
-    return (0, 0.0) if len(lengths) == 0 else (int(lengths.max()), float(lengths.mean()))
+    return lengths[~np.isnan(values[positions])]
 
 
 def _events(frame: pd.DataFrame, seconds: Ints) -> dict[str, Any]:
