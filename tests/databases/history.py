@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+from psycopg import sql
 
 from ml.config import OrganizationConfig
 from tests.databases.server import Database
@@ -37,11 +38,13 @@ def create_table(
     database: Database, rows: list[Row], name: str = "readings", columns: Any = COLUMNS, types: Any = TYPES
 ) -> None:
     """Create, fill and index a table that the read-only role may read."""
-    quoted = ", ".join(f'"{column}" {kind}' for column, kind in zip(columns, types, strict=True))
-    table = ".".join(f'"{part}"' for part in name.split("."))
-    database.execute(f"CREATE TABLE {table} ({quoted})")
+    table = sql.Identifier(*name.split("."))
+    declared = [
+        sql.SQL("{} " + kind).format(sql.Identifier(column)) for column, kind in zip(columns, types, strict=True)
+    ]
+    database.execute(sql.SQL("CREATE TABLE {} ({})").format(table, sql.SQL(", ").join(declared)))
     database.insert(name, columns, rows)
-    database.execute(f'CREATE INDEX ON {table} ("{columns[0]}")')
+    database.execute(sql.SQL("CREATE INDEX ON {} ({})").format(table, sql.Identifier(columns[0])))
     database.let_read(name)
 
 

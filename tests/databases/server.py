@@ -117,7 +117,7 @@ class Database:
     reader: str
     password: str = field(repr=False)
 
-    def execute(self, statement: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
+    def execute(self, statement: str | sql.Composed, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
         """Run a statement as the administrator; rows if it gives any."""
         with self.server.connect(self.name) as connection:
             cursor = connection.execute(statement, parameters)  # type: ignore[call-overload]
