@@ -181,7 +181,7 @@ class _Writer:
         # Readings hardly repeat, so a dictionary costs time and saves nothing; names of machines are another matter.
         texts = [field.name for field in schema if pa.types.is_string(field.type)]
         self._writer = pyarrow.parquet.ParquetWriter(
-            path, schema, compression="zstd", compression_level=1, use_dictionary=texts, write_statistics=False
+            path, schema, compression="lz4", use_dictionary=texts, write_statistics=False
         )
 
     def __enter__(self) -> _Writer:

@@ -210,7 +210,7 @@ class PostgresqlSource(SlicedSource):
         if self._tenant is not None:
             own = self._columns[self._tenant.column]
             side = f"{quoted(own.name)}::text" if own.comparable == "text" else quoted(own.name)
-            tests.append(f"{side} = current_setting('eagle.organization')::{own.comparable}")
+            tests.append(f"{side} = (SELECT current_setting('eagle.organization')::{own.comparable})")
         return f" WHERE {' AND '.join(tests)}" if tests else ""
 
     def _between(self, axis: TimeAxis) -> list[str]:
@@ -219,7 +219,8 @@ class PostgresqlSource(SlicedSource):
         return [f"{time} >= {start}", f"{time} < {end}"]
 
     def _setting(self, name: str, axis: TimeAxis) -> str:
-        return f"current_setting('eagle.{name}')::{self._columns[axis.column].base}"
+        # As a subquery it is evaluated once, and not for every row.
+        return f"(SELECT current_setting('eagle.{name}')::{self._columns[axis.column].base})"
 
     def _values(self, values: Mapping[str, str]) -> dict[str, str]:
         own = {} if self._tenant is None else {"organization": self._tenant.organization_id}
