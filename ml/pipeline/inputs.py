@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, DataError, EagleError
 from ml.progress import ProgressCallback
 from ml.scada.fingerprint import read_fingerprint
 from ml.scada.prepare import prepare
-from ml.scada.prepared import Prepared, is_prepared, read_prepared, write_prepared
-from ml.workspace.files import make_folder, read_json, sha256, staged_file, write_json
+from ml.scada.prepared import Prepared, is_prepared, read_prepared
+from ml.scada.streamed import prepare_to_file
+from ml.workspace.files import read_json, sha256, staged_file, write_json
 from ml.workspace.locks import slices_lock
 from ml.workspace.paths import OrganizationPaths
 
@@ -57,8 +60,8 @@ def refuse_foreign_source(config: OrganizationConfig, paths: OrganizationPaths) 
 
 def prepare_and_keep(
     config: OrganizationConfig, paths: OrganizationPaths, progress: ProgressCallback | None = None
-) -> Input:
-    """Prepare the configured source and write prepared_data.parquet and data_summary.json.
+) -> dict[str, Any]:
+    """Prepare the configured source, write prepared_data.parquet and data_summary.json, and return the summary.
 
     Raises
     ------
@@ -72,19 +75,13 @@ def prepare_and_keep(
             hint="add scadaDbConfig or dataSource, or run data_prep.py with a configuration that has one",
         )
     refuse_foreign_source(config, paths)
-    origin = _origin(config)
-    if config.scada_db_config is None:
-        prepared = prepare(config, progress=progress)
-    else:
-        with slices_lock(paths):
-            prepared = prepare(config, slices=paths.slices, progress=progress)
     target = paths.prepared_data(config.version)
-    make_folder(target.parent)
-    with staged_file(target) as staged:
-        write_prepared(staged, prepared, organization_id=config.organization_id, config_digest=origin)
-    digest = sha256(target)
-    write_json(paths.data_summary(config.version), {**prepared.summary, _DIGEST_KEY: digest})
-    return Input(prepared, digest, "the organisation's prepared data")
+    origin = _origin(config)
+    reading = nullcontext() if config.scada_db_config is None else slices_lock(paths)
+    with reading, staged_file(target) as staged:
+        summary = prepare_to_file(config, staged, config_digest=origin, slices=paths.slices, progress=progress)
+    write_json(paths.data_summary(config.version), {**summary, _DIGEST_KEY: sha256(target)})
+    return summary
 
 
 def prepared_data(
@@ -112,7 +109,8 @@ def prepared_data(
     kept = paths.prepared_data(config.version)
     fingerprint = read_fingerprint(kept) if kept.is_file() else None
     if fingerprint is None:
-        return prepare_and_keep(config, paths, progress)
+        prepare_and_keep(config, paths, progress)
+        return kept_data(config, paths)
     if config.scada_db_config is None and config.data_source is None:
         if not fingerprint.config_digest.startswith(config.settings_digest()):
             raise DataError(
@@ -130,7 +128,8 @@ def prepared_data(
     else:
         log.info("reusing %s", kept.name)
         return kept_data(config, paths)
-    return prepare_and_keep(config, paths, progress)
+    prepare_and_keep(config, paths, progress)
+    return kept_data(config, paths)
 
 
 def kept_data(config: OrganizationConfig, paths: OrganizationPaths) -> Input:

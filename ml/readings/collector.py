@@ -136,6 +136,13 @@ class ReadingCollector:
                 field="schemaConfig.timestampColumn",
                 hint="times are ISO 8601 text, dates of the database or file, or Unix epoch numbers",
             )
+        return Readings(self.take(), self.counts)
+
+    def take(self) -> pd.DataFrame:
+        """The rows of `Readings` taken so far, which the collector then forgets; it goes on counting.
+
+        Of use where batches come in order of time, so that no later row belongs before or beside these.
+        """
         columns = {name: self._merge(name) for name in self._column_names()}
         names = sorted(self._asset_codes)
         rank = np.argsort(np.argsort(list(self._asset_codes))) if names else np.zeros(0, dtype=np.int64)
@@ -147,7 +154,8 @@ class ReadingCollector:
         }
         for name in list(columns):
             data[name] = columns.pop(name)[order]
-        return Readings(pd.DataFrame(data, copy=False), self.counts)
+        self._asset_codes.clear()
+        return pd.DataFrame(data, copy=False)
 
     def _column_names(self) -> list[str]:
         return ["asset_id", "timestamp", *self._plan.sensors, *self._flags]
@@ -225,7 +233,7 @@ class ReadingCollector:
             counts[name] = counts.get(name, 0) + found
 
     def _merge(self, name: str) -> Array:
-        parts = self._parts.pop(name)
+        parts, self._parts[name] = self._parts[name], []
         if parts:
             return np.concatenate(parts)
         return np.zeros(0, dtype=np.int64 if name in ("asset_id", "timestamp") else np.float32)
@@ -235,12 +243,12 @@ class ReadingCollector:
         arrived = np.argsort(asset, kind="stable")
         same_asset = np.diff(asset[arrived]) == 0
         backwards = same_asset & (np.diff(time[arrived]) < 0)
-        self.counts.out_of_order = int(backwards.sum())
-        self.counts.clock_steps = _clock_steps(asset[arrived], time[arrived], np.flatnonzero(backwards))
+        self.counts.out_of_order += int(backwards.sum())
+        self.counts.clock_steps += _clock_steps(asset[arrived], time[arrived], np.flatnonzero(backwards))
         order = np.lexsort((time, asset))
         repeated = np.zeros(len(order), dtype=bool)
         repeated[:-1] = (np.diff(asset[order]) == 0) & (np.diff(time[order]) == 0)
-        self.counts.duplicates = int(repeated.sum())
+        self.counts.duplicates += int(repeated.sum())
         return order[~repeated]
 
 

@@ -100,18 +100,19 @@ class SqliteSource(SlicedSource):
     def axis(self, column: str) -> TimeAxis | None:
         """Dates as text compare by day, and numbers of one unit by second; anything else does not."""
         time = _quoted(column)
-        numbers, dates, others, smallest, largest = self._fetch(
-            f"SELECT count(CASE WHEN typeof({time}) IN ('integer', 'real') THEN 1 END), "
+        integers, reals, dates, others, smallest, largest = self._fetch(
+            f"SELECT count(CASE WHEN typeof({time}) = 'integer' THEN 1 END), "
+            f"count(CASE WHEN typeof({time}) = 'real' THEN 1 END), "
             f"count(CASE WHEN typeof({time}) = 'text' AND {time} GLOB ? THEN 1 END), count({time}), "
             f"min(abs({time})), max(abs({time})) FROM {_quoted(self._table)}",
             [_DATE_PATTERN],
         )[0]
         if dates == others > 0:
             return TimeAxis(column, "text", granularity=_DAY, margin=_ZONE_MARGIN)
-        unit = clock.microseconds_per_unit(largest) if numbers == others > 0 else None
+        unit = clock.microseconds_per_unit(largest) if integers + reals == others > 0 else None
         if unit is None or unit != clock.microseconds_per_unit(smallest):
             return None
-        return TimeAxis(column, "number", unit, granularity=_SECOND, margin=_SECOND)
+        return TimeAxis(column, "number", unit, granularity=_SECOND, margin=_SECOND if reals else 0)
 
     def bounds(self, axis: TimeAxis) -> tuple[int, int] | None:
         """Smallest and largest key among readable years."""

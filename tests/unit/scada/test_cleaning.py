@@ -122,16 +122,19 @@ class TestUnitOutliers:
         # The inverse of the conversion, found on its two points: all of them are straight lines.
         zero, one = CONVERSIONS[name](np.array([0.0, 1.0]))
         odd = (usual[:7] - zero) / (one - zero)
-        found = find_unit_outliers(np.concatenate([usual, odd]))
-        assert found.count == 7
-        assert CONVERSIONS[found.would_be or ""](odd) == pytest.approx(CONVERSIONS[name](odd), rel=0.03)
+        found = find_unit_outliers(np.concatenate([usual, odd])).to_json()
+        assert found["unitOutliers"] == 7
+        assert CONVERSIONS[found["unitOutliersAre"]](odd) == pytest.approx(CONVERSIONS[name](odd), rel=0.03)
 
     def test_heavy_tails_and_steps_are_not_accused(self) -> None:
         rng = np.random.default_rng(2)
-        assert find_unit_outliers(rng.normal(80, 5, 100_000)).count == 0
-        assert find_unit_outliers(np.concatenate([np.zeros(900), np.full(100, 1000.0)])).count == 0
-        assert find_unit_outliers(np.concatenate([rng.normal(80, 5, 1000), [95.0, 300.0, -4000.0]])).count == 0
-        assert find_unit_outliers(np.array([1.0, 1000.0])).count == 0
+        for values in (
+            rng.normal(80, 5, 100_000),
+            np.concatenate([np.zeros(900), np.full(100, 1000.0)]),
+            np.concatenate([rng.normal(80, 5, 1000), [95.0, 300.0, -4000.0]]),
+            np.array([1.0, 1000.0]),
+        ):
+            assert find_unit_outliers(values).to_json() == {"unitOutliers": 0, "unitOutliersAre": None}
 
     def test_they_are_told_and_kept(self, tmp_path: Path) -> None:
         frame = one_pump(1000)
