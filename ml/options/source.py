@@ -60,7 +60,7 @@ class ScadaDbConfig(Section):
     )
     slice_seconds: PositiveSeconds | None = Field(
         default=None,
-        description="Time that is fetched at once and then kept. Default: about 200,000 rows, in whole hours or days.",
+        description="Time that is fetched at once and then kept. Default: about 100,000 rows, in whole hours or days.",
     )
     require_least_privilege: bool = Field(
         default=False,

@@ -34,7 +34,7 @@ def from_table(table: pd.DataFrame, config: OrganizationConfig) -> Readings:
         "the table",
         target_required=False,
     )
-    collector = ReadingCollector(plan, config.schema_config, config.data_config.timezone, TimeRange())
+    collector = ReadingCollector(plan, config.schema_config, config.data_config.zone, TimeRange())
     try:
         batch = pa.RecordBatch.from_pandas(table[plan.source_columns], preserve_index=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:

@@ -21,7 +21,7 @@ from ml.scada.sources.base import SlicedSource, TimeAxis, keys_within
 
 log = logging.getLogger(__name__)
 
-ROWS_PER_SLICE = 200_000  # some seconds of work, so that little is lost and progress is seen
+ROWS_PER_SLICE = 100_000  # some seconds of work, so that little is lost and progress is seen
 _HOUR = 3_600_000_000  # microseconds
 _LENGTHS = tuple(_HOUR * hours for hours in (1, 3, 6, 12, 24, 48, 96, 168, 336, 672, 1344, 2688, 5376, 10_752))
 

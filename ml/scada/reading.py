@@ -60,7 +60,7 @@ def read_in_parts(
     """
     _refuse_prepared(config, path)
     plan = plan_columns(config.schema_config, config.data_config.label_column, source.columns(), source.where)
-    zone = config.data_config.timezone
+    zone = config.data_config.zone
     within = _time_range(config.data_range, zone)
     collector = ReadingCollector(plan, config.schema_config, zone, within)
     axis = source.axis(plan.timestamp) if isinstance(source, SlicedSource) else None
@@ -89,7 +89,7 @@ def _read_slices(
     report: ProgressCallback,
 ) -> None:
     """Fetch what is not there yet, and take the rows of all slices."""
-    zone, database = config.data_config.timezone, config.scada_db_config
+    zone, database = config.data_config.zone, config.scada_db_config
     axis = replace(axis, margin=0) if axis.kind == "local" and zone == "UTC" else axis
     store = SliceStore(
         folder,

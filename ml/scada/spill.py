@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ml.workspace.files import plain_storage_errors
 
-PIECE_ROWS = 65_536  # rows that are read back at once, if they came in smaller pieces
+PIECE_ROWS = 16_384  # rows that are read back at once, if they came in smaller pieces
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
