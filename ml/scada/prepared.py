@@ -116,7 +116,7 @@ class PreparedWriter:
             full = len(whole) // ROW_GROUP_ROWS * ROW_GROUP_ROWS
             for start in range(0, full, ROW_GROUP_ROWS):
                 self._write(whole.iloc[start : start + ROW_GROUP_ROWS])
-            self._waiting = [whole.iloc[full:]]
+            self._waiting = [whole.iloc[full:].copy()]  # not a part that keeps the whole
 
     def flush(self) -> None:
         """Write the rows that still wait; nothing can be added afterwards."""

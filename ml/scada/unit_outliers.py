@@ -108,10 +108,11 @@ class UsualValues:
 
     def add(self, readings: pd.DataFrame) -> None:
         """Take the next readings."""
-        self._kept.append(readings[self._sensors].iloc[-self._rows % self._stride :: self._stride])
+        # A copy: what is picked would otherwise keep all readings that it was picked from.
+        self._kept.append(readings[self._sensors].iloc[-self._rows % self._stride :: self._stride].copy())
         self._rows += len(readings)
         while sum(len(rows) for rows in self._kept) > 2 * SAMPLE_ROWS:
-            self._kept = [pd.concat(self._kept, ignore_index=True).iloc[::2]]
+            self._kept = [pd.concat(self._kept, ignore_index=True).iloc[::2].copy()]
             self._stride *= 2
 
     def fences(self) -> dict[str, Fences]:
