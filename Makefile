@@ -8,7 +8,7 @@ NODE_FOUND := $(shell node -e 'process.exit(+(Number.parseInt(process.versions.n
 CLIENT_TESTED := $(NODE_FOUND)$(EAGLE_REQUIRE_NODE)
 
 BENCH := .venv-bench
-BENCHMARKS ?= features training window_graph latency exactness node_exactness batch_scoring
+BENCHMARKS ?= features training extraction window_graph latency exactness node_exactness batch_scoring
 
 .PHONY: demo test check install clean docs bench client
 

@@ -172,9 +172,15 @@ class OrganizationConfig(Section):
         )
 
     def source_digest(self) -> str:
-        """SHA-256 of where readings come from and of which time."""
+        """SHA-256 of where readings come from and of which time, not of how they are fetched."""
+        how = {"connect_timeout_seconds", "statement_timeout_seconds", "slice_seconds", "require_least_privilege"}
         return _canonical_digest(
-            self.model_dump(mode="json", by_alias=True, include={"scada_db_config", "data_source", "data_range"})
+            self.model_dump(
+                mode="json",
+                by_alias=True,
+                include={"scada_db_config", "data_source", "data_range"},
+                exclude={"scada_db_config": {*how, "password_env", "sslmode", "ssl_root_cert"}},
+            )
         )
 
     @classmethod

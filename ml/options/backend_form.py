@@ -86,7 +86,7 @@ def _limit_features(data: dict[str, Any], wanted: Any) -> None:
     for key in ("counterColumns", "operatingColumns"):
         if _are_names(schema.get(key)):
             limited[key] = [name for name in schema[key] if name in kept]
-    for key in ("columnRoles", "columnUnits"):
+    for key in ("columnRoles", "columnUnits", "validRange", "stuckAfterSeconds"):
         if isinstance(schema.get(key), dict):
             limited[key] = {name: value for name, value in schema[key].items() if name in kept}
     data["schemaConfig"] = limited

@@ -21,8 +21,18 @@ _DEVICE_NAMES = frozenset(
 )
 # Values of a connection are not repeated in messages, but for these: people paste whole URLs where a key belongs.
 _CONNECTION = "scadaDbConfig"
-_HARMLESS_CONNECTION_KEYS = ("driver", "port", "sslmode", "table")
+_HARMLESS_CONNECTION_KEYS = (
+    "driver",
+    "port",
+    "sslmode",
+    "table",
+    "connectTimeoutSeconds",
+    "statementTimeoutSeconds",
+    "sliceSeconds",
+    "requireLeastPrivilege",
+)
 _SEEN_LIMIT = 80
+_SQL_MARKS = (";", "--", "/*", "'", '"', "\\", "$$")
 _MAX_SECONDS = 10**9  # about 31 years: longer than any plant's records, and far from overflowing in microseconds
 
 
@@ -92,6 +102,16 @@ def nearest(name: str, allowed: Iterable[str]) -> str | None:
     by_lower = {candidate.lower(): candidate for candidate in allowed}
     matches = difflib.get_close_matches(name.lower().replace("_", ""), by_lower, n=1, cutoff=0.6)
     return by_lower[matches[0]] if matches else None
+
+
+def missing_name(kind: type[EagleError], name: str, message: str, *, field: str, hint: str | None) -> EagleError:
+    """The error about a name that a source does not have: of `kind`, or of the configuration if it reads like SQL.
+
+    Quotes and semicolons are legal in names of tables and columns, so they are no error before the catalogue was asked.
+    """
+    if any(mark in name for mark in _SQL_MARKS):
+        return ConfigError(f"{message}; it looks like a statement and not like a name", field=field)
+    return kind(message, field=field, hint=hint)
 
 
 def field_path(location: Iterable[str | int]) -> str:

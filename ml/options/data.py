@@ -55,12 +55,18 @@ class DataConfig(Section):
         default=0.2, description="Share for early stopping and thresholds."
     )
     test_split: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.2, description="Share held out for the verdict.")
-    timezone: Annotated[str, AfterValidator(_check_timezone)] = Field(
-        default="UTC", description="Zone of timestamps that carry none."
+    timezone: Annotated[str, AfterValidator(_check_timezone)] | None = Field(
+        default=None,
+        description="Zone of timestamps that carry none. Default: they are read as UTC, and the data summary says so.",
     )
     min_failure_events: Annotated[int, Field(ge=0, le=10**9)] = Field(
         default=MIN_FAILURE_EVENTS, description="Refuse to learn or judge with fewer failure events in a part."
     )
+
+    @property
+    def zone(self) -> str:
+        """The zone in which timestamps without one are read."""
+        return self.timezone or "UTC"
 
     @model_validator(mode="after")
     def leaves_rows_to_train_on(self) -> Self:

@@ -55,6 +55,11 @@ class SchemaConfig(Section):
         default={}, description="Units of continuous columns, passed on to clients in `metadata.json`."
     )
     asset_column: ColumnName | None = Field(default=None, description="Column that names the machine; none: one asset.")
+    organization_column: ColumnName | None = Field(
+        default=None,
+        description="Column of a shared table, as the source names it, that holds the organisation; only rows in which "
+        "it equals organizationId are read.",
+    )
     timestamp_column: ColumnName | None = Field(
         default=None, description="Time of a row. Default: the first of created_timestamp, timestamp that exists."
     )
@@ -67,6 +72,16 @@ class SchemaConfig(Section):
     rolling_windows: Annotated[tuple[WindowLength, ...], Field(min_length=1), AfterValidator(distinct)] | None = Field(
         default=None,
         description="Window lengths in samples, at least one. Default: derived from interval and horizon.",
+    )
+    valid_range: dict[ColumnName, tuple[float | None, float | None]] = Field(
+        default={},
+        description="Lowest and highest possible value of continuous columns, null for none, such as "
+        '`{"temperature": [-40, 200]}`; what lies outside is counted and missing.',
+    )
+    stuck_after_seconds: dict[ColumnName, PositiveSeconds] = Field(
+        default={},
+        description="After how long without any change continuous columns are reported as stuck. Default: an hour, and "
+        "20 times the usual time between changes.",
     )
     table: str | None = Field(default=None, description="Table to read, where scadaDbConfig does not name it.")
 
@@ -98,6 +113,8 @@ class SchemaConfig(Section):
             ("operatingColumns", self.operating_columns, self.continuous_columns),
             ("columnRoles", tuple(self.column_roles), self.continuous_columns),
             ("columnUnits", tuple(self.column_units), self.continuous_columns),
+            ("validRange", tuple(self.valid_range), self.continuous_columns),
+            ("stuckAfterSeconds", tuple(self.stuck_after_seconds), self.continuous_columns),
         ):
             for name in names:
                 if name not in allowed:
@@ -110,6 +127,27 @@ class SchemaConfig(Section):
         overlap = set(self.counter_columns) & set(self.operating_columns)
         if overlap:
             raise _column_error("{names} cannot be both a counter and an operating column", overlap)
+        return self
+
+    @model_validator(mode="after")
+    def ranges_are_not_empty(self) -> Self:
+        """A range that no value lies in would make its column missing throughout."""
+        for name, (low, high) in self.valid_range.items():
+            if low is not None and high is not None and low >= high:
+                raise PydanticCustomError(
+                    "empty_range",
+                    "validRange of {name}: {low} must be below {high}",
+                    {"name": name, "low": low, "high": high},
+                )
+        return self
+
+    @model_validator(mode="after")
+    def organization_is_no_sensor(self) -> Self:
+        """The column that separates organisations cannot be anything else."""
+        renamed = self.column_mapping.get(self.organization_column or "", self.organization_column)
+        others = {*self.sensor_columns, self.target_column, self.asset_column, self.timestamp_column}
+        if renamed is not None and renamed in others:
+            raise _column_error("{names} is the organizationColumn and cannot be anything else", {renamed})
         return self
 
     @model_validator(mode="after")

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 
 from ml.errors import ConfigError
-from ml.options.base import Section
+from ml.options.base import PositiveSeconds, Section
+
+_PASSWORD_IN_URL = re.compile(r"//[^/@]*:[^/@]*@|[?&][^=]*(pass|pwd|secret|token)[^=]*=", re.IGNORECASE)
 
 
 class ScadaDbConfig(Section):
     """Connection to the organisation's SCADA database."""
 
-    driver: Literal["postgresql", "sqlite"] = Field(default="postgresql", description="Kind of database.")
-    database: str = Field(min_length=1, description="Database name; for sqlite the path of the file.")
-    table: str | None = Field(default=None, min_length=1, description="Table or view with one row per reading.")
+    driver: Literal["postgresql", "sqlite", "sqlalchemy"] = Field(
+        default="postgresql",
+        description="Kind of database: postgresql (TimescaleDB as well), sqlite, or sqlalchemy for any other.",
+    )
+    database: str = Field(
+        min_length=1,
+        description="Database name; for sqlite the path of the file; for sqlalchemy a URL without a password, such as "
+        "`mysql+pymysql://reader@host/plant`.",
+    )
+    table: str | None = Field(
+        default=None, min_length=1, description="Table or view with one row per reading, as `table` or `schema.table`."
+    )
     host: str | None = Field(default=None, description="Server name.")
     port: int | None = Field(default=None, ge=1, le=65535, description="Server port.")
     user: str | None = Field(default=None, description="Role to connect as; read-only is enough.")
@@ -27,14 +39,43 @@ class ScadaDbConfig(Section):
     )
     password_env: str | None = Field(default=None, description="Environment variable that holds the password.")
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = Field(
-        default=None, description="As in libpq; for the postgresql driver, which is not in this release."
+        default=None, description="As in libpq, for postgresql. Default: what `ssl` says, else prefer."
     )
     ssl: bool | dict[str, Any] | None = Field(
         default=None,
         exclude=True,
         repr=False,
-        description="Accepted as the backend writes it; no driver of this release reads it.",
+        description="As the backend writes it for node-postgres: true is verify-full against the system's authorities, "
+        "false is disable, `{rejectUnauthorized: false}` is require, `{ca}` needs the file in `sslRootCert`. "
+        "`sslmode` comes before it.",
     )
+    ssl_root_cert: str | None = Field(
+        default=None, description="File of the certificate authority, or `system`; for postgresql."
+    )
+    connect_timeout_seconds: Annotated[int, Field(ge=1, le=600)] = Field(
+        default=10, description="How long one attempt to connect may take; for postgresql."
+    )
+    statement_timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = Field(
+        default=600, description="How long the server may work on one slice; for postgresql."
+    )
+    slice_seconds: PositiveSeconds | None = Field(
+        default=None,
+        description="Time that is fetched at once and then kept. Default: about 100,000 rows, in whole hours or days.",
+    )
+    require_least_privilege: bool = Field(
+        default=False,
+        description="Refuse a role that may do more than read: a superuser, one that bypasses row security, or one "
+        "that may write to the table. Otherwise such a role gets a warning; for postgresql.",
+    )
+
+    @model_validator(mode="after")
+    def url_holds_no_password(self) -> Self:
+        """A URL is written into the log and the artifacts, so a password must not be part of it."""
+        if self.driver == "sqlalchemy" and _PASSWORD_IN_URL.search(self.database):
+            raise PydanticCustomError(
+                "password_in_url", "the URL in database must not hold a password; use password or passwordEnv"
+            )
+        return self
 
     @model_validator(mode="after")
     def one_password_source(self) -> Self:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ml.config import OrganizationConfig
-from ml.errors import ConfigError, DataError
+from ml.errors import ConfigError, DataError, EagleError
 from ml.progress import ProgressCallback
 from ml.scada.fingerprint import read_fingerprint
 from ml.scada.prepare import prepare
-from ml.scada.prepared import Prepared, is_prepared, read_prepared, write_prepared
-from ml.workspace.files import make_folder, sha256, staged_file, write_json
+from ml.scada.prepared import Prepared, is_prepared, read_prepared
+from ml.scada.streamed import prepare_to_file
+from ml.workspace.files import read_json, sha256, staged_file, write_json
+from ml.workspace.locks import slices_lock
 from ml.workspace.paths import OrganizationPaths
 
 log = logging.getLogger(__name__)
+
+_DIGEST_KEY = "preparedDataSha256"
 
 
 @dataclass(frozen=True)
@@ -47,12 +53,15 @@ def refuse_foreign_source(config: OrganizationConfig, paths: OrganizationPaths) 
         paths.readable_file(config.data_source.path, "dataSource.path")
     if config.scada_db_config is not None and config.scada_db_config.driver == "sqlite":
         paths.readable_file(config.scada_db_config.database, "scadaDbConfig.database")
+    authority = None if config.scada_db_config is None else config.scada_db_config.ssl_root_cert
+    if authority is not None and authority != "system":
+        paths.readable_file(authority, "scadaDbConfig.sslRootCert")
 
 
 def prepare_and_keep(
     config: OrganizationConfig, paths: OrganizationPaths, progress: ProgressCallback | None = None
-) -> Input:
-    """Prepare the configured source and write prepared_data.parquet and data_summary.json.
+) -> dict[str, Any]:
+    """Prepare the configured source, write prepared_data.parquet and data_summary.json, and return the summary.
 
     Raises
     ------
@@ -66,14 +75,13 @@ def prepare_and_keep(
             hint="add scadaDbConfig or dataSource, or run data_prep.py with a configuration that has one",
         )
     refuse_foreign_source(config, paths)
-    origin = _origin(config)
-    prepared = prepare(config, progress=progress)
     target = paths.prepared_data(config.version)
-    make_folder(target.parent)
-    with staged_file(target) as staged:
-        write_prepared(staged, prepared, organization_id=config.organization_id, config_digest=origin)
-    write_json(paths.data_summary(config.version), prepared.summary)
-    return Input(prepared, sha256(target), "the organisation's prepared data")
+    origin = _origin(config)
+    reading = nullcontext() if config.scada_db_config is None else slices_lock(paths)
+    with reading, staged_file(target) as staged:
+        summary = prepare_to_file(config, staged, config_digest=origin, slices=paths.slices, progress=progress)
+    write_json(paths.data_summary(config.version), {**summary, _DIGEST_KEY: sha256(target)})
+    return summary
 
 
 def prepared_data(
@@ -85,8 +93,9 @@ def prepared_data(
 ) -> Input:
     """The data a step works on: the file named on the command line, else what data_prep wrote, else prepared now.
 
-    Prepared data is reused if it was made of the same source with the same columns, grid and labels, and a source
-    file has not changed since. Without a source in the configuration it must have the same columns, grid and labels.
+    Prepared data is reused if it was made of the same source with the same columns, grid and labels, a source file has
+    not changed since, and neither has the prepared data, by its SHA-256. Without a source in the configuration it must
+    have the same columns, grid and labels.
 
     Raises
     ------
@@ -100,7 +109,8 @@ def prepared_data(
     kept = paths.prepared_data(config.version)
     fingerprint = read_fingerprint(kept) if kept.is_file() else None
     if fingerprint is None:
-        return prepare_and_keep(config, paths, progress)
+        prepare_and_keep(config, paths, progress)
+        return kept_data(config, paths)
     if config.scada_db_config is None and config.data_source is None:
         if not fingerprint.config_digest.startswith(config.settings_digest()):
             raise DataError(
@@ -111,11 +121,15 @@ def prepared_data(
             )
         return kept_data(config, paths)
     refuse_foreign_source(config, paths)
-    if fingerprint.config_digest == _origin(config):
+    if fingerprint.config_digest != _origin(config):
+        log.info("the source or the settings of the data have changed; preparing it again")
+    elif not _is_as_written(kept, paths.data_summary(config.version)):
+        log.warning("%s is not what data_prep wrote; preparing it again", kept.name)
+    else:
         log.info("reusing %s", kept.name)
         return kept_data(config, paths)
-    log.info("the source or the settings of the data have changed; preparing it again")
-    return prepare_and_keep(config, paths, progress)
+    prepare_and_keep(config, paths, progress)
+    return kept_data(config, paths)
 
 
 def kept_data(config: OrganizationConfig, paths: OrganizationPaths) -> Input:
@@ -129,6 +143,15 @@ def kept_data(config: OrganizationConfig, paths: OrganizationPaths) -> Input:
     kept = paths.prepared_data(config.version)
     prepared = read_prepared(kept, organization_id=config.organization_id)
     return Input(prepared, sha256(kept), "the organisation's prepared data")
+
+
+def _is_as_written(file: Path, summary: Path) -> bool:
+    """Whether the prepared data has the content that its summary tells."""
+    try:
+        told = read_json(summary, "the data summary").get(_DIGEST_KEY)
+    except EagleError:
+        return False
+    return bool(told == sha256(file))
 
 
 def _origin(config: OrganizationConfig) -> str:

@@ -114,7 +114,7 @@ def score_file(
 
 
 def _sorted(source: Source, config: OrganizationConfig, scratch: Path, progress: ProgressCallback) -> SortedReadings:
-    schema, zone = config.schema_config, config.data_config.timezone
+    schema, zone = config.schema_config, config.data_config.zone
     plan = plan_columns(schema, None, source.columns(), source.where, target_required=False)
     plan = replace(plan, target=None)
     readings = SortedReadings(plan, schema, zone, scratch)

@@ -33,7 +33,8 @@ UNREADABLE = np.iinfo(np.int64).min
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_UNITS = ((1e11, 1_000_000.0), (1e14, 1_000.0), (1e17, 1.0), (np.inf, 1e-3))  # below -> microseconds per unit
 # 1900 and 2200, exclusive. Nothing was measured outside; what lies there is a placeholder such as 9999-12-31.
-_EARLIEST, _LATEST = -2_208_988_800_000_000, 7_258_118_400_000_000
+EARLIEST, LATEST = -2_208_988_800_000_000, 7_258_118_400_000_000
+"""Times at or before the one and at or after the other count as unreadable."""
 _ONLY_A_NUMBER = r"^[+-]?\d+(\.\d*)?$"
 _ENDS_WITH_ZONE = r"[T ].*([zZ]|[+-]\d{2}(:?\d{2})?)$"
 _UTC_IN_WORDS = r"\s*(UTC|GMT)$"
@@ -63,11 +64,21 @@ def to_microseconds(column: pa.Array, zone: str, name: str) -> Ints:
     return _within_limits(raw if column.type.tz is not None else _from_local(raw, zone))
 
 
+def carries_no_zone(column: pa.Array) -> Bools:
+    """Which times of a column are local: dates, timestamps without a zone, and text that names none."""
+    kind = column.type
+    if is_text(kind):
+        _, _, local = _text_kinds(clean_text(column))
+        return pc.fill_null(local, False).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    local_type = pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None)
+    return np.full(len(column), bool(local_type))
+
+
 def instant(moment: datetime, zone: str) -> int:
     """One configured date as microseconds since the epoch; without a zone it is local time of `zone`."""
     wall = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
     # No row lies beyond the limits, so moving a date there leaves the range as it is.
-    readable = min(max(wall // timedelta(microseconds=1), _EARLIEST + 1), _LATEST - 1)
+    readable = min(max(wall // timedelta(microseconds=1), EARLIEST + 1), LATEST - 1)
     return readable if moment.tzinfo else int(_from_local(np.array([readable]), zone)[0])
 
 
@@ -81,16 +92,27 @@ def to_text(microseconds: int) -> str:
     return str(pd.Timestamp(microseconds, unit="us", tz="UTC").strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
+def to_exact_text(microseconds: int) -> str:
+    """A time to the microsecond, without a zone: ``2024-01-31 23:59:59.000001``."""
+    return (_EPOCH + timedelta(microseconds=microseconds)).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
 def _from_text(text: pa.Array, zone: str) -> Ints:
-    number = pc.fill_null(pc.match_substring_regex(text, _ONLY_A_NUMBER), False)
     zoned = pc.replace_substring_regex(text, _UTC_IN_WORDS, "Z")
-    has_zone = pc.fill_null(pc.match_substring_regex(zoned, _ENDS_WITH_ZONE), False)
-    local = pc.invert(pc.or_(number, has_zone))
+    number, has_zone, local = _text_kinds(text)
     time = np.full(len(text), UNREADABLE)
     _fill(time, number, lambda: _from_epoch(pc.cast(text.filter(number), pa.float64())))
     _fill(time, has_zone, lambda: _from_iso(zoned.filter(has_zone), "UTC"))
     _fill(time, local, lambda: _from_local(_from_iso(zoned.filter(local), None), zone))
     return time
+
+
+def _text_kinds(text: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """Which texts are epoch numbers, which name a zone, and which do neither."""
+    number = pc.fill_null(pc.match_substring_regex(text, _ONLY_A_NUMBER), False)
+    zoned = pc.replace_substring_regex(text, _UTC_IN_WORDS, "Z")
+    has_zone = pc.fill_null(pc.match_substring_regex(zoned, _ENDS_WITH_ZONE), False)
+    return number, has_zone, pc.invert(pc.or_(number, has_zone))
 
 
 def _fill(time: Ints, mask: pa.Array, read: Callable[[], Ints]) -> None:
@@ -116,7 +138,7 @@ def _from_epoch(numbers: pa.Array) -> Ints:
     values = np.where(known, values, 0.0)
     factor = np.select([np.abs(values) < limit for limit, _ in _EPOCH_UNITS], [unit for _, unit in _EPOCH_UNITS])
     scaled = np.round(values * factor)
-    known &= (scaled > _EARLIEST) & (scaled < _LATEST)
+    known &= (scaled > EARLIEST) & (scaled < LATEST)
     return np.where(known, np.where(known, scaled, 0.0).astype(np.int64), UNREADABLE)
 
 
@@ -137,4 +159,4 @@ def _integers(times: pd.DatetimeIndex) -> Ints:
 
 
 def _within_limits(time: Ints) -> Ints:
-    return np.where((time > _EARLIEST) & (time < _LATEST), time, UNREADABLE)
+    return np.where((time > EARLIEST) & (time < LATEST), time, UNREADABLE)

@@ -22,6 +22,7 @@ ONLY_ASSET = "asset"
 """Name of the asset of an organisation that names none."""
 
 _EXAMPLE_LENGTH = 60
+_STEP_ROWS = 3  # so many rows in succession before the time that was reached make a clock step, fewer are late rows
 
 Array = npt.NDArray[Any]
 
@@ -36,8 +37,11 @@ class Counts:
     without_asset: int = 0
     duplicates: int = 0
     out_of_order: int = 0
+    clock_steps: int = 0  # where an asset's clock was set back, and not just a row came late
+    without_zone: int = 0  # readable times that carried no zone
     unreadable: dict[str, int] = field(default_factory=dict)  # column -> values that could not be understood
     infinite: dict[str, int] = field(default_factory=dict)  # column -> values beyond any number
+    out_of_range: dict[str, int] = field(default_factory=dict)  # column -> values that its validRange excludes
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ class Readings:
 class ReadingCollector:
     """Takes a source's batches one by one and holds only the numbers of those within the range.
 
-    Rows without a readable time or without an asset are dropped and counted. Of several rows of one asset at one
+    Rows without a readable time or without an asset are dropped and counted, and so are values that cannot be read,
+    that are infinite, or that lie outside the column's validRange. Of several rows of one asset at one
     instant the last one that came counts.
 
     Parameters
@@ -95,6 +100,7 @@ class ReadingCollector:
         time = clock.to_microseconds(times, self._zone, self._plan.timestamp)
         readable = time != clock.UNREADABLE
         self._note_unreadable(times, readable)
+        self.counts.without_zone += int((readable & clock.carries_no_zone(times)).sum())
         keep = readable & self._in_range(time)
         assets = self._assets(batch)
         if assets is not None:
@@ -111,6 +117,11 @@ class ReadingCollector:
         self._store("asset_id", self._codes(assets, len(time)))
         self._store_values(batch)
 
+    def note_rows_without_time(self, rows: int) -> None:
+        """Count rows that a database left out because they have no readable time."""
+        self.counts.rows_read += rows
+        self.counts.unreadable_times += rows
+
     def finish(self) -> Readings:
         """All rows taken, sorted and without repeated instants.
 
@@ -125,6 +136,13 @@ class ReadingCollector:
                 field="schemaConfig.timestampColumn",
                 hint="times are ISO 8601 text, dates of the database or file, or Unix epoch numbers",
             )
+        return Readings(self.take(), self.counts)
+
+    def take(self) -> pd.DataFrame:
+        """The rows of `Readings` taken so far, which the collector then forgets; it goes on counting.
+
+        Of use where batches come in order of time, so that no later row belongs before or beside these.
+        """
         columns = {name: self._merge(name) for name in self._column_names()}
         names = sorted(self._asset_codes)
         rank = np.argsort(np.argsort(list(self._asset_codes))) if names else np.zeros(0, dtype=np.int64)
@@ -136,7 +154,8 @@ class ReadingCollector:
         }
         for name in list(columns):
             data[name] = columns.pop(name)[order]
-        return Readings(pd.DataFrame(data, copy=False), self.counts)
+        self._asset_codes.clear()
+        return pd.DataFrame(data, copy=False)
 
     def _column_names(self) -> list[str]:
         return ["asset_id", "timestamp", *self._plan.sensors, *self._flags]
@@ -178,12 +197,24 @@ class ReadingCollector:
         for name, source in self._plan.sensors.items():
             read = to_flags if name in self._schema.boolean_columns else to_numbers
             values, unreadable = read(plain(batch.column(source)), source)
-            self._store(name, self._finite(name, values))
             self._count(self.counts.unreadable, name, unreadable)
+            self._store(name, self._finite(name, self._possible(name, values)))
         for name, flag_source in self._flags.items():
             values, unreadable = to_flags(plain(batch.column(flag_source)), flag_source)
             self._store(name, values.astype(np.float32))
             self._count(self.counts.unreadable, flag_source, unreadable)
+
+    def _possible(self, name: str, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Values within the column's validRange; the others, but for infinite ones, are missing and counted."""
+        low, high = self._schema.valid_range.get(name, (None, None))
+        outside = np.zeros(len(values), dtype=bool)
+        if low is not None:
+            outside |= values < low
+        if high is not None:
+            outside |= values > high
+        outside &= np.isfinite(values)
+        self._count(self.counts.out_of_range, name, int(outside.sum()))
+        return np.where(outside, np.nan, values) if outside.any() else values
 
     def _finite(self, name: str, values: npt.NDArray[np.float64]) -> Array:
         """Values in the type they keep from here on; what is infinite in it is missing and counted."""
@@ -202,7 +233,7 @@ class ReadingCollector:
             counts[name] = counts.get(name, 0) + found
 
     def _merge(self, name: str) -> Array:
-        parts = self._parts.pop(name)
+        parts, self._parts[name] = self._parts[name], []
         if parts:
             return np.concatenate(parts)
         return np.zeros(0, dtype=np.int64 if name in ("asset_id", "timestamp") else np.float32)
@@ -211,9 +242,20 @@ class ReadingCollector:
         """Positions of the rows to keep, by asset and time; counts those out of order and those repeated."""
         arrived = np.argsort(asset, kind="stable")
         same_asset = np.diff(asset[arrived]) == 0
-        self.counts.out_of_order = int((same_asset & (np.diff(time[arrived]) < 0)).sum())
+        backwards = same_asset & (np.diff(time[arrived]) < 0)
+        self.counts.out_of_order += int(backwards.sum())
+        self.counts.clock_steps += _clock_steps(asset[arrived], time[arrived], np.flatnonzero(backwards))
         order = np.lexsort((time, asset))
         repeated = np.zeros(len(order), dtype=bool)
         repeated[:-1] = (np.diff(asset[order]) == 0) & (np.diff(time[order]) == 0)
-        self.counts.duplicates = int(repeated.sum())
+        self.counts.duplicates += int(repeated.sum())
         return order[~repeated]
+
+
+def _clock_steps(asset: Array, time: Array, before: Array) -> int:
+    """At how many of the rows `before` time falls back and stays back for `_STEP_ROWS` rows of the same asset."""
+    steps = np.ones(len(before), dtype=bool)
+    for distance in range(1, _STEP_ROWS + 1):
+        after = np.minimum(before + distance, len(asset) - 1)
+        steps &= (before + distance < len(asset)) & (asset[after] == asset[before]) & (time[after] < time[before])
+    return int(steps.sum())

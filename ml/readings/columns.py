@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ml.errors import MissingColumnError
-from ml.options.base import nearest
+from ml.options.base import missing_name, nearest
 from ml.options.schema import DEFAULT_TIMESTAMP_COLUMNS, SchemaConfig
 
 _LISTED = 30  # available columns that an error names; enough to find the right one, not a wall of text
@@ -92,9 +92,8 @@ class _Finder:
             return source
         looked_for = source or name
         mapped = f' (mapped to "{name}")' if source not in (None, name) else ""
-        raise MissingColumnError(
-            f'{self.where} has no column "{looked_for}"{mapped}', field=field, hint=self._hint(looked_for)
-        )
+        message = f'{self.where} has no column "{looked_for}"{mapped}'
+        raise missing_name(MissingColumnError, looked_for, message, field=field, hint=self._hint(looked_for))
 
     def timestamp(self) -> str:
         if self.schema.timestamp_column is not None:

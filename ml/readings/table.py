@@ -34,7 +34,7 @@ def from_table(table: pd.DataFrame, config: OrganizationConfig) -> Readings:
         "the table",
         target_required=False,
     )
-    collector = ReadingCollector(plan, config.schema_config, config.data_config.timezone, TimeRange())
+    collector = ReadingCollector(plan, config.schema_config, config.data_config.zone, TimeRange())
     try:
         # A table, not a batch: a column of text that pandas has put together from several comes in chunks.
         batches = pa.Table.from_pandas(table[plan.source_columns], preserve_index=False).to_batches()

@@ -1,4 +1,4 @@
-"""What a prepared file says about itself: whose it is and how it was made, in the Parquet schema's metadata."""
+"""What a prepared file says about itself: whose it is and how it was made, in the metadata of the Parquet file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Fingerprint:
     summary: dict[str, Any]
 
     def to_metadata(self) -> dict[bytes, bytes]:
-        """The entry of the Parquet schema's metadata."""
+        """The entry of the Parquet file's metadata."""
         content = {
             "formatVersion": FORMAT_VERSION,
             "organizationId": self.organization_id,
@@ -52,7 +52,7 @@ def read_fingerprint(path: Path) -> Fingerprint | None:
         If the fingerprint is damaged, or of a format that this release does not know.
     """
     try:
-        metadata = pyarrow.parquet.read_schema(path).metadata or {}
+        metadata = pyarrow.parquet.read_metadata(path).metadata or {}
     except (pa.ArrowInvalid, OSError):
         return None
     if METADATA_KEY not in metadata:

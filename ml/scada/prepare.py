@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from pathlib import Path
 
+import pandas as pd
+
 from ml.config import OrganizationConfig
-from ml.errors import DataError, NoRowsError
-from ml.options.source import DataRange
 from ml.progress import ProgressCallback, silent
-from ml.readings import clock
-from ml.readings.collector import ReadingCollector, Readings
-from ml.readings.columns import ColumnPlan, plan_columns
-from ml.readings.parsing import plain
-from ml.readings.time_range import TimeRange
 from ml.scada.labels import label_grid
-from ml.scada.prepared import Prepared, is_prepared
-from ml.scada.quality import summarize
+from ml.scada.prepared import Prepared
+from ml.scada.quality import comparable_sensors, summarize
+from ml.scada.reading import read_in_parts
 from ml.scada.sources import open_source
-from ml.scada.sources.base import Source
+from ml.scada.unit_outliers import UsualValues
 from ml.windows.grid import check_lags, resolve_interval, resolve_max_gap, to_grid
 
 # Shares of the whole after each part, as measured on a million rows from SQLite.
@@ -32,6 +29,7 @@ def prepare(
     *,
     source_path: Path | None = None,
     interval: int | None = None,
+    slices: Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> Prepared:
     """Read, clean, put on the grid and label an organisation's readings.
@@ -45,6 +43,9 @@ def prepare(
     interval
         Sampling interval in seconds, such as that of a trained model. Default: the configured one, else the median
         spacing of the readings.
+    slices
+        The organisation's folder of rows fetched from a database, for this process alone. What lies there is not
+        fetched again. None: fetch everything, keep nothing.
     progress
         Called with what is done, what there is to do, and the present part in words.
 
@@ -61,22 +62,36 @@ def prepare(
     DataError
         If the data cannot be understood.
     IsolationError
-        If the file was prepared for another organisation.
+        If the file was prepared for another organisation, or the database gave rows of another one.
+    StorageError
+        If fetched rows cannot be kept.
     """
     report = progress or silent
-    source = open_source(config, source_path)
-    readings = _read(source, config, source_path, report)
+    with closing(open_source(config, source_path)) as source:
+        where = source.where
+        parts: list[pd.DataFrame] = []
+        counts = read_in_parts(
+            source,
+            config,
+            slices,
+            parts.append,
+            lambda done, total, words: report(_READ * done / total, _DONE, words),
+            path=source_path,
+        )
+    readings = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
+    usual = UsualValues(comparable_sensors(config))
+    usual.add(readings)
     settings = config.data_config
     interval = interval or settings.sampling_interval_seconds
     if interval is None:
-        interval = resolve_interval(readings.frame["asset_id"], readings.frame["timestamp"])
+        interval = resolve_interval(readings["asset_id"], readings["timestamp"])
         logger.info("sampling interval derived from the readings: %d s", interval)
     max_gap = resolve_max_gap(settings.max_gap_seconds, interval)
     check_lags(config.schema_config, interval)
 
     report(_READ, _DONE, "putting readings on the grid")
     grid = to_grid(
-        readings.frame,
+        readings,
         schema=config.schema_config,
         interval=interval,
         max_gap=max_gap,
@@ -91,62 +106,8 @@ def prepare(
         recovery_seconds=settings.recovery_seconds,
     )
     report(_LABELLED, _DONE, "describing")
-    summary = summarize(frame, readings.counts, config, source=source.where, interval=interval, max_gap=max_gap)
+    summary = summarize(frame, counts, config, source=where, interval=interval, max_gap=max_gap, fences=usual.fences())
     for finding in summary["verdict"]:
         logger.info(finding)
     report(_DONE, _DONE, f"{len(frame):,} rows prepared")
     return Prepared(frame, summary, interval, max_gap)
-
-
-def _read(source: Source, config: OrganizationConfig, path: Path | None, report: ProgressCallback) -> Readings:
-    _refuse_prepared(config, path)
-    plan = plan_columns(config.schema_config, config.data_config.label_column, source.columns(), source.where)
-    zone = config.data_config.timezone
-    within = _time_range(config.data_range, zone)
-    collector = ReadingCollector(plan, config.schema_config, zone, within)
-    expected = source.row_count()
-    for batch in source.read(plan.source_columns, time_column=plan.timestamp, within=within):
-        collector.add(batch)
-        rows = collector.counts.rows_read
-        share = min(1.0, rows / expected) if expected else 0.0
-        report(_READ * share, _DONE, f"{rows:,} rows read")
-    readings = collector.finish()
-    if len(readings.frame) == 0:
-        raise _no_rows(source, plan, zone, config.data_range)
-    return readings
-
-
-def _refuse_prepared(config: OrganizationConfig, path: Path | None) -> None:
-    if path is None and config.data_source is not None:
-        path = Path(config.data_source.path)
-    if path is not None and path.name.lower().endswith(".parquet") and is_prepared(path):
-        raise DataError(
-            f"{path.name} is already prepared; raw readings are needed here",
-            field="dataSource.path",
-            hint="give prepared data to the later steps as it is",
-        )
-
-
-def _time_range(configured: DataRange, zone: str) -> TimeRange:
-    start, end = configured.start_date, configured.end_date
-    return TimeRange(
-        None if start is None else clock.instant(start, zone), None if end is None else clock.instant(end, zone)
-    )
-
-
-def _no_rows(source: Source, plan: ColumnPlan, zone: str, asked: DataRange) -> NoRowsError:
-    """Say what was asked for and what there is, for which the times alone are read once more."""
-    extent: list[int] = []
-    for batch in source.read([plan.timestamp], time_column=plan.timestamp, within=TimeRange()):
-        time = clock.to_microseconds(plain(batch.column(plan.timestamp)), zone, plan.timestamp)
-        readable = time[time != clock.UNREADABLE].tolist()
-        extent = [min(extent + readable), max(extent + readable)] if extent or readable else []
-    if not extent:
-        return NoRowsError(f"{source.where} has no rows", hint="check that it is the right table or file")
-    start = asked.start_date.isoformat() if asked.start_date else "the beginning"
-    end = asked.end_date.isoformat() if asked.end_date else "the end"
-    return NoRowsError(
-        f"{source.where} has no usable rows from {start} until {end}",
-        field="dataRange",
-        hint=f"it covers {clock.to_text(extent[0])} to {clock.to_text(extent[1])}",
-    )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
@@ -13,6 +16,7 @@ import pyarrow.parquet
 from ml.errors import DataError, IntegrityError, MissingArtifactError, StorageError
 from ml.scada.fingerprint import Fingerprint, read_fingerprint, refuse_foreign
 from ml.scada.labels import STATUSES
+from ml.workspace.files import plain_storage_errors, storage_error
 
 ROW_GROUP_ROWS = 131_072
 _LEADING = {"asset_id": pa.string(), "timestamp": pa.timestamp("us", tz="UTC"), "segment": pa.int32()}
@@ -73,6 +77,81 @@ def write_prepared(path: Path, prepared: Prepared, *, organization_id: str, conf
     except OSError as failure:
         path.unlink(missing_ok=True)
         raise StorageError(f"{path.name} cannot be written: {failure.strerror or 'input/output error'}") from None
+
+
+class PreparedWriter:
+    """Writes prepared data as it is made; the file is the same however the rows were cut into pieces.
+
+    Parameters
+    ----------
+    path
+        The file.
+    sensors
+        Types of the sensors by name, in order.
+    on_block
+        Called with every `ROW_GROUP_ROWS` rows, and the rest, as they are written.
+
+    Raises
+    ------
+    StorageError
+        If the disk refuses; from every method.
+    """
+
+    def __init__(
+        self, path: Path, sensors: Mapping[str, type[np.floating[Any]]], on_block: Callable[[pd.DataFrame], None]
+    ) -> None:
+        types = {name: pa.from_numpy_dtype(np.dtype(kind)) for name, kind in sensors.items()}
+        self._path = path
+        self._schema = pa.schema(list({**_LEADING, **types, **_TRAILING}.items()))
+        self._on_block = on_block
+        self._waiting: list[pd.DataFrame] = []
+        with self._plain_errors():
+            self._writer = pyarrow.parquet.ParquetWriter(path, self._schema, compression="zstd")
+
+    def add(self, rows: pd.DataFrame) -> None:
+        """Take the next rows."""
+        self._waiting.append(rows)
+        if sum(len(piece) for piece in self._waiting) >= ROW_GROUP_ROWS:
+            whole = pd.concat(self._waiting, ignore_index=True)
+            full = len(whole) // ROW_GROUP_ROWS * ROW_GROUP_ROWS
+            for start in range(0, full, ROW_GROUP_ROWS):
+                self._write(whole.iloc[start : start + ROW_GROUP_ROWS])
+            self._waiting = [whole.iloc[full:].copy()]  # not a part that keeps the whole
+
+    def flush(self) -> None:
+        """Write the rows that still wait; nothing can be added afterwards."""
+        rest = pd.concat(self._waiting, ignore_index=True)
+        self._waiting = []
+        if len(rest):
+            self._write(rest)
+
+    def describe(self, fingerprint: Fingerprint) -> None:
+        """Say in the file what it is; without that it is none that anybody takes for prepared data."""
+        self._writer.add_key_value_metadata(fingerprint.to_metadata())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._writer.close()
+        except OSError as failure:
+            if kind is None:
+                raise storage_error(failure, self._path.name) from None
+
+    def _write(self, block: pd.DataFrame) -> None:
+        self._on_block(block)
+        arrays = [
+            pa.array(block[field.name], type=field.type, from_pandas=field.name in _LEADING or field.name in _TRAILING)
+            for field in self._schema
+        ]
+        with self._plain_errors():
+            self._writer.write_table(pa.table(arrays, schema=self._schema), row_group_size=ROW_GROUP_ROWS)
+
+    @contextmanager
+    def _plain_errors(self) -> Iterator[None]:
+        with plain_storage_errors(self._path.name):
+            yield
 
 
 def read_prepared(path: Path, *, organization_id: str) -> Prepared:

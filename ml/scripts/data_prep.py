@@ -64,14 +64,14 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
     from ml.workspace.paths import for_config
 
     paths = for_config(config)
-    prepared = prepare_and_keep(config, paths, progress).data
+    summary = prepare_and_keep(config, paths, progress)
     return PreparationResult(
         prepared_data=paths.prepared_data(config.version),
         data_summary=paths.data_summary(config.version),
-        rows=len(prepared.frame),
-        assets=int(prepared.frame["asset_id"].nunique()),
-        failure_events=int(prepared.frame["event"].max()) + 1,
-        findings=list(prepared.summary["verdict"]),
+        rows=summary["gridRows"],
+        assets=summary["assets"],
+        failure_events=summary["failureEvents"]["total"],
+        findings=list(summary["verdict"]),
     )
 
 

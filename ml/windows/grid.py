@@ -56,7 +56,11 @@ def resolve_interval(asset_id: pd.Series, timestamp: pd.Series) -> int:
     time = _microseconds(timestamp)
     order = np.lexsort((time, codes))
     spacing = np.diff(time[order])[np.diff(codes[order]) == 0]
-    spacing = spacing[spacing > 0]
+    return median_interval(spacing[spacing > 0])
+
+
+def median_interval(spacing: Ints) -> int:
+    """The median of spacings in microseconds, in whole seconds and at least 1; raises as `resolve_interval`."""
     if len(spacing) == 0:
         raise DataError(
             "the sampling interval cannot be derived: no asset has readings at two different times",
@@ -189,7 +193,7 @@ class _Layout:
         first = np.flatnonzero(starts)
         last = np.append(first[1:], len(time)) - 1
         lengths = instant[last] - instant[first] + 1
-        _refuse_absurd_size(int(lengths.sum()), len(time), step, max_gap)
+        refuse_absurd_size(int(lengths.sum()), len(time), step // _MICROSECONDS, max_gap // _MICROSECONDS)
         row_starts = np.cumsum(lengths) - lengths
         segment_of_reading = np.cumsum(starts) - 1
         row_of_reading = row_starts[segment_of_reading] + instant - instant[first][segment_of_reading]
@@ -234,13 +238,13 @@ class _Layout:
         return np.bincount(self.row_of_reading[mask], minlength=len(self.row_time))
 
 
-def _refuse_absurd_size(rows: int, readings: int, step: int, max_gap: int) -> None:
-    """Before anything is allocated: nearly all of such a grid would be copies of a few readings."""
+def refuse_absurd_size(rows: int, readings: int, interval: int, max_gap: int) -> None:
+    """Raise ConfigError if nearly all rows of a grid would be copies of a few readings."""
     if rows <= max(_ROWS_ALWAYS_ALLOWED, _ROWS_PER_READING * readings):
         return
     raise ConfigError(
-        f"dataConfig.samplingIntervalSeconds of {step // _MICROSECONDS} with dataConfig.maxGapSeconds of "
-        f"{max_gap // _MICROSECONDS} makes {rows:,} grid rows of {readings:,} readings; allowed are "
+        f"dataConfig.samplingIntervalSeconds of {interval} with dataConfig.maxGapSeconds of "
+        f"{max_gap} makes {rows:,} grid rows of {readings:,} readings; allowed are "
         f"{_ROWS_PER_READING:,} rows per reading, or {_ROWS_ALWAYS_ALLOWED:,} in all",
         field="dataConfig.samplingIntervalSeconds",
         hint="set samplingIntervalSeconds to about the time between readings, or maxGapSeconds to a few times that",

@@ -1,4 +1,5 @@
-"""Who may write what at the same time: one lock for an organisation, one for each version, one for the audit log."""
+"""Who may write what at the same time: one lock for an organisation, one for each version, one for the
+audit log, one for the rows fetched from its database."""
 
 from __future__ import annotations
 
@@ -30,6 +31,13 @@ def version_lock(paths: OrganizationPaths, version: str) -> Iterator[None]:
         At once, if another run has it.
     """
     with _held(paths.version_lock(version), 0.0, f'version "{version}" is'):
+        yield
+
+
+@contextmanager
+def slices_lock(paths: OrganizationPaths) -> Iterator[None]:
+    """Hold the lock of the rows fetched from the database; raises BusyError at once if another run has it."""
+    with _held(paths.slices_lock, 0.0, "this organisation's database is being read, and what is fetched"):
         yield
 
 

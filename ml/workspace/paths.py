@@ -21,6 +21,8 @@ _IDENTIFIER = TypeAdapter(Identifier)
 _SEEN_LIMIT = 80
 _AUDIT_LOG = "audit.jsonl"
 _SCORES = "scores"
+_SLICES = "slices"
+_RESERVED = {_AUDIT_LOG: "the audit log has this name", _SLICES: "the rows fetched from the database lie there"}
 
 
 def workspace_root() -> Path:
@@ -87,6 +89,16 @@ class OrganizationPaths:
     def audit_lock(self) -> Path:
         """Lock file of the audit log."""
         return self._inside(self.artifacts / ".audit.lock")
+
+    @property
+    def slices(self) -> Path:
+        """Folder of the rows fetched from the organisation's database, which all versions share."""
+        return self._inside(self.artifacts / _SLICES)
+
+    @property
+    def slices_lock(self) -> Path:
+        """Lock file that a run holds while it fetches rows."""
+        return self._inside(self.artifacts / ".slices.lock")
 
     @property
     def organization_lock(self) -> Path:
@@ -269,8 +281,9 @@ def _checked(identifier: str, name: str) -> str:
 
 
 def _refuse_reserved(name: str, field_name: str) -> None:
-    if name.casefold() == _AUDIT_LOG:
-        raise IsolationError(f"{field_name} must not be {_AUDIT_LOG}: the audit log has this name", field=field_name)
+    reason = _RESERVED.get(name.casefold())
+    if reason is not None:
+        raise IsolationError(f"{field_name} must not be {name.casefold()}: {reason}", field=field_name)
 
 
 def _refuse_twin(base: Path, name: str) -> None:

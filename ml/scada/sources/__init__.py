@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,26 +10,33 @@ from ml.config import OrganizationConfig
 from ml.errors import ConfigError
 from ml.options.source import ScadaDbConfig
 from ml.scada.sources.base import Source
+from ml.scada.sources.shared_table import USUAL_NAMES, OwnRows, Tenant
+
+log = logging.getLogger(__name__)
 
 
-def _sqlite(database: ScadaDbConfig, table: str | None) -> Source:
+def _sqlite(database: ScadaDbConfig, table: str | None, tenant: Tenant | None) -> Source:
     from ml.scada.sources.sqlite import SqliteSource  # drivers are heavy; only the one in use is loaded
 
-    return SqliteSource(Path(database.database), table)
+    return SqliteSource(Path(database.database), table, tenant)
 
 
-def _postgresql(database: ScadaDbConfig, table: str | None) -> Source:
-    del database, table
-    raise ConfigError(
-        "the postgresql driver is not available in this release",
-        field="scadaDbConfig.driver",
-        hint='use driver "sqlite", or export the table and give the file as dataSource.path',
-    )
+def _postgresql(database: ScadaDbConfig, table: str | None, tenant: Tenant | None) -> Source:
+    from ml.scada.sources.postgresql.source import PostgresqlSource
+
+    return PostgresqlSource(database, table, tenant)
 
 
-DRIVERS: dict[str, Callable[[ScadaDbConfig, str | None], Source]] = {
+def _sqlalchemy(database: ScadaDbConfig, table: str | None, tenant: Tenant | None) -> Source:
+    from ml.scada.sources.sqlalchemy import SqlalchemySource
+
+    return SqlalchemySource(database, table, tenant)
+
+
+DRIVERS: dict[str, Callable[[ScadaDbConfig, str | None, Tenant | None], Source]] = {
     "sqlite": _sqlite,
     "postgresql": _postgresql,
+    "sqlalchemy": _sqlalchemy,
 }
 
 
@@ -46,12 +54,15 @@ def open_source(config: OrganizationConfig, path: Path | None = None) -> Source:
     IsolationError
         If the file was prepared for another organisation.
     """
+    column = config.schema_config.organization_column
+    tenant = None if column is None else Tenant(column, config.organization_id)
     if path is None and config.data_source is not None:
         path = Path(config.data_source.path)
     if path is not None:
         from ml.scada.sources.files import open_file
 
-        return open_file(path, organization_id=config.organization_id)
+        file = open_file(path, organization_id=config.organization_id)
+        return file if tenant is None else OwnRows(file, tenant)
     if config.scada_db_config is None:
         raise ConfigError(
             "the configuration names no source of data",
@@ -59,4 +70,21 @@ def open_source(config: OrganizationConfig, path: Path | None = None) -> Source:
             hint="give scadaDbConfig (a database) or dataSource.path (a CSV or Parquet file)",
         )
     database = config.scada_db_config
-    return DRIVERS[database.driver](database, database.table or config.schema_config.table)
+    source = DRIVERS[database.driver](database, database.table or config.schema_config.table, tenant)
+    if tenant is None:
+        _warn_if_shared(source, config)
+    return source  # the caller closes it
+
+
+def _warn_if_shared(source: Source, config: OrganizationConfig) -> None:
+    """A table that looks shared and is read whole may give one organisation the rows of another."""
+    schema = config.schema_config
+    used = {*schema.sensor_columns, *schema.column_mapping, schema.asset_column, schema.target_column}
+    for name in source.columns():
+        if name.replace("_", "").lower() in USUAL_NAMES and name not in used:
+            log.warning(
+                '%s has a column "%s": if organisations share it, name that column in schemaConfig.organizationColumn, '
+                "or the rows of all of them are read",
+                source.where,
+                name,
+            )

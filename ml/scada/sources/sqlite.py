@@ -6,8 +6,10 @@ is fetched as one type: numbers as they are, anything that holds text as text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from calendar import monthrange
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,15 +19,18 @@ import adbc_driver_sqlite.dbapi as sqlite
 import pyarrow as pa
 
 from ml.errors import ConfigError, SourceError
-from ml.options.base import nearest
+from ml.options.base import missing_name, nearest
 from ml.readings import clock
 from ml.readings.time_range import TimeRange
-from ml.scada.sources.base import Source
+from ml.scada.sources.base import SlicedSource, TimeAxis, keys_within
+from ml.scada.sources.shared_table import Tenant
 
 BATCH_ROWS = 65_536
-_SECOND = 1_000_000  # microseconds; widens limits on epoch numbers by more than their rounding
-# Dates are compared as text without regard to their zone, so the limits are widened by more than any offset.
-_ZONE_MARGIN = 2 * 86_400 * _SECOND
+_SECOND = 1_000_000  # microseconds; more than the rounding of any epoch number
+_DAY = 86_400 * _SECOND
+# Dates are compared as text without regard to their zone, so limits are widened by more than any offset.
+_ZONE_MARGIN = 2 * _DAY
+_READABLE = (clock.EARLIEST, clock.LATEST)
 _TABLES = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT GLOB 'sqlite_*'"
 _DATE_PATTERN = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
 # The driver takes a column's type from the first rows, where a sparse column may be all null. A first row of our own
@@ -33,8 +38,8 @@ _DATE_PATTERN = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
 _FIRST_VALUE = {"text": "''", "number": "0.5"}
 
 
-class SqliteSource(Source):
-    """One table or view of an SQLite file.
+class SqliteSource(SlicedSource):
+    """One table or view of an SQLite file; with a tenant, the rows of one organisation in it.
 
     Raises
     ------
@@ -42,40 +47,150 @@ class SqliteSource(Source):
         If the file is missing or no database, or has no such table.
     ConfigError
         If no table is named.
+    MissingColumnError
+        If the organisation's column is missing.
     """
 
-    def __init__(self, path: Path, table: str | None) -> None:
+    def __init__(self, path: Path, table: str | None, tenant: Tenant | None = None) -> None:
         _check_readable(path)
         self._path = path
         self._table = self._find_table(table)
+        self._tenant = tenant
+        if tenant is not None:
+            tenant.require_column(self.columns(), self.where)
 
     @property
     def where(self) -> str:
         """The table in words."""
         return f'the table "{self._table}"'
 
+    @property
+    def identity(self) -> str:
+        """File and table."""
+        return f"sqlite:{self._path.resolve()}:{self._table}"
+
+    @property
+    def state(self) -> str:
+        """Size and time of the file: any change to it may have changed any row."""
+        status = self._path.stat()
+        return f"{status.st_size}:{status.st_mtime_ns}"
+
     def columns(self) -> list[str]:
         """Names of all columns, in the order of the table."""
         return [str(row[0]) for row in self._fetch("SELECT name FROM pragma_table_xinfo(?)", [self._table])]
 
+    def types(self, columns: Sequence[str]) -> Mapping[str, str]:
+        """Types as declared, which bind nobody."""
+        declared = dict(self._fetch("SELECT name, type FROM pragma_table_xinfo(?)", [self._table]))
+        return {name: str(declared[name]) for name in columns}
+
     def row_count(self) -> int | None:
         """Rows of the table."""
-        return int(self._fetch(f"SELECT count(*) FROM {_quoted(self._table)}")[0][0])
+        return self._count("")
 
     def read(self, columns: Sequence[str], *, time_column: str, within: TimeRange) -> Iterator[pa.RecordBatch]:
         """Stream the columns; the range is applied by the database where all times are comparable."""
-        condition, limits = self._condition(time_column, within)
+        limited = within.start is not None or within.end is not None
+        axis = self.axis(time_column) if limited else None
+        if axis is None:
+            return self._stream(columns, "", [])
+        start, end = keys_within(within, axis)
+        return self._stream(columns, *_between(axis, start, end))
+
+    def axis(self, column: str) -> TimeAxis | None:
+        """Dates as text compare by day, and numbers of one unit by second; anything else does not."""
+        time = _quoted(column)
+        integers, reals, dates, others, smallest, largest = self._fetch(
+            f"SELECT count(CASE WHEN typeof({time}) = 'integer' THEN 1 END), "
+            f"count(CASE WHEN typeof({time}) = 'real' THEN 1 END), "
+            f"count(CASE WHEN typeof({time}) = 'text' AND {time} GLOB ? THEN 1 END), count({time}), "
+            f"min(abs({time})), max(abs({time})) FROM {_quoted(self._table)}",
+            [_DATE_PATTERN],
+        )[0]
+        if dates == others > 0:
+            return TimeAxis(column, "text", granularity=_DAY, margin=_ZONE_MARGIN)
+        unit = clock.microseconds_per_unit(largest) if integers + reals == others > 0 else None
+        if unit is None or unit != clock.microseconds_per_unit(smallest):
+            return None
+        return TimeAxis(column, "number", unit, granularity=_SECOND, margin=_SECOND if reals else 0)
+
+    def bounds(self, axis: TimeAxis) -> tuple[int, int] | None:
+        """Smallest and largest key among readable years."""
+        condition, limits = _between(axis, *_READABLE)
+        time = _quoted(axis.column)
+        first, last = self._own(f"SELECT min({time}), max({time}) FROM {_quoted(self._table)}", condition, limits)[0]
+        return None if first is None else (_key(first, axis), _key(last, axis))
+
+    def first_key(self, axis: TimeAxis, start: int, end: int) -> int | None:
+        """Answered by an index on the time column, if there is one."""
+        condition, limits = _between(axis, start, end)
+        query = f"SELECT min({_quoted(axis.column)}) FROM {_quoted(self._table)}"
+        found = self._own(query, condition, limits)[0][0]
+        return None if found is None else _key(found, axis)
+
+    def rows_between(self, axis: TimeAxis, start: int, end: int) -> int:
+        """Counted by the database."""
+        return self._count(*_between(axis, start, end))
+
+    def rows_without_key(self, axis: TimeAxis) -> int:
+        """Rows whose time is null or not of the years 1900 to 2199."""
+        return self._count("") - self._count(*_between(axis, *_READABLE))
+
+    def expected_rows(self, axis: TimeAxis) -> int:
+        """Rows of the table."""
+        del axis
+        return self._count("")
+
+    def read_slice(self, columns: Sequence[str], axis: TimeAxis, start: int, end: int) -> Iterator[pa.RecordBatch]:
+        """Stream one slice in the order of the rows."""
+        return self._stream(columns, *_between(axis, start, end))
+
+    def _stream(
+        self, columns: Sequence[str], condition: str, limits: Sequence[object] = ()
+    ) -> Iterator[pa.RecordBatch]:
+        condition, limits = self._restricted(condition, limits)
+        wanted = list(columns) if self._tenant is None else [*columns, self._tenant.column]
         kinds = self._kinds(columns, condition, limits)
-        first = ", ".join(f"{_FIRST_VALUE[kind]} AS {_quoted(name)}" for name, kind in kinds.items())
-        rest = ", ".join(_as_text(name) if kind == "text" else _quoted(name) for name, kind in kinds.items())
-        query = f"SELECT {first} UNION ALL SELECT {rest} FROM {_quoted(self._table)}{condition}"
+        # The organisation comes last, under a name of our own: it may be one of the columns as well.
+        selected = [(name, name, kinds[name]) for name in columns]
+        if self._tenant is not None:
+            selected.append((self._tenant.column, f"{len(wanted)} organization", "text"))
+        first = ", ".join(f"{_FIRST_VALUE[kind]} AS {_quoted(alias)}" for _, alias, kind in selected)
+        rest = ", ".join(_as_text(name) if kind == "text" else _quoted(name) for name, _, kind in selected)
+        # Rows in the order in which they were written make "the last of several" mean something, whatever the index.
+        order = " ORDER BY rowid" if self._has_rowid() else ""
+        inner = f"SELECT * FROM {_quoted(self._table)}{condition}{order}"
+        query = f"SELECT {first} UNION ALL SELECT {rest} FROM ({inner})"
         with self._cursor() as cursor:
             cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": BATCH_ROWS})
-            cursor.execute(query, limits or None)
+            cursor.execute(query, list(limits) or None)
             skip = 1
             for batch in cursor.fetch_record_batch():
-                yield batch.slice(skip)
+                rows = batch.slice(skip)
+                yield rows if self._tenant is None else self._tenant.own_rows(rows, self._tenant.organization_id)
                 skip = 0
+
+    def _has_rowid(self) -> bool:
+        """Whether it is a table with row numbers, not a view and not ``WITHOUT ROWID``."""
+        query = (
+            "SELECT count(*) FROM pragma_table_list WHERE name = ? AND schema = 'main' AND type = 'table' AND wr = 0"
+        )
+        named = {name.lower() for name in self.columns()} & {"rowid"}
+        return not named and int(self._fetch(query, [self._table])[0][0]) == 1
+
+    def _restricted(self, condition: str, limits: Sequence[object]) -> tuple[str, list[object]]:
+        """A WHERE clause and its parameters, limited to the organisation in a shared table."""
+        if self._tenant is None:
+            return condition, list(limits)
+        test = f"CAST({_quoted(self._tenant.column)} AS TEXT) = ?"
+        return f"{condition} AND {test}" if condition else f" WHERE {test}", [*limits, self._tenant.organization_id]
+
+    def _own(self, query: str, condition: str, limits: Sequence[object]) -> list[tuple[Any, ...]]:
+        condition, limits = self._restricted(condition, limits)
+        return self._fetch(query + condition, limits)
+
+    def _count(self, condition: str, limits: Sequence[object] = ()) -> int:
+        return int(self._own(f"SELECT count(*) FROM {_quoted(self._table)}", condition, limits)[0][0])
 
     def _find_table(self, table: str | None) -> str:
         rows = self._fetch(
@@ -87,40 +202,22 @@ class SqliteSource(Source):
             raise ConfigError("no table is named", field="scadaDbConfig.table", hint=listing)
         if table not in tables:
             guess = nearest(table, tables)
-            raise SourceError(
+            raise missing_name(
+                SourceError,
+                table,
                 f'the database has no table "{table}"',
                 field="scadaDbConfig.table",
                 hint=f'did you mean "{guess}"? {listing}' if guess else listing,
             )
         return table
 
-    def _kinds(self, columns: Sequence[str], condition: str, limits: list[object]) -> dict[str, str]:
+    def _kinds(self, columns: Sequence[str], condition: str, limits: Sequence[object]) -> dict[str, str]:
         """Whether each column is to be fetched as "number" or "text"."""
         # SQLite sorts numbers before text before binary values, so the type of the largest value tells.
         largest = ", ".join(f"typeof(max({_quoted(name)}))" for name in columns)
         types = self._fetch(f"SELECT {largest} FROM {_quoted(self._table)}{condition}", limits)[0]
         texts = {name for name, kind in zip(columns, types, strict=True) if kind in ("text", "blob")}
         return {name: "text" if name in texts else "number" for name in columns}
-
-    def _condition(self, time_column: str, within: TimeRange) -> tuple[str, list[object]]:
-        """A WHERE clause that keeps at least the rows within the range, and its parameters."""
-        if within.start is None and within.end is None:
-            return "", []
-        time = _quoted(time_column)
-        numbers, dates, others = self._fetch(
-            f"SELECT count(CASE WHEN typeof({time}) IN ('integer', 'real') THEN 1 END), "
-            f"count(CASE WHEN typeof({time}) = 'text' AND {time} GLOB ? THEN 1 END), "
-            f"count({time}) FROM {_quoted(self._table)}",
-            [_DATE_PATTERN],
-        )[0]
-        if dates == others > 0:
-            return _limited(time, _date(within.start, -_ZONE_MARGIN), _date(within.end, _ZONE_MARGIN))
-        if numbers == others > 0:
-            smallest, largest = self._fetch(f"SELECT min(abs({time})), max(abs({time})) FROM {_quoted(self._table)}")[0]
-            unit = clock.microseconds_per_unit(largest)
-            if unit == clock.microseconds_per_unit(smallest):
-                return _limited(time, _epoch(within.start, -_SECOND, unit), _epoch(within.end, _SECOND, unit))
-        return "", []
 
     def _fetch(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._cursor() as cursor:
@@ -164,18 +261,29 @@ def _as_text(name: str) -> str:
     )
 
 
-def _limited(time: str, start: object, end: object) -> tuple[str, list[object]]:
-    tests = [(f"{time} >= ?", start), (f"{time} <= ?", end)]
-    chosen = [(test, limit) for test, limit in tests if limit is not None]
-    return " WHERE " + " AND ".join(test for test, _ in chosen), [limit for _, limit in chosen]
+def _between(axis: TimeAxis, start: int, end: int) -> tuple[str, list[object]]:
+    time = _quoted(axis.column)
+    return f" WHERE {time} >= ? AND {time} < ?", [_value(axis, start), _value(axis, end)]
 
 
-def _date(limit: int | None, margin: int) -> str | None:
-    return None if limit is None else clock.to_text(limit + margin)[:10]
+def _value(axis: TimeAxis, key: int) -> object:
+    """A key as the table writes it."""
+    return clock.to_exact_text(key)[:10] if axis.kind == "text" else key / axis.unit
 
 
-def _epoch(limit: int | None, margin: int, unit: float) -> float | None:
-    return None if limit is None else (limit + margin) / unit
+def _key(value: Any, axis: TimeAxis) -> int:
+    return round(value * axis.unit) if axis.kind == "number" else _day_key(str(value))
+
+
+def _day_key(text: str) -> int:
+    """The last day that does not sort after `text`, which begins like a date but need not be one (2024-02-31)."""
+    year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
+    first = date(year, min(max(month, 1), 12), 1)
+    if month == 0 or day == 0:
+        found = first - timedelta(days=1)
+    else:
+        found = first.replace(day=min(day if month <= 12 else 31, monthrange(first.year, first.month)[1]))
+    return (found - date(1970, 1, 1)).days * _DAY
 
 
 def _reason(failure: Exception) -> str:

@@ -33,6 +33,12 @@ def prepared_from(frame: pd.DataFrame, folder: Path, **sections: dict[str, objec
     return prepare(config(csv_of(frame, folder), **sections))
 
 
+def comparable(prepared: Prepared) -> dict[str, object]:
+    """The summary but for the source and the remark about times without a zone, which epoch numbers do not need."""
+    lines = [line for line in prepared.summary["verdict"] if "carry no time zone" not in line]
+    return {**prepared.summary, "source": "", "timesWithoutZone": 0, "verdict": lines}
+
+
 def test_every_kind_of_source_gives_the_same(tmp_path: Path) -> None:
     frame = raw_history()
     typed = frame.assign(timestamp=pd.to_datetime(frame["timestamp"]), machine=frame["machine"].astype("category"))
@@ -54,7 +60,7 @@ def test_every_kind_of_source_gives_the_same(tmp_path: Path) -> None:
     assert len(found[0].frame) > 500
     for other in found[1:]:
         pd.testing.assert_frame_equal(other.frame, found[0].frame, check_exact=True)
-        assert {**other.summary, "source": ""} == {**found[0].summary, "source": ""}
+        assert comparable(other) == comparable(found[0])
 
 
 def test_the_frame_is_as_promised(tmp_path: Path) -> None:

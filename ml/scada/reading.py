@@ -1,0 +1,159 @@
+"""The rows of a source, clean: at once, or in parts that come in order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from ml.config import OrganizationConfig
+from ml.errors import DataError, NoRowsError
+from ml.options.source import DataRange
+from ml.progress import ProgressCallback
+from ml.readings import clock
+from ml.readings.collector import Counts, ReadingCollector
+from ml.readings.columns import ColumnPlan, plan_columns
+from ml.readings.parsing import plain
+from ml.readings.time_range import TimeRange
+from ml.scada.extraction import contents_of, fetch
+from ml.scada.prepared import is_prepared
+from ml.scada.slices import Slice, SliceStore
+from ml.scada.sources.base import SlicedSource, Source, TimeAxis
+
+_FETCHED = 0.7  # share of fetching in reading
+
+
+def read_in_parts(
+    source: Source,
+    config: OrganizationConfig,
+    slices: Path | None,
+    keep: Callable[[pd.DataFrame], None],
+    report: ProgressCallback,
+    *,
+    path: Path | None = None,
+) -> Counts:
+    """Read and clean an organisation's rows.
+
+    Parameters
+    ----------
+    slices
+        The organisation's folder of rows fetched from a database; None keeps nothing.
+    keep
+        Called with frames as `ml.readings.collector.Readings` describes them; the readings of an asset in a later one
+        come after those in an earlier one. A source whose times do not compare gives one frame.
+    report
+        Called with what is done of 1.
+    path
+        The file, if it is not the configured one.
+
+    Returns
+    -------
+    Counts
+        What happened to the rows.
+
+    Raises
+    ------
+    MissingColumnError, NoRowsError, DataError, SourceError, IsolationError, StorageError
+        As `ml.scada.prepare.prepare`.
+    """
+    _refuse_prepared(config, path)
+    plan = plan_columns(config.schema_config, config.data_config.label_column, source.columns(), source.where)
+    zone = config.data_config.zone
+    within = _time_range(config.data_range, zone)
+    collector = ReadingCollector(plan, config.schema_config, zone, within)
+    axis = source.axis(plan.timestamp) if isinstance(source, SlicedSource) else None
+    if isinstance(source, SlicedSource) and axis is not None and slices is not None:
+        _read_slices(source, axis, plan, config, collector, slices, keep, report)
+    else:
+        expected, rows = source.row_count(), 0
+        for batch in source.read(plan.source_columns, time_column=plan.timestamp, within=within):
+            collector.add(batch)
+            rows += batch.num_rows
+            report(min(1.0, rows / expected) if expected else 0.0, 1.0, f"{rows:,} rows read")
+    keep(collector.finish().frame)
+    if collector.counts.rows_in_range == 0:
+        raise _no_rows(source, plan, zone, config.data_range)
+    return collector.counts
+
+
+def _read_slices(
+    source: SlicedSource,
+    axis: TimeAxis,
+    plan: ColumnPlan,
+    config: OrganizationConfig,
+    collector: ReadingCollector,
+    folder: Path,
+    keep: Callable[[pd.DataFrame], None],
+    report: ProgressCallback,
+) -> None:
+    """Fetch what is not there yet, and take the rows of all slices."""
+    zone, database = config.data_config.zone, config.scada_db_config
+    axis = replace(axis, margin=0) if axis.kind == "local" and zone == "UTC" else axis
+    store = SliceStore(
+        folder,
+        organization_id=config.organization_id,
+        source=source.identity,
+        contents=contents_of(source, plan, config.schema_config.organization_column),
+    )
+    kept: list[Slice] = fetch(
+        source,
+        plan.source_columns,
+        axis,
+        _time_range(config.data_range, zone),
+        store,
+        slice_seconds=None if database is None else database.slice_seconds,
+        report=lambda done, total, words: report(_FETCHED * done / total, 1.0, words),
+    )
+    collector.note_rows_without_time(source.rows_without_key(axis))
+    rows, expected = 0, sum(one.rows for one in kept)
+    for one in kept:
+        for batch in store.read(one):
+            collector.add(batch)
+            rows += batch.num_rows
+            report(_FETCHED + (1 - _FETCHED) * rows / expected, 1.0, f"{rows:,} rows read")
+        if axis.margin == 0:  # else a later slice may hold earlier instants
+            keep(collector.take())
+
+
+def _refuse_prepared(config: OrganizationConfig, path: Path | None) -> None:
+    if path is None and config.data_source is not None:
+        path = Path(config.data_source.path)
+    if path is not None and path.name.lower().endswith(".parquet") and is_prepared(path):
+        raise DataError(
+            f"{path.name} is already prepared; raw readings are needed here",
+            field="dataSource.path",
+            hint="give prepared data to the later steps as it is",
+        )
+
+
+def _time_range(configured: DataRange, zone: str) -> TimeRange:
+    start, end = configured.start_date, configured.end_date
+    return TimeRange(
+        None if start is None else clock.instant(start, zone), None if end is None else clock.instant(end, zone)
+    )
+
+
+def _no_rows(source: Source, plan: ColumnPlan, zone: str, asked: DataRange) -> NoRowsError:
+    """Say what was asked for and what there is, for which the times alone are read once more."""
+    extent = _extent(source, plan, zone)
+    if not extent:
+        return NoRowsError(f"{source.where} has no rows", hint="check that it is the right table or file")
+    start = asked.start_date.isoformat() if asked.start_date else "the beginning"
+    end = asked.end_date.isoformat() if asked.end_date else "the end"
+    return NoRowsError(
+        f"{source.where} has no usable rows from {start} until {end}",
+        field="dataRange",
+        hint=f"it covers {clock.to_text(extent[0])} to {clock.to_text(extent[1])}",
+    )
+
+
+def _extent(source: Source, plan: ColumnPlan, zone: str) -> list[int]:
+    """The first and the last readable time of a source; empty if there is none."""
+    extent: list[int] = []
+    for batch in source.read([plan.timestamp], time_column=plan.timestamp, within=TimeRange()):
+        time = clock.to_microseconds(plain(batch.column(plan.timestamp)), zone, plan.timestamp)
+        readable = time[time != clock.UNREADABLE].tolist()
+        extent = [min(extent + readable), max(extent + readable)] if extent or readable else []
+    return extent

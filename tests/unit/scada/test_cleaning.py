@@ -1,0 +1,184 @@
+"""Odd readings: each kind is counted and told, and none disappears in silence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.errors import ConfigError
+from ml.scada.prepare import prepare
+from ml.scada.prepared import Prepared
+from ml.scada.unit_outliers import CONVERSIONS, find_unit_outliers
+from tests.unit.scada.histories import config, raw_history
+
+
+def prepared_from(frame: pd.DataFrame, folder: Path, **sections: dict[str, Any]) -> Prepared:
+    frame.to_csv(folder / "history.csv", index=False)
+    return prepare(config(folder / "history.csv", **sections))
+
+
+def told(prepared: Prepared, words: str) -> bool:
+    return any(words in line for line in prepared.summary["verdict"])
+
+
+def one_pump(rows: int = 300) -> pd.DataFrame:
+    frame = raw_history(rows)
+    return frame[frame["machine"] == "P-1"].reset_index(drop=True)
+
+
+class TestImpossibleValues:
+    def test_they_are_missing_and_counted(self, tmp_path: Path) -> None:
+        frame = one_pump()
+        frame["temperature"] = 80.0
+        frame.loc[10, "temperature"] = 400.0
+        frame.loc[11, "temperature"] = -273.0
+        frame.loc[12, "temperature"] = np.inf
+        bounds = {"validRange": {"temperature": [-40, 200]}, "columnMapping": {}}
+        with_bounds = prepared_from(frame, tmp_path, schemaConfig=bounds, dataConfig={"maxGapSeconds": 60})
+        assert with_bounds.summary["impossibleValues"] == {"temperature": 2}
+        assert with_bounds.summary["infiniteValues"] == {"temperature": 1}
+        assert with_bounds.frame["temperature"].iloc[9:15].isna().tolist() == [False, False, True, True, False, False]
+        assert told(with_bounds, "temperature has 2 values outside its validRange")
+        without = prepared_from(frame, tmp_path)
+        assert without.frame["temperature"].max() == 400
+        assert without.summary["impossibleValues"] == {}
+
+    @pytest.mark.parametrize(("bounds", "kept"), [([None, 49], 50), ([50, None], 50), ([50, 50.5], 1), ([0, 99], 100)])
+    def test_bounds_belong_to_the_range_and_may_be_open(self, tmp_path: Path, bounds: list[Any], kept: int) -> None:
+        frame = one_pump()[:100].assign(temperature=np.arange(100.0))
+        summary = prepared_from(frame, tmp_path, schemaConfig={"validRange": {"temperature": bounds}}).summary
+        assert 100 - summary["impossibleValues"].get("temperature", 0) == kept
+
+    @pytest.mark.parametrize(
+        ("schema", "words"),
+        [
+            ({"validRange": {"temprature": [0, 1]}}, "did you mean temperature"),
+            ({"validRange": {"temperature": [5, 5]}}, "must be below"),
+            ({"validRange": {"alarm_active": [0, 1]}}, "not in continuousColumns"),
+            ({"stuckAfterSeconds": {"temperature": 0}}, "greater than 0"),
+            ({"stuckAfterSeconds": {"heat": 5}}, "heat, which is not in continuousColumns"),
+        ],
+    )
+    def test_rules_about_nothing_are_refused(self, tmp_path: Path, schema: dict[str, Any], words: str) -> None:
+        with pytest.raises(ConfigError, match=words):
+            config(tmp_path / "history.csv", schemaConfig=schema)
+
+
+class TestClocks:
+    def test_a_clock_that_is_set_back_is_no_late_row(self, tmp_path: Path) -> None:
+        frame = one_pump()
+        late = prepared_from(pd.concat([frame.drop(index=20), frame.iloc[[20]]]), tmp_path)
+        assert (late.summary["outOfOrderRows"], late.summary["clockStepsBack"]) == (1, 0)
+        again = frame.iloc[30:90].assign(temperature=1.0)
+        stepped = prepared_from(pd.concat([frame.iloc[:90], again, frame.iloc[90:]]), tmp_path)
+        assert (stepped.summary["outOfOrderRows"], stepped.summary["clockStepsBack"]) == (1, 1)
+        assert stepped.summary["duplicateRows"] == 60
+        assert told(stepped, "A clock was set back 1 time;")
+        assert (stepped.frame["temperature"].iloc[30:90] == 1).all()
+
+    def test_steps_are_those_of_one_asset(self, tmp_path: Path) -> None:
+        by_asset = raw_history()
+        by_time = by_asset.sort_values("timestamp", kind="stable")
+        for frame in (by_asset, by_time):
+            summary = prepared_from(frame, tmp_path).summary
+            assert (summary["outOfOrderRows"], summary["clockStepsBack"]) == (0, 0)
+
+    def test_times_without_a_zone_are_told_until_a_zone_is_configured(self, tmp_path: Path) -> None:
+        frame = raw_history()
+        naive = prepared_from(frame, tmp_path)
+        assert naive.summary["timesWithoutZone"] == len(frame)
+        assert told(naive, f"{len(frame)} times carry no time zone and were read as UTC")
+        named = prepared_from(frame, tmp_path, dataConfig={"timezone": "UTC"})
+        assert named.summary["timesWithoutZone"] == len(frame)
+        assert not told(named, "carry no time zone")
+        mixed = frame.assign(timestamp=frame["timestamp"] + pd.Series(["Z", "+01:00", ""] * 200)[: len(frame)])
+        summary = prepared_from(mixed, tmp_path).summary
+        assert summary["timesWithoutZone"] == (len(frame) + 0) // 3
+
+
+class TestStuckSensors:
+    def test_the_configured_time_counts(self, tmp_path: Path) -> None:
+        frame = one_pump(2000)
+        frame["temperature"] = np.random.default_rng(0).normal(size=len(frame))
+        frame.loc[500:510, "temperature"] = 81.5
+        frame.loc[700:705, "temperature"] = 81.5
+        stuck = {}
+        for seconds in (299, 300, 599, 600, 3600):
+            rule = {"stuckAfterSeconds": {"temperature": seconds}}
+            sensor = prepared_from(frame, tmp_path, schemaConfig=rule).summary["sensors"]["temperature"]
+            stuck[seconds] = (sensor["stuck"], sensor["stuckRows"])
+        assert stuck == {299: (True, 17), 300: (True, 11), 599: (True, 11), 600: (False, 0), 3600: (False, 0)}
+
+
+class TestUnitOutliers:
+    @pytest.mark.parametrize("name", list(CONVERSIONS))
+    def test_each_conversion_is_recognised(self, name: str) -> None:
+        rng = np.random.default_rng(1)
+        usual = rng.normal(1_000, 5, 5_000)
+        # The inverse of the conversion, found on its two points: all of them are straight lines.
+        zero, one = CONVERSIONS[name](np.array([0.0, 1.0]))
+        odd = (usual[:7] - zero) / (one - zero)
+        found = find_unit_outliers(np.concatenate([usual, odd])).to_json()
+        assert found["unitOutliers"] == 7
+        assert CONVERSIONS[found["unitOutliersAre"]](odd) == pytest.approx(CONVERSIONS[name](odd), rel=0.03)
+
+    def test_heavy_tails_and_steps_are_not_accused(self) -> None:
+        rng = np.random.default_rng(2)
+        for values in (
+            rng.normal(80, 5, 100_000),
+            np.concatenate([np.zeros(900), np.full(100, 1000.0)]),
+            np.concatenate([rng.normal(80, 5, 1000), [95.0, 300.0, -4000.0]]),
+            np.array([1.0, 1000.0]),
+        ):
+            assert find_unit_outliers(values).to_json() == {"unitOutliers": 0, "unitOutliersAre": None}
+
+    def test_they_are_told_and_kept(self, tmp_path: Path) -> None:
+        frame = one_pump(1000)
+        frame["temperature"] = np.random.default_rng(0).normal(80, 2, len(frame))
+        frame.loc[100:102, "temperature"] = [176.0, 177.0, 175.0]
+        prepared = prepared_from(frame, tmp_path)
+        sensor = prepared.summary["sensors"]["temperature"]
+        assert (sensor["unitOutliers"], sensor["unitOutliersAre"]) == (3, "in °F instead of °C")
+        assert told(
+            prepared, "temperature has 3 values far outside the usual, as if in °F instead of °C; they were kept."
+        )
+        assert prepared.frame["temperature"].max() == 177
+
+
+class TestVerdict:
+    def test_it_says_what_a_plant_engineer_asks(self, tmp_path: Path) -> None:
+        frame = raw_history()
+        frame.loc[frame["machine"] == "P-2", "failure_indicator"] = 0
+        frame.loc[20:60, "temperature"] = np.nan
+        verdict = prepared_from(frame.assign(volume=5.0), tmp_path).summary["verdict"]
+        assert "Failures per asset: P-1 2." in verdict
+        assert "1 asset never failed." in verdict
+        assert verdict[0].endswith("of them usable: 8 hours of history.")
+        assert any(line.startswith("Missing values: temperature ") for line in verdict)
+        assert "volume never changes (always 5), so it tells nothing." in verdict
+
+    @pytest.mark.parametrize(
+        ("failures", "data", "reason"),
+        [
+            (0, {}, "without a failure there is nothing to learn"),
+            (4, {}, "it needs 3 failure events in each of its 3 parts of time, 9 in all, and there are 4"),
+            (4, {"testSplit": 0}, "2 parts of time, 6 in all, and there are 4"),
+            (4, {"minFailureEvents": 1}, None),
+        ],
+    )
+    def test_it_says_why_training_will_be_refused(
+        self, tmp_path: Path, failures: int, data: dict[str, Any], reason: str | None
+    ) -> None:
+        frame = raw_history()
+        if failures == 0:
+            frame["failure_indicator"] = 0
+        summary = prepared_from(frame, tmp_path, dataConfig=data).summary
+        if reason is None:
+            assert summary["refusal"] is None
+        else:
+            assert reason in summary["refusal"]
+            assert summary["verdict"][-1] == summary["refusal"]
