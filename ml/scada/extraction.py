@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pyarrow as pa
@@ -87,9 +88,19 @@ def fetch(
         for slice_start, slice_end in _cut(source, axis, gap_start, gap_end, length):
             report(slice_start - start, end - start, f"fetching {_in_words(slice_start, slice_end)}")
             log.info("fetching %s", _in_words(slice_start, slice_end))
-            kept = store.keep(slice_start, slice_end, source.read_slice(columns, axis, slice_start, slice_end))
+            batches = source.read_slice(columns, axis, slice_start, slice_end)
+            kept = store.keep(slice_start, slice_end, _one_ahead(batches))
             log.info("fetched %s: %d rows", _in_words(slice_start, slice_end), kept.rows)
     return [kept for kept in store.slices if kept.start < end and kept.end > start]
+
+
+def _one_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same batches; while one is written, another thread waits for the next (both without Python's lock)."""
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        pending = reader.submit(next, batches, None)
+        while (batch := pending.result()) is not None:
+            pending = reader.submit(next, batches, None)
+            yield batch
 
 
 def _length(
