@@ -41,6 +41,9 @@ class Channel(Section):
     )
     role: str | None = Field(default=None, description="What it measures, such as temperature.")
     unit: str | None = Field(default=None, description="Its unit; null where the configuration names none.")
+    valid_range: tuple[FiniteFloat | None, FiniteFloat | None] = Field(
+        default=(None, None), description="Lowest and highest possible reading, null for none; any other is missing."
+    )
 
 
 class Window(Section):

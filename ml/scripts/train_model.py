@@ -178,6 +178,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
                     else "boolean",
                     role=schema.column_roles.get(name),
                     unit=schema.column_units.get(name),
+                    valid_range=schema.valid_range.get(name, (None, None)),
                 )
                 for name in schema.sensor_columns
             ),

@@ -5,7 +5,7 @@
  * Readings wait until a window at or after their time is asked for: ask once per sampling interval.
  */
 
-import type { ModelMetadata } from "./metadata.js";
+import type { Channel, ModelMetadata } from "./metadata.js";
 
 /** One row of the source: all channels that were measured at an instant. */
 export interface Reading {
@@ -31,6 +31,7 @@ export class AssetHistory {
   private readonly names: readonly string[];
   private readonly counters: readonly boolean[];
   private readonly kinds: readonly Kind[];
+  private readonly ranges: readonly Channel["validRange"][];
   private readonly step: number; // these times are microseconds since 1970
   private readonly maxGap: number;
   /** rows × channels, the newest row last, NaN before the segment's start. */
@@ -51,6 +52,7 @@ export class AssetHistory {
     if (capacity < lookBack) throw new RangeError(`the model looks back ${lookBack} rows, not ${capacity}`);
     this.names = channels.map((channel) => channel.name);
     this.counters = channels.map((channel) => channel.kind === "counter");
+    this.ranges = channels.map((channel) => channel.validRange);
     this.kinds = channels.map(({ kind }) =>
       kind === "boolean" ? "any" : kind === "counter" ? "last" : contract.grid.aggregation,
     );
@@ -160,11 +162,13 @@ export class AssetHistory {
     return row - this.lastTime[channel]! <= this.maxGap ? this.last[channel]! : NaN;
   }
 
-  /** Values in channel order, in the precision that training gave them; what is not finite is missing. */
+  /** Values in channel order, in the precision that training gave them; what is impossible or not finite is missing. */
   private clean({ values }: Reading): Float64Array {
     return Float64Array.from(this.names, (name, channel) => {
       const value = Object.hasOwn(values, name) ? values[name] : null;
       if (value === null || value === undefined) return NaN;
+      const [lowest, highest] = this.ranges[channel]!;
+      if ((lowest !== null && Number(value) < lowest) || (highest !== null && Number(value) > highest)) return NaN;
       const number = this.counters[channel] ? Number(value) : Math.fround(Number(value));
       const usable = this.kinds[channel] === "any" ? number === 0 || number === 1 : Number.isFinite(number);
       return usable ? number : NaN;

@@ -10,6 +10,8 @@ export interface Channel {
   readonly role: string | null;
   /** Its unit; null where the configuration names none. */
   readonly unit: string | null;
+  /** Lowest and highest possible reading, null for none; any other is missing. */
+  readonly validRange: readonly [number | null, number | null];
 }
 
 /** How one channel's training rows are spread, to tell drift by the population stability index. */

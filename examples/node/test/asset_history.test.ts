@@ -22,7 +22,13 @@ function contract(part: Pick<GridCase, "samplingIntervalSeconds" | "aggregation"
     },
     window: {
       lookBack: LOOK_BACK,
-      channels: Object.entries(kinds).map(([name, kind]) => ({ name, kind, role: null, unit: null })),
+      channels: Object.entries(kinds).map(([name, kind]) => ({
+        name,
+        kind,
+        role: null,
+        unit: null,
+        validRange: name === "total" ? [0, null] : [null, null],
+      })),
     },
   };
 }
@@ -115,4 +121,15 @@ test("instants off the grid, too many rows and times that are none are refused",
   assert.throws(() => history.windowAt(60, LOOK_BACK + 1), /only 5 rows are kept, not 6/);
   assert.throws(() => history.add({ time: new Date("nonsense"), values: {} }), /is not a time/);
   assert.throws(() => new AssetHistory(MINUTE, 3), /looks back 5 rows, not 3/);
+});
+
+test("a reading outside its valid range is missing, one at its end is not", () => {
+  const history = new AssetHistory(MINUTE);
+  history.add(reading(60, { speed: -5, total: 0, running: true }));
+  history.add(reading(120, { speed: 1, total: -1, running: true }));
+  const rows = [...history.windowAt(120, 2)!];
+  assert.deepEqual(rows, [-5, 0, 1, 1, 0, 1]); // the total of before is carried
+  const fresh = new AssetHistory(MINUTE);
+  fresh.add(reading(60, { speed: 1, total: -1, running: true }));
+  assert.deepEqual([...fresh.windowAt(60, 1)!], [1, NaN, 1]);
 });

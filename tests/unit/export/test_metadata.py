@@ -24,7 +24,15 @@ def content(**changes: Any) -> dict[str, Any]:
         "threshold": 0.25,
         "window": {
             "lookBack": 5,
-            "channels": [{"name": "temperature", "kind": "continuous", "role": "temperature", "unit": "°C"}],
+            "channels": [
+                {
+                    "name": "temperature",
+                    "kind": "continuous",
+                    "role": "temperature",
+                    "unit": "°C",
+                    "validRange": [-40.0, None],
+                }
+            ],
         },
         "grid": {
             "instants": "multiplesOfIntervalSinceEpoch",
