@@ -14,8 +14,8 @@ from ml.learning.memory import give_back
 
 FloatMatrix = npt.NDArray[np.float32]
 
-# About 400 values for each of the 255 bins, in half the memory that LightGBM's own 200,000 take.
-_SAMPLE_ROWS = 100_000
+# About 200 values for each of the 255 bins, in a quarter of the time and memory that LightGBM's own 200,000 take.
+_SAMPLE_ROWS = 50_000
 
 
 def binned(
@@ -25,7 +25,7 @@ def binned(
     """The data set of rows `X` (n_rows, n_features) with their labels (n_rows,).
 
     Features that are computed when read are binned a batch at a time, so that their table is never in memory. The
-    bins' thresholds then come from at most 100,000 of the rows, drawn by `seed`.
+    bins' thresholds then come from at most 50,000 of the rows, drawn by `seed`.
 
     Parameters
     ----------
