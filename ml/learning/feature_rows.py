@@ -46,7 +46,9 @@ class FeatureRows:
 
     def __getitem__(self, part: slice) -> FloatMatrix:
         """Row-major features of a range of the wanted rows; step 1 only."""
-        start, stop, _ = part.indices(len(self))
+        start, stop, step = part.indices(len(self))
+        if step != 1:
+            raise ValueError(f"features are computed for consecutive rows; the step is {step}")
         if start >= stop:
             return np.empty((0, self.shape[1]), dtype=np.float32)
         positions = self._positions[start:stop]

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ml.errors import DataError
 from ml.options.schema import SchemaConfig
 from ml.windows.channels import segment_starts, stored_columns
 from ml.windows.operations import Target
@@ -25,7 +26,7 @@ Rows = NDArray[np.bool_]
 Order = Literal["C", "F"]
 
 _ROWS = 1 << 13  # rows of a chunk: their samples stay in the second-level cache
-_WINDOWS = 16  # a chunk is so many times W at least, so that little history is read twice
+_WINDOWS = 16  # a chunk is about so many times W where there are rows enough for all threads: little is read twice
 
 
 def compute(
@@ -44,7 +45,16 @@ def compute(
         (n_rows,), true for the rows wanted; the others serve as history. None for all.
     order
         "F", column-major, as they are computed, or "C", row-major.
+
+    Raises
+    ------
+    DataError
+        If `rows` is not one truth value per row of the frame.
     """
+    if rows is not None and (rows.dtype != np.bool_ or rows.shape != (len(frame),)):
+        raise DataError(
+            f"`rows` is {rows.dtype} of shape {rows.shape}; allowed is one bool per row of the frame, ({len(frame)},)"
+        )
     wanted = len(frame) if rows is None else int(np.count_nonzero(rows))
     out = np.empty((wanted, program.width), dtype=np.float32, order=order)
     columns = _Columns.of(frame, schema)

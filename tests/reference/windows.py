@@ -6,8 +6,12 @@ import numpy as np
 
 
 def rolling_cell(x, first, t, window, statistic, interval):
-    """The float32 statistic of row `t` of `x`, whose segment begins at row `first`."""
-    tail = x[max(first, t - window + 1) : t + 1].astype(np.float64)
+    """The float32 statistic of row `t` of `x`, whose segment begins at row `first`.
+
+    Rows before the segment are there and missing, so that time in the window counts from its oldest row in any case.
+    """
+    inside = x[max(first, t - window + 1) : t + 1].astype(np.float64)
+    tail = np.concatenate([np.full(window - inside.size, np.nan), inside])
     time = np.arange(tail.size)[~np.isnan(tail)]
     values = tail[~np.isnan(tail)]
     if values.size == 0 or (values.size < 2 and statistic in ("std", "slope")):

@@ -5,7 +5,8 @@ A difference of running sums costs the same for every window length, but its las
 both ends of the bound round to the same float32. The other cells, about one in some thousands, are marked, and the
 caller sums them again in the order of time. This is the test by which correctly rounded elementary functions are
 computed (Ziv, ACM TOMS 17(3), 1991). Running sums are kept as two doubles with the exact error of every addition
-(Knuth's TwoSum), so the bounds stay narrow however far the values are from zero.
+(Knuth's TwoSum), so the bounds stay narrow however far the values are from zero. The errors themselves are added in
+plain double, which a quiet window after a wild history feels: hence the terms with u².
 
 Bounds use u = 2^-53: one operation is off by at most u of its result, a sum of w terms in order by at most w u times
 the sum of their sizes (Higham, Accuracy and Stability of Numerical Algorithms, 2002, chapters 3 and 4). They are
@@ -131,6 +132,7 @@ def deviations(
     `error` bounds `total`, as `means` returned it.
     """
     size = np.float64(window)
+    slots = np.float64(before + std.size)
     about_mean = 2.0 * _U * largest + 2.0 * error / size  # how far the definition's mean is from the true one
     high_a, high_b = _ends(prefix[_SQUARE], before, window)
     low_a, low_b = _ends(prefix[_SQUARE + 1], before, window)
@@ -145,6 +147,7 @@ def deviations(
         spread = square - part
         bound = 2.0 * _U * ((size + 8.0) * abs(spread) + 4.0 * square + 4.0 * part)
         bound += 2.0 * abs(distance) * distance_error / n + n * about_mean * about_mean
+        bound += 2.0 * _U * _U * size * slots * high_b[i]
         relative = bound / spread
         result = np.sqrt(spread / (n - 1.0))
         decided = (
@@ -171,6 +174,7 @@ def slopes(
     size = np.float64(window)
     exact = 2.0 * largest * size * size <= _EXACT_SPAN * smallest
     terms = 4.0 if exact else size + 4.0
+    most_slots = np.float64(before + slope.size)
     square_a, square_b = _ends(prefix[_SQUARE], before, window)
     high_a, high_b = _ends(prefix[_TIMED], before, window)
     low_a, low_b = _ends(prefix[_TIMED + 1], before, window)
@@ -193,6 +197,7 @@ def slopes(
         above = total[i] - n * np.float64(lowest[i])
         bound = 2.0 * _U * (8.0 * n * (origin + size) * np.sqrt(n * square) + abs(slots * distance))
         bound += slots * distance_error + 4.0 * _U * terms * n * size * (above + error)
+        bound += 4.0 * _U * _U * n * size * most_slots * most_slots * np.sqrt(most_slots * square_b[i])
         result = rise / spread
         relative = bound / abs(rise) + 16.0 * _U
         decided = relative < _UNDECIDED and np.float32(result * (1.0 - relative)) == np.float32(

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from ml.config import OrganizationConfig
+from ml.errors import DataError
 from ml.features import FeatureEngineer
 from ml.windows.catalogue import FAMILIES
 from tests.reference.features import reference_row
@@ -158,6 +159,13 @@ def test_rows_in_either_order_are_the_same_numbers(order, share):
     found = engineer.matrix(frame, rows=wanted, order=order)
     assert found.flags[f"{order}_CONTIGUOUS"]
     assert found.tobytes() == engineer.matrix(frame)[wanted].tobytes()
+
+
+@pytest.mark.parametrize("rows", [np.ones(9, bool), np.ones(11, bool), np.ones(10, int)])
+def test_rows_that_do_not_fit_the_frame_are_refused(rows):
+    frame = make_frame().iloc[:10]
+    with pytest.raises(DataError, match=r"one bool per row of the frame, \(10,\)"):
+        FeatureEngineer(make_config()).fit(frame).matrix(frame, rows=rows)
 
 
 def test_wanted_rows_are_the_rows_of_the_whole():

@@ -15,20 +15,24 @@ from tests.reference.windows import rolling_cell
 INTERVAL = 60.0
 
 
-def computed(x, segment, windows, first=0):
-    """float32 (n_statistics, n_windows, n_rows - first)."""
+def computed(x, segment, windows, first=0, statistics=STATISTICS):
+    """float32 (n_statistics, n_windows, n_rows - first); what is not among `statistics` is not asked for."""
     start = segment_starts(np.asarray(segment))
     windows = np.array(windows, dtype=np.int64)
     columns = np.arange(len(STATISTICS) * windows.size).reshape(len(STATISTICS), 1, windows.size)
+    columns = np.where(np.isin(STATISTICS, statistics)[:, None, None], columns, -1)
     out = np.full((columns.size, x.size - first), np.float32(-7.0))
     rolling(x.reshape(1, -1), start, first, np.array([0]), windows, columns, INTERVAL, out.reshape(-1), out.shape[1], 0)
     return out.reshape(len(STATISTICS), windows.size, -1)
 
 
-def assert_exact(x, segment, windows, rows=None):
-    """Compare the given rows, by default all, of every statistic and window."""
-    found, start = computed(x, segment, windows), segment_starts(np.asarray(segment))
+def assert_exact(x, segment, windows, rows=None, statistics=STATISTICS):
+    """Compare the given rows, by default all, of the statistics, computed together, and every window."""
+    found = computed(x, segment, windows, statistics=statistics)
+    start = segment_starts(np.asarray(segment))
     for kind, statistic in enumerate(STATISTICS):
+        if statistic not in statistics:
+            continue
         for index, window in enumerate(windows):
             for t in range(x.size) if rows is None else rows:
                 cell = found[kind, index, t]
@@ -75,15 +79,18 @@ WINDOWS = (2, 3, 4, 5, 7, 8, 15, 16, 20, 23, 24, 25, 31, 32, 33, 64, 80, 100, 30
     nan_share=st.sampled_from([0.0, 0.0, 0.03, 0.5, 0.97]),
     nan_block=st.integers(0, 120),
     segments=st.integers(1, 4),
+    statistics=st.sampled_from([STATISTICS, *((each,) for each in STATISTICS)]),
 )
-def test_every_cell_equals_the_window_cut_out(seed, kind, scale, rows, windows, nan_share, nan_block, segments):
+def test_every_cell_equals_the_window_cut_out(
+    seed, kind, scale, rows, windows, nan_share, nan_block, segments, statistics
+):
     random = np.random.default_rng(seed)
     x = series(random, kind, rows, scale)
     x[random.random(rows) < nan_share] = np.nan
     begin = random.integers(0, rows)
     x[begin : begin + nan_block] = np.nan
     segment = np.sort(random.integers(0, segments, rows))
-    assert_exact(x, segment, sorted(windows), random.choice(rows, min(rows, 60), replace=False))
+    assert_exact(x, segment, sorted(windows), random.choice(rows, min(rows, 60), replace=False), statistics)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -94,6 +101,18 @@ def test_long_windows_over_several_stretches(kind):
     segment = np.repeat([0, 1], [5000, 4000])
     rows = np.concatenate([random.choice(x.size, 60, replace=False), [4999, 5000, 5001, 8999]])
     assert_exact(x, segment, [40, 1000, 2000], rows)
+
+
+@pytest.mark.parametrize("statistic", ["mean", "std", "slope"])
+@pytest.mark.parametrize(("long", "wild", "quiet"), [(1440, 2.0**20, 2e-4), (10_000, 2.0**20, 2e-4)])
+def test_a_quiet_window_after_a_wild_history(statistic, long, wild, quiet):
+    """What the running sums forgot of the history is more than the window holds; each statistic stands for itself."""
+    random = np.random.default_rng(5)
+    steps = random.uniform(0.5, 1.0, 400) * quiet
+    tail = np.stack([0.75 + steps, 0.75 - steps], axis=1).reshape(-1)
+    x = np.concatenate([[0.75], random.uniform(0.5, 1.0, 4 * long) * wild, tail]).astype(np.float32)
+    rows = x.size - 1 - np.arange(0, 774, 3)
+    assert_exact(x, np.zeros(x.size), [26, long], rows, (statistic,))
 
 
 @pytest.mark.parametrize("kind", KINDS)
