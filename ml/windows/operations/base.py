@@ -1,0 +1,77 @@
+"""What every operation is, and what its plan may know."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+
+from ml.windows.channels import Block, Constants, Float32s, Float64s, Int64s, Series
+
+View = Literal["physical", "normal"]
+
+
+class Target(NamedTuple):
+    """Where features go: row i of a block's features, column c, is ``out[origin + c * stride + i]``."""
+
+    out: Float32s
+    stride: int
+    origin: int
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a plan may know: where the series lie, what training found normal, and the grid's spacing in seconds."""
+
+    series: Series
+    constants: Mapping[str, Constants]
+    interval: int
+
+    def rows(self, channels: Iterable[str], view: View = "normal") -> Int64s:
+        """Rows of `Block.values` that hold some channels."""
+        table: Mapping[str, int] = getattr(self.series, view)
+        return np.array([table[name] for name in channels], dtype=np.int64)
+
+    def mean(self, channels: Iterable[str]) -> Float64s:
+        """Training mean of each channel."""
+        return np.array([self.constants[name].mean for name in channels], dtype=np.float64)
+
+    def scale(self, channels: Iterable[str]) -> Float64s:
+        """Training standard deviation of each channel, 1 where there is none."""
+        return np.array([self.constants[name].scale for name in channels], dtype=np.float64)
+
+
+Step = Callable[[Block, Target], None]
+"""Computes the features of one class for a block's rows."""
+
+
+class Operation(ABC):
+    """One feature's formula."""
+
+    formula: ClassVar[str]
+    unit: ClassVar[str]
+    first_valid: ClassVar[str] = "1st row"
+    missing: ClassVar[str] = "NaN where the reading is NaN"
+
+    @property
+    def look_back(self) -> int:
+        """Samples the formula reads, the row's own included."""
+        return 1
+
+    @classmethod
+    @abstractmethod
+    def plan(cls, operations: Sequence[Any], columns: Int64s, context: Context) -> Step:
+        """What computes `operations`, all of this class, into the output columns of the same number."""
+
+
+def channels_of(operations: Iterable[Any]) -> list[str]:
+    """The channel of each operation."""
+    return [operation.channel for operation in operations]
+
+
+def integers(values: Iterable[int]) -> Int64s:
+    """The values as the kernels take them."""
+    return np.array(list(values), dtype=np.int64)
