@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.errors import ParityError
+from ml.windows import scaling as features_scaling
 
 if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler
@@ -44,12 +45,9 @@ def apply_scaling(rows: NDArray[np.float32], scaling: Scaling | None) -> NDArray
     NaN stays NaN; what exceeds float32 becomes infinite.
     """
     constants = scaling_constants(scaling, rows.shape[1])
-    if constants is None:
+    if scaling is None or constants is None:
         return rows
-    center, scale = constants
-    with np.errstate(over="ignore"):
-        scaled: NDArray[np.float32] = (rows - center) / scale
-    return scaled
+    return features_scaling.Scaling(scaling["method"], *constants).apply(rows)
 
 
 def scaler_object(scaling: Scaling | None, n_features: int) -> StandardScaler:
