@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat
 
 from ml.options.base import Seconds, Section
+from ml.options.costs import MaintenanceCosts
 
 Score = Annotated[float, Field(ge=0, le=1)]
 
@@ -37,6 +38,9 @@ class ValidationConfig(Section):
     )
     threshold: Score | None = Field(default=None, description="Alarm threshold. Default: the one chosen in training.")
     alarm_cooldown_seconds: Seconds = Field(default=300, description="Alarm rows closer than this belong to one alarm.")
+    costs: MaintenanceCosts | None = Field(
+        default=None, description="Prices for the saved cost, in your own currency or hours. Default: none is counted."
+    )
     noise_levels: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         default=(0.05, 0.1, 0.2), description="Noise added to sensors, in training standard deviations."
     )

@@ -15,6 +15,7 @@ from ml.config import OrganizationConfig
 from ml.export.package import MODEL_FILE, exact_model
 from ml.export.session import Scorer
 from ml.learning.event_metrics import event_metrics
+from ml.learning.events import find_events
 from ml.learning.failures import epoch_seconds, onsets
 from ml.pipeline.judged_data import JudgedData, judged_data
 from ml.pipeline.reference_scores import read_reference
@@ -152,7 +153,7 @@ def _events(
     table = rows.table
     failures = onsets(rows.frame)
     announced = len(failures) > 0 and bool((rows.frame["target"] >= 0).any())
-    return event_metrics(
+    found = find_events(
         table["asset_id"].to_numpy(),
         epoch_seconds(table["timestamp"]),
         rows.label,
@@ -164,6 +165,7 @@ def _events(
         cooldown=config.validation_config.alarm_cooldown_seconds,
         interval=trained.engineer.interval,
     )
+    return event_metrics(found, config.validation_config.costs)
 
 
 def _latency(config: OrganizationConfig, content: bytes, features: npt.NDArray[np.float32]) -> Latency:

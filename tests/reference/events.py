@@ -26,8 +26,9 @@ def event_metrics(
     horizon: int,
     cooldown: int,
     interval: int,
+    prices: tuple[float, float, float],
 ) -> dict[str, Any]:
-    """`rows` are (asset, seconds, label, probability)."""
+    """`rows` are (asset, seconds, label, probability); `prices` those of a miss, a false alarm and an inspection."""
     rows = sorted(row for row in rows if row[2] >= 0)
     alarm_rows = [row for row in rows if np.float32(row[3]) >= np.float32(threshold)]
 
@@ -47,13 +48,21 @@ def event_metrics(
         if hits:
             notices.append(abs(reference - hits[0][1]))
     days = len(rows) * interval / 86_400
+    missed, false_alarm, inspection = prices
+    without_alarms = sum(missed for _ in windows)
+    with_alarms = sum(missed for _ in range(len(windows) - len(notices)))
+    for alarm in alarms:
+        with_alarms += inspection + (false_alarm if alarm in false_alarms else 0)
     return {
         "failures": len(windows),
         "announced": len(notices),
+        "eventRecall": len(notices) / len(windows) if windows else None,
         "alarms": len(alarms),
         "falseAlarms": len(false_alarms),
         "falseAlarmsPerAssetDay": len(false_alarms) / days if days else None,
         "timeInAlarm": len(alarm_rows) / len(rows) if rows else None,
+        "alarmPrecision": 1 - len(false_alarms) / len(alarms) if alarms else None,
+        "savedCost": without_alarms - with_alarms,
         "notices": sorted(notices),
     }
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from ml.learning.event_metrics import event_metrics
+from ml.learning.events import find_events
 from ml.options.delivery import ValidationConfig
 from ml.validation.gates import check_gates
 from ml.validation.latency import Latency
@@ -106,7 +107,8 @@ def test_the_json_has_exactly_the_promised_keys_and_no_nan():
 
     assert list(content) == [
         "formatVersion", "status", "verdict", "organizationId", "version", "modelType", "modelSha256", "threshold",
-        "horizonSeconds", "testSet", "metrics", "events", "gates", "references", "latencyMs", "robustness",
+        "horizonSeconds", "testSet", "metrics", "events", "gates", "references", "baselines", "champion",
+        "latencyMs", "windowLatencyMs", "robustness",
         "importances", "split", "dataSummary", "provenance",
     ]  # fmt: skip
     assert set(content["testSet"]) == {"source", "rows", "positives", "events", "assets", "from", "to", "digest"}
@@ -211,11 +213,11 @@ def test_event_metrics_are_understood_as_they_are_made(horizon, words):
     timestamp = np.arange(10) * 3600
     onsets = pd.DataFrame({"asset_id": ["pump"], "timestamp": [9 * 3600 + 3600]})
     label = [0] * 8 + [1, 1]
-    events = event_metrics(
+    events = find_events(
         ["pump"] * 10, timestamp, label, label, onsets, threshold=0.5, horizon=horizon, cooldown=300, interval=3600
     )
 
-    text = Page(render_html(report(events=events), {})).text
+    text = Page(render_html(report(events=event_metrics(events)), {})).text
 
     assert "1 of 1" in text
     assert "none was missed" in text
