@@ -183,7 +183,8 @@ def measured(gate: Gate) -> str:
 
 
 def _unit(gate: Gate) -> str:
-    return " ms" if gate.key.endswith("Ms") else ""
+    metric = gate.key.removesuffix(".min").removesuffix(".max")
+    return " ms" if metric.endswith("Ms") else " s" if metric.endswith("Seconds") else ""
 
 
 def _reason(gate: Gate) -> str:

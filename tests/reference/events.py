@@ -85,3 +85,12 @@ def _windows(rows: list[Any], onsets: list[tuple[str, int]], horizon: int) -> li
                 runs.append([row])
         previous = row
     return [(run, run[0][1]) for run in runs]
+
+
+def resample(assets: list[str], drawn: list[int], rows: list[Any], onsets: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Rows and onsets of a plant that has every asset as often as it was drawn, each copy under a name of its own."""
+    copies = [(asset, f"{asset}#{copy}") for asset, times in zip(assets, drawn, strict=True) for copy in range(times)]
+    return (
+        [(name, *row[1:]) for asset, name in copies for row in rows if row[0] == asset],
+        [(name, *onset[1:]) for asset, name in copies for onset in onsets if onset[0] == asset],
+    )

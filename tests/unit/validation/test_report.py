@@ -113,7 +113,8 @@ def test_the_json_has_exactly_the_promised_keys_and_no_nan():
     ]  # fmt: skip
     assert set(content["testSet"]) == {"source", "rows", "positives", "events", "assets", "from", "to", "digest"}
     assert set(content["metrics"]) == {
-        "accuracy", "precision", "recall", "f1", "auc", "averagePrecision", "brier", "mcc", "baseRate", "confusion",
+        "accuracy", "precision", "recall", "f1", "auc", "averagePrecision", "brier", "mcc", "calibrationError",
+        "baseRate", "confusion",
     }  # fmt: skip
     assert json.loads(json.dumps(content, allow_nan=False)) == content
     assert content["events"]["timeInAlarm"] is None
