@@ -34,6 +34,8 @@ class JudgedData:
     horizon: int
     split: dict[str, Any] | None
     summary: dict[str, Any]
+    known: Rows | None = None
+    """Rows of the training and validation part, where the frame holds them."""
 
     @property
     def label(self) -> npt.NDArray[np.int8]:
@@ -86,10 +88,10 @@ def judged_data(
             hint=f"set it to {trained.metadata.horizon_seconds}, or train a version for the other horizon",
         )
     source = inputs.kept_data(config, paths) if test_data is None else _named_data(config, paths, trained, test_data)
-    split = None
+    split = known = None
     if source.digest == trained.metadata.data.digest:
         parts = split_of(trained.config, source.data.frame, trained.engineer)
-        scored, split = parts.test, parts.describe()
+        scored, known, split = parts.test, parts.train | parts.validation, parts.describe()
     elif test_data is None:
         raise DataError(
             f'the prepared data is not the data that version "{config.version}" was trained on, so its test part '
@@ -97,13 +99,14 @@ def judged_data(
             hint="train the version again, or name a file with test data",
         )
     else:
-        scored = (source.data.frame["label"] >= 0).to_numpy() & ~_seen(source.data.frame, trained)
+        scored = (source.data.frame["label"] >= 0).to_numpy() & ~rows_seen(source.data.frame, trained)
     if not scored.any():
         raise NoRowsError(
             "no rows to validate on: there is no labelled row that the model has not been trained on",
             hint="set dataConfig.testSplit, or name a file with other test data",
         )
-    judged = JudgedData(source.data.frame, scored, source.source, source.digest, horizon, split, source.data.summary)
+    data = source.data
+    judged = JudgedData(data.frame, scored, source.source, source.digest, horizon, split, data.summary, known)
     positives = int((judged.label == 1).sum())
     if positives in (0, judged.label.size):
         raise TooFewFailuresError(
@@ -136,7 +139,7 @@ def _named_data(
     return source
 
 
-def _seen(frame: pd.DataFrame, trained: TrainedVersion) -> Rows:
+def rows_seen(frame: pd.DataFrame, trained: TrainedVersion) -> Rows:
     """Rows of the assets and times that the version was fitted on, or whose labels it knew."""
     spans = trained.metadata.data.seen
     asset = frame["asset_id"]

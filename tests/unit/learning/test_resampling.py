@@ -84,7 +84,7 @@ def test_samples_without_a_failure_define_no_recall() -> None:
 
 
 def test_the_interval_is_the_middle_of_the_defined_samples() -> None:
-    assert percentile_interval(np.append(np.arange(1001.0), np.nan)) == (25.0, 975.0)
+    assert percentile_interval(np.append(np.arange(1001.0), np.nan)) == pytest.approx((25, 975))
     assert percentile_interval(np.array([1.0, np.nan])) is None
     assert percentile_interval(np.array([])) is None
 
