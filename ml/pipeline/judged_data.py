@@ -34,8 +34,6 @@ class JudgedData:
     horizon: int
     split: dict[str, Any] | None
     summary: dict[str, Any]
-    known: Rows | None = None
-    """Rows of the training and validation part, where the frame holds them."""
 
     @property
     def label(self) -> npt.NDArray[np.int8]:
@@ -88,10 +86,10 @@ def judged_data(
             hint=f"set it to {trained.metadata.horizon_seconds}, or train a version for the other horizon",
         )
     source = inputs.kept_data(config, paths) if test_data is None else _named_data(config, paths, trained, test_data)
-    split = known = None
+    split = None
     if source.digest == trained.metadata.data.digest:
         parts = split_of(trained.config, source.data.frame, trained.engineer)
-        scored, known, split = parts.test, parts.train | parts.validation, parts.describe()
+        scored, split = parts.test, parts.describe()
     elif test_data is None:
         raise DataError(
             f'the prepared data is not the data that version "{config.version}" was trained on, so its test part '
@@ -105,8 +103,7 @@ def judged_data(
             "no rows to validate on: there is no labelled row that the model has not been trained on",
             hint="set dataConfig.testSplit, or name a file with other test data",
         )
-    data = source.data
-    judged = JudgedData(data.frame, scored, source.source, source.digest, horizon, split, data.summary, known)
+    judged = JudgedData(source.data.frame, scored, source.source, source.digest, horizon, split, source.data.summary)
     positives = int((judged.label == 1).sum())
     if positives in (0, judged.label.size):
         raise TooFewFailuresError(

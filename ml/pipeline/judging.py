@@ -85,7 +85,7 @@ def judge(
         return lambda done, total, message: tell(number + done / total, 7, message)
 
     tell(3, 7, "trying simpler alarms")
-    simpler = baselines(config, trained, rows, part(3))
+    simpler = baselines(config, paths, trained, rows, part(3))
 
     tell(4, 7, "measuring latency")
     latency = model_latency(content, features, options.latency_runs)

@@ -94,3 +94,17 @@ def resample(assets: list[str], drawn: list[int], rows: list[Any], onsets: list[
         [(name, *row[1:]) for asset, name in copies for row in rows if row[0] == asset],
         [(name, *onset[1:]) for asset, name in copies for onset in onsets if onset[0] == asset],
     )
+
+
+def best_limit(sensors: dict[str, list[float]], label: list[int]) -> float | None:
+    """The highest F1 of an alarm at any reading of any sensor, at or above it or at or below it."""
+    best = None
+    for readings in sensors.values():
+        for limit in readings:
+            if limit != limit:
+                continue
+            for alarm in ([value >= limit for value in readings], [value <= limit for value in readings]):
+                hits = sum(a and y for a, y in zip(alarm, label, strict=True))
+                f1 = 2 * hits / (sum(alarm) + sum(label))
+                best = f1 if best is None else max(best, f1)
+    return best
