@@ -256,7 +256,7 @@ def test_baselines_and_the_published_version_stand_beside_the_model():
     assert content["champion"]["difference"] == pytest.approx(-0.2)
     assert "perAsset" not in content["baselines"][0]["events"]
     assert content["baselines"][1]["events"] is None
-    assert "lost to the published version v0, beyond chance is 0.1, required is at most 0.01" in compared.verdict
+    assert "lost to the published version v0, beyond chance is 0.100, required is at most 0.01" in compared.verdict
 
 
 def test_why_there_was_no_comparison_is_told():
