@@ -58,27 +58,37 @@ def best_limit_alarm(
     positive = label[rows] == 1
     best: LimitAlarm | None = None
     for sensor in sensors:
-        readings = frame[sensor].to_numpy(dtype=np.float64)[rows]
-        for above in (True, False):
-            found = _best_limit(readings if above else -readings, positive)
-            if found is not None and (best is None or found[1] > best.f1):
-                best = LimitAlarm(sensor, above, found[0] if above else -found[0], found[1])
+        for alarm in _best_of_sensor(sensor, frame[sensor].to_numpy()[rows], positive):
+            if best is None or alarm.f1 > best.f1:
+                best = alarm
     return best
 
 
-def _best_limit(values: FloatArray, positive: BoolArray) -> tuple[float, float] | None:
-    """The limit that values reach or exceed with the highest F1, and that F1; None without a finite value."""
-    known = np.isfinite(values)
-    if not known.any():
-        return None
-    sample = values[known][:: -(-int(known.sum()) // _QUANTILE_ROWS)]
+def _best_of_sensor(sensor: str, readings: npt.NDArray[Any], positive: BoolArray) -> list[LimitAlarm]:
+    """The best limit for high readings and the best for low ones; none without a finite reading."""
+    known = np.isfinite(readings)
+    values = readings[known]
+    if not len(values):
+        return []
+    sample = values[:: -(-len(values) // _QUANTILE_ROWS)]
     limits = np.unique(np.quantile(sample, np.linspace(0, 1, LIMITS), method="nearest"))
-    reached = np.searchsorted(limits, values[known], side="right")
-    alarms = _at_least(reached, len(limits))
-    hits = _at_least(reached[positive[known]], len(limits))
-    f1 = 2 * hits / np.maximum(alarms + np.count_nonzero(positive), 1)
+    below = np.searchsorted(limits, values, side="left")
+    on_limit = limits[np.minimum(below, len(limits) - 1)] == values
+    hit, positives = positive[known], int(np.count_nonzero(positive))
+    high, high_f1 = _best(below + on_limit, hit, positives, len(limits))
+    low, low_f1 = _best(len(limits) - below, hit, positives, len(limits))
+    return [
+        LimitAlarm(sensor, True, float(limits[high]), high_f1),
+        LimitAlarm(sensor, False, float(limits[::-1][low]), low_f1),
+    ]
+
+
+def _best(reached: npt.NDArray[np.int64], hit: BoolArray, positives: int, n_limits: int) -> tuple[int, float]:
+    """The limit with the highest F1, and that F1, from how many limits each value reaches, the easiest first."""
+    alarms, hits = _at_least(reached, n_limits), _at_least(reached[hit], n_limits)
+    f1 = 2 * hits / np.maximum(alarms + positives, 1)
     best = len(f1) - 1 - int(np.argmax(f1[::-1]))
-    return float(limits[best]), float(f1[best])
+    return best, float(f1[best])
 
 
 def _at_least(reached: npt.NDArray[np.int64], n_limits: int) -> npt.NDArray[np.int64]:
