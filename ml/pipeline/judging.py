@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +23,9 @@ from ml.pipeline.trained import TrainedVersion
 from ml.progress import ProgressCallback, silent
 from ml.validation import plots
 from ml.validation.drawing import ImageFormat
-from ml.validation.gates import MEASURES, champion_gate, check_gates
-from ml.validation.latency import Latency
-from ml.validation.metrics import RowMetrics, reference_results, row_metrics
+from ml.validation.gates import champion_gate, check_gates
+from ml.validation.measures import measured_values
+from ml.validation.metrics import reference_results, row_metrics
 from ml.validation.page import render_html
 from ml.validation.report import ValidationReport
 from ml.validation.robustness import robustness_curves
@@ -77,19 +77,20 @@ def judge(
         reference.name: read_reference(reference, rows.table, paths) for reference in options.reference_scores
     }
 
-    tell(2, 7, "comparing with the published version")
+    tell(2, 7, "measuring latency")
+    latency = model_latency(content, features, options.latency_runs)
+    of_window = window_latency(trained, rows.frame, rows.scored, options.latency_runs)
+    del features  # what follows makes tables as large
+
+    tell(3, 7, "comparing with the published version")
     champion = compare_with_published(config, paths, trained, rows, probability, threshold)
 
     def part(number: int) -> ProgressCallback:
         """Progress within one of the seven parts of the work."""
         return lambda done, total, message: tell(number + done / total, 7, message)
 
-    tell(3, 7, "trying simpler alarms")
-    simpler = baselines(config, paths, trained, rows, part(3))
-
-    tell(4, 7, "measuring latency")
-    latency = model_latency(content, features, options.latency_runs)
-    of_window = window_latency(trained, rows.frame, rows.scored, options.latency_runs)
+    tell(4, 7, "trying simpler alarms")
+    simpler = baselines(config, paths, trained, rows, part(4))
 
     robustness = robustness_curves(
         rows.frame,
@@ -104,7 +105,7 @@ def judge(
     )
 
     tell(6, 7, "writing the report")
-    gates = check_gates(_measured(metrics, events, latency, of_window), options)
+    gates = check_gates(measured_values(metrics, events, latency, of_window), options)
     against_published = None if champion is None else champion_gate(champion)
     report = ValidationReport(
         organization_id=config.organization_id,
@@ -137,26 +138,6 @@ def judge(
         {name: bitmap for name, (_, bitmap) in drawings.items()},
         predictions.reset_index(drop=True),
     )
-
-
-def _measured(
-    metrics: RowMetrics, events: Mapping[str, Any], latency: Latency, window: Latency | None
-) -> dict[str, float | None]:
-    """Every number that a gate may speak of, under the names of `ml.validation.gates.MEASURES`."""
-    notice = {
-        f"{name}{quantile.capitalize()}Seconds": value
-        for name in ("leadTime", "detectionDelay")
-        for quantile, value in (events.get(f"{name}Seconds") or {}).items()
-    }
-    latencies = {
-        f"{name}{level.capitalize()}Ms": value
-        for name, measured in (("latency", latency), ("windowLatency", window))
-        if measured is not None
-        for level, value in measured.to_json().items()
-    }
-    missed = {"missedFailures": events["failures"] - events["announced"]}
-    everything = {**metrics.to_json(), **events, **missed, **notice, **latencies, "latencyMs": latency.p95}
-    return {name: everything.get(name) for name in MEASURES}
 
 
 def _provenance(config: OrganizationConfig, trained: TrainedVersion) -> dict[str, Any]:
