@@ -13,6 +13,7 @@ from ml.features import FeatureEngineer
 from ml.learning import estimators
 from ml.learning.estimators.base import Estimator
 from ml.learning.feature_rows import FeatureRows
+from ml.learning.resampling import independent_groups
 from ml.learning.splits import Parts, split_parts
 from ml.learning.thresholds import stable_f1_threshold
 from ml.options.learning import TrainingConfig
@@ -20,9 +21,6 @@ from ml.progress import ProgressCallback, silent
 
 FloatMatrix = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
-
-_ENOUGH_ASSETS = 10  # fewer groups make the bootstrap's standard error itself a guess
-_STRETCHES = 20
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ def train(
     threshold = stable_f1_threshold(
         label[parts.validation],
         probability,
-        _independent_groups(frame.loc[parts.validation, "asset_id"]),
+        independent_groups(frame.loc[parts.validation, "asset_id"]),
         seed=settings.random_state,
     )
     if settings.refit:
@@ -121,11 +119,3 @@ def train(
 
 def _predicted(estimator: Estimator, rows: FeatureRows) -> npt.NDArray[np.float64]:
     return np.concatenate([np.empty(0), *(estimator.predict(batch) for batch in rows.batches())])
-
-
-def _independent_groups(asset_id: pd.Series) -> npt.NDArray[np.int64]:
-    """Assets as groups of rows that say little about each other; stretches of time where there are few assets."""
-    codes, assets = pd.factorize(asset_id)
-    if len(assets) >= _ENOUGH_ASSETS:
-        return np.asarray(codes, dtype=np.int64)
-    return np.arange(len(codes)) * _STRETCHES // max(len(codes), 1)

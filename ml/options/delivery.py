@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat
 
 from ml.options.base import Seconds, Section
+from ml.options.costs import MaintenanceCosts
+from ml.options.limits import MetricLimits
 
 Score = Annotated[float, Field(ge=0, le=1)]
 
@@ -35,8 +37,22 @@ class ValidationConfig(Section):
     max_latency_ms: PositiveFloat | None = Field(
         default=100.0, description="95th percentile for one row, through ONNX."
     )
+    limits: MetricLimits = Field(default=MetricLimits(), description="Limits on any other metric of rows or events.")
+    champion: Literal["compare", "ignore"] = Field(
+        default="compare",
+        description="compare: refuse a version that ranks rows worse than the published one; ignore: do not look.",
+    )
+    champion_margin: Score = Field(
+        default=0.01, description="Average precision that may be lost to the published version, beyond chance."
+    )
+    untuned_model: bool = Field(
+        default=True, description="Fit the model type with its default parameters too, and print it beside a tuned one."
+    )
     threshold: Score | None = Field(default=None, description="Alarm threshold. Default: the one chosen in training.")
     alarm_cooldown_seconds: Seconds = Field(default=300, description="Alarm rows closer than this belong to one alarm.")
+    costs: MaintenanceCosts | None = Field(
+        default=None, description="Prices for the saved cost, in your own currency or hours. Default: none is counted."
+    )
     noise_levels: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         default=(0.05, 0.1, 0.2), description="Noise added to sensors, in training standard deviations."
     )

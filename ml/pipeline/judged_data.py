@@ -97,7 +97,7 @@ def judged_data(
             hint="train the version again, or name a file with test data",
         )
     else:
-        scored = (source.data.frame["label"] >= 0).to_numpy() & ~_seen(source.data.frame, trained)
+        scored = (source.data.frame["label"] >= 0).to_numpy() & ~rows_seen(source.data.frame, trained)
     if not scored.any():
         raise NoRowsError(
             "no rows to validate on: there is no labelled row that the model has not been trained on",
@@ -136,7 +136,7 @@ def _named_data(
     return source
 
 
-def _seen(frame: pd.DataFrame, trained: TrainedVersion) -> Rows:
+def rows_seen(frame: pd.DataFrame, trained: TrainedVersion) -> Rows:
     """Rows of the assets and times that the version was fitted on, or whose labels it knew."""
     spans = trained.metadata.data.seen
     asset = frame["asset_id"]

@@ -12,18 +12,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from ml.config import OrganizationConfig
-from ml.export.package import MODEL_FILE, exact_model
 from ml.export.session import Scorer
-from ml.learning.event_metrics import event_metrics
-from ml.learning.failures import epoch_seconds, onsets
+from ml.pipeline.baselines import baselines
+from ml.pipeline.champion import compare_with_published
 from ml.pipeline.judged_data import JudgedData, judged_data
+from ml.pipeline.judged_events import Probabilities, measured_events
 from ml.pipeline.reference_scores import read_reference
+from ml.pipeline.shipped import model_latency, shipped_model, window_latency
 from ml.pipeline.trained import TrainedVersion
 from ml.progress import ProgressCallback, silent
 from ml.validation import plots
 from ml.validation.drawing import ImageFormat
-from ml.validation.gates import check_gates
-from ml.validation.latency import Latency, measure_latency
+from ml.validation.gates import champion_gate, check_gates
+from ml.validation.measures import measured_values
 from ml.validation.metrics import reference_results, row_metrics
 from ml.validation.page import render_html
 from ml.validation.report import ValidationReport
@@ -32,9 +33,6 @@ from ml.validation.timeline import timeline
 from ml.windows.parallel import available_cpus
 from ml.workspace.files import sha256
 from ml.workspace.paths import OrganizationPaths
-
-Probabilities = npt.NDArray[np.float32]
-_LATENCY_ROWS = 200
 
 
 @dataclass(frozen=True)
@@ -62,28 +60,37 @@ def judge(
         If the test rows cannot be used: none, one class only, another horizon, another organisation's.
     """
     tell = progress or silent
-    tell(0, 5, "reading test rows")
+    tell(0, 7, "reading test rows")
     rows = judged_data(config, paths, trained, test_data)
-    content = _shipped_model(config, trained, rows)
+    options = config.validation_config
+    content = shipped_model(trained, rows.frame, rows.scored, config.conversion_config.parity_rows)
     scorer = Scorer(content, threads=available_cpus())
-    threshold = config.validation_config.threshold
+    threshold = options.threshold
     threshold = trained.metadata.threshold if threshold is None else float(np.float32(threshold))
 
-    tell(1, 5, "scoring")
+    tell(1, 7, "scoring")
     features = trained.engineer.matrix(rows.frame, rows=rows.scored)
     probability = scorer.probability(features)
     metrics = row_metrics(rows.label, probability, threshold)
-    events = _events(config, trained, rows, probability, threshold)
+    events = measured_events(config, trained, rows, probability, threshold)
     references = {
-        reference.name: read_reference(reference, rows.table, paths)
-        for reference in config.validation_config.reference_scores
+        reference.name: read_reference(reference, rows.table, paths) for reference in options.reference_scores
     }
 
-    tell(2, 5, "measuring latency")
-    latency = _latency(config, content, features)
+    tell(2, 7, "measuring latency")
+    latency = model_latency(content, features, options.latency_runs)
+    of_window = window_latency(trained, rows.frame, rows.scored, options.latency_runs)
+    del features  # what follows makes tables as large
 
-    def robustness_progress(done: float, total: float, message: str) -> None:
-        tell(3 + done / total, 5, message)
+    tell(3, 7, "comparing with the published version")
+    champion = compare_with_published(config, paths, trained, rows, probability, threshold)
+
+    def part(number: int) -> ProgressCallback:
+        """Progress within one of the seven parts of the work."""
+        return lambda done, total, message: tell(number + done / total, 7, message)
+
+    tell(4, 7, "trying simpler alarms")
+    simpler = baselines(config, paths, trained, rows, part(4))
 
     robustness = robustness_curves(
         rows.frame,
@@ -94,15 +101,12 @@ def judge(
         config.training_config.random_state,
         {name: each.std for name, each in trained.engineer.sensor_statistics.items()},
         scored=rows.scored,
-        progress=robustness_progress,
+        progress=part(5),
     )
 
-    tell(4, 5, "writing the report")
-    measured = metrics.to_json() | {
-        "eventRecall": events["eventRecall"],
-        "falseAlarmsPerAssetDay": events["falseAlarmsPerAssetDay"],
-        "latencyMs": latency.p95,
-    }
+    tell(6, 7, "writing the report")
+    gates = check_gates(measured_values(metrics, events, latency, of_window), options)
+    against_published = None if champion is None else champion_gate(champion)
     report = ValidationReport(
         organization_id=config.organization_id,
         version=config.version,
@@ -112,10 +116,13 @@ def judge(
         horizon_seconds=trained.metadata.horizon_seconds,
         test_set=rows.describe(),
         metrics=metrics,
-        gates=tuple(check_gates(measured, config.validation_config)),
+        gates=(*gates, *([] if against_published is None else [against_published])),
         events=events,
         references=reference_results(rows.label, references),
+        baselines=simpler,
+        champion=champion,
         latency=latency,
+        window_latency=of_window,
         robustness=tuple(robustness),
         importances=trained.estimator.importances(),
         split=rows.split,
@@ -124,52 +131,13 @@ def judge(
     )
     drawings = _draw(report, rows, probability, threshold, references)
     predictions = rows.table[["asset_id", "timestamp", "label"]].assign(probability=probability)
-    tell(5, 5, "done")
+    tell(7, 7, "done")
     return Judgement(
         report,
         render_html(report, {name: vector for name, (vector, _) in drawings.items()}),
         {name: bitmap for name, (_, bitmap) in drawings.items()},
         predictions.reset_index(drop=True),
     )
-
-
-def _shipped_model(config: OrganizationConfig, trained: TrainedVersion, rows: JudgedData) -> bytes:
-    """The version's model.onnx, or, where it was not exported yet, the bytes that an export gives."""
-    file = trained.folder / MODEL_FILE
-    if file.is_file():
-        return file.read_bytes()
-    return exact_model(
-        trained.estimator,
-        trained.metadata,
-        real_rows=trained.engineer.matrix(rows.frame, rows=rows.scored),
-        parity_rows=config.conversion_config.parity_rows,
-    )[0]
-
-
-def _events(
-    config: OrganizationConfig, trained: TrainedVersion, rows: JudgedData, probability: Probabilities, threshold: float
-) -> dict[str, Any]:
-    table = rows.table
-    failures = onsets(rows.frame)
-    announced = len(failures) > 0 and bool((rows.frame["target"] >= 0).any())
-    return event_metrics(
-        table["asset_id"].to_numpy(),
-        epoch_seconds(table["timestamp"]),
-        rows.label,
-        probability,
-        failures,
-        threshold=threshold,
-        # Labels that were made elsewhere, without a target, know no onset: their runs are what can be detected.
-        horizon=trained.metadata.horizon_seconds if announced else 0,
-        cooldown=config.validation_config.alarm_cooldown_seconds,
-        interval=trained.engineer.interval,
-    )
-
-
-def _latency(config: OrganizationConfig, content: bytes, features: npt.NDArray[np.float32]) -> Latency:
-    one = Scorer(content)
-    sample = features[np.linspace(0, len(features) - 1, min(_LATENCY_ROWS, len(features))).astype(int)]
-    return measure_latency(one.score, np.ascontiguousarray(sample), config.validation_config.latency_runs)
 
 
 def _provenance(config: OrganizationConfig, trained: TrainedVersion) -> dict[str, Any]:

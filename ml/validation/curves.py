@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from ml.validation.metrics import as_labels_and_scores
+from ml.validation.metrics import CALIBRATION_BINS, as_labels_and_scores
 
 MAX_POINTS = 500  # more cannot be told apart in a picture of the report's width
-CALIBRATION_BINS = 10
 
 Values = NDArray[np.float64]
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ml.options.delivery import ValidationConfig
+from ml.options.limits import MetricLimits
+from ml.validation.comparison import Champion
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Gate:
 
     name: str
     key: str
-    """Key of ``validationConfig`` that sets the limit."""
+    """Key of ``validationConfig`` that sets the limit, such as ``minRecall`` or ``limits.savedCost.min``."""
     limit: float
     value: float | None
     """What was measured; None where it is not defined, which fails."""
@@ -25,7 +27,7 @@ class Gate:
     @property
     def is_minimum(self) -> bool:
         """Whether the value must reach the limit, rather than stay below it."""
-        return self.key.startswith("min")
+        return self.key.startswith("min") or self.key.endswith(".min")
 
     def to_json(self) -> dict[str, Any]:
         """The gate under its JSON names."""
@@ -57,7 +59,9 @@ _RULES = (
     _Rule("maxLatencyMs", "latencyMs", "Latency of one row, 95th percentile"),
 )
 
-MEASURES: tuple[str, ...] = tuple(rule.measure for rule in _RULES)
+_NAMES = {str(field.alias): str(field.description) for field in MetricLimits.model_fields.values()}
+
+MEASURES: tuple[str, ...] = (*_NAMES, "latencyMs")
 """Names under which `check_gates` looks for measured values."""
 
 
@@ -72,13 +76,24 @@ def check_gates(measured: Mapping[str, Any], config: ValidationConfig) -> list[G
     config
         Limits. A limit of None makes no gate; a limit on a value that is not defined fails.
     """
-    limits = config.model_dump(by_alias=True)
-    return [
-        _gate(rule, measured.get(rule.measure), limits[rule.key]) for rule in _RULES if limits[rule.key] is not None
-    ]
+    keys = config.model_dump(by_alias=True)
+    limits = [(rule.name, rule.key, keys[rule.key], measured.get(rule.measure)) for rule in _RULES]
+    for measure, name in _NAMES.items():
+        bounds = keys["limits"][measure] or {}
+        limits += [(name, f"limits.{measure}.{end}", bound, measured.get(measure)) for end, bound in bounds.items()]
+    return [_gate(name, key, limit, value) for name, key, limit, value in limits if limit is not None]
 
 
-def _gate(rule: _Rule, measured: float | None, limit: float) -> Gate:
+def champion_gate(champion: Champion) -> Gate | None:
+    """Whether the candidate loses no more to the published version than allowed; None if they were not compared."""
+    loss = champion.certain_loss
+    if loss is None:
+        return None
+    name = f"Average precision lost to the published version {champion.version}, beyond chance"
+    return _gate(name, "championMargin", champion.margin, max(loss, 0.0))
+
+
+def _gate(name: str, key: str, limit: float, measured: float | None) -> Gate:
     value = None if measured is None or math.isnan(measured) else float(measured)
-    passed = value is not None and (value >= limit if rule.key.startswith("min") else value <= limit)
-    return Gate(name=rule.name, key=rule.key, limit=limit, value=value, passed=passed)
+    gate = Gate(name=name, key=key, limit=limit, value=value, passed=False)
+    return replace(gate, passed=value is not None and (value >= limit if gate.is_minimum else value <= limit))

@@ -1,17 +1,18 @@
-"""How long one prediction takes."""
+"""How long one prediction takes, through either ONNX model."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 WARM_UP_RUNS = 20  # the first calls allocate the session's buffers and fill caches
 
+Input = TypeVar("Input")
 _NANOSECONDS_PER_MILLISECOND = 1e6
 
 
@@ -49,14 +50,19 @@ def measure_latency(score_one: Callable[[NDArray[np.float32]], Any], rows: NDArr
     if rows.ndim != 2 or not len(rows) or runs < 1:
         raise ValueError(f"latency needs rows of shape (n_rows, n_features) and a run; got {rows.shape} and {runs}")
     single = [np.ascontiguousarray(rows[i : i + 1], dtype=np.float32) for i in range(min(len(rows), runs))]
+    return time_calls(score_one, single, runs)
+
+
+def time_calls(call: Callable[[Input], Any], inputs: Sequence[Input], runs: int) -> Latency:
+    """Time `call` on one of the inputs after another, round and round, as `measure_latency` does."""
     for i in range(WARM_UP_RUNS):
-        score_one(single[i % len(single)])
-    elapsed = np.array([_time(score_one, single[i % len(single)]) for i in range(runs)]) / _NANOSECONDS_PER_MILLISECOND
+        call(inputs[i % len(inputs)])
+    elapsed = np.array([_time(call, inputs[i % len(inputs)]) for i in range(runs)]) / _NANOSECONDS_PER_MILLISECOND
     p50, p95, p99 = (float(value) for value in np.percentile(elapsed, (50, 95, 99)))
     return Latency(p50=p50, p95=p95, p99=p99, mean=float(elapsed.mean()))
 
 
-def _time(score_one: Callable[[NDArray[np.float32]], Any], row: NDArray[np.float32]) -> int:
+def _time(call: Callable[[Input], Any], given: Input) -> int:
     start = time.perf_counter_ns()
-    score_one(row)
+    call(given)
     return time.perf_counter_ns() - start

@@ -14,6 +14,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 Labels = NDArray[np.bool_]
 Scores = NDArray[np.float32]
 
+CALIBRATION_BINS = 10
+
 
 @dataclass(frozen=True)
 class RowMetrics:
@@ -30,6 +32,7 @@ class RowMetrics:
     average_precision: float | None
     brier: float | None
     mcc: float | None
+    calibration_error: float | None
     confusion: tuple[tuple[int, int], tuple[int, int]]
     """``((tn, fp), (fn, tp))``: first the true class, then the predicted one."""
 
@@ -47,6 +50,7 @@ class RowMetrics:
             "averagePrecision": self.average_precision,
             "brier": self.brier,
             "mcc": self.mcc,
+            "calibrationError": self.calibration_error,
             "confusion": [list(row) for row in self.confusion],
         }
 
@@ -102,6 +106,7 @@ def row_metrics(label: ArrayLike, probability: ArrayLike, threshold: float) -> R
         average_precision=average_precision(truth, score),
         brier=_brier(truth, score),
         mcc=_matthews(tn, fp, fn, tp),
+        calibration_error=_calibration_error(truth, score),
         confusion=((tn, fp), (fn, tp)),
     )
 
@@ -162,6 +167,18 @@ def _brier(truth: Labels, score: Scores) -> float | None:
     if not truth.size:
         return None
     return float(np.mean((score.astype(np.float64) - truth) ** 2))
+
+
+def _calibration_error(truth: Labels, score: Scores) -> float | None:
+    """Mean distance of probability and share of positive rows over ten equally wide bins, weighted by their rows.
+
+    This is the expected calibration error of Naeini, Cooper and Hauskrecht (AAAI 2015).
+    """
+    if not truth.size:
+        return None
+    probability = score.astype(np.float64)
+    bins = np.clip((probability * CALIBRATION_BINS).astype(np.int64), 0, CALIBRATION_BINS - 1)
+    return float(np.abs(np.bincount(bins, weights=probability - truth)).sum() / truth.size)
 
 
 def _matthews(tn: int, fp: int, fn: int, tp: int) -> float | None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ml.validation import wording
+from ml.validation.comparison import Baseline, Champion
 from ml.validation.gates import Gate
 from ml.validation.latency import Latency
 from ml.validation.metrics import ReferenceResult, RowMetrics
@@ -69,7 +70,13 @@ class ValidationReport:
     events: Mapping[str, Any] | None = None
     """Event metrics under their JSON names, as from `ml.learning.event_metrics`; None where nothing was counted."""
     references: tuple[ReferenceResult, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
+    champion: Champion | None = None
+    """None where no version was published, or the comparison was not wanted."""
     latency: Latency | None = None
+    """Of ``model.onnx``."""
+    window_latency: Latency | None = None
+    """Of ``window.onnx``; None where the version has none."""
     robustness: tuple[RobustnessPoint, ...] = ()
     importances: Mapping[str, float] = field(default_factory=dict)
     """Feature -> gain."""
@@ -128,7 +135,10 @@ class ValidationReport:
             "events": self.events,
             "gates": [gate.to_json() for gate in self.gates],
             "references": [reference.to_json() for reference in self.references],
+            "baselines": [baseline.to_json() for baseline in self.baselines],
+            "champion": None if self.champion is None else self.champion.to_json(),
             "latencyMs": None if self.latency is None else self.latency.to_json(),
+            "windowLatencyMs": None if self.window_latency is None else self.window_latency.to_json(),
             "robustness": [point.to_json() for point in self.robustness],
             "importances": self.ranked_importances(),
             "split": self.split,
@@ -173,7 +183,8 @@ def measured(gate: Gate) -> str:
 
 
 def _unit(gate: Gate) -> str:
-    return " ms" if gate.key.endswith("Ms") else ""
+    metric = gate.key.removesuffix(".min").removesuffix(".max")
+    return " ms" if metric.endswith("Ms") else " s" if metric.endswith("Seconds") else ""
 
 
 def _reason(gate: Gate) -> str:

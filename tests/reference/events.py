@@ -26,8 +26,9 @@ def event_metrics(
     horizon: int,
     cooldown: int,
     interval: int,
+    prices: tuple[float, float, float],
 ) -> dict[str, Any]:
-    """`rows` are (asset, seconds, label, probability)."""
+    """`rows` are (asset, seconds, label, probability); `prices` those of a miss, a false alarm and an inspection."""
     rows = sorted(row for row in rows if row[2] >= 0)
     alarm_rows = [row for row in rows if np.float32(row[3]) >= np.float32(threshold)]
 
@@ -47,13 +48,21 @@ def event_metrics(
         if hits:
             notices.append(abs(reference - hits[0][1]))
     days = len(rows) * interval / 86_400
+    missed, false_alarm, inspection = prices
+    without_alarms = sum(missed for _ in windows)
+    with_alarms = sum(missed for _ in range(len(windows) - len(notices)))
+    for alarm in alarms:
+        with_alarms += inspection + (false_alarm if alarm in false_alarms else 0)
     return {
         "failures": len(windows),
         "announced": len(notices),
+        "eventRecall": len(notices) / len(windows) if windows else None,
         "alarms": len(alarms),
         "falseAlarms": len(false_alarms),
         "falseAlarmsPerAssetDay": len(false_alarms) / days if days else None,
         "timeInAlarm": len(alarm_rows) / len(rows) if rows else None,
+        "alarmPrecision": 1 - len(false_alarms) / len(alarms) if alarms else None,
+        "savedCost": without_alarms - with_alarms,
         "notices": sorted(notices),
     }
 
@@ -76,3 +85,26 @@ def _windows(rows: list[Any], onsets: list[tuple[str, int]], horizon: int) -> li
                 runs.append([row])
         previous = row
     return [(run, run[0][1]) for run in runs]
+
+
+def resample(assets: list[str], drawn: list[int], rows: list[Any], onsets: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Rows and onsets of a plant that has every asset as often as it was drawn, each copy under a name of its own."""
+    copies = [(asset, f"{asset}#{copy}") for asset, times in zip(assets, drawn, strict=True) for copy in range(times)]
+    return (
+        [(name, *row[1:]) for asset, name in copies for row in rows if row[0] == asset],
+        [(name, *onset[1:]) for asset, name in copies for onset in onsets if onset[0] == asset],
+    )
+
+
+def best_limit(sensors: dict[str, list[float]], label: list[int]) -> float | None:
+    """The highest F1 of an alarm at any reading of any sensor, at or above it or at or below it."""
+    best = None
+    for readings in sensors.values():
+        for limit in readings:
+            if limit != limit:
+                continue
+            for alarm in ([value >= limit for value in readings], [value <= limit for value in readings]):
+                hits = sum(a and y for a, y in zip(alarm, label, strict=True))
+                f1 = 2 * hits / (sum(alarm) + sum(label))
+                best = f1 if best is None else max(best, f1)
+    return best

@@ -10,18 +10,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.learning.event_metrics import event_metrics
+from ml.learning.events import find_events
 from ml.learning.failures import epoch_seconds, onsets
+from ml.options.costs import MaintenanceCosts
 from tests.reference import events as reference
 from tests.unit.learning.grid_frames import grid_frame
 from tests.unit.learning.strategies import INTERVAL, labelled_frames
 
+COSTS = MaintenanceCosts(missed_failure=50.0, false_alarm=3.0, inspection=1.5)
 NO_ONSETS = pd.DataFrame({"asset_id": [], "timestamp": np.empty(0, dtype=np.int64)})
 
 
 def measure(
-    frame: pd.DataFrame, probability: np.ndarray, *, horizon: int, cooldown: int = 0, threshold: float = 0.5
+    frame: pd.DataFrame,
+    probability: np.ndarray,
+    *,
+    horizon: int,
+    cooldown: int = 0,
+    threshold: float = 0.5,
+    costs: MaintenanceCosts | None = None,
 ) -> dict[str, Any]:
-    return event_metrics(
+    events = find_events(
         frame["asset_id"],
         epoch_seconds(frame["timestamp"]),
         frame["label"],
@@ -32,6 +41,7 @@ def measure(
         cooldown=cooldown,
         interval=INTERVAL,
     )
+    return event_metrics(events, costs)
 
 
 def alarms_at(frame: pd.DataFrame, *rows: int) -> np.ndarray:
@@ -48,7 +58,7 @@ def test_counts_equal_the_loops(case: tuple[pd.DataFrame, int], cooldown_steps: 
     probability = np.round(rng.random(len(frame)) ** 2, 1)
     threshold, cooldown = 0.4, cooldown_steps * INTERVAL
     shuffled = rng.permutation(len(frame))
-    found = event_metrics(
+    events = find_events(
         frame["asset_id"].to_numpy()[shuffled],
         epoch_seconds(frame["timestamp"])[shuffled],
         frame["label"].to_numpy()[shuffled],
@@ -59,23 +69,25 @@ def test_counts_equal_the_loops(case: tuple[pd.DataFrame, int], cooldown_steps: 
         cooldown=cooldown,
         interval=INTERVAL,
     )
+    found = event_metrics(events, COSTS)
     rows = list(
         zip(frame["asset_id"], epoch_seconds(frame["timestamp"]).tolist(), frame["label"], probability, strict=True)
     )
-    events = onsets(frame)
+    failures = onsets(frame)
     expected = reference.event_metrics(
         rows,
-        list(zip(events["asset_id"], events["timestamp"], strict=True)),
+        list(zip(failures["asset_id"], failures["timestamp"], strict=True)),
         threshold=threshold,
         horizon=horizon,
         cooldown=cooldown,
         interval=INTERVAL,
+        prices=(COSTS.missed_failure, COSTS.false_alarm, COSTS.inspection),
     )
     notice = "leadTimeSeconds" if horizon else "detectionDelaySeconds"
     notices = sorted(entry[notice] for entry in found["failureList"] if entry["announced"])
     assert notices == expected.pop("notices")
     assert {name: found[name] for name in expected} == pytest.approx(expected)
-    for name in ("failures", "announced", "alarms", "falseAlarms", "assetDays"):
+    for name in ("failures", "announced", "alarms", "falseAlarms", "assetDays", "savedCost"):
         assert sum(asset[name] for asset in found["perAsset"].values()) == pytest.approx(found[name])
     json.dumps(found, allow_nan=False)
 
@@ -138,7 +150,7 @@ def test_detection_delay_counts_from_the_first_row_of_the_run() -> None:
 def test_onsets_outside_the_scored_rows_do_not_count() -> None:
     frame = grid_frame({"a": list(range(60))}, failures={"a": [(10, 11), (50, 51)]}, horizon=5 * INTERVAL)
     part = frame.iloc[30:]
-    found = event_metrics(
+    events = find_events(
         part["asset_id"],
         epoch_seconds(part["timestamp"]),
         part["label"],
@@ -149,12 +161,21 @@ def test_onsets_outside_the_scored_rows_do_not_count() -> None:
         cooldown=0,
         interval=INTERVAL,
     )
-    assert found["failures"] == 1
+    assert event_metrics(events)["failures"] == 1
 
 
 def test_no_rows_give_empty_counts() -> None:
     nothing = np.empty(0)
     options = {"threshold": 0.5, "cooldown": 0, "interval": 60}
     for horizon in (0, 600):
-        found = event_metrics(nothing, nothing, nothing, nothing, NO_ONSETS, horizon=horizon, **options)
+        found = event_metrics(find_events(nothing, nothing, nothing, nothing, NO_ONSETS, horizon=horizon, **options))
         assert (found["failures"], found["alarms"], found["timeInAlarm"], found["perAsset"]) == (0, 0, None, {})
+
+
+def test_saved_cost_weighs_what_alarms_prevent_against_what_they_ask_for() -> None:
+    frame = grid_frame({"a": list(range(60))}, failures={"a": [(20, 21), (50, 51)]}, horizon=5 * INTERVAL)
+    found = measure(frame, alarms_at(frame, 3, 7, 17), horizon=5 * INTERVAL, costs=COSTS)
+    assert (found["announced"], found["alarms"], found["falseAlarms"]) == (1, 3, 2)
+    assert found["savedCost"] == 50 - 3 * 1.5 - 2 * 3
+    assert found["perAsset"]["a"]["savedCost"] == found["savedCost"]
+    assert "savedCost" not in measure(frame, alarms_at(frame, 3), horizon=5 * INTERVAL)

@@ -2,8 +2,11 @@ import math
 
 import pytest
 
+from ml.config import OrganizationConfig
+from ml.errors import ConfigError
 from ml.options.delivery import ValidationConfig
-from ml.validation.gates import MEASURES, check_gates
+from ml.validation.comparison import Champion
+from ml.validation.gates import MEASURES, champion_gate, check_gates
 
 NO_LIMITS = {
     "minAccuracy": None,
@@ -65,3 +68,50 @@ def test_every_limit_of_the_configuration_has_a_gate():
     every = {key: 0.5 for key in fields if key.startswith(("min", "max"))}
 
     assert {gate.key for gate in check_gates({}, limits(**every))} == set(every)
+
+
+@pytest.mark.parametrize("measure", [name for name in MEASURES if name != "latencyMs"])
+def test_every_metric_can_be_held_to_a_least_and_a_most(measure):
+    config = limits(limits={measure: {"min": 2.0, "max": 3.0}})
+
+    outcomes = {value: [gate.passed for gate in check_gates({measure: value}, config)] for value in (1.9, 2, 3, 3.1)}
+    keys = [gate.key for gate in check_gates({measure: 2}, config)]
+
+    assert outcomes == {1.9: [False, True], 2: [True, True], 3: [True, True], 3.1: [True, False]}
+    assert keys == [f"limits.{measure}.min", f"limits.{measure}.max"]
+    assert [gate.passed for gate in check_gates({}, config)] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"savedCosts": {"min": 0}}, "unknown key"),
+        ({"savedCost": {}}, 'needs "min", "max" or both'),
+        ({"savedCost": {"min": 2, "max": 1}}, "no value can meet"),
+    ],
+)
+def test_a_limit_that_means_nothing_is_refused(entry, words):
+    plant = {"organizationId": "plant", "schemaConfig": {"continuousColumns": ["a"]}}
+    with pytest.raises(ConfigError, match=words):
+        OrganizationConfig.from_dict({**plant, "validationConfig": {"limits": entry}})
+
+
+@pytest.mark.parametrize(("interval", "passed"), [((-0.3, -0.06), False), ((-0.3, -0.04), True), ((0.1, 0.2), True)])
+def test_a_candidate_is_refused_only_if_it_is_worse_beyond_margin_and_chance(interval, passed):
+    champion = Champion(
+        version="v1",
+        rows=100,
+        margin=0.05,
+        average_precision=0.8,
+        candidate_average_precision=0.7,
+        interval=interval,
+    )
+
+    gate = champion_gate(champion)
+
+    assert (gate.passed, champion.worse) == (passed, not passed)
+    assert (gate.key, gate.limit, gate.value) == ("championMargin", 0.05, max(-interval[1], 0))
+
+
+def test_without_a_comparison_there_is_no_gate():
+    assert champion_gate(Champion(version="v1", rows=0, margin=0.0, skipped="too few rows")) is None

@@ -27,6 +27,9 @@ def test_every_metric_equals_the_naive_one(rows, threshold):
     for name, expected in naive.ratio_metrics(label, probability, threshold).items():
         assert getattr(metrics, name) == pytest.approx(expected), name
     assert metrics.brier == pytest.approx(naive.brier(label, probability))
+    bins = naive.calibration(label, probability, 10)
+    expected_error = sum(rows * abs(predicted - observed) for predicted, observed, rows in bins) / len(label)
+    assert metrics.calibration_error == pytest.approx(expected_error)
     assert metrics.auc == (None if sum(label) in (0, len(label)) else pytest.approx(naive.auc(label, probability)))
     assert metrics.average_precision == (
         pytest.approx(naive.average_precision(label, probability)) if any(label) else None
@@ -102,7 +105,7 @@ def test_unusable_columns_are_refused(label, probability, words):
 def test_json_names_are_camel_case():
     assert set(row_metrics([0, 1], [0.1, 0.9], 0.5).to_json()) == {
         "rows", "positives", "baseRate", "accuracy", "precision", "recall", "f1", "auc", "averagePrecision", "brier",
-        "mcc", "confusion",
+        "mcc", "calibrationError", "confusion",
     }  # fmt: skip
 
 

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from ml.learning.event_metrics import event_metrics
+from ml.learning.events import find_events
 from ml.options.delivery import ValidationConfig
-from ml.validation.gates import check_gates
+from ml.validation.comparison import Baseline, Champion
+from ml.validation.gates import champion_gate, check_gates
 from ml.validation.latency import Latency
 from ml.validation.metrics import ReferenceResult, row_metrics
 from ml.validation.page import records_table, render_html
@@ -106,12 +108,14 @@ def test_the_json_has_exactly_the_promised_keys_and_no_nan():
 
     assert list(content) == [
         "formatVersion", "status", "verdict", "organizationId", "version", "modelType", "modelSha256", "threshold",
-        "horizonSeconds", "testSet", "metrics", "events", "gates", "references", "latencyMs", "robustness",
+        "horizonSeconds", "testSet", "metrics", "events", "gates", "references", "baselines", "champion",
+        "latencyMs", "windowLatencyMs", "robustness",
         "importances", "split", "dataSummary", "provenance",
     ]  # fmt: skip
     assert set(content["testSet"]) == {"source", "rows", "positives", "events", "assets", "from", "to", "digest"}
     assert set(content["metrics"]) == {
-        "accuracy", "precision", "recall", "f1", "auc", "averagePrecision", "brier", "mcc", "baseRate", "confusion",
+        "accuracy", "precision", "recall", "f1", "auc", "averagePrecision", "brier", "mcc", "calibrationError",
+        "baseRate", "confusion",
     }  # fmt: skip
     assert json.loads(json.dumps(content, allow_nan=False)) == content
     assert content["events"]["timeInAlarm"] is None
@@ -211,11 +215,11 @@ def test_event_metrics_are_understood_as_they_are_made(horizon, words):
     timestamp = np.arange(10) * 3600
     onsets = pd.DataFrame({"asset_id": ["pump"], "timestamp": [9 * 3600 + 3600]})
     label = [0] * 8 + [1, 1]
-    events = event_metrics(
+    events = find_events(
         ["pump"] * 10, timestamp, label, label, onsets, threshold=0.5, horizon=horizon, cooldown=300, interval=3600
     )
 
-    text = Page(render_html(report(events=events), {})).text
+    text = Page(render_html(report(events=event_metrics(events)), {})).text
 
     assert "1 of 1" in text
     assert "none was missed" in text
@@ -223,6 +227,44 @@ def test_event_metrics_are_understood_as_they_are_made(horizon, words):
     assert "Time in alarm 20 %" in text
     assert "Every failure Asset Time Announced" in text
     assert "n/a" not in text[: text.index("Row by row")].replace("oracle 0.990 n/a", "")
+
+
+def test_baselines_and_the_published_version_stand_beside_the_model():
+    limit = Baseline("Best limit on one sensor", f"{HOSTILE} at or above 3", 0.4, EVENTS)
+    untuned = Baseline("Model without tuning", "not judged: the model has the default parameters itself")
+    champion = Champion(
+        version="v0", rows=4, margin=0.01, average_precision=0.9, candidate_average_precision=0.7,
+        interval=(-0.3, -0.1), events=EVENTS, candidate_events=EVENTS,
+    )  # fmt: skip
+    compared = report(
+        baselines=(limit, untuned),
+        champion=champion,
+        gates=(champion_gate(champion),),
+        events=EVENTS | {"savedCost": 12},
+    )
+
+    text = Page(render_html(compared, {})).text
+    content = compared.to_json()
+
+    assert "14 of 16 announced, 0.04 false alarms per asset and day, average precision 0.400" in text
+    assert "average precision 0.900 against 0.700" in text
+    assert "between -0.300 and -0.100" in text
+    assert "Saved cost 12" in text
+    assert content["status"] == "REFUSED"
+    assert content["champion"]["interval"] == [-0.3, -0.1]
+    assert content["champion"]["worse"] is True
+    assert content["champion"]["difference"] == pytest.approx(-0.2)
+    assert "perAsset" not in content["baselines"][0]["events"]
+    assert content["baselines"][1]["events"] is None
+    assert "lost to the published version v0, beyond chance is 0.100, required is at most 0.01" in compared.verdict
+
+
+def test_why_there_was_no_comparison_is_told():
+    skipped = Champion(version="v0", rows=0, margin=0.01, skipped="it reads a grid of 60 s, this one of 30 s")
+    text = Page(render_html(report(champion=skipped), {})).text
+
+    assert "Published version v0: not compared, because it reads a grid of 60 s" in text
+    assert report(champion=skipped).status == "PASSED"
 
 
 def test_detection_speaks_of_detection():

@@ -1,0 +1,94 @@
+"""How far event metrics could be off: intervals from a bootstrap over groups of rows.
+
+A failure and an alarm belong to the group of their first row, so that one drawn group brings its rows, failures and
+alarms along.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ml.learning.event_metrics import SECONDS_PER_DAY, saved_cost
+from ml.learning.events import Events
+from ml.learning.resampling import FloatArray, IntArray, percentile_interval
+from ml.options.costs import MaintenanceCosts
+
+Intervals = dict[str, tuple[float, float] | None]
+_SAMPLES_AT_ONCE = 100  # times the failures: memory of the resampled medians
+
+
+def resampled_event_metrics(
+    events: Events, groups: IntArray, drawn: IntArray, costs: MaintenanceCosts | None = None
+) -> dict[str, FloatArray]:
+    """Event metrics of every bootstrap sample.
+
+    Parameters
+    ----------
+    events
+        Failures and alarms of some rows.
+    groups
+        Group of each of these rows, in the order in which they were given to `find_events`, (n_rows,).
+    drawn
+        As from `ml.learning.resampling.draw`, (n_samples, n_groups).
+    costs
+        Prices for ``savedCost``, which is left out without them.
+
+    Returns
+    -------
+    dict
+        ``eventRecall``, ``leadTimeMedianSeconds`` (``detectionDelayMedianSeconds`` for a horizon of 0),
+        ``falseAlarmsPerAssetDay``, ``alarmPrecision``, ``timeInAlarm`` and ``savedCost``: (n_samples,) each, NaN
+        where a sample does not define it.
+    """
+    failures, alarms, rows = events.failures, events.alarms, events.rows
+
+    def total(positions: IntArray) -> FloatArray:
+        per_group = np.bincount(groups[positions], minlength=drawn.shape[1])
+        return np.asarray(drawn @ per_group, dtype=np.float64)
+
+    announced, n_alarms = total(failures.position[failures.announced]), total(alarms.position)
+    false_alarms, n_rows = total(alarms.position[alarms.is_false]), total(rows.position)
+    notice_groups = groups[failures.position[failures.announced]]
+    median = _medians(failures.notice[failures.announced], notice_groups, drawn)
+    values = {
+        "eventRecall": _share(announced, total(failures.position)),
+        "leadTimeMedianSeconds" if events.horizon > 0 else "detectionDelayMedianSeconds": median,
+        "falseAlarmsPerAssetDay": _share(false_alarms, n_rows * events.interval / SECONDS_PER_DAY),
+        "alarmPrecision": _share(n_alarms - false_alarms, n_alarms),
+        "timeInAlarm": _share(total(rows.position[rows.alarm]), n_rows),
+    }
+    if costs is not None:
+        values["savedCost"] = saved_cost(announced, n_alarms, false_alarms, costs)
+    return values
+
+
+def event_intervals(
+    events: Events, groups: IntArray, drawn: IntArray, costs: MaintenanceCosts | None = None
+) -> Intervals:
+    """95 % intervals of the event metrics, under their names; see `resampled_event_metrics`."""
+    values = resampled_event_metrics(events, groups, drawn, costs)
+    return {name: percentile_interval(samples) for name, samples in values.items()}
+
+
+def _medians(values: FloatArray, groups: IntArray, drawn: IntArray) -> FloatArray:
+    """Median of each sample's values, each value as often as its group was drawn; NaN without a value."""
+    if not len(values):
+        return np.full(len(drawn), np.nan)
+    order = np.argsort(values, kind="stable")
+    ordered, groups = values[order], groups[order]
+    parts = (drawn[at : at + _SAMPLES_AT_ONCE] for at in range(0, len(drawn), _SAMPLES_AT_ONCE))
+    return np.concatenate([_weighted_medians(ordered, part[:, groups]) for part in parts])
+
+
+def _weighted_medians(ordered: FloatArray, weights: IntArray) -> FloatArray:
+    """Median of ascending values (n_values,) for each row of whole weights (n_samples, n_values)."""
+    reached = np.cumsum(weights, axis=1)
+    size = reached[:, -1]
+    lower = np.argmax(reached > (np.maximum(size, 1)[:, None] - 1) // 2, axis=1)
+    upper = np.argmax(reached > size[:, None] // 2, axis=1)
+    return np.where(size > 0, (ordered[lower] + ordered[upper]) / 2, np.nan)
+
+
+def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
+    share: FloatArray = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    return share

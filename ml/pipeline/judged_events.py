@@ -1,0 +1,59 @@
+"""Failures and alarms of the rows that a version is judged by, their metrics, and how far these could be off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.config import OrganizationConfig
+from ml.learning.event_intervals import event_intervals
+from ml.learning.event_metrics import event_metrics
+from ml.learning.events import Events, find_events
+from ml.learning.failures import epoch_seconds, onsets
+from ml.learning.ranking_bootstrap import resampled_average_precision
+from ml.learning.resampling import IntArray, draw, independent_groups, percentile_interval
+from ml.pipeline.judged_data import JudgedData
+from ml.pipeline.trained import TrainedVersion
+
+Probabilities = npt.NDArray[np.float32]
+
+
+def judged_events(
+    config: OrganizationConfig, trained: TrainedVersion, rows: JudgedData, probability: Probabilities, threshold: float
+) -> Events:
+    """Failures and alarms of the scored rows, for probabilities (n_scored,) and a threshold."""
+    table = rows.table
+    failures = onsets(rows.frame)
+    announced = len(failures) > 0 and bool((rows.frame["target"] >= 0).any())
+    return find_events(
+        table["asset_id"].to_numpy(),
+        epoch_seconds(table["timestamp"]),
+        rows.label,
+        probability,
+        failures,
+        threshold=threshold,
+        # Labels that were made elsewhere, without a target, know no onset: their runs are what can be detected.
+        horizon=trained.metadata.horizon_seconds if announced else 0,
+        cooldown=config.validation_config.alarm_cooldown_seconds,
+        interval=trained.engineer.interval,
+    )
+
+
+def measured_events(
+    config: OrganizationConfig, trained: TrainedVersion, rows: JudgedData, probability: Probabilities, threshold: float
+) -> dict[str, Any]:
+    """Event metrics for the report, with the intervals of these and of the average precision."""
+    costs = config.validation_config.costs
+    events = judged_events(config, trained, rows, probability, threshold)
+    groups, drawn = resampling(config, rows)
+    precision = resampled_average_precision(rows.label, probability, groups, drawn)
+    intervals = event_intervals(events, groups, drawn, costs) | {"averagePrecision": percentile_interval(precision)}
+    return {"savedCost": None} | event_metrics(events, costs) | {"intervals": intervals}
+
+
+def resampling(config: OrganizationConfig, rows: JudgedData) -> tuple[IntArray, IntArray]:
+    """Group of each scored row, (n_scored,), and how often each bootstrap sample holds it, (n_samples, n_groups)."""
+    groups = independent_groups(rows.table["asset_id"])
+    return groups, draw(int(groups.max(initial=-1)) + 1, config.training_config.random_state)
