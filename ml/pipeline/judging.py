@@ -26,8 +26,10 @@ from ml.validation.gates import check_gates
 from ml.validation.latency import Latency, measure_latency
 from ml.validation.metrics import reference_results, row_metrics
 from ml.validation.page import render_html
+from ml.validation.reliance import by_sensor
 from ml.validation.report import ValidationReport
 from ml.validation.robustness import robustness_curves
+from ml.validation.spoiling import Plant
 from ml.validation.timeline import timeline
 from ml.windows.parallel import available_cpus
 from ml.workspace.files import sha256
@@ -90,9 +92,12 @@ def judge(
         trained.engineer,
         scorer.probability,
         threshold,
-        config,
+        Plant(
+            config,
+            sensor_std={name: each.std for name, each in trained.engineer.sensor_statistics.items()},
+            reliance=by_sensor(trained.engineer.features, trained.estimator.importances()),
+        ),
         config.training_config.random_state,
-        {name: each.std for name, each in trained.engineer.sensor_statistics.items()},
         scored=rows.scored,
         progress=robustness_progress,
     )

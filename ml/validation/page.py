@@ -175,9 +175,13 @@ def _robustness_table(report: ValidationReport) -> Table | None:
 def _what_was_done(point: RobustnessPoint) -> str:
     if point.level == 0:
         return "nothing"
-    if point.kind == "noise":
-        return f"noise of {point.level:g} standard deviations"
-    return f"{wording.percent(point.level)} of the readings removed"
+    return {
+        "noise": f"noise of {point.level:g} standard deviations",
+        "missing": f"{wording.percent(point.level)} of the readings removed",
+        "stuck": f"{wording.percent(point.level)} of the sensors stuck",
+        "lost": f"{wording.percent(point.level)} of the sensors lost",
+        "jitter": f"readings up to {wording.plural(int(point.level), 'interval')} late or early",
+    }[point.kind]
 
 
 def _pictures(report: ValidationReport, plots: Mapping[str, bytes]) -> dict[str, Picture]:
@@ -195,7 +199,7 @@ def _pictures(report: ValidationReport, plots: Mapping[str, bytes]) -> dict[str,
         ),
         "score_distribution": ("Scores by class", "Histogram of the probability of positive and of negative rows."),
         "calibration": ("Calibration", "Predicted probability against the share of positive rows."),
-        "robustness": ("Robustness", "Metrics against noise and missing readings; the numbers are in the table below."),
+        "robustness": ("Robustness", "Metrics against the level of each trouble; the numbers are in the table below."),
     }
     return {
         name: Picture(_data_address(plots[name]), caption, alternative)

@@ -7,6 +7,7 @@ import pytest
 
 from ml.validation import plots
 from ml.validation.drawing import shorten
+from ml.validation.plots import ROBUSTNESS_AXES
 from ml.validation.robustness import RobustnessPoint
 from ml.validation.timeline import timeline
 
@@ -15,7 +16,7 @@ LABEL = (RANDOM.random(500) < 0.2).astype(np.int8)
 PROBABILITY = np.clip(0.2 + 0.4 * LABEL + RANDOM.normal(0, 0.2, 500), 0, 1).astype(np.float32)
 HOSTILE = "$x_{</svg><script>alert(1)</script> 温度"
 REFERENCES = {HOSTILE: np.where(RANDOM.random(500) < 0.1, np.nan, PROBABILITY)}
-POINTS = [RobustnessPoint(kind, level, 0.9 - level, None, 0.5) for kind in ("noise", "missing") for level in (0, 0.1)]
+POINTS = [RobustnessPoint(kind, level, 0.9 - level, None, 0.5) for kind in ROBUSTNESS_AXES for level in (0, 0.1)]
 
 
 def track_frame(rows=400, asset="pump"):
