@@ -16,6 +16,7 @@ from ml.export.package import MODEL_FILE, exact_model
 from ml.export.session import Scorer
 from ml.learning.event_metrics import event_metrics
 from ml.learning.failures import epoch_seconds, onsets
+from ml.pipeline.drifting import drift_of
 from ml.pipeline.judged_data import JudgedData, judged_data
 from ml.pipeline.reference_scores import read_reference
 from ml.pipeline.trained import TrainedVersion
@@ -122,6 +123,7 @@ def judge(
         references=reference_results(rows.label, references),
         latency=latency,
         robustness=tuple(robustness),
+        drift=tuple(drift_of(trained, rows)),
         importances=trained.estimator.importances(),
         split=rows.split,
         data_summary=rows.summary,

@@ -11,6 +11,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ml.validation import wording
+from ml.validation.page_drift import drift_summary
+from ml.validation.page_tables import Table
 from ml.validation.plots import TOP_FEATURES
 from ml.validation.report import ValidationReport, json_value, measured, requirement
 from ml.validation.robustness import RobustnessPoint
@@ -30,14 +32,6 @@ class Picture:
     caption: str
     alternative: str
     """What a reader who cannot see it needs to know."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Records as text: a heading per column, a row per record, the record's name first."""
-
-    headings: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def render_html(report: ValidationReport, plots: Mapping[str, bytes]) -> str:
@@ -75,6 +69,7 @@ def render_html(report: ValidationReport, plots: Mapping[str, bytes]) -> str:
         split=_section(_with_parts(report.split), {"parts": "Part"}),
         provenance=_section(report.provenance, {}),
         robustness=_robustness_table(report),
+        drift=drift_summary(report.drift),
     )
 
 

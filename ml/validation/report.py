@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ml.validation import wording
+from ml.validation.drift_table import Drift
 from ml.validation.gates import Gate
 from ml.validation.latency import Latency
 from ml.validation.metrics import ReferenceResult, RowMetrics
@@ -71,6 +72,8 @@ class ValidationReport:
     references: tuple[ReferenceResult, ...] = ()
     latency: Latency | None = None
     robustness: tuple[RobustnessPoint, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    """Sensors, then features, against the training part."""
     importances: Mapping[str, float] = field(default_factory=dict)
     """Feature -> gain."""
     split: Mapping[str, Any] | None = None
@@ -130,6 +133,7 @@ class ValidationReport:
             "references": [reference.to_json() for reference in self.references],
             "latencyMs": None if self.latency is None else self.latency.to_json(),
             "robustness": [point.to_json() for point in self.robustness],
+            "drift": [each.to_json() for each in self.drift],
             "importances": self.ranked_importances(),
             "split": self.split,
             "dataSummary": self.data_summary,

@@ -8,6 +8,7 @@ import pytest
 
 from ml.learning.event_metrics import event_metrics
 from ml.options.delivery import ValidationConfig
+from ml.validation.drift_table import Drift
 from ml.validation.gates import check_gates
 from ml.validation.latency import Latency
 from ml.validation.metrics import ReferenceResult, row_metrics
@@ -48,6 +49,7 @@ def report(**changes):
         "references": (ReferenceResult("oracle", 0.99, None),),
         "latency": Latency(0.1, 0.2, 0.3, 0.15),
         "robustness": (RobustnessPoint("noise", 0.0, 0.9, 0.9, 0.8), RobustnessPoint("missing", 0.2, 0.7, 0.8, None)),
+        "drift": (Drift(HOSTILE, "sensor", 0.4, 0.3), Drift(HOSTILE, "feature", 0.05, None)),
         "importances": {"small": 1.0, HOSTILE: 3.0},
         "split": {"splitBy": "time", "train": {"rows": 100, "firstTime": "2024-01-01T00:00:00+00:00"}},
         "data_summary": {
@@ -62,7 +64,7 @@ def report(**changes):
 
 
 BARE = {
-    "events": None, "references": (), "latency": None, "robustness": (), "importances": {}, "split": None,
+    "events": None, "references": (), "latency": None, "robustness": (), "drift": (), "importances": {}, "split": None,
     "data_summary": None, "provenance": None, "gates": (), "model_sha256": None,
     "test_set": JudgedRows("a file", 4, 2, 1),
 }  # fmt: skip
@@ -107,7 +109,7 @@ def test_the_json_has_exactly_the_promised_keys_and_no_nan():
     assert list(content) == [
         "formatVersion", "status", "verdict", "organizationId", "version", "modelType", "modelSha256", "threshold",
         "horizonSeconds", "testSet", "metrics", "events", "gates", "references", "latencyMs", "robustness",
-        "importances", "split", "dataSummary", "provenance",
+        "drift", "importances", "split", "dataSummary", "provenance",
     ]  # fmt: skip
     assert set(content["testSet"]) == {"source", "rows", "positives", "events", "assets", "from", "to", "digest"}
     assert set(content["metrics"]) == {
@@ -158,7 +160,8 @@ def test_the_page_shows_every_section():
 
     for words in ("oracle 0.990 n/a", "20 % of the readings removed", "Enough history.", "2.1 %", "Versions: lightgbm",
                   "Part Rows First time train 100", "Gaps: longest 2 h", "Failure events: total 95",
-                  "2024-01-01 00:00", "0.2 ms", "guessing (base rate) 0.500", "SHA-256 abab"):  # fmt: skip
+                  "2024-01-01 00:00", "0.2 ms", "1 of 1 sensor drifted strongly", "0.400 0.300 strong drift",
+                  "0.050 n/a stable", "guessing (base rate) 0.500", "SHA-256 abab"):  # fmt: skip
         assert words in text, words
 
 
