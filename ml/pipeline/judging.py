@@ -17,6 +17,7 @@ from ml.export.session import Scorer
 from ml.learning.event_metrics import event_metrics
 from ml.learning.failures import epoch_seconds, onsets
 from ml.pipeline.drifting import drift_of
+from ml.pipeline.explaining import explanation_of
 from ml.pipeline.judged_data import JudgedData, judged_data
 from ml.pipeline.reference_scores import read_reference
 from ml.pipeline.trained import TrainedVersion
@@ -125,6 +126,7 @@ def judge(
         robustness=tuple(robustness),
         drift=tuple(drift_of(trained, rows)),
         importances=trained.estimator.importances(),
+        explanation=explanation_of(config, trained, rows, features, probability, threshold, events),
         split=rows.split,
         data_summary=rows.summary,
         provenance=_provenance(config, trained),

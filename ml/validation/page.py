@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ml.validation import wording
 from ml.validation.page_drift import drift_summary
+from ml.validation.page_drivers import driver_summary
 from ml.validation.page_tables import Table
 from ml.validation.plots import TOP_FEATURES
 from ml.validation.report import ValidationReport, json_value, measured, requirement
@@ -70,6 +71,7 @@ def render_html(report: ValidationReport, plots: Mapping[str, bytes]) -> str:
         provenance=_section(report.provenance, {}),
         robustness=_robustness_table(report),
         drift=drift_summary(report.drift),
+        drivers=driver_summary(report.explanation),
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ml.validation import wording
 from ml.validation.drift_table import Drift
+from ml.validation.drivers import Explanation
 from ml.validation.gates import Gate
 from ml.validation.latency import Latency
 from ml.validation.metrics import ReferenceResult, RowMetrics
@@ -76,6 +77,8 @@ class ValidationReport:
     """Sensors, then features, against the training part."""
     importances: Mapping[str, float] = field(default_factory=dict)
     """Feature -> gain."""
+    explanation: Explanation | None = None
+    """What drove alarms; None where the model type cannot tell."""
     split: Mapping[str, Any] | None = None
     data_summary: Mapping[str, Any] | None = None
     provenance: Mapping[str, Any] | None = None
@@ -135,6 +138,7 @@ class ValidationReport:
             "robustness": [point.to_json() for point in self.robustness],
             "drift": [each.to_json() for each in self.drift],
             "importances": self.ranked_importances(),
+            "explanation": None if self.explanation is None else self.explanation.to_json(),
             "split": self.split,
             "dataSummary": self.data_summary,
             "provenance": self.provenance,

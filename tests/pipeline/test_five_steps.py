@@ -122,6 +122,22 @@ def test_the_report_names_the_verdict(pipeline: PipelineRun) -> None:
     assert verdict in (pipeline.artifacts / "validation_report.html").read_text(encoding="utf-8")
 
 
+def test_the_report_explains_every_missed_failure_and_false_alarm_that_it_counts(pipeline: PipelineRun) -> None:
+    report = json.loads((pipeline.artifacts / "validation_report.json").read_text())
+    events, explanation = report["events"], report["explanation"]
+    assert explanation["falseAlarms"] == events["falseAlarms"]
+    assert explanation["missedFailures"] == events["failures"] - events["announced"]
+    assert len(explanation["falseAlarmList"]) == min(events["falseAlarms"], 20)
+    assert sum(each["share"] for each in explanation["sensors"]) == pytest.approx(1)
+
+
+def test_the_report_tells_the_drift_of_every_sensor_and_feature(pipeline: PipelineRun) -> None:
+    drift = json.loads((pipeline.artifacts / "validation_report.json").read_text())["drift"]
+    metadata = json.loads((pipeline.models / "versions" / "v1" / "metadata.json").read_text())
+    names = {kind: {each["name"] for each in drift if each["kind"] == kind} for kind in ("sensor", "feature")}
+    assert names == {"sensor": set(metadata["driftBaseline"]), "feature": set(metadata["features"])}
+
+
 def test_predictions_are_the_held_out_rows(pipeline: PipelineRun) -> None:
     predictions = pd.read_parquet(pipeline.artifacts / "predictions.parquet")
     assert list(predictions.columns) == ["asset_id", "timestamp", "label", "probability"]

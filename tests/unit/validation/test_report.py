@@ -9,12 +9,15 @@ import pytest
 from ml.learning.event_metrics import event_metrics
 from ml.options.delivery import ValidationConfig
 from ml.validation.drift_table import Drift
+from ml.validation.drivers import Case, Explanation, explained
 from ml.validation.gates import check_gates
 from ml.validation.latency import Latency
 from ml.validation.metrics import ReferenceResult, row_metrics
 from ml.validation.page import records_table, render_html
 from ml.validation.report import JudgedRows, ValidationReport
 from ml.validation.robustness import RobustnessPoint
+from ml.windows.catalogue import Feature
+from ml.windows.operations import Value
 
 HOSTILE = "</style><script>alert('x')</script><img src=x onerror=alert(1)>"
 METRICS = row_metrics([0, 0, 1, 1], [0.1, 0.6, 0.7, 0.9], 0.5)
@@ -51,6 +54,22 @@ def report(**changes):
         "robustness": (RobustnessPoint("noise", 0.0, 0.9, 0.9, 0.8), RobustnessPoint("missing", 0.2, 0.7, 0.8, None)),
         "drift": (Drift(HOSTILE, "sensor", 0.4, 0.3), Drift(HOSTILE, "feature", 0.05, None)),
         "importances": {"small": 1.0, HOSTILE: 3.0},
+        "explanation": Explanation(
+            9,
+            9,
+            {HOSTILE: 2.0},
+            {HOSTILE: 2.0},
+            1,
+            0,
+            (
+                explained(
+                    Case("missedFailure", HOSTILE, "2025-01-01T00:00:00+00:00", 3, 0.3),
+                    [Feature(HOSTILE, Value(HOSTILE))],
+                    np.float32([0.5]),
+                    np.array([-1.0, 0.0]),
+                ),
+            ),
+        ),
         "split": {"splitBy": "time", "train": {"rows": 100, "firstTime": "2024-01-01T00:00:00+00:00"}},
         "data_summary": {
             "verdict": ["Enough history."],
@@ -64,7 +83,8 @@ def report(**changes):
 
 
 BARE = {
-    "events": None, "references": (), "latency": None, "robustness": (), "drift": (), "importances": {}, "split": None,
+    "events": None, "references": (), "latency": None, "robustness": (), "drift": (), "importances": {}, "explanation": None,
+    "split": None,
     "data_summary": None, "provenance": None, "gates": (), "model_sha256": None,
     "test_set": JudgedRows("a file", 4, 2, 1),
 }  # fmt: skip
@@ -109,7 +129,7 @@ def test_the_json_has_exactly_the_promised_keys_and_no_nan():
     assert list(content) == [
         "formatVersion", "status", "verdict", "organizationId", "version", "modelType", "modelSha256", "threshold",
         "horizonSeconds", "testSet", "metrics", "events", "gates", "references", "latencyMs", "robustness",
-        "drift", "importances", "split", "dataSummary", "provenance",
+        "drift", "importances", "explanation", "split", "dataSummary", "provenance",
     ]  # fmt: skip
     assert set(content["testSet"]) == {"source", "rows", "positives", "events", "assets", "from", "to", "digest"}
     assert set(content["metrics"]) == {
@@ -161,7 +181,8 @@ def test_the_page_shows_every_section():
     for words in ("oracle 0.990 n/a", "20 % of the readings removed", "Enough history.", "2.1 %", "Versions: lightgbm",
                   "Part Rows First time train 100", "Gaps: longest 2 h", "Failure events: total 95",
                   "2024-01-01 00:00", "0.2 ms", "1 of 1 sensor drifted strongly", "0.400 0.300 strong drift",
-                  "0.050 n/a stable", "guessing (base rate) 0.500", "SHA-256 abab"):  # fmt: skip
+                  "0.050 n/a stable", 
+                  "= 0.5 kept the risk down most.", "1 missed failure, and why", "guessing (base rate) 0.500", "SHA-256 abab"):  # fmt: skip
         assert words in text, words
 
 
@@ -169,7 +190,7 @@ def test_hostile_names_are_text_and_nothing_is_fetched():
     page = Page(render_html(report(organization_id=HOSTILE, model_type=HOSTILE), {**PLOTS, "unknown": b"<svg/>"}))
 
     assert "script" not in page.tags
-    assert page.text.count("alert('x')") >= 4
+    assert page.text.count("alert('x')") >= 11
     assert page.open == []
     assert all(address.startswith("data:") for address in page.addresses)
     assert len(page.images) == 2
