@@ -20,6 +20,7 @@ from ml.pipeline.drifting import drift_of
 from ml.pipeline.explaining import explanation_of
 from ml.pipeline.judged_data import JudgedData, judged_data
 from ml.pipeline.reference_scores import read_reference
+from ml.pipeline.split_pictures import split_pictures
 from ml.pipeline.trained import TrainedVersion
 from ml.progress import ProgressCallback, silent
 from ml.validation import plots
@@ -132,6 +133,7 @@ def judge(
         provenance=_provenance(config, trained),
     )
     drawings = _draw(report, rows, probability, threshold, references)
+    drawings |= {name: (png, png) for name, png in split_pictures(config, trained, rows).items()}
     predictions = rows.table[["asset_id", "timestamp", "label"]].assign(probability=probability)
     tell(5, 5, "done")
     return Judgement(

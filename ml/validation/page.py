@@ -44,8 +44,9 @@ def render_html(report: ValidationReport, plots: Mapping[str, bytes]) -> str:
         What was found out. All text in it is escaped, whatever it holds.
     plots
         Pictures, SVG or PNG, under the names ``timeline``, ``precision_recall``, ``roc``, ``confusion``,
-        ``score_distribution``, ``calibration`` and ``robustness``; those that are missing are left out. Others are
-        ignored: the importance picture is a table here, which keeps long feature names readable on a phone.
+        ``score_distribution``, ``calibration``, ``robustness``, ``split`` and ``folds``; those that are missing are
+        left out. Others are ignored: the importance picture is a table here, which keeps long feature names
+        readable on a phone.
     """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -196,6 +197,8 @@ def _pictures(report: ValidationReport, plots: Mapping[str, bytes]) -> dict[str,
         ),
         "score_distribution": ("Scores by class", "Histogram of the probability of positive and of negative rows."),
         "calibration": ("Calibration", "Predicted probability against the share of positive rows."),
+        "split": ("Parts", "Assets over time: which rows are training, validation, test or purged, and the failures."),
+        "folds": ("Folds of the search", "Assets over time: which rows each fold of the search holds out."),
         "robustness": ("Robustness", "Metrics against the level of each trouble; the numbers are in the table below."),
     }
     return {

@@ -83,8 +83,8 @@ def report(**changes):
 
 
 BARE = {
-    "events": None, "references": (), "latency": None, "robustness": (), "drift": (), "importances": {}, "explanation": None,
-    "split": None,
+    "events": None, "references": (), "latency": None, "robustness": (), "drift": (), "importances": {},
+    "explanation": None, "split": None,
     "data_summary": None, "provenance": None, "gates": (), "model_sha256": None,
     "test_set": JudgedRows("a file", 4, 2, 1),
 }  # fmt: skip
@@ -181,8 +181,9 @@ def test_the_page_shows_every_section():
     for words in ("oracle 0.990 n/a", "20 % of the readings removed", "Enough history.", "2.1 %", "Versions: lightgbm",
                   "Part Rows First time train 100", "Gaps: longest 2 h", "Failure events: total 95",
                   "2024-01-01 00:00", "0.2 ms", "1 of 1 sensor drifted strongly", "0.400 0.300 strong drift",
-                  "0.050 n/a stable", 
-                  "= 0.5 kept the risk down most.", "1 missed failure, and why", "guessing (base rate) 0.500", "SHA-256 abab"):  # fmt: skip
+                  "0.050 n/a stable",
+                  "= 0.5 kept the risk down most.", "1 missed failure, and why",
+                  "guessing (base rate) 0.500", "SHA-256 abab"):  # fmt: skip
         assert words in text, words
 
 
