@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,11 @@ from ml.validation.report import ValidationReport, json_value, measured, require
 from ml.validation.robustness import RobustnessPoint
 
 _TEMPLATES = Path(__file__).parent / "templates"
+MAX_BYTES = 3_000_000
+"""What a page stays below, so that it can be sent by mail and opened on a phone."""
+MOST_RECORDS, MOST_SENTENCES = 200, 100
+"""Rows of a table and sentences of a section; the rest is in the JSON report. Ten thousand assets still make a page."""
+
 _PARTS = ("train", "validation", "test")
 _PNG_SIGNATURE = b"\x89PNG"
 _SENTENCES = ("verdict", "sentences", "warnings", "notes")  # keys whose text is shown as sentences
@@ -62,6 +67,7 @@ def render_html(report: ValidationReport, plots: Mapping[str, bytes]) -> str:
         report=report,
         events=json_value(report.events),
         pictures=_pictures(report, plots),
+        intervals=_intervals(report),
         features=report.ranked_importances()[:TOP_FEATURES],
         detection=report.is_detection,
         notice=json_value(report.notice_seconds),
@@ -99,9 +105,9 @@ def records_table(records: Any, name_heading: str) -> Table | None:
     headings = ([name_heading] if has_names else []) + [wording.title(key) for key in keys]
     cells = [
         ([str(name)] if has_names else []) + [wording.plain(key, record.get(key)) for key in keys]
-        for name, record in rows
+        for name, record in rows[:MOST_RECORDS]
     ]
-    return Table(tuple(headings), tuple(tuple(row) for row in cells))
+    return Table(tuple(headings), tuple(tuple(row) for row in cells), len(rows) - len(cells))
 
 
 @dataclass(frozen=True)
@@ -137,7 +143,26 @@ def _section(content: Mapping[str, Any] | None, record_names: Mapping[str, str])
             ]
         elif value not in (None, []):
             facts.append((wording.title(key), wording.plain(key, value)))
+    if len(sentences) > MOST_SENTENCES:
+        left_out = wording.plural(len(sentences) - MOST_SENTENCES, "more sentence")
+        sentences = [*sentences[:MOST_SENTENCES], f"{left_out} in validation_report.json."]
     return _Section(tuple(sentences), tuple(facts), tuple(tables))
+
+
+def _intervals(report: ValidationReport) -> dict[str, str | None]:
+    """The 95 % intervals of the three event numbers in words, where they were measured."""
+    measured_intervals = json_value((report.events or {}).get("intervals") or {})
+    notice = "detectionDelayMedianSeconds" if report.is_detection else "leadTimeMedianSeconds"
+    shown: dict[str, tuple[str, Callable[[float | None], str]]] = {
+        "failures": ("eventRecall", wording.percent),
+        "notice": (notice, wording.duration),
+        "falseAlarms": ("falseAlarmsPerAssetDay", wording.rate),
+    }
+    return {
+        name: f"95{wording.NO_BREAK}% interval: {say(interval[0])} to {say(interval[1])}" if interval else None
+        for name, (key, say) in shown.items()
+        for interval in (measured_intervals.get(key),)
+    }
 
 
 def _inner_title(name: str) -> str:

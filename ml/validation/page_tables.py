@@ -11,3 +11,5 @@ class Table:
 
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    left_out: int = 0
+    """Records that are in the JSON report only."""

@@ -150,4 +150,4 @@ def _colours(parts: Mapping[str, Rows]) -> dict[str, str]:
 def _handles(parts: Mapping[str, Rows], colours: Mapping[str, str]) -> list[Patch | Line2D]:
     shown = [Patch(color=colours[name], label=name) for name, rows in parts.items() if rows.any()]
     failure = Line2D([], [], color=INK, linestyle="", marker="|", markersize=9, markeredgewidth=1.6, label="failure")
-    return [*shown, Patch(color=_BACKGROUND, label="no label, or failed"), failure]
+    return [*shown, Patch(color=_BACKGROUND, label="no row, or no label"), failure]

@@ -13,7 +13,7 @@ from ml.validation.drivers import Case, Explanation, explained
 from ml.validation.gates import check_gates
 from ml.validation.latency import Latency
 from ml.validation.metrics import ReferenceResult, row_metrics
-from ml.validation.page import records_table, render_html
+from ml.validation.page import MAX_BYTES, records_table, render_html
 from ml.validation.report import JudgedRows, ValidationReport
 from ml.validation.robustness import RobustnessPoint
 from ml.windows.catalogue import Feature
@@ -173,6 +173,34 @@ def test_the_page_leads_with_the_verdict_and_the_three_numbers():
     positions = [text.index(word) for word in words]
     assert positions == sorted(positions)
     assert "2 came without an alarm" in text
+
+
+def test_intervals_stand_below_the_three_numbers_where_they_were_measured():
+    intervals = {
+        "eventRecall": (0.7, 1.0), "leadTimeMedianSeconds": (72_000.0, 129_600.0), "falseAlarmsPerAssetDay": None,
+    }  # fmt: skip
+
+    text = Page(render_html(report(events={**EVENTS, "intervals": intervals}), {})).text
+
+    assert "2 came without an alarm 95 % interval: 70 % to 100 %" in text
+    assert "95 % interval: 20 h to 36 h" in text
+    assert text.count("95 % interval") == 2
+    assert "interval:" not in Page(render_html(report(), {})).text
+
+
+def test_a_plant_of_ten_thousand_assets_still_makes_a_page_of_the_promised_size():
+    many = {f"asset {number} {HOSTILE}": {"failures": 2, "announced": 2, "alarms": 3} for number in range(10_000)}
+    failures = [{"asset": name, "time": MIDNIGHT.isoformat(), "announced": True} for name in many]
+    summary = {"sensors": {name: {"missingShare": 0.5} for name in many}, "warnings": list(many)}
+
+    html = render_html(
+        report(events={**EVENTS, "perAsset": many, "failureList": failures}, data_summary=summary), PLOTS
+    )
+
+    assert len(html.encode()) < MAX_BYTES / 3  # the pictures need room as well
+    text = Page(html).text
+    assert text.count("9,800 more are in validation_report.json.") == 3
+    assert "9,900 more sentences in validation_report.json." in text
 
 
 def test_the_page_shows_every_section():
