@@ -52,12 +52,16 @@ class LinearForm:
         """Width of a row."""
         return len(self.weight)
 
-    def predict(self, rows: NDArray[np.float32]) -> _Doubles:
-        """Probability of class 1, (n_rows,), of float32 rows (n_rows, n_features)."""
+    def terms(self, rows: NDArray[np.float32]) -> _Doubles:
+        """What each feature adds to the score of float32 rows: float64 (n_rows, n_features)."""
         values = rows.astype(np.float64)
         known = np.isfinite(values)
-        terms = np.where(known, (np.where(known, values, 0.0) - self.center) / self.scale, 0.0) * self.weight
-        scores = np.cumsum(terms, axis=1)[:, -1] + self.intercept
+        distance = np.where(known, (np.where(known, values, 0.0) - self.center) / self.scale, 0.0)
+        return np.asarray(distance * self.weight)
+
+    def predict(self, rows: NDArray[np.float32]) -> _Doubles:
+        """Probability of class 1, (n_rows,), of float32 rows (n_rows, n_features)."""
+        scores = np.cumsum(self.terms(rows), axis=1)[:, -1] + self.intercept
         return np.array([_logistic(score) for score in scores.tolist()], dtype=np.float64)
 
     def add_score(self, graph: GraphBuilder, features: str) -> str:

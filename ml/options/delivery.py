@@ -59,6 +59,15 @@ class ValidationConfig(Section):
     missing_rates: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         default=(0.05, 0.1, 0.2), description="Share of sensor readings removed."
     )
+    stuck_shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        default=(0.05, 0.2, 0.5), description="Share of sensors that stop moving, those the model relies on most first."
+    )
+    lost_shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        default=(0.05, 0.2, 0.5), description="Share of sensors without readings, those relied on most first."
+    )
+    jitter_steps: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(
+        default=(1, 3, 10), description="Sampling intervals that readings come too late or too early at most."
+    )
     robustness_rows: Annotated[int, Field(ge=1, le=10**8)] = Field(
         default=50_000, description="Rows used by the robustness tests at most."
     )

@@ -12,6 +12,7 @@ import pandas as pd
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, DataError, NoRowsError, TooFewFailuresError
 from ml.learning.failures import epoch_seconds, failure_numbers
+from ml.learning.splits import Parts
 from ml.learning.training import split_of
 from ml.pipeline import inputs
 from ml.pipeline.model_grid import on_grid_of
@@ -25,15 +26,26 @@ Rows = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class JudgedData:
-    """A grid frame with the rows that the verdict rests on marked as `scored`; the others are their history."""
+    """A grid frame with the rows that the verdict rests on marked as `scored`; the others are their history.
+
+    Attributes
+    ----------
+    parts
+        How training divided the rows of the frame; None for a file of other rows.
+    """
 
     frame: pd.DataFrame
     scored: Rows
     source: str
     digest: str
     horizon: int
-    split: dict[str, Any] | None
+    parts: Parts | None
     summary: dict[str, Any]
+
+    @property
+    def split(self) -> dict[str, Any] | None:
+        """How training divided the rows; None for a file of other rows."""
+        return None if self.parts is None else self.parts.describe()
 
     @property
     def label(self) -> npt.NDArray[np.int8]:
@@ -50,7 +62,7 @@ class JudgedData:
         table = self.table
         numbers = failure_numbers(self.frame, self.horizon)[self.scored]
         return JudgedRows(
-            source=self.source if self.split is None else f"held-out part of {self.source}",
+            source=self.source if self.parts is None else f"held-out part of {self.source}",
             rows=len(table),
             positives=int((self.label == 1).sum()),
             assets=int(table["asset_id"].nunique()),
@@ -86,10 +98,10 @@ def judged_data(
             hint=f"set it to {trained.metadata.horizon_seconds}, or train a version for the other horizon",
         )
     source = inputs.kept_data(config, paths) if test_data is None else _named_data(config, paths, trained, test_data)
-    split = None
+    parts = None
     if source.digest == trained.metadata.data.digest:
         parts = split_of(trained.config, source.data.frame, trained.engineer)
-        scored, split = parts.test, parts.describe()
+        scored = parts.test
     elif test_data is None:
         raise DataError(
             f'the prepared data is not the data that version "{config.version}" was trained on, so its test part '
@@ -103,7 +115,7 @@ def judged_data(
             "no rows to validate on: there is no labelled row that the model has not been trained on",
             hint="set dataConfig.testSplit, or name a file with other test data",
         )
-    judged = JudgedData(source.data.frame, scored, source.source, source.digest, horizon, split, source.data.summary)
+    judged = JudgedData(source.data.frame, scored, source.source, source.digest, horizon, parts, source.data.summary)
     positives = int((judged.label == 1).sum())
     if positives in (0, judged.label.size):
         raise TooFewFailuresError(

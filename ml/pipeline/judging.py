@@ -15,10 +15,13 @@ from ml.config import OrganizationConfig
 from ml.export.session import Scorer
 from ml.pipeline.baselines import baselines
 from ml.pipeline.champion import compare_with_published
+from ml.pipeline.drifting import drift_of
+from ml.pipeline.explaining import explanation_of
 from ml.pipeline.judged_data import JudgedData, judged_data
 from ml.pipeline.judged_events import Probabilities, measured_events
 from ml.pipeline.reference_scores import read_reference
 from ml.pipeline.shipped import model_latency, shipped_model, window_latency
+from ml.pipeline.split_pictures import split_pictures
 from ml.pipeline.trained import TrainedVersion
 from ml.progress import ProgressCallback, silent
 from ml.validation import plots
@@ -27,8 +30,10 @@ from ml.validation.gates import champion_gate, check_gates
 from ml.validation.measures import measured_values
 from ml.validation.metrics import reference_results, row_metrics
 from ml.validation.page import render_html
+from ml.validation.reliance import by_sensor
 from ml.validation.report import ValidationReport
 from ml.validation.robustness import robustness_curves
+from ml.validation.spoiling import Plant
 from ml.validation.timeline import timeline
 from ml.windows.parallel import available_cpus
 from ml.workspace.files import sha256
@@ -80,6 +85,7 @@ def judge(
     tell(2, 7, "measuring latency")
     latency = model_latency(content, features, options.latency_runs)
     of_window = window_latency(trained, rows.frame, rows.scored, options.latency_runs)
+    explanation = explanation_of(config, trained, rows, features, probability, threshold, events)
     del features  # what follows makes tables as large
 
     tell(3, 7, "comparing with the published version")
@@ -97,9 +103,12 @@ def judge(
         trained.engineer,
         scorer.probability,
         threshold,
-        config,
+        Plant(
+            config,
+            sensor_std={name: each.std for name, each in trained.engineer.sensor_statistics.items()},
+            reliance=by_sensor(trained.engineer.features, trained.estimator.importances()),
+        ),
         config.training_config.random_state,
-        {name: each.std for name, each in trained.engineer.sensor_statistics.items()},
         scored=rows.scored,
         progress=part(5),
     )
@@ -124,12 +133,15 @@ def judge(
         latency=latency,
         window_latency=of_window,
         robustness=tuple(robustness),
+        drift=tuple(drift_of(trained, rows)),
         importances=trained.estimator.importances(),
+        explanation=explanation,
         split=rows.split,
         data_summary=rows.summary,
         provenance=_provenance(config, trained),
     )
     drawings = _draw(report, rows, probability, threshold, references)
+    drawings |= {name: (png, png) for name, png in split_pictures(config, trained, rows).items()}
     predictions = rows.table[["asset_id", "timestamp", "label"]].assign(probability=probability)
     tell(7, 7, "done")
     return Judgement(

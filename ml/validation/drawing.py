@@ -86,7 +86,12 @@ def say_nothing_to_show(axes: Axes, reason: str) -> None:
 
 
 def shorten(name: str, limit: int = 34) -> str:
-    """A name that fits beside an axis: long ones lose their middle, since beginnings and endings tell them apart."""
+    """A name that can be drawn and fits beside an axis.
+
+    Long ones lose their middle, since beginnings and endings tell them apart. Control characters, which would make an
+    SVG unreadable, and invisible ones, which turn the direction of what follows, become U+FFFD.
+    """
+    name = "".join(character if character.isprintable() else "\ufffd" for character in name)
     if len(name) <= limit:
         return name
     tail = limit // 2

@@ -2,12 +2,15 @@
 
 The baseline of a sensor is how many training rows lie in each tenth of its own values. A client counts its newest rows
 in the same bins and compares the shares by the population stability index (N. Siddiqi, *Credit Risk Scorecards*,
-2006), of which below 0.1 is read as stable and above 0.25 as another population.
+2006), of which below 0.1 is read as stable and above 0.25 as another population. Beside it stands the
+Kolmogorov-Smirnov distance: the largest difference between the two cumulative distributions, from 0 to 1. Its p-value
+is left out, because it supposes independent rows and neighbouring rows of a machine are anything but.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +23,9 @@ from ml.windows.channels import Float32s, physical_samples
 _DECILES = np.arange(1, 10) / 10
 # An empty bin would make the index infinite; a share this small is "less than one row in ten thousand".
 SMALLEST_SHARE = 1e-4
+STABLE_BELOW, ANOTHER_ABOVE = 0.1, 0.25  # Siddiqi's reading of the index
+
+Reading = Literal["stable", "moderate", "strong"]
 
 
 @dataclass(frozen=True)
@@ -96,3 +102,45 @@ def stability_index(baseline: Baseline, values: Float32s) -> float:
     new = np.maximum(actual / actual.sum(), SMALLEST_SHARE)
     old = np.maximum(expected / expected.sum(), SMALLEST_SHARE)
     return float(((new - old) * np.log(new / old)).sum())
+
+
+def reading_of(index: float) -> Reading:
+    """What a population stability index says: below 0.1 stable, up to 0.25 moderate, above it strong drift."""
+    if index < STABLE_BELOW:
+        return "stable"
+    return "strong" if index > ANOTHER_ABOVE else "moderate"
+
+
+def binned_distance(baseline: Baseline, values: Float32s) -> float | None:
+    """Kolmogorov-Smirnov distance of new values from the baseline, as far as its bins can tell: a lower bound.
+
+    The distributions are compared at the edges only. Missing values are left out; None if a side has no others.
+
+    Examples
+    --------
+    >>> binned_distance(Baseline((1.0, 2.0), (2, 2, 0), 0), np.array([2, 2, 3, np.nan], np.float32))
+    0.5
+    """
+    counts, _ = bin_counts(values, np.array(baseline.edges, dtype=np.float32))
+    actual, expected = counts.astype(np.float64), np.array(baseline.counts, dtype=np.float64)
+    if actual.sum() == 0 or expected.sum() == 0:
+        return None
+    return float(np.abs(np.cumsum(actual) / actual.sum() - np.cumsum(expected) / expected.sum()).max())
+
+
+def exact_distance(training: Float32s, values: Float32s) -> float | None:
+    """Two-sample Kolmogorov-Smirnov distance (Smirnov, 1948) of two float32 columns; None if a side is all NaN.
+
+    NaN is left out.
+
+    Examples
+    --------
+    >>> exact_distance(np.array([1, 2, 3, 4], np.float32), np.array([3, 4, 5, np.nan], np.float32))
+    0.5
+    """
+    old, new = (np.sort(column[~np.isnan(column)]) for column in (training, values))
+    if not (old.size and new.size):
+        return None
+    both = np.concatenate([old, new])
+    shares = (np.searchsorted(side, both, side="right") / side.size for side in (old, new))
+    return float(np.abs(next(shares) - next(shares)).max())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,19 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ml.validation import wording
+from ml.validation.page_drift import drift_summary
+from ml.validation.page_drivers import driver_summary
+from ml.validation.page_tables import Table
 from ml.validation.plots import TOP_FEATURES
 from ml.validation.report import ValidationReport, json_value, measured, requirement
 from ml.validation.robustness import RobustnessPoint
 
 _TEMPLATES = Path(__file__).parent / "templates"
+MAX_BYTES = 3_000_000
+"""What a page stays below, so that it can be sent by mail and opened on a phone."""
+MOST_RECORDS, MOST_SENTENCES = 200, 100
+"""Rows of a table and sentences of a section; the rest is in the JSON report. Ten thousand assets still make a page."""
+
 _PARTS = ("train", "validation", "test")
 _PNG_SIGNATURE = b"\x89PNG"
 _SENTENCES = ("verdict", "sentences", "warnings", "notes")  # keys whose text is shown as sentences
@@ -32,14 +40,6 @@ class Picture:
     """What a reader who cannot see it needs to know."""
 
 
-@dataclass(frozen=True)
-class Table:
-    """Records as text: a heading per column, a row per record, the record's name first."""
-
-    headings: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
 def render_html(report: ValidationReport, plots: Mapping[str, bytes]) -> str:
     """Render the report.
 
@@ -49,8 +49,9 @@ def render_html(report: ValidationReport, plots: Mapping[str, bytes]) -> str:
         What was found out. All text in it is escaped, whatever it holds.
     plots
         Pictures, SVG or PNG, under the names ``timeline``, ``precision_recall``, ``roc``, ``confusion``,
-        ``score_distribution``, ``calibration`` and ``robustness``; those that are missing are left out. Others are
-        ignored: the importance picture is a table here, which keeps long feature names readable on a phone.
+        ``score_distribution``, ``calibration``, ``robustness``, ``split`` and ``folds``; those that are missing are
+        left out. Others are ignored: the importance picture is a table here, which keeps long feature names
+        readable on a phone.
     """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -66,6 +67,7 @@ def render_html(report: ValidationReport, plots: Mapping[str, bytes]) -> str:
         report=report,
         events=json_value(report.events),
         pictures=_pictures(report, plots),
+        intervals=_intervals(report),
         features=report.ranked_importances()[:TOP_FEATURES],
         detection=report.is_detection,
         notice=json_value(report.notice_seconds),
@@ -75,6 +77,8 @@ def render_html(report: ValidationReport, plots: Mapping[str, bytes]) -> str:
         split=_section(_with_parts(report.split), {"parts": "Part"}),
         provenance=_section(report.provenance, {}),
         robustness=_robustness_table(report),
+        drift=drift_summary(report.drift),
+        drivers=driver_summary(report.explanation),
     )
 
 
@@ -101,9 +105,9 @@ def records_table(records: Any, name_heading: str) -> Table | None:
     headings = ([name_heading] if has_names else []) + [wording.title(key) for key in keys]
     cells = [
         ([str(name)] if has_names else []) + [wording.plain(key, record.get(key)) for key in keys]
-        for name, record in rows
+        for name, record in rows[:MOST_RECORDS]
     ]
-    return Table(tuple(headings), tuple(tuple(row) for row in cells))
+    return Table(tuple(headings), tuple(tuple(row) for row in cells), len(rows) - len(cells))
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,26 @@ def _section(content: Mapping[str, Any] | None, record_names: Mapping[str, str])
             ]
         elif value not in (None, []):
             facts.append((wording.title(key), wording.plain(key, value)))
+    if len(sentences) > MOST_SENTENCES:
+        left_out = wording.plural(len(sentences) - MOST_SENTENCES, "more sentence")
+        sentences = [*sentences[:MOST_SENTENCES], f"{left_out} in validation_report.json."]
     return _Section(tuple(sentences), tuple(facts), tuple(tables))
+
+
+def _intervals(report: ValidationReport) -> dict[str, str | None]:
+    """The 95 % intervals of the three event numbers in words, where they were measured."""
+    measured_intervals = json_value((report.events or {}).get("intervals") or {})
+    notice = "detectionDelayMedianSeconds" if report.is_detection else "leadTimeMedianSeconds"
+    shown: dict[str, tuple[str, Callable[[float | None], str]]] = {
+        "failures": ("eventRecall", wording.percent),
+        "notice": (notice, wording.duration),
+        "falseAlarms": ("falseAlarmsPerAssetDay", wording.rate),
+    }
+    return {
+        name: f"95{wording.NO_BREAK}% interval: {say(interval[0])} to {say(interval[1])}" if interval else None
+        for name, (key, say) in shown.items()
+        for interval in (measured_intervals.get(key),)
+    }
 
 
 def _inner_title(name: str) -> str:
@@ -175,9 +198,13 @@ def _robustness_table(report: ValidationReport) -> Table | None:
 def _what_was_done(point: RobustnessPoint) -> str:
     if point.level == 0:
         return "nothing"
-    if point.kind == "noise":
-        return f"noise of {point.level:g} standard deviations"
-    return f"{wording.percent(point.level)} of the readings removed"
+    return {
+        "noise": f"noise of {point.level:g} standard deviations",
+        "missing": f"{wording.percent(point.level)} of the readings removed",
+        "stuck": f"{wording.percent(point.level)} of the sensors stuck",
+        "lost": f"{wording.percent(point.level)} of the sensors lost",
+        "jitter": f"readings up to {wording.plural(int(point.level), 'interval')} late or early",
+    }[point.kind]
 
 
 def _pictures(report: ValidationReport, plots: Mapping[str, bytes]) -> dict[str, Picture]:
@@ -195,7 +222,9 @@ def _pictures(report: ValidationReport, plots: Mapping[str, bytes]) -> dict[str,
         ),
         "score_distribution": ("Scores by class", "Histogram of the probability of positive and of negative rows."),
         "calibration": ("Calibration", "Predicted probability against the share of positive rows."),
-        "robustness": ("Robustness", "Metrics against noise and missing readings; the numbers are in the table below."),
+        "split": ("Parts", "Assets over time: which rows are training, validation, test or purged, and the failures."),
+        "folds": ("Folds of the search", "Assets over time: which rows each fold of the search holds out."),
+        "robustness": ("Robustness", "Metrics against the level of each trouble; the numbers are in the table below."),
     }
     return {
         name: Picture(_data_address(plots[name]), caption, alternative)

@@ -34,6 +34,15 @@ from ml.validation.metrics import as_labels_and_scores, average_precision, compl
 from ml.validation.robustness import RobustnessPoint
 
 TOP_FEATURES = 20
+ROBUSTNESS_AXES = {
+    "noise": "Noise, in standard deviations",
+    "missing": "Readings removed",
+    "stuck": "Sensors stuck, most relied on first",
+    "lost": "Sensors lost, most relied on first",
+    "jitter": "Readings late or early, in intervals",
+}
+ROBUSTNESS_SHARES = {"missing", "stuck", "lost"}
+_PANELS_PER_ROW = 3
 _HISTOGRAM_BINS = 40
 _ONE_CLASS = "The rows hold one class only:\nthere is no curve to draw."
 
@@ -153,11 +162,16 @@ def confusion(matrix: Sequence[Sequence[int]], image_format: ImageFormat = "svg"
 
 
 def robustness(points: Sequence[RobustnessPoint], image_format: ImageFormat = "svg") -> bytes:
-    """Average precision, AUC and F1 against noise and against missing readings, side by side."""
-    panels = (("noise", "Noise, in standard deviations"), ("missing", "Readings removed"))
+    """Average precision, AUC and F1 against the level of every kind of trouble, a panel each."""
+    kinds = [kind for kind in ROBUSTNESS_AXES if any(point.kind == kind and point.level > 0 for point in points)]
+    rows = max(1, -(-len(kinds) // _PANELS_PER_ROW))
 
     def draw(figure: Figure) -> None:
-        for axes, (kind, title) in zip(figure.subplots(1, 2, sharey=True), panels, strict=True):
+        if not kinds:
+            say_nothing_to_show(figure.add_subplot(), "No level of noise or of missing readings is configured.")
+            return
+        panels = figure.subplots(rows, _PANELS_PER_ROW, sharey=True, squeeze=False).ravel()
+        for axes, kind in zip(panels, kinds, strict=False):
             chosen = [point for point in points if point.kind == kind]
             levels = [point.level for point in chosen]
             for name, values, marker, colour in (
@@ -167,14 +181,16 @@ def robustness(points: Sequence[RobustnessPoint], image_format: ImageFormat = "s
             ):
                 heights = np.array(values, dtype=np.float64)
                 axes.plot(levels, heights, marker=marker, markersize=4.5, color=colour, label=name)
-            axes.set(ylim=(-0.02, 1.02), xlabel=title, xticks=levels)
+            axes.set(ylim=(-0.02, 1.02), xlabel=ROBUSTNESS_AXES[kind], xticks=levels)
             axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            if kind == "missing":
+            if kind in ROBUSTNESS_SHARES:
                 axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
-        handles, names = axes.get_legend_handles_labels()
+        for unused in panels[len(kinds) :]:
+            unused.set_axis_off()
+        handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper left", ncols=3)
 
-    return render(draw, (2 * SQUARE[0], SQUARE[1]), image_format)
+    return render(draw, (_PANELS_PER_ROW * 3.35, 0.4 + 2.6 * rows), image_format)
 
 
 def importance(gains: Mapping[str, float], image_format: ImageFormat = "svg") -> bytes:

@@ -12,6 +12,8 @@ import numpy as np
 
 from ml.validation import wording
 from ml.validation.comparison import Baseline, Champion
+from ml.validation.drift_table import Drift
+from ml.validation.drivers import Explanation
 from ml.validation.gates import Gate
 from ml.validation.latency import Latency
 from ml.validation.metrics import ReferenceResult, RowMetrics
@@ -78,8 +80,12 @@ class ValidationReport:
     window_latency: Latency | None = None
     """Of ``window.onnx``; None where the version has none."""
     robustness: tuple[RobustnessPoint, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    """Sensors, then features, against the training part."""
     importances: Mapping[str, float] = field(default_factory=dict)
     """Feature -> gain."""
+    explanation: Explanation | None = None
+    """What drove alarms; None where the model type cannot tell."""
     split: Mapping[str, Any] | None = None
     data_summary: Mapping[str, Any] | None = None
     provenance: Mapping[str, Any] | None = None
@@ -140,7 +146,9 @@ class ValidationReport:
             "latencyMs": None if self.latency is None else self.latency.to_json(),
             "windowLatencyMs": None if self.window_latency is None else self.window_latency.to_json(),
             "robustness": [point.to_json() for point in self.robustness],
+            "drift": [each.to_json() for each in self.drift],
             "importances": self.ranked_importances(),
+            "explanation": None if self.explanation is None else self.explanation.to_json(),
             "split": self.split,
             "dataSummary": self.data_summary,
             "provenance": self.provenance,

@@ -1,26 +1,22 @@
-"""What noise and missing readings do to a model: the raw sensors are spoilt, features and scores follow.
+"""What worse sensors do to a model: the raw readings are spoilt (`ml.validation.spoiling`), features and scores follow.
 
 Noise is added before the features are computed, because a plant's noise does not arrive on a rolling mean but under it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.config import OrganizationConfig
 from ml.progress import ProgressCallback
 from ml.validation.metrics import row_metrics
+from ml.validation.spoiling import Kind, Plant, levels, spoil
 from ml.validation.subset import robustness_subset
-
-Kind = Literal["noise", "missing"]
-
-_DRAWS: dict[Kind, int] = {"noise": 0, "missing": 1}  # stream of the random generator that each kind draws from
 
 
 class Engineer(Protocol):
@@ -40,7 +36,8 @@ class RobustnessPoint:
 
     kind: Kind
     level: float
-    """Noise: in training standard deviations. Missing: share of readings removed."""
+    """Noise: in training standard deviations. Missing: share of readings. Stuck, lost: share of sensors. Jitter:
+    sampling intervals."""
     average_precision: float | None
     auc: float | None
     f1: float | None
@@ -61,14 +58,13 @@ def robustness_curves(
     engineer: Engineer,
     score: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     threshold: float,
-    config: OrganizationConfig,
+    plant: Plant,
     seed: int,
-    sensor_std: Mapping[str, float],
     *,
     scored: NDArray[np.bool_] | None = None,
     progress: ProgressCallback | None = None,
 ) -> list[RobustnessPoint]:
-    """Metrics of the test rows at every configured noise level and missing rate, level 0 first.
+    """Metrics of the test rows at every configured level of every kind of trouble, level 0 first.
 
     All points are computed on one subset of at most ``robustnessRows`` rows (see `robustness_subset`), so they compare
     with each other, not with the metrics of the whole test part. Every level spoils the same readings in the same
@@ -82,12 +78,11 @@ def robustness_curves(
         Features of a grid frame, and probabilities, float32 of shape ``(n_rows,)``, of a feature matrix.
     threshold
         Alarm threshold, for F1.
-    config
-        ``noiseLevels``, ``missingRates``, ``robustnessRows`` and the columns.
+    plant
+        The sensors, and through its configuration ``robustnessRows`` and the levels: ``noiseLevels``,
+        ``missingRates``, ``stuckShares``, ``lostShares`` and ``jitterSteps``.
     seed
         Seed of the subset and of what is spoilt.
-    sensor_std
-        Standard deviation of continuous sensors on the training part. Without one (absent, NaN, 0): no noise.
     scored
         Rows that count, shape ``(n_rows,)``. Default: those with a label.
     progress
@@ -103,7 +98,7 @@ def robustness_curves(
         frame,
         labelled if scored is None else labelled & scored,
         look_back=engineer.look_back,
-        max_rows=config.validation_config.robustness_rows,
+        max_rows=plant.config.validation_config.robustness_rows,
         seed=seed,
     )
     if not part.scored.any():
@@ -115,62 +110,14 @@ def robustness_curves(
         metrics = row_metrics(label, score(features), threshold)
         return RobustnessPoint(kind, level, metrics.average_precision, metrics.auc, metrics.f1)
 
-    settings = list(_settings(config))
+    settings = list(levels(plant.config))
     untouched = point("noise", 0.0, part.frame)
     points = []
     for done, (kind, level) in enumerate(settings, start=1):
         if level == 0:
             points.append(RobustnessPoint(kind, level, untouched.average_precision, untouched.auc, untouched.f1))
         else:
-            points.append(point(kind, level, spoil(part.frame, kind, level, config, sensor_std, seed)))
+            points.append(point(kind, level, spoil(part.frame, kind, level, plant, seed)))
         if progress is not None:
             progress(done, len(settings), f"robustness: {kind} {level:g}")
     return points
-
-
-def spoil(
-    frame: pd.DataFrame,
-    kind: Kind,
-    level: float,
-    config: OrganizationConfig,
-    sensor_std: Mapping[str, float],
-    seed: int,
-) -> pd.DataFrame:
-    """A copy of a grid frame with spoilt sensors.
-
-    ``noise`` adds normal noise of ``level`` training standard deviations to continuous sensors. Counters get none:
-    noise on a running total would make it run backwards, which no totaliser does and which would read as a reset.
-    ``missing`` removes that share of the readings of every sensor, counters and booleans included.
-    """
-    random = np.random.default_rng([seed, _DRAWS[kind]])
-    spoilt = frame.copy()
-    if kind == "noise":
-        for name, values in _noisy_columns(frame, level, config, sensor_std, random):
-            spoilt[name] = values
-    else:
-        for name in config.schema_config.sensor_columns:
-            spoilt[name] = frame[name].mask(random.random(len(frame)) < level)
-    return spoilt
-
-
-def _noisy_columns(
-    frame: pd.DataFrame,
-    level: float,
-    config: OrganizationConfig,
-    sensor_std: Mapping[str, float],
-    random: np.random.Generator,
-) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    counters = config.schema_config.counter_columns
-    for name in config.schema_config.continuous_columns:
-        std = sensor_std.get(name, 0.0)
-        if name in counters or not std > 0:
-            continue
-        noise = level * std * random.standard_normal(len(frame))
-        yield name, (frame[name].to_numpy(dtype=np.float64) + noise).astype(np.float32)
-
-
-def _settings(config: OrganizationConfig) -> Iterator[tuple[Kind, float]]:
-    for level in (0.0, *config.validation_config.noise_levels):
-        yield "noise", level
-    for rate in (0.0, *config.validation_config.missing_rates):
-        yield "missing", rate

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ml.features import FeatureEngineer
+from ml.validation.page import MAX_BYTES
 from tests.pipeline.backend import STEPS, Json, spawn, tree, workspace_command
 from tests.pipeline.small_plant import BOOLEANS, CONTINUOUS, ORGANIZATION, PipelineRun
 
@@ -120,6 +121,28 @@ def test_the_report_names_the_verdict(pipeline: PipelineRun) -> None:
     assert report["status"] == "PASSED"
     assert report["verdict"] == verdict
     assert verdict in (pipeline.artifacts / "validation_report.html").read_text(encoding="utf-8")
+
+
+def test_the_report_is_one_page_of_the_promised_size_with_every_picture(pipeline: PipelineRun) -> None:
+    page = (pipeline.artifacts / "validation_report.html").read_text(encoding="utf-8")
+    assert len(page.encode()) < MAX_BYTES
+    assert page.count("<img ") == 9  # of parts and folds, too
+
+
+def test_the_report_explains_every_missed_failure_and_false_alarm_that_it_counts(pipeline: PipelineRun) -> None:
+    report = json.loads((pipeline.artifacts / "validation_report.json").read_text())
+    events, explanation = report["events"], report["explanation"]
+    assert explanation["falseAlarms"] == events["falseAlarms"]
+    assert explanation["missedFailures"] == events["failures"] - events["announced"]
+    assert len(explanation["falseAlarmList"]) == min(events["falseAlarms"], 20)
+    assert sum(each["share"] for each in explanation["sensors"]) == pytest.approx(1)
+
+
+def test_the_report_tells_the_drift_of_every_sensor_and_feature(pipeline: PipelineRun) -> None:
+    drift = json.loads((pipeline.artifacts / "validation_report.json").read_text())["drift"]
+    metadata = json.loads((pipeline.models / "versions" / "v1" / "metadata.json").read_text())
+    names = {kind: {each["name"] for each in drift if each["kind"] == kind} for kind in ("sensor", "feature")}
+    assert names == {"sensor": set(metadata["driftBaseline"]), "feature": set(metadata["features"])}
 
 
 def test_predictions_are_the_held_out_rows(pipeline: PipelineRun) -> None:

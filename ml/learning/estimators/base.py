@@ -155,6 +155,19 @@ class Estimator(ABC):
         """
         return np.empty((len(X), 0), dtype=np.int64)
 
+    def contributions(self, X: FloatMatrix) -> npt.NDArray[np.float64] | None:  # noqa: ARG002
+        """Exact SHAP values (Lundberg and Lee, NeurIPS 2017) of each row, or None if the type has none to give.
+
+        Float64, shape (n_rows, n_features + 1), in units of the raw score (log-odds); the last column is the expected
+        value, and each row sums to the row's raw score.
+
+        Raises
+        ------
+        DataError
+            If `X` has another number of features than the model was fitted with.
+        """
+        return None
+
     @abstractmethod
     def importances(self) -> dict[str, float]:
         """Feature name -> share of the model's gain, summing to 1 (all 0 for a model without a split)."""

@@ -180,6 +180,14 @@ class LightGBM(Estimator):
         leaves = self.booster.predict(rows, pred_leaf=True, num_threads=self.threads)
         return np.asarray(leaves, dtype=np.int64).reshape(len(X), self.rounds)
 
+    def contributions(self, X: FloatMatrix) -> npt.NDArray[np.float64] | None:
+        """As `Estimator.contributions`, by TreeSHAP (Lundberg et al., Nature Machine Intelligence 2, 2020)."""
+        check_width(X, self.booster.num_feature())
+        if not len(X):
+            return np.empty((0, self.booster.num_feature() + 1))
+        rows = np.ascontiguousarray(X, dtype=np.float32)
+        return np.asarray(self.booster.predict(rows, pred_contrib=True, num_threads=self.threads), dtype=np.float64)
+
     def importances(self) -> dict[str, float]:
         """Share of the total gain of all splits."""
         return as_shares(self.booster.feature_importance(importance_type="gain"), self.names)

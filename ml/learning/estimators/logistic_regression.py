@@ -113,6 +113,12 @@ class LogisticRegression(Estimator):
         check_width(X, self._fitted.n_features)
         return self._fitted.predict(np.asarray(X, dtype=np.float32))
 
+    def contributions(self, X: FloatMatrix) -> npt.NDArray[np.float64] | None:
+        """As `Estimator.contributions`: the terms of the sum, as features are centred on the training rows' means."""
+        check_width(X, self._fitted.n_features)
+        terms = self._fitted.terms(np.asarray(X, dtype=np.float32))
+        return np.column_stack([terms, np.full(len(terms), self._fitted.intercept)])
+
     def importances(self) -> dict[str, float]:
         """Share of the sum of absolute weights of standardised features."""
         return as_shares(np.abs(self._fitted.weight), self.names)

@@ -61,6 +61,11 @@ class Operation(ABC):
         """Samples the formula reads, the row's own included."""
         return 1
 
+    @property
+    def sensors(self) -> tuple[str, ...]:
+        """The channels that the formula reads: one, two, or none where time is all it reads."""
+        return tuple(getattr(self, side) for side in ("channel", "left", "right") if hasattr(self, side))
+
     @classmethod
     @abstractmethod
     def plan(cls, operations: Sequence[Any], columns: Int64s, context: Context) -> Step:

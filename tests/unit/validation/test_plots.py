@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -7,15 +8,16 @@ import pytest
 
 from ml.validation import plots
 from ml.validation.drawing import shorten
+from ml.validation.plots import ROBUSTNESS_AXES
 from ml.validation.robustness import RobustnessPoint
 from ml.validation.timeline import timeline
 
 RANDOM = np.random.default_rng(4)
 LABEL = (RANDOM.random(500) < 0.2).astype(np.int8)
 PROBABILITY = np.clip(0.2 + 0.4 * LABEL + RANDOM.normal(0, 0.2, 500), 0, 1).astype(np.float32)
-HOSTILE = "$x_{</svg><script>alert(1)</script> 温度"
+HOSTILE = "$x_{</svg><script>alert(1)</script> 温度 -->"
 REFERENCES = {HOSTILE: np.where(RANDOM.random(500) < 0.1, np.nan, PROBABILITY)}
-POINTS = [RobustnessPoint(kind, level, 0.9 - level, None, 0.5) for kind in ("noise", "missing") for level in (0, 0.1)]
+POINTS = [RobustnessPoint(kind, level, 0.9 - level, None, 0.5) for kind in ROBUSTNESS_AXES for level in (0, 0.1)]
 
 
 def track_frame(rows=400, asset="pump"):
@@ -113,3 +115,12 @@ def test_a_long_name_keeps_its_beginning_and_its_end():
     assert len(short) == 20
     assert short.startswith("temperatu")
     assert short.endswith("mean__w=20")
+
+
+def test_a_name_with_control_characters_leaves_the_picture_readable():
+    hostile = {"a\x00b\x1b\r\n\u2028\u202ec\ufffe -->": PROBABILITY}
+
+    drawn = ElementTree.fromstring(plots.roc(LABEL, PROBABILITY, hostile))
+
+    assert drawn.tag == "{http://www.w3.org/2000/svg}svg"
+    assert shorten("a\x00b\u202ec") == "a\ufffdb\ufffdc"

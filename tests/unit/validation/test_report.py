@@ -10,12 +10,16 @@ from ml.learning.event_metrics import event_metrics
 from ml.learning.events import find_events
 from ml.options.delivery import ValidationConfig
 from ml.validation.comparison import Baseline, Champion
+from ml.validation.drift_table import Drift
+from ml.validation.drivers import Case, Explanation, explained
 from ml.validation.gates import champion_gate, check_gates
 from ml.validation.latency import Latency
 from ml.validation.metrics import ReferenceResult, row_metrics
-from ml.validation.page import records_table, render_html
+from ml.validation.page import MAX_BYTES, records_table, render_html
 from ml.validation.report import JudgedRows, ValidationReport
 from ml.validation.robustness import RobustnessPoint
+from ml.windows.catalogue import Feature
+from ml.windows.operations import Value
 
 HOSTILE = "</style><script>alert('x')</script><img src=x onerror=alert(1)>"
 METRICS = row_metrics([0, 0, 1, 1], [0.1, 0.6, 0.7, 0.9], 0.5)
@@ -50,7 +54,24 @@ def report(**changes):
         "references": (ReferenceResult("oracle", 0.99, None),),
         "latency": Latency(0.1, 0.2, 0.3, 0.15),
         "robustness": (RobustnessPoint("noise", 0.0, 0.9, 0.9, 0.8), RobustnessPoint("missing", 0.2, 0.7, 0.8, None)),
+        "drift": (Drift(HOSTILE, "sensor", 0.4, 0.3), Drift(HOSTILE, "feature", 0.05, None)),
         "importances": {"small": 1.0, HOSTILE: 3.0},
+        "explanation": Explanation(
+            9,
+            9,
+            {HOSTILE: 2.0},
+            {HOSTILE: 2.0},
+            1,
+            0,
+            (
+                explained(
+                    Case("missedFailure", HOSTILE, "2025-01-01T00:00:00+00:00", 3, 0.3),
+                    [Feature(HOSTILE, Value(HOSTILE))],
+                    np.float32([0.5]),
+                    np.array([-1.0, 0.0]),
+                ),
+            ),
+        ),
         "split": {"splitBy": "time", "train": {"rows": 100, "firstTime": "2024-01-01T00:00:00+00:00"}},
         "data_summary": {
             "verdict": ["Enough history."],
@@ -64,7 +85,8 @@ def report(**changes):
 
 
 BARE = {
-    "events": None, "references": (), "latency": None, "robustness": (), "importances": {}, "split": None,
+    "events": None, "references": (), "latency": None, "robustness": (), "drift": (), "importances": {},
+    "explanation": None, "split": None,
     "data_summary": None, "provenance": None, "gates": (), "model_sha256": None,
     "test_set": JudgedRows("a file", 4, 2, 1),
 }  # fmt: skip
@@ -109,8 +131,8 @@ def test_the_json_has_exactly_the_promised_keys_and_no_nan():
     assert list(content) == [
         "formatVersion", "status", "verdict", "organizationId", "version", "modelType", "modelSha256", "threshold",
         "horizonSeconds", "testSet", "metrics", "events", "gates", "references", "baselines", "champion",
-        "latencyMs", "windowLatencyMs", "robustness",
-        "importances", "split", "dataSummary", "provenance",
+        "latencyMs", "windowLatencyMs", "robustness", "drift", "importances", "explanation",
+        "split", "dataSummary", "provenance",
     ]  # fmt: skip
     assert set(content["testSet"]) == {"source", "rows", "positives", "events", "assets", "from", "to", "digest"}
     assert set(content["metrics"]) == {
@@ -157,12 +179,43 @@ def test_the_page_leads_with_the_verdict_and_the_three_numbers():
     assert "2 came without an alarm" in text
 
 
+def test_intervals_stand_below_the_three_numbers_where_they_were_measured():
+    intervals = {
+        "eventRecall": (0.7, 1.0), "leadTimeMedianSeconds": (72_000.0, 129_600.0), "falseAlarmsPerAssetDay": None,
+    }  # fmt: skip
+
+    text = Page(render_html(report(events={**EVENTS, "intervals": intervals}), {})).text
+
+    assert "2 came without an alarm 95 % interval: 70 % to 100 %" in text
+    assert "95 % interval: 20 h to 36 h" in text
+    assert text.count("95 % interval") == 2
+    assert "interval:" not in Page(render_html(report(), {})).text
+
+
+def test_a_plant_of_ten_thousand_assets_still_makes_a_page_of_the_promised_size():
+    many = {f"asset {number} {HOSTILE}": {"failures": 2, "announced": 2, "alarms": 3} for number in range(10_000)}
+    failures = [{"asset": name, "time": MIDNIGHT.isoformat(), "announced": True} for name in many]
+    summary = {"sensors": {name: {"missingShare": 0.5} for name in many}, "warnings": list(many)}
+
+    html = render_html(
+        report(events={**EVENTS, "perAsset": many, "failureList": failures}, data_summary=summary), PLOTS
+    )
+
+    assert len(html.encode()) < MAX_BYTES / 3  # the pictures need room as well
+    text = Page(html).text
+    assert text.count("9,800 more are in validation_report.json.") == 3
+    assert "9,900 more sentences in validation_report.json." in text
+
+
 def test_the_page_shows_every_section():
     text = Page(render_html(report(), PLOTS)).text
 
     for words in ("oracle 0.990 n/a", "20 % of the readings removed", "Enough history.", "2.1 %", "Versions: lightgbm",
                   "Part Rows First time train 100", "Gaps: longest 2 h", "Failure events: total 95",
-                  "2024-01-01 00:00", "0.2 ms", "guessing (base rate) 0.500", "SHA-256 abab"):  # fmt: skip
+                  "2024-01-01 00:00", "0.2 ms", "1 of 1 sensor drifted strongly", "0.400 0.300 strong drift",
+                  "0.050 n/a stable",
+                  "= 0.5 kept the risk down most.", "1 missed failure, and why",
+                  "guessing (base rate) 0.500", "SHA-256 abab"):  # fmt: skip
         assert words in text, words
 
 
@@ -170,7 +223,7 @@ def test_hostile_names_are_text_and_nothing_is_fetched():
     page = Page(render_html(report(organization_id=HOSTILE, model_type=HOSTILE), {**PLOTS, "unknown": b"<svg/>"}))
 
     assert "script" not in page.tags
-    assert page.text.count("alert('x')") >= 4
+    assert page.text.count("alert('x')") >= 11
     assert page.open == []
     assert all(address.startswith("data:") for address in page.addresses)
     assert len(page.images) == 2

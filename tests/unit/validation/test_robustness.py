@@ -4,7 +4,8 @@ import pytest
 
 from ml.config import OrganizationConfig
 from ml.validation.metrics import row_metrics
-from ml.validation.robustness import robustness_curves, spoil
+from ml.validation.robustness import robustness_curves
+from ml.validation.spoiling import Plant, spoil
 from ml.validation.subset import robustness_subset
 
 LOOK_BACK = 4
@@ -27,6 +28,10 @@ def config(**validation):
 
 
 SENSORS = config().schema_config.sensor_columns
+
+
+def plant(**validation):
+    return Plant(config(**validation), STD, reliance={"volume": 0.1, "temperature": 0.7, "self": 0.2})
 
 
 @pytest.fixture
@@ -70,7 +75,7 @@ def score(features):
 
 
 def curves(frame, engineer=None, seed=7, **validation):
-    return robustness_curves(frame, engineer or RollingEngineer(), score, THRESHOLD, config(**validation), seed, STD)
+    return robustness_curves(frame, engineer or RollingEngineer(), score, THRESHOLD, plant(**validation), seed)
 
 
 def test_the_input_frame_is_left_alone(frame):
@@ -82,10 +87,13 @@ def test_the_input_frame_is_left_alone(frame):
 
 
 def test_level_zero_is_the_untouched_metric_and_comes_first_for_each_kind(frame):
-    points = curves(frame, noiseLevels=[0.1, 1.0], missingRates=[0.3])
+    points = curves(
+        frame, noiseLevels=[0.1, 1.0], missingRates=[0.3], stuckShares=[0.5], lostShares=[], jitterSteps=[1, 2]
+    )
 
     assert [(point.kind, point.level) for point in points] == [
-        ("noise", 0), ("noise", 0.1), ("noise", 1.0), ("missing", 0), ("missing", 0.3),
+        ("noise", 0), ("noise", 0.1), ("noise", 1.0), ("missing", 0), ("missing", 0.3), ("stuck", 0), ("stuck", 0.5),
+        ("lost", 0), ("jitter", 0), ("jitter", 1), ("jitter", 2),
     ]  # fmt: skip
     labelled = (frame["label"] >= 0).to_numpy()
     features = RollingEngineer().transform(frame)[labelled].to_numpy()
@@ -112,7 +120,7 @@ def test_a_seed_gives_the_same_points_twice_and_another_seed_others(frame):
 def test_noise_has_the_asked_size_and_leaves_counters_booleans_and_constants_alone(frame):
     many = pd.concat([frame] * 20, ignore_index=True)
 
-    noisy = spoil(many, "noise", 0.5, config(), STD, seed=3)
+    noisy = spoil(many, "noise", 0.5, plant(), seed=3)
 
     for name in ("temperature", "self"):
         assert (noisy[name] - many[name]).std() == pytest.approx(0.5 * STD[name], rel=0.05)
@@ -124,7 +132,7 @@ def test_noise_has_the_asked_size_and_leaves_counters_booleans_and_constants_alo
 def test_missing_readings_have_the_asked_share_in_every_sensor_and_grow_with_the_rate(frame):
     many = pd.concat([frame] * 20, ignore_index=True)
 
-    few, more = (spoil(many, "missing", rate, config(), STD, seed=3) for rate in (0.1, 0.3))
+    few, more = (spoil(many, "missing", rate, plant(), seed=3) for rate in (0.1, 0.3))
 
     for name in SENSORS:
         assert few[name].isna().mean() == pytest.approx(0.1, abs=0.01)
@@ -135,24 +143,89 @@ def test_missing_readings_have_the_asked_share_in_every_sensor_and_grow_with_the
     assert not (few["temperature"].isna() == few["self"].isna()).all()
 
 
+def test_the_sensors_that_the_model_relies_on_most_are_stuck_or_lost_first():
+    assert plant().most_relied_on(0.01) == ["temperature"]
+    assert plant().most_relied_on(0.4) == ["temperature", "self"]
+    assert plant().most_relied_on(0.6) == ["temperature", "self", "volume"]
+    assert plant().most_relied_on(1.0) == ["temperature", "self", "volume", "constant", "running"]
+
+
+def test_a_stuck_sensor_keeps_the_first_value_of_its_segment_and_the_others_move_on(frame):
+    frame.loc[[100, 250], "temperature"] = np.nan
+
+    stuck = spoil(frame, "stuck", 0.2, plant(), seed=3)
+
+    for number, run in frame.groupby("segment"):
+        known = run["temperature"].dropna()
+        kept = stuck.loc[known.index, "temperature"]
+        assert (kept == known.iloc[0]).all(), number
+    assert stuck["temperature"].isna().equals(frame["temperature"].isna())
+    assert stuck["temperature"].dtype == np.float32
+    pd.testing.assert_frame_equal(stuck.drop(columns="temperature"), frame.drop(columns="temperature"))
+
+
+def test_a_lost_sensor_has_no_reading_and_the_others_have_all(frame):
+    lost = spoil(frame, "lost", 0.4, plant(), seed=3)
+
+    assert lost[["temperature", "self"]].isna().all(axis=None)
+    assert lost["temperature"].dtype == np.float32
+    rest = [name for name in frame if name not in ("temperature", "self")]
+    pd.testing.assert_frame_equal(lost[rest], frame[rest])
+
+
+@pytest.mark.parametrize("level", [1, 3])
+def test_a_jittered_reading_is_one_of_a_nearby_instant_of_its_segment(frame, level):
+    frame["self"] = np.arange(len(frame), dtype=np.float32)
+
+    jittered = spoil(frame, "jitter", level, plant(), seed=3)
+
+    shift = jittered["self"].to_numpy() - frame["self"].to_numpy()
+    assert np.array_equal(np.unique(shift), np.arange(-level, level + 1))
+    source = jittered["self"].astype(int)
+    assert np.array_equal(frame["segment"].to_numpy()[source], frame["segment"].to_numpy())
+    assert jittered["volume"].is_monotonic_increasing
+    pd.testing.assert_series_equal(jittered["label"], frame["label"])
+
+
+def test_a_wider_jitter_shifts_the_same_readings_the_same_way(frame):
+    frame["self"] = np.arange(len(frame), dtype=np.float32)
+    inner = frame["segment"].duplicated() & frame["segment"].duplicated(keep="last")
+
+    near, far = (spoil(frame, "jitter", level, plant(), seed=3)["self"] - frame["self"] for level in (2, 4))
+
+    assert (near[inner] * far[inner] >= 0).all()
+    assert (far[inner].abs() >= near[inner].abs()).mean() > 0.98  # fewer only where a segment ends
+
+
+def test_losing_what_the_model_reads_hurts_and_losing_what_it_does_not_read_does_nothing(frame):
+    points = {(point.kind, point.level): point for point in curves(frame, lostShares=[0.2], stuckShares=[0.2])}
+    unread = Plant(config(lostShares=[0.2]), STD, reliance={"self": 1.0})
+    spared = robustness_curves(frame, RollingEngineer(), score, THRESHOLD, unread, 7)
+
+    untouched = points["lost", 0.0].average_precision
+    assert points["lost", 0.2].average_precision < untouched - 0.1
+    assert points["stuck", 0.2].average_precision < untouched - 0.1
+    assert {point.average_precision for point in spared if point.kind == "lost"} == {untouched}
+
+
 def test_only_rows_that_are_asked_for_are_scored(frame):
     scored = (frame["segment"] == 2).to_numpy()
     engineer = RollingEngineer()
 
-    robustness_curves(frame, engineer, score, THRESHOLD, config(), 7, STD, scored=scored)
+    robustness_curves(frame, engineer, score, THRESHOLD, plant(), 7, scored=scored)
 
     assert len(engineer.frames[0]) == 98  # the rows of the segment that have a label
-    assert robustness_curves(frame, engineer, score, THRESHOLD, config(), 7, STD, scored=~scored & scored) == []
+    assert robustness_curves(frame, engineer, score, THRESHOLD, plant(), 7, scored=~scored & scored) == []
 
 
 def test_progress_is_told_to_the_end(frame):
     told = []
 
     robustness_curves(
-        frame, RollingEngineer(), score, THRESHOLD, config(), 7, STD, progress=lambda *step: told.append(step[:2])
+        frame, RollingEngineer(), score, THRESHOLD, plant(), 7, progress=lambda *step: told.append(step[:2])
     )
 
-    assert told == [(done, 8) for done in range(1, 9)]
+    assert told == [(done, 20) for done in range(1, 21)]
 
 
 def test_a_subset_keeps_the_budget_and_every_scored_window_whole(frame):
