@@ -136,7 +136,7 @@ def exact_distance(training: Float32s, values: Float32s) -> float | None:
     Examples
     --------
     >>> exact_distance(np.array([1, 2, 3, 4], np.float32), np.array([3, 4, 5, np.nan], np.float32))
-    0.6666666666666667
+    0.5
     """
     old, new = (np.sort(column[~np.isnan(column)]) for column in (training, values))
     if not (old.size and new.size):
