@@ -13,7 +13,9 @@ from sklearn.metrics import average_precision_score, f1_score, log_loss, roc_auc
 
 from ml.errors import ConfigError, StoppedError
 from ml.learning import estimators
-from ml.learning.search import SearchResult, score, search
+from ml.learning.cross_validation import score
+from ml.learning.feature_sets import FeatureTable
+from ml.learning.search import SearchResult, search
 from ml.learning.search_results import write_results
 from ml.learning.search_space import checked_space, grid_points
 from ml.options.learning import SearchRange, TrainingConfig, TuningConfig
@@ -41,7 +43,8 @@ def run(method: str = "random", *, start: TrainingConfig | None = None, **option
     third = np.arange(300) % 3
     folds = [(np.flatnonzero(third != number), np.flatnonzero(third == number)) for number in range(3)]
     extra = {key: options.pop(key) for key in ("progress", "storage_path") if key in options}
-    return search(X, y, folds, start or training(), tuning(method, **options), names=names(), **extra)
+    table = FeatureTable(X, names())
+    return search(table, y, folds, start or training(), tuning(method, **options), **extra)
 
 
 def without_seconds(result: SearchResult) -> list[dict[str, Any]]:
@@ -76,18 +79,6 @@ def test_a_grid_ends_when_every_point_was_tried_once() -> None:
     result = run("grid", searchSpace=space, nTrials=50)
     points = [tuple(trial["params"].values()) for trial in result.trials[1:]]
     assert sorted(points) == [(rate, leaves) for rate in (0.05, 0.2) for leaves in (3, 6, 12)]
-
-
-def test_sharing_binned_rows_changes_no_score() -> None:
-    result = run("random", searchSpace={**SPACE, "maxBin": {"choices": [15, 255]}})
-    X, y = feature_table(300)
-    held_out = np.arange(300) % 3 == 0
-    kind = estimators.get("lightgbm")
-    for trial in result.trials:
-        model = kind(kind.with_parameters(training(), trial["params"]))
-        model.fit(X[~held_out], y[~held_out], X[held_out], y[held_out], names=names())
-        assert average_precision_score(y[held_out], model.predict(X[held_out])) == trial["foldScores"][0]
-        assert model.rounds == trial["rounds"][0]
 
 
 def test_a_start_outside_the_space_is_still_trial_0() -> None:
