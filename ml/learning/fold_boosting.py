@@ -20,7 +20,7 @@ from ml.errors import ConfigError, TooFewFailuresError
 from ml.learning.fold_fitting import FloatMatrix, Fold, FoldFit, FoldFitter, Labels, Probabilities, Stop
 from ml.options.learning import TrainingConfig
 
-_FIRST_RUNG = 0.5
+_FIRST_RUNG = 1.0
 """Sum of learning rates at which trials are compared first; twice as much at each further rung.
 
 At equal numbers of rounds a slow learner would always look worse than a fast one; measured in summed learning rates
@@ -89,7 +89,7 @@ class BoostedFolds(FoldFitter):
             return _BoostedFold(parameters, train, held_out, rules)
 
     def rungs(self, config: TrainingConfig) -> list[int]:
-        """As `FoldFitter.rungs`: where the summed learning rates are 0.5, 1, 2, …"""
+        """As `FoldFitter.rungs`: where the summed learning rates are 1, 2, 4, …"""
         rules = self._rules(config)
         rungs, reach = [], _FIRST_RUNG
         while (rounds := int(np.ceil(reach / rules.learning_rate))) < rules.rounds:
@@ -120,14 +120,14 @@ class _BoostedFold(FoldFit):
         self, parameters: dict[str, Any], train: lgb.Dataset, held_out: lgb.Dataset, rules: BoostingRules
     ) -> None:
         super().__init__(rules.rounds)
-        self._patience = rules.patience
+        self._patience, self._threads = rules.patience, parameters["num_threads"]
         self._booster = lgb.Booster(parameters, train)
         self._booster.add_valid(held_out, "held-out")
         self._best, self._best_round = -np.inf, 0
         self._now = self._kept = np.empty(0)
 
     def advance(self, rounds: int, stop: Stop) -> None:
-        _silence_this_thread()
+        _silence_this_thread(self._threads)
         with refused_parameters():
             for _ in range(rounds):
                 if self.done or stop():
@@ -160,10 +160,13 @@ class _BoostedFold(FoldFit):
         return []
 
 
-def _silence_this_thread() -> None:
-    """LightGBM keeps its log level and its logger per thread, and would print to stdout in any new one."""
+def _silence_this_thread(threads: int) -> None:
+    """Keep LightGBM from printing to stdout: it has a log level per thread, and only the first thread knows a logger.
+
+    Whatever sets the level also sets the number of threads for the whole process, so it must be the one in use.
+    """
     if not getattr(_silenced, "done", False):
-        lgb.Dataset(np.zeros((1, 1)), params={"verbosity": -1}).construct()
+        lgb.Dataset(np.zeros((1, 1)), params={"verbosity": -1, "num_threads": threads}).construct()
         _silenced.done = True
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LOCK_SUFFIX = ".lock"
 """What Optuna appends to the journal's name for its lock file."""
-_COMPARED_WITH = 4  # finished trials, before a median means anything
+_COMPARED_WITH = 2  # complete trials, before their median is one
 
 
 class SearchStudy:

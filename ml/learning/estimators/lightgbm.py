@@ -73,7 +73,7 @@ class LightGBM(Estimator):
         """Tree size, regularisation and sampling; early stopping chooses the number of trees."""
         return {
             "numLeaves": SearchRange(low=4, high=63, log=True),
-            "learningRate": SearchRange(low=0.01, high=0.2, log=True),
+            "learningRate": SearchRange(low=0.02, high=0.2, log=True),
             "minDataInLeaf": SearchRange(low=10, high=300, log=True),
             "featureFraction": SearchRange(low=0.02, high=0.5, log=True),
             "baggingFraction": SearchRange(low=0.5, high=1.0),
