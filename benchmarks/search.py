@@ -217,7 +217,8 @@ def _flaml(task: Task, seconds: int) -> dict[str, Any]:
         automl.fit(
             X, task.label.astype(int), task="classification", metric="ap", estimator_list=["lgbm"],
             time_budget=seconds, n_jobs=THREADS, eval_method="cv", split_type="group", n_splits=FOLDS,
-            groups=task.frame["asset_id"].factorize()[0][task.learned], seed=SEED, verbose=0, log_file_name=log.name, log_type="all",
+            groups=task.frame["asset_id"].factorize()[0][task.learned], seed=SEED, verbose=0,
+            log_file_name=log.name, log_type="all",
         )  # fmt: skip
         spent = time.perf_counter() - began
         trials = sum('"record_id"' in line for line in log) or len(automl.config_history)

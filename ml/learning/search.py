@@ -56,6 +56,8 @@ class SearchResult:
     method: str
     metric: str
     space: Space
+    importances: dict[str, float]
+    """Share of each searched value in the scores' variance over complete trials."""
 
 
 def search(
@@ -110,7 +112,7 @@ def search(
             outcome = trials.run(training, {})
             if outcome.state == "LATE":
                 cut_short = {"number": 0, "state": "LATE", "score": outcome.score, **_attributes(outcome, values)}
-                return _result(estimator, training, tuning, space, [cut_short])
+                return _result(estimator, training, tuning, space, [cut_short], {})
             inside = {key: value for key, value in values.items() if contains(space[key], value)}
             study.add_baseline(inside, outcome.score, attributes=_attributes(outcome, values))
         for trial in study.proposals(tuning.n_trials):
@@ -125,7 +127,7 @@ def search(
         {"number": trial.number, "state": trial.state.name, "score": trial.value, **trial.user_attrs}
         for trial in study.trials
     ]
-    return _result(estimator, training, tuning, space, finished)
+    return _result(estimator, training, tuning, space, finished, study.importances())
 
 
 class _Trials:
@@ -233,6 +235,7 @@ def _result(
     tuning: TuningConfig,
     space: Space,
     trials: list[dict[str, Any]],
+    importances: dict[str, float],
 ) -> SearchResult:
     """The best trial; the earliest of equals, so that the given configuration wins a tie."""
     best = max(
@@ -251,4 +254,5 @@ def _result(
         method=tuning.search_method,
         metric=tuning.scoring_metric,
         space=space,
+        importances=importances,
     )

@@ -64,6 +64,17 @@ class SearchStudy:
         """Best score of a complete trial; -inf if there is none."""
         return max((trial.value for trial in self.trials if trial.state == TrialState.COMPLETE), default=-np.inf)
 
+    def importances(self) -> dict[str, float]:
+        """Share of each searched value in the scores' variance, by fANOVA (Hutter et al., ICML 2014).
+
+        Over complete trials; empty where there are fewer than two different scores.
+        """
+        complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
+        if len({trial.value for trial in complete}) < 2:
+            return {}
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self._tuning.random_state)
+        return dict(optuna.importance.get_param_importances(self._study, evaluator=evaluator))
+
     def proposals(self, n_trials: int) -> Iterator[optuna.Trial]:
         """Trials, each to be finished before the next is drawn, until `n_trials` are finished or the grid ends."""
         grid: Iterator[Mapping[str, Any]] | None = None

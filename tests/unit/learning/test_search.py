@@ -27,6 +27,9 @@ SPACE = {
     "learningRate": {"choices": [0.05, 0.2]},
     "minDataInLeaf": {"low": 5, "high": 55},
 }
+FILES = (
+    "trials.csv", "trials.json", "best_parameters.json", "history.png", "importance.png", "parallel_coordinates.png",
+)  # fmt: skip
 
 
 def training(**lgb_params: Any) -> TrainingConfig:
@@ -199,14 +202,19 @@ def test_results_are_written_as_table_json_picture_and_configuration(tmp_path: P
     assert kept["trials"] == result.trials
     best = json.loads((tmp_path / "best_parameters.json").read_text())
     assert TrainingConfig.model_validate(best["trainingConfig"]) == result.best
-    assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
+    assert best["features"] == {}
+    assert kept["importances"] == result.importances
+    assert set(result.importances) == set(SPACE)
+    assert sum(result.importances.values()) == pytest.approx(1)
+    for name in FILES[-3:]:
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_results_replace_a_planted_link_and_leave_its_target_alone(tmp_path: Path) -> None:
     foreign, results = tmp_path / "foreign", tmp_path / "results"
     results.mkdir()
     foreign.write_text("theirs")
-    files = [results / name for name in ("trials.csv", "trials.json", "best_parameters.json", "history.png")]
+    files = [results / name for name in FILES]
     for file in files:
         file.symlink_to(foreign)
     write_results(results, run())
