@@ -69,11 +69,15 @@ class SearchStudy:
 
         Over complete trials; empty where there are fewer than two different scores.
         """
-        complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
-        if len({trial.value for trial in complete}) < 2:
+        compared = optuna.create_study(storage=InMemoryStorage(), direction="maximize")
+        for trial in self.trials:
+            # trial 0 may have values that the space does not hold
+            if trial.state == TrialState.COMPLETE and set(trial.params) == set(self._space):
+                compared.add_trial(trial)
+        if len({trial.value for trial in compared.get_trials(deepcopy=False)}) < 2:
             return {}
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self._tuning.random_state)
-        return dict(optuna.importance.get_param_importances(self._study, evaluator=evaluator))
+        return dict(optuna.importance.get_param_importances(compared, evaluator=evaluator))
 
     def proposals(self, n_trials: int) -> Iterator[optuna.Trial]:
         """Trials, each to be finished before the next is drawn, until `n_trials` are finished or the grid ends."""

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,37 @@ def test_the_timeout_starts_no_further_trial(monkeypatch: pytest.MonkeyPatch) ->
     clock = iter(range(0, 100_000, 100))
     monkeypatch.setattr("ml.learning.search.time.monotonic", lambda: float(next(clock)))
     assert len(run(timeoutSeconds=50).trials) == 1
+
+
+def test_a_hopeless_trial_is_given_up_and_counts_as_one() -> None:
+    space = {"learningRate": {"choices": [0.1]}, "minDataInLeaf": {"choices": [5, 10, 140, 145, 150]}}
+    start = training(numIterations=200, learningRate=0.1, minDataInLeaf=5)
+    pruned = run("grid", start=start, searchSpace=space, nTrials=6)
+    whole = run("grid", start=start, searchSpace=space, nTrials=6, pruning=False)
+    states = [trial["state"] for trial in pruned.trials]
+    assert "PRUNED" in states
+    assert {trial["state"] for trial in whole.trials} == {"COMPLETE"}
+    assert [trial["params"] for trial in pruned.trials] == [trial["params"] for trial in whole.trials]
+    complete: list[list[float]] = []
+    for cut, full in zip(pruned.trials, whole.trials, strict=True):
+        rungs = cut["rungScores"]
+        assert rungs == full["rungScores"][: len(rungs)]
+        if cut["state"] == "PRUNED":
+            there = [scores[len(rungs) - 1] for scores in complete if len(scores) >= len(rungs)]
+            assert max(rungs) < np.median(there)
+        else:
+            complete.append(rungs)
+            assert cut["score"] == full["score"]
+
+
+def test_the_timeout_holds_inside_a_trial() -> None:
+    begun = time.monotonic()
+    start = training(numIterations=100_000)
+    result = run(start=start.model_copy(update={"early_stopping_rounds": 0}), timeoutSeconds=1, nTrials=50)
+    assert time.monotonic() - begun < 20  # 100,000 rounds take minutes
+    assert [trial["state"] for trial in result.trials] == ["LATE"]
+    assert (result.best_number, result.best_score) == (0, result.baseline_score)
+    assert np.isfinite(result.best_score)
 
 
 def test_optuna_says_nothing(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
