@@ -89,7 +89,9 @@ def main(argv: list[str] | None = None) -> int:
     for name in arguments.data:
         with tempfile.TemporaryDirectory() as work:
             _prepare(folder, Path(work), name)
-            rows += [{"data": name, **_measured(tool, Path(work), arguments.seconds)} for tool in TOOLS]
+            for tool in TOOLS:
+                rows.append({"data": name, **_measured(tool, Path(work), arguments.seconds)})
+                sys.stderr.write(f"{rows[-1]}\n")
     sys.stdout.write(table(rows) + "\n")
     ratios = {name: _ratio(rows, name) for name in arguments.data}
     for name, ratio in ratios.items():
@@ -166,9 +168,9 @@ def _search(task: Task, seconds: int) -> dict[str, Any]:
     features = FeatureSets(task.config, task.frame, task.interval, parts.train, task.learned)
     matrix = features.table({})
     tuning = task.config.tuning_config.model_copy(update={"timeout_seconds": seconds})
-    began = time.perf_counter()
+    clock = _Clock()
     result = search(matrix, task.label, _folds(task, engineer), task.config.training_config, tuning)
-    spent = time.perf_counter() - began
+    spent = clock.figures()
     model = train(task.config.model_copy(update={"training_config": result.best}), task.frame, task.interval)
     probability = model.predict(task.test_frame, task.judged)
     complete = sum(trial["state"] == "COMPLETE" for trial in result.trials)
@@ -199,9 +201,9 @@ def _optuna_loop(task: Task, seconds: int) -> dict[str, Any]:
         return float(cross_val_score(model(values), X, task.label, cv=folds, scoring="average_precision").mean())
 
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=SEED))
-    began = time.perf_counter()
+    clock = _Clock()
     study.optimize(objective, timeout=seconds)
-    spent = time.perf_counter() - began
+    spent = clock.figures()
     best = model(study.best_params).fit(X, task.label)
     score = task.score(best.predict_proba(judged)[:, 1])
     return _figures(len(study.trials), len(study.trials), spent, study.best_value, score)
@@ -213,21 +215,32 @@ def _flaml(task: Task, seconds: int) -> dict[str, Any]:
     X, judged, _ = _matrices(task)
     with tempfile.NamedTemporaryFile("r", suffix=".log") as log:
         automl = AutoML()
-        began = time.perf_counter()
+        clock = _Clock()
         automl.fit(
             X, task.label.astype(int), task="classification", metric="ap", estimator_list=["lgbm"],
             time_budget=seconds, n_jobs=THREADS, eval_method="cv", split_type="group", n_splits=FOLDS,
             groups=task.frame["asset_id"].factorize()[0][task.learned], seed=SEED, verbose=0,
             log_file_name=log.name, log_type="all",
         )  # fmt: skip
-        spent = time.perf_counter() - began
+        spent = clock.figures()
         trials = sum('"record_id"' in line for line in log) or len(automl.config_history)
     score = task.score(automl.predict_proba(judged)[:, 1])
     return _figures(trials, trials, spent, 1.0 - automl.best_loss, score)
 
 
-def _figures(trials: int, complete: int, seconds: float, folds: float, test: float) -> dict[str, Any]:
-    return {"trials": trials, "complete": complete, "seconds": seconds, "foldsAp": folds, "testAp": test}
+class _Clock:
+    """Wall and CPU time of a search; on a machine that others use, the second says how much of it was ours."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def figures(self) -> dict[str, float]:
+        """Seconds since the start."""
+        return {"seconds": time.perf_counter() - self._wall, "cpuSeconds": time.process_time() - self._cpu}
+
+
+def _figures(trials: int, complete: int, spent: dict[str, float], folds: float, test: float) -> dict[str, Any]:
+    return {"trials": trials, "complete": complete, **spent, "foldsAp": folds, "testAp": test}
 
 
 _TOOLS = {"search": _search, "optuna loop": _optuna_loop, "flaml": _flaml}

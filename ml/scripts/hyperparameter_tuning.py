@@ -6,8 +6,10 @@ Folds are purged blocks of asset and time with failure events balanced over them
 Feature selection is not used in the search: it ranks features by the labels of rows that folds hold out, so scores
 would be too good. Parameters are searched on all features; train_model.py selects as configured.
 Reads: prepared_data.parquet (or the file named), else the configured source. Writes, under
-artifacts/<organisation>/<version>/hyperparameter_results: trials.csv, trials.json, best_parameters.json, history.png
-and training_config.json, which train_model.py takes as it is. Exit status: see ml/errors.py.
+artifacts/<organisation>/<version>/hyperparameter_results: trials.csv, trials.json, best_parameters.json, history.png,
+importance.png, parallel_coordinates.png and training_config.json, which train_model.py takes as it is. Windows, lags
+and families are searched where tuningConfig.searchSpace names them. A search that was stopped or killed goes on from
+its journal and ends as an undisturbed one. Exit status: see ml/errors.py.
 """
 
 from __future__ import annotations
