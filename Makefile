@@ -1,5 +1,5 @@
 # make demo: the whole pipeline on a simulated plant.   make test: everything that CI runs.
-# make bench: speed, memory and exactness beside other libraries; about half an hour on two quiet cores.
+# make bench: speed, memory and exactness beside other libraries; about three quarters of an hour on two quiet cores.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -8,7 +8,7 @@ NODE_FOUND := $(shell node -e 'process.exit(+(Number.parseInt(process.versions.n
 CLIENT_TESTED := $(NODE_FOUND)$(EAGLE_REQUIRE_NODE)
 
 BENCH := .venv-bench
-BENCHMARKS ?= features training extraction window_graph latency exactness node_exactness batch_scoring
+BENCHMARKS ?= features training search extraction window_graph latency exactness node_exactness batch_scoring
 
 .PHONY: demo test check install clean docs bench client
 

@@ -1,23 +1,24 @@
-"""The files that a search leaves behind: every trial, the best parameters, and the history as a picture."""
+"""The files that a search leaves behind: every trial, the best parameters, and pictures."""
 
 from __future__ import annotations
 
 import csv
 import io
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from ml.learning.search import SearchResult
+from ml.learning.search_plots import history_plot, importance_plot, parallel_plot
 from ml.workspace.files import write_bytes, write_json, write_text
 
-TRIAL_COLUMNS = ("number", "state", "score", "seconds", "rounds", "foldScores")
+TRIAL_COLUMNS = ("number", "state", "score", "seconds", "rounds", "foldScores", "rungScores")
 
 
 def write_results(directory: Path, result: SearchResult) -> None:
-    """Write ``trials.csv``, ``trials.json``, ``best_parameters.json`` and ``history.png`` into `directory`.
+    """Write ``trials.csv``, ``trials.json``, ``best_parameters.json`` and three pictures into `directory`.
 
-    ``best_parameters.json`` holds a ``trainingConfig`` that a configuration may contain as it is.
+    ``best_parameters.json`` holds a ``trainingConfig`` that a configuration may contain as it is. The pictures are
+    ``history.png``, ``importance.png`` and ``parallel_coordinates.png``.
     """
     summary = {
         "searchMethod": result.method,
@@ -25,39 +26,17 @@ def write_results(directory: Path, result: SearchResult) -> None:
         "bestTrial": result.best_number,
         "bestScore": result.best_score,
         "baselineScore": result.baseline_score,
+        "importances": result.importances,
     }
     best = result.best.model_dump(mode="json", by_alias=True, exclude_none=True)
     write_text(directory / "trials.csv", _trials_csv(result.trials))
     write_json(directory / "trials.json", {**summary, "trials": result.trials})
-    write_json(directory / "best_parameters.json", {**summary, "trainingConfig": best})
+    write_json(
+        directory / "best_parameters.json", {**summary, "trainingConfig": best, "features": result.best_features}
+    )
     write_bytes(directory / "history.png", history_plot(result))
-
-
-def history_plot(result: SearchResult) -> bytes:
-    """Score of each finished trial, the best so far, and the given configuration, as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    finished = [trial for trial in result.trials if trial["state"] == "COMPLETE"]
-    numbers = [trial["number"] for trial in finished]
-    scores = [trial["score"] for trial in finished]
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.scatter(numbers, scores, s=18, color="#7f8c9b", label="trial")
-    axes.step(numbers, list(accumulate(scores, max)), where="post", color="#1f5fa8", label="best so far")
-    axes.axhline(result.baseline_score, color="#b3541e", linestyle="--", linewidth=1, label="configuration as given")
-    axes.set(xlabel="trial", ylabel=_axis_name(result.metric), title=f"Search ({result.method})")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False)
-    image = io.BytesIO()
-    canvas.print_png(image)
-    return image.getvalue()
-
-
-def _axis_name(metric: str) -> str:
-    return "-log loss" if metric == "log_loss" else metric.replace("_", " ")
+    write_bytes(directory / "importance.png", importance_plot(result))
+    write_bytes(directory / "parallel_coordinates.png", parallel_plot(result))
 
 
 def _trials_csv(trials: list[dict[str, Any]]) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from random import Random
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import numpy as np
 
 from ml.errors import ConfigError
 from ml.learning.estimators.base import Estimator
-from ml.options.learning import ParameterValue, SearchRange, TrainingConfig
+from ml.learning.feature_sets import FEATURE_KEYS
+from ml.options.learning import ParameterValue, SearchChoice, SearchRange, TrainingConfig
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -33,6 +37,8 @@ def checked_space(
         raise ConfigError("tuningConfig.searchSpace is empty", field="tuningConfig.searchSpace")
     space = dict(given or estimator.search_space())
     for name, values in space.items():
+        if name in FEATURE_KEYS:
+            continue  # not the model's to check
         for value in values.choices or (values.low, values.high):
             try:
                 estimator.with_parameters(training, {name: value})
@@ -42,7 +48,7 @@ def checked_space(
     return space
 
 
-def grid_points(estimator: type[Estimator], space: Space) -> dict[str, list[ParameterValue]]:
+def grid_points(estimator: type[Estimator], space: Space) -> dict[str, list[SearchChoice]]:
     """The values that a grid search combines: all choices; of an interval both ends and the (geometric) middle."""
     return {
         name: list(values.choices)
@@ -52,7 +58,20 @@ def grid_points(estimator: type[Estimator], space: Space) -> dict[str, list[Para
     }
 
 
-def suggest(trial: Trial, estimator: type[Estimator], space: Space) -> dict[str, ParameterValue]:
+def grid_order(points: Mapping[str, Sequence[SearchChoice]], seed: int) -> Iterator[dict[str, SearchChoice]]:
+    """Every combination once, in an order that `seed` decides; the table of all of them is never made."""
+    sizes = [len(values) for values in points.values()]
+    total, random = math.prod(sizes), Random(seed)
+    seen: set[int] = set()
+    while len(seen) < total:
+        index = random.randrange(total)
+        if index not in seen:
+            seen.add(index)
+            places = np.unravel_index(index, sizes)
+            yield {name: values[int(place)] for (name, values), place in zip(points.items(), places, strict=True)}
+
+
+def suggest(trial: Trial, estimator: type[Estimator], space: Space) -> dict[str, SearchChoice]:
     """One value for each parameter, from the trial's sampler."""
     return {name: _suggest_one(trial, name, values, _is_integer(estimator, name)) for name, values in space.items()}
 
@@ -61,16 +80,15 @@ def distributions(estimator: type[Estimator], space: Space) -> dict[str, Any]:
     """The space as Optuna's distributions, equal to those that `suggest` makes."""
     from optuna.trial import FixedTrial
 
-    corner = {name: values.choices[0] if values.choices else values.low for name, values in space.items()}
+    corner = {name: stored(values.choices[0]) if values.choices else values.low for name, values in space.items()}
     trial = FixedTrial(corner)
     suggest(trial, estimator, space)
     return dict(trial.distributions)
 
 
-def current_values(estimator: type[Estimator], training: TrainingConfig, space: Space) -> dict[str, Any]:
-    """The value that the configuration gives to each searched parameter."""
-    values = estimator.parameters(training).model_dump(by_alias=True)
-    return {name: values[name] for name in space}
+def stored(value: Any) -> Any:
+    """A value as Optuna stores it, which knows no lists."""
+    return json.dumps(value) if isinstance(value, tuple | list) else value
 
 
 def contains(values: SearchRange, value: Any) -> bool:
@@ -81,10 +99,11 @@ def contains(values: SearchRange, value: Any) -> bool:
     return isinstance(value, int | float) and low <= value <= high
 
 
-def _suggest_one(trial: Trial, name: str, values: SearchRange, integer: bool) -> ParameterValue:
+def _suggest_one(trial: Trial, name: str, values: SearchRange, integer: bool) -> SearchChoice:
     if values.choices is not None:
-        choice: ParameterValue = trial.suggest_categorical(name, values.choices)
-        return choice
+        lists = {stored(choice): choice for choice in values.choices if isinstance(choice, tuple)}
+        chosen: ParameterValue = trial.suggest_categorical(name, [stored(choice) for choice in values.choices])
+        return lists.get(str(chosen), chosen)
     low, high = _interval(values)
     if integer:
         return int(trial.suggest_int(name, int(low), int(high), log=values.log))
@@ -97,7 +116,7 @@ def _interval(values: SearchRange) -> tuple[float, float]:
     return values.low, values.high
 
 
-def _spaced(low: float, high: float, log: bool, integer: bool) -> list[ParameterValue]:
+def _spaced(low: float, high: float, log: bool, integer: bool) -> list[SearchChoice]:
     points = np.geomspace(low, high, GRID_POINTS) if log else np.linspace(low, high, GRID_POINTS)
     if integer:
         return list(dict.fromkeys(round(point) for point in points.tolist()))

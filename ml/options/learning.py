@@ -132,12 +132,13 @@ class TrainingConfig(Section):
 
 
 ParameterValue = bool | int | float | str
+SearchChoice = ParameterValue | tuple[int, ...] | tuple[str, ...]
 
 
 class SearchRange(Section):
     """Values that one parameter may take: a list, or an interval."""
 
-    choices: tuple[ParameterValue, ...] | None = Field(default=None, description="The values.")
+    choices: tuple[SearchChoice, ...] | None = Field(default=None, description="The values.")
     low: float | None = Field(default=None, description="Lower end.")
     high: float | None = Field(default=None, description="Upper end.")
     log: bool = Field(default=False, description="Search the interval on a logarithmic scale.")
@@ -160,12 +161,19 @@ class TuningConfig(Section):
 
     search_method: Literal["optuna", "random", "grid"] = Field(default="optuna", description="Search strategy.")
     n_trials: Annotated[int, Field(ge=1, le=100_000)] = Field(default=30, description="Trials at most.")
-    timeout_seconds: PositiveSeconds | None = Field(default=None, description="Start no trial after so long.")
+    timeout_seconds: PositiveSeconds | None = Field(
+        default=None, description="Stop after so long, within a trial, too; a trial that is cut short does not count."
+    )
     cv_folds: Annotated[int, Field(ge=2, le=20)] = Field(default=3, description="Purged event folds.")
     scoring_metric: Literal["average_precision", "roc_auc", "f1", "log_loss"] = Field(
         default="average_precision", description="What is optimised on the folds."
     )
     random_state: Annotated[int, Field(ge=0, lt=2**31)] = Field(default=42, description="Seed of the search.")
+    pruning: bool = Field(
+        default=True, description="Give a trial up once it is worse than the median of finished ones was as far."
+    )
     search_space: dict[str, SearchRange] | None = Field(
-        default=None, description="Parameter -> values. Default: a space per model type."
+        default=None,
+        description="Parameter -> values. Default: a space per model type. Beside the model's parameters: "
+        "rollingWindows, lagSeconds and families, whose choices are lists.",
     )

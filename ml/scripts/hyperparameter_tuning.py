@@ -6,8 +6,10 @@ Folds are purged blocks of asset and time with failure events balanced over them
 Feature selection is not used in the search: it ranks features by the labels of rows that folds hold out, so scores
 would be too good. Parameters are searched on all features; train_model.py selects as configured.
 Reads: prepared_data.parquet (or the file named), else the configured source. Writes, under
-artifacts/<organisation>/<version>/hyperparameter_results: trials.csv, trials.json, best_parameters.json, history.png
-and training_config.json, which train_model.py takes as it is. Exit status: see ml/errors.py.
+artifacts/<organisation>/<version>/hyperparameter_results: trials.csv, trials.json, best_parameters.json, history.png,
+importance.png, parallel_coordinates.png and training_config.json, which train_model.py takes as it is. Windows, lags
+and families are searched where tuningConfig.searchSpace names them. A search that was stopped or killed goes on from
+its journal and ends as an undisturbed one. Exit status: see ml/errors.py.
 """
 
 from __future__ import annotations
@@ -82,8 +84,9 @@ def run(
 
     estimators.check(config.training_config.model_type)
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
-    from ml.learning.search import LOCK_SUFFIX
+    from ml.learning.feature_sets import with_features
     from ml.learning.search_results import write_results
+    from ml.learning.search_study import LOCK_SUFFIX
     from ml.pipeline import inputs
     from ml.workspace.files import make_folder, write_text
     from ml.workspace.paths import for_config
@@ -97,7 +100,7 @@ def run(
     make_folder(folder)
     result = _search(_without_selection(config), data, journal, progress)
     write_results(folder, result)
-    tuned = config.model_copy(update={"training_config": result.best})
+    tuned = with_features(config, result.best_features).model_copy(update={"training_config": result.best})
     write_text(training_config, tuned.to_json() + "\n")
     best = next(trial for trial in result.trials if trial["number"] == result.best_number)
     return TuningResult(
@@ -120,31 +123,31 @@ def _search(
     config: OrganizationConfig, data: Prepared, journal: Path, progress: ProgressCallback | None
 ) -> SearchResult:
     from ml.features import FeatureEngineer
+    from ml.learning.feature_sets import FeatureSets, checked_choices
     from ml.learning.search import search
     from ml.learning.splits import EventFolds
     from ml.learning.training import split_of
 
     frame, label = data.frame, data.frame["label"].to_numpy()
     engineer = FeatureEngineer(config, data.interval)
+    look_back = checked_choices(config, engineer.interval, config.tuning_config.search_space or {})
     parts = split_of(config, frame, engineer)
-    engineer.fit(frame, label, rows=parts.train)
     seen = parts.train | parts.validation
     folds = EventFolds(
         config.tuning_config.cv_folds,
         config.data_config.prediction_horizon_seconds,
-        engineer.look_back,
+        look_back,  # the longest that is searched, so that all trials are scored on the same rows
         engineer.interval,
         config.tuning_config.random_state,
         whole_assets=config.data_config.split_by == "asset",
     )
     position = seen.cumsum() - 1  # of a frame row among the rows that have features
     return search(
-        engineer.scaling.apply(engineer.matrix(frame, rows=seen)),
+        FeatureSets(config, frame, engineer.interval, parts.train, seen),
         label[seen],
         [(position[train], position[held_out]) for train, held_out in folds.split(frame, seen)],
         config.training_config,
         config.tuning_config,
-        names=engineer.get_feature_names_out(),
         progress=progress,
         storage_path=journal,
     )

@@ -14,6 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from ml.errors import DataError, IntegrityError, InternalError, TooFewFailuresError
 from ml.learning.feature_rows import FeatureRows
+from ml.learning.fold_fitting import FloatMatrix, Fold, FoldFitter, Labels, WholeFits
 from ml.options.base import Section, explain
 from ml.options.learning import SearchRange, TrainingConfig
 from ml.windows.parallel import available_cpus
@@ -22,10 +23,7 @@ if TYPE_CHECKING:
     from ml.export.forms import ModelForm
     from ml.export.trees import TreeEnsemble
 
-FloatMatrix = npt.NDArray[np.float32]
 Features = FloatMatrix | FeatureRows
-Labels = npt.NDArray[Any]
-Fold = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 RoundCallback = Callable[[int, int], None]
 
 
@@ -203,37 +201,12 @@ class Estimator(ABC):
 
     @classmethod
     def folds(cls, X: FloatMatrix, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]) -> FoldFitter:
-        """What fits many configurations on the same folds; a model type overrides it to share preparation."""
-        return FoldFitter(cls, X, y, folds, names=names)
+        """What fits many configurations on the same folds; a model type that grows by rounds overrides it."""
 
+        def fit(config: TrainingConfig, *rows_and_labels: npt.NDArray[Any]) -> Estimator:
+            return cls(config).fit(*rows_and_labels, names=names)
 
-class FoldFitter:
-    """Fits configurations on the training rows of given folds, stopping early by the held-out rows.
-
-    Parameters
-    ----------
-    estimator
-        The model type.
-    X, y
-        Features, shape (n_rows, n_features), and labels of all rows.
-    folds
-        ``(train, held_out)`` row positions.
-    names
-        Feature names.
-    """
-
-    def __init__(
-        self, estimator: type[Estimator], X: FloatMatrix, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]
-    ) -> None:
-        self.estimator, self.X, self.y, self.names = estimator, X, y, list(names)
-        self.splits = list(folds)
-
-    def fit(self, fold: int, config: TrainingConfig, on_round: RoundCallback | None = None) -> Estimator:
-        """A model of the fold's training rows."""
-        train, held_out = self.splits[fold]
-        model = self.estimator(config)
-        held_out_rows = self.X[held_out], self.y[held_out]
-        return model.fit(self.X[train], self.y[train], *held_out_rows, names=self.names, on_round=on_round)
+        return WholeFits(fit, X, y, folds)
 
 
 def class_counts(y: Labels, rows: str) -> tuple[int, int]:

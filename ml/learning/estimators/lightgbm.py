@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -12,22 +11,20 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
-from ml.errors import ConfigError, IntegrityError, InternalError
+from ml.errors import IntegrityError, InternalError
 from ml.learning.binning import binned
 from ml.learning.categories import categorical_columns
 from ml.learning.estimators.base import (
     Estimator,
     Features,
-    FloatMatrix,
-    Fold,
-    FoldFitter,
-    Labels,
     RoundCallback,
     as_shares,
     check_width,
     class_counts,
     names_of_stored,
 )
+from ml.learning.fold_boosting import BoostedFolds, BoostingRules, refused_parameters
+from ml.learning.fold_fitting import FloatMatrix, Fold, FoldFitter, Labels
 from ml.options.base import Section
 from ml.options.learning import LgbParams, SearchRange, TrainingConfig
 from ml.workspace.files import write_text
@@ -76,7 +73,7 @@ class LightGBM(Estimator):
         """Tree size, regularisation and sampling; early stopping chooses the number of trees."""
         return {
             "numLeaves": SearchRange(low=4, high=63, log=True),
-            "learningRate": SearchRange(low=0.01, high=0.2, log=True),
+            "learningRate": SearchRange(low=0.02, high=0.2, log=True),
             "minDataInLeaf": SearchRange(low=10, high=300, log=True),
             "featureFraction": SearchRange(low=0.02, high=0.5, log=True),
             "baggingFraction": SearchRange(low=0.5, high=1.0),
@@ -132,7 +129,7 @@ class LightGBM(Estimator):
         """Bin rows, by the thresholds of `reference` where given; `rows` names them in errors."""
         class_counts(y, rows)
         lgb.register_logger(logging.getLogger(__name__))  # LightGBM would print to stdout otherwise
-        with _refused_parameters():
+        with refused_parameters():
             return binned(
                 X,
                 np.asarray(y, dtype=np.float32),
@@ -152,7 +149,7 @@ class LightGBM(Estimator):
     ) -> Self:
         """Fit on rows that `dataset` has binned under the same ``maxBin`` and seed."""
         # LightGBM hands back the model without the trees past the best round.
-        with _refused_parameters():
+        with refused_parameters():
             self._booster = lgb.train(
                 self.lightgbm_parameters(train.get_label(), train.num_feature()),
                 train,
@@ -233,8 +230,19 @@ class LightGBM(Estimator):
 
     @classmethod
     def folds(cls, X: FloatMatrix, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]) -> FoldFitter:
-        """As `Estimator.folds`, binning each fold's rows once for all configurations."""
-        return BinnedFolds(cls, X, y, folds, names=names)
+        """As `Estimator.folds`, binning all rows once for all folds and configurations."""
+        return BoostedFolds(lambda config: cls(config).rules(names), X, y, folds)
+
+    def rules(self, names: Sequence[str]) -> BoostingRules:
+        """The configuration as boosting on folds needs it."""
+        return BoostingRules(
+            bin_rows=lambda X, y: self.dataset(X, y, "training", names=names),
+            binning=self._params().model_dump(include=_BINNED_BY) | {"seed": self.config.random_state},
+            parameters=self.lightgbm_parameters,
+            rounds=self._params().num_iterations,
+            patience=self.config.early_stopping_rounds if self._stops_early else None,
+            learning_rate=self._params().learning_rate,
+        )
 
     def _params(self) -> LgbParams:
         return self.config.lgb_params
@@ -286,42 +294,3 @@ class LightGBM(Estimator):
         if on_round is not None:
             callbacks.append(lambda env: on_round(env.iteration + 1, env.end_iteration))
         return callbacks
-
-
-@contextmanager
-def _refused_parameters() -> Iterator[None]:
-    try:
-        yield
-    except lgb.basic.LightGBMError as error:
-        raise ConfigError(
-            f"LightGBM cannot fit these rows with these parameters: {error}",
-            field="trainingConfig.lgbParams",
-            hint="go back to the default of the parameter that the message speaks of",
-        ) from error
-
-
-class BinnedFolds(FoldFitter):
-    """Folds whose rows are binned once and shared by every configuration with the same way of binning and seed."""
-
-    def __init__(
-        self, estimator: type[Estimator], X: FloatMatrix, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]
-    ) -> None:
-        super().__init__(estimator, X, y, folds, names=names)
-        self._key: dict[str, Any] | None = None
-        self._binned: dict[int, tuple[lgb.Dataset, lgb.Dataset]] = {}
-
-    def fit(self, fold: int, config: TrainingConfig, on_round: RoundCallback | None = None) -> Estimator:
-        """A model of the fold's training rows."""
-        model = LightGBM(config)
-        key = config.lgb_params.model_dump(include=_BINNED_BY) | {"seed": config.random_state}
-        if key != self._key:
-            self._key, self._binned = key, {}
-        if fold not in self._binned:
-            train, held_out = self.splits[fold]
-            names = self.names
-            binned = model.dataset(self.X[train], self.y[train], "training", names=names)
-            self._binned[fold] = (
-                binned,
-                model.dataset(self.X[held_out], self.y[held_out], "held-out", names=names, reference=binned),
-            )
-        return model.fit_binned(*self._binned[fold], names=self.names, on_round=on_round)

@@ -16,14 +16,13 @@ from ml.export.forms import LinearForm
 from ml.learning.estimators.base import (
     Estimator,
     Features,
-    FloatMatrix,
-    Labels,
     RoundCallback,
     as_shares,
     check_width,
     class_counts,
     names_of_stored,
 )
+from ml.learning.fold_fitting import FloatMatrix, Labels
 from ml.options.base import Section
 from ml.options.learning import SearchRange
 from ml.workspace.files import read_json, write_text

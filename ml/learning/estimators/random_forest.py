@@ -14,14 +14,14 @@ from ml.errors import InternalError
 from ml.learning.estimators.base import (
     Estimator,
     Features,
-    FloatMatrix,
-    Labels,
     RoundCallback,
     as_shares,
     check_width,
     class_counts,
     names_of_stored,
 )
+from ml.learning.fold_fitting import FloatMatrix, Fold, FoldFitter, Labels
+from ml.learning.fold_forests import ForestFolds
 from ml.learning.stored_forest import checked_forest
 from ml.options.base import Section
 from ml.options.learning import RfParams, SearchRange, TrainingConfig
@@ -90,13 +90,7 @@ class RandomForest(Estimator):
         """As `Estimator.fit`; the validation rows are not needed."""
         check_width(X, len(names))
         total = self.config.rf_params.n_estimators
-        forest = RandomForestClassifier(
-            **self.config.rf_params.model_dump(),
-            class_weight=self._class_weight(y),
-            random_state=self.config.random_state,
-            n_jobs=self.threads,
-            warm_start=True,  # grown in batches, which gives the same trees as at once
-        )
+        forest = self._unfitted(y)
         rows, labels = np.ascontiguousarray(X, dtype=np.float32), np.asarray(y, dtype=np.int64)
         batch = max(self.threads, -(-total // BATCHES))
         for done in [*range(batch, total, batch), total]:
@@ -106,6 +100,27 @@ class RandomForest(Estimator):
         self._forest = forest.set_params(warm_start=False, n_jobs=1)
         self.names = list(names)
         return self
+
+    @classmethod
+    def folds(cls, X: FloatMatrix, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]) -> FoldFitter:
+        """As `Estimator.folds`."""
+        check_width(X, len(names))
+        return ForestFolds(
+            lambda config, labels: cls(config)._unfitted(labels),
+            lambda config: config.rf_params.n_estimators,
+            X,
+            y,
+            folds,
+        )
+
+    def _unfitted(self, y: Labels) -> RandomForestClassifier:
+        return RandomForestClassifier(
+            **self.config.rf_params.model_dump(),
+            class_weight=self._class_weight(y),
+            random_state=self.config.random_state,
+            n_jobs=self.threads,
+            warm_start=True,  # grown in batches, which gives the same trees as at once
+        )
 
     def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
         """As `Estimator.predict`."""

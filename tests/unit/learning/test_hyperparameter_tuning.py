@@ -68,3 +68,30 @@ def test_a_planted_link_is_refused_before_the_search(results: Path, tmp_path: Pa
         run(config())
     assert foreign.read_text() == "theirs"
     assert [file.name for file in results.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("method", ["grid", "optuna"])
+def test_windows_and_families_are_searched_and_written_into_the_training_configuration(
+    results: Path, method: str
+) -> None:
+    start = config()
+    space = {
+        "rollingWindows": {"choices": [[3], [5, 20]]},
+        "families": {"choices": [["raw", "rolling"], ["raw"]]},
+        "numLeaves": {"choices": [4]},
+    }
+    tuning = start.tuning_config.model_validate(
+        {"searchSpace": space, "nTrials": 5, "cvFolds": 2, "searchMethod": method, "pruning": False}
+    )
+    found = run(start.model_copy(update={"tuning_config": tuning}))
+    trials = json.loads((results / "trials.json").read_text())["trials"]
+    assert len(trials) == 5
+    assert all(trial["params"]["rollingWindows"] in ([3], [5, 20]) for trial in trials[1:])
+    best = max(trials, key=lambda trial: (trial["score"], -trial["number"]))
+    tuned = OrganizationConfig.load_from_file(found.training_config)
+    if best["number"] > 0:
+        assert list(tuned.schema_config.rolling_windows or ()) == best["params"]["rollingWindows"]
+        on = [name for name, family in tuned.feature_config.families if family.enabled]
+        assert on == best["params"]["families"]
+    else:
+        assert tuned.schema_config == start.schema_config

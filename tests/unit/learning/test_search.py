@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from sklearn.metrics import average_precision_score, f1_score, log_loss, roc_auc
 
 from ml.errors import ConfigError, StoppedError
 from ml.learning import estimators
-from ml.learning.search import SearchResult, score, search
+from ml.learning.cross_validation import score
+from ml.learning.feature_sets import FeatureTable
+from ml.learning.search import SearchResult, search
 from ml.learning.search_results import write_results
 from ml.learning.search_space import checked_space, grid_points
 from ml.options.learning import SearchRange, TrainingConfig, TuningConfig
@@ -25,6 +28,9 @@ SPACE = {
     "learningRate": {"choices": [0.05, 0.2]},
     "minDataInLeaf": {"low": 5, "high": 55},
 }
+FILES = (
+    "trials.csv", "trials.json", "best_parameters.json", "history.png", "importance.png", "parallel_coordinates.png",
+)  # fmt: skip
 
 
 def training(**lgb_params: Any) -> TrainingConfig:
@@ -41,7 +47,8 @@ def run(method: str = "random", *, start: TrainingConfig | None = None, **option
     third = np.arange(300) % 3
     folds = [(np.flatnonzero(third != number), np.flatnonzero(third == number)) for number in range(3)]
     extra = {key: options.pop(key) for key in ("progress", "storage_path") if key in options}
-    return search(X, y, folds, start or training(), tuning(method, **options), names=names(), **extra)
+    table = FeatureTable(X, names())
+    return search(table, y, folds, start or training(), tuning(method, **options), **extra)
 
 
 def without_seconds(result: SearchResult) -> list[dict[str, Any]]:
@@ -76,18 +83,6 @@ def test_a_grid_ends_when_every_point_was_tried_once() -> None:
     result = run("grid", searchSpace=space, nTrials=50)
     points = [tuple(trial["params"].values()) for trial in result.trials[1:]]
     assert sorted(points) == [(rate, leaves) for rate in (0.05, 0.2) for leaves in (3, 6, 12)]
-
-
-def test_sharing_binned_rows_changes_no_score() -> None:
-    result = run("random", searchSpace={**SPACE, "maxBin": {"choices": [15, 255]}})
-    X, y = feature_table(300)
-    held_out = np.arange(300) % 3 == 0
-    kind = estimators.get("lightgbm")
-    for trial in result.trials:
-        model = kind(kind.with_parameters(training(), trial["params"]))
-        model.fit(X[~held_out], y[~held_out], X[held_out], y[held_out], names=names())
-        assert average_precision_score(y[held_out], model.predict(X[held_out])) == trial["foldScores"][0]
-        assert model.rounds == trial["rounds"][0]
 
 
 def test_a_start_outside_the_space_is_still_trial_0() -> None:
@@ -149,6 +144,37 @@ def test_the_timeout_starts_no_further_trial(monkeypatch: pytest.MonkeyPatch) ->
     assert len(run(timeoutSeconds=50).trials) == 1
 
 
+def test_a_hopeless_trial_is_given_up_and_counts_as_one() -> None:
+    space = {"learningRate": {"choices": [0.1]}, "minDataInLeaf": {"choices": [5, 10, 140, 145, 150]}}
+    start = training(numIterations=200, learningRate=0.1, minDataInLeaf=5)
+    pruned = run("grid", start=start, searchSpace=space, nTrials=6)
+    whole = run("grid", start=start, searchSpace=space, nTrials=6, pruning=False)
+    states = [trial["state"] for trial in pruned.trials]
+    assert "PRUNED" in states
+    assert {trial["state"] for trial in whole.trials} == {"COMPLETE"}
+    assert [trial["params"] for trial in pruned.trials] == [trial["params"] for trial in whole.trials]
+    complete: list[list[float]] = []
+    for cut, full in zip(pruned.trials, whole.trials, strict=True):
+        rungs = cut["rungScores"]
+        assert rungs == full["rungScores"][: len(rungs)]
+        if cut["state"] == "PRUNED":
+            there = [scores[len(rungs) - 1] for scores in complete if len(scores) >= len(rungs)]
+            assert max(rungs) < np.median(there)
+        else:
+            complete.append(rungs)
+            assert cut["score"] == full["score"]
+
+
+def test_the_timeout_holds_inside_a_trial() -> None:
+    begun = time.monotonic()
+    start = training(numIterations=100_000)
+    result = run(start=start.model_copy(update={"early_stopping_rounds": 0}), timeoutSeconds=1, nTrials=50)
+    assert time.monotonic() - begun < 20  # 100,000 rounds take minutes
+    assert [trial["state"] for trial in result.trials] == ["LATE"]
+    assert (result.best_number, result.best_score) == (0, result.baseline_score)
+    assert np.isfinite(result.best_score)
+
+
 def test_optuna_says_nothing(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         run("optuna")
@@ -208,14 +234,19 @@ def test_results_are_written_as_table_json_picture_and_configuration(tmp_path: P
     assert kept["trials"] == result.trials
     best = json.loads((tmp_path / "best_parameters.json").read_text())
     assert TrainingConfig.model_validate(best["trainingConfig"]) == result.best
-    assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
+    assert best["features"] == {}
+    assert kept["importances"] == result.importances
+    assert set(result.importances) == set(SPACE)
+    assert sum(result.importances.values()) == pytest.approx(1)
+    for name in FILES[-3:]:
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_results_replace_a_planted_link_and_leave_its_target_alone(tmp_path: Path) -> None:
     foreign, results = tmp_path / "foreign", tmp_path / "results"
     results.mkdir()
     foreign.write_text("theirs")
-    files = [results / name for name in ("trials.csv", "trials.json", "best_parameters.json", "history.png")]
+    files = [results / name for name in FILES]
     for file in files:
         file.symlink_to(foreign)
     write_results(results, run())
