@@ -155,6 +155,29 @@ class Estimator(ABC):
         """
         return np.empty((len(X), 0), dtype=np.int64)
 
+    def scores(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+        """The raw score of each row, (n_rows,): what the model's link turns into a probability.
+
+        It is the log-odds for boosted trees and logistic regression. A model type without a link, such as a forest,
+        has the probability itself. Raises as `predict`.
+        """
+        return self.predict(X)
+
+    def contributions(self, X: FloatMatrix) -> npt.NDArray[np.float64] | None:  # noqa: ARG002
+        """What each feature adds to the raw score of each row, exactly: SHAP values (Lundberg and Lee, NeurIPS 2017).
+
+        Returns
+        -------
+        float64 (n_rows, n_features + 1) in the units of `scores`; the last column is the model's expected score, and
+        each row sums to its score. None where the model type has none.
+
+        Raises
+        ------
+        DataError
+            If `X` has another number of features than the model was fitted with.
+        """
+        return None
+
     @abstractmethod
     def importances(self) -> dict[str, float]:
         """Feature name -> share of the model's gain, summing to 1 (all 0 for a model without a split)."""

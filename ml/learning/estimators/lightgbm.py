@@ -165,11 +165,17 @@ class LightGBM(Estimator):
 
     def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
         """As `Estimator.predict`."""
-        check_width(X, self.booster.num_feature())
-        if not len(X):
-            return np.empty(0)
-        rows = np.ascontiguousarray(X, dtype=np.float32)
-        return np.asarray(self.booster.predict(rows, num_threads=self.threads), dtype=np.float64)
+        return self._predicted(X)
+
+    def scores(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+        """As `Estimator.scores`: the sum of the leaves reached (their mean with ``boosting: rf``), in log-odds."""
+        return self._predicted(X, raw_score=True)
+
+    def contributions(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+        """As `Estimator.contributions`, by TreeSHAP (Lundberg et al., Nature Machine Intelligence 2, 2020)."""
+        width = self.booster.num_feature() + 1
+        # LightGBM averages the score where trees are averaged, but adds up their contributions.
+        return self._predicted(X, pred_contrib=True).reshape(len(X), width) / self.ensemble().divisor
 
     def leaves(self, X: FloatMatrix) -> npt.NDArray[np.int64]:
         """As `Estimator.leaves`."""
@@ -227,6 +233,13 @@ class LightGBM(Estimator):
     def folds(cls, X: FloatMatrix, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]) -> FoldFitter:
         """As `Estimator.folds`, binning each fold's rows once for all configurations."""
         return BinnedFolds(cls, X, y, folds, names=names)
+
+    def _predicted(self, X: FloatMatrix, **kind: bool) -> npt.NDArray[np.float64]:
+        check_width(X, self.booster.num_feature())
+        if not len(X):
+            return np.empty(0)
+        rows = np.ascontiguousarray(X, dtype=np.float32)
+        return np.asarray(self.booster.predict(rows, num_threads=self.threads, **kind), dtype=np.float64)
 
     def _params(self) -> LgbParams:
         return self.config.lgb_params
