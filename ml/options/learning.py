@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeFloat, P
 from pydantic_core import PydanticCustomError
 
 from ml.options.base import PositiveSeconds, Section, distinct
+from ml.options.thresholds import ThresholdPolicy
 
 _MAX_THREADS = 1024  # above any machine's cores; the thread pools of the learners crash when asked for a million
 
@@ -116,6 +117,9 @@ class TrainingConfig(Section):
     model_params: dict[str, Any] = Field(default={}, description="Parameters of any other model type.")
     imbalance: Literal["none", "balanced"] = Field(
         default="none", description="Weigh classes equally, or as they come. Weights distort probabilities."
+    )
+    threshold_policy: ThresholdPolicy = Field(
+        default=ThresholdPolicy(), description="How the alarm threshold is chosen on the validation part."
     )
     early_stopping_rounds: Annotated[int, Field(ge=0, le=10**6)] = Field(
         default=50, description="Stop when validation has not improved for so many trees; 0: never."

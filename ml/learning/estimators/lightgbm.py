@@ -169,13 +169,12 @@ class LightGBM(Estimator):
 
     def scores(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
         """As `Estimator.scores`: the sum of the leaves reached (their mean with ``boosting: rf``), in log-odds."""
-        return self._predicted(X, raw_score=True)
+        return self._predicted(X, raw_score=True) / self._divisor
 
     def contributions(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
         """As `Estimator.contributions`, by TreeSHAP (Lundberg et al., Nature Machine Intelligence 2, 2020)."""
         width = self.booster.num_feature() + 1
-        # LightGBM averages the score where trees are averaged, but adds up their contributions.
-        return self._predicted(X, pred_contrib=True).reshape(len(X), width) / self.ensemble().divisor
+        return self._predicted(X, pred_contrib=True).reshape(len(X), width) / self._divisor
 
     def leaves(self, X: FloatMatrix) -> npt.NDArray[np.int64]:
         """As `Estimator.leaves`."""
@@ -240,6 +239,11 @@ class LightGBM(Estimator):
             return np.empty(0)
         rows = np.ascontiguousarray(X, dtype=np.float32)
         return np.asarray(self.booster.predict(rows, num_threads=self.threads, **kind), dtype=np.float64)
+
+    @property
+    def _divisor(self) -> int:
+        """What raw scores are divided by: LightGBM averages trees in probabilities only."""
+        return self.rounds if "\naverage_output\n" in self.booster.model_to_string(num_iteration=1) else 1
 
     def _params(self) -> LgbParams:
         return self.config.lgb_params
