@@ -179,6 +179,10 @@ class ModelMetadata(Section):
     horizon_seconds: NonNegativeInt = Field(description="How far ahead a failure is announced; 0: detection.")
     sampling_interval_seconds: PositiveInt = Field(description="Time between two samples.")
     threshold: Probability = Field(description="label is 1 where the float32 probability is at least this.")
+    threshold_choice: dict[str, JsonValue] = Field(
+        default={},
+        description="The policy that chose it, whether its limit is met, and what it did on the validation part.",
+    )
     window: Window = Field(description="History that one prediction needs.")
     grid: Grid = Field(description="How readings become the rows of the window.")
     engine: dict[str, JsonValue] = Field(description="State of the feature engineer, for its from_dict.")

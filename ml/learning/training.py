@@ -11,10 +11,11 @@ import pandas as pd
 from ml.config import OrganizationConfig
 from ml.features import FeatureEngineer
 from ml.learning import estimators
+from ml.learning.alarm_curve import alarm_curve
 from ml.learning.estimators.base import Estimator
 from ml.learning.feature_rows import FeatureRows
 from ml.learning.splits import Parts, split_parts
-from ml.learning.thresholds import stable_f1_threshold
+from ml.learning.threshold_policy import ThresholdChoice, choose_threshold
 from ml.options.learning import TrainingConfig
 from ml.progress import ProgressCallback, silent
 
@@ -31,8 +32,8 @@ class TrainedModel:
 
     Attributes
     ----------
-    threshold
-        The alarm threshold, chosen by F1 on the validation part; exactly a float32.
+    choice
+        The alarm threshold, chosen by the configured policy on the validation part.
     validation_probability
         float32 probabilities of the validation part by the model that was not fitted on it, before any refit.
     """
@@ -40,8 +41,13 @@ class TrainedModel:
     engineer: FeatureEngineer
     estimator: Estimator
     parts: Parts
-    threshold: float
+    choice: ThresholdChoice
     validation_probability: FloatMatrix
+
+    @property
+    def threshold(self) -> float:
+        """The alarm threshold; exactly a float32."""
+        return self.choice.threshold
 
     def predict(self, frame: pd.DataFrame, rows: BoolArray) -> npt.NDArray[np.float64]:
         """Probability of a failure of some rows of a grid frame, float64 (n_wanted,)."""
@@ -107,16 +113,39 @@ def train(
     settings = config.training_config
     estimator = fitted(settings, parts.train, parts.validation)
     probability = _predicted(estimator, FeatureRows(engineer, frame, parts.validation))
-    threshold = stable_f1_threshold(
-        label[parts.validation],
-        probability,
-        _independent_groups(frame.loc[parts.validation, "asset_id"]),
-        seed=settings.random_state,
-    )
+    choice = _chosen(config, frame, parts.validation, probability, interval)
     if settings.refit:
         settings = estimator_type.without_stopping(settings, estimator.rounds)
         estimator = fitted(settings, parts.train | parts.validation, None)
-    return TrainedModel(engineer, estimator, parts, threshold, probability.astype(np.float32))
+    return TrainedModel(engineer, estimator, parts, choice, probability.astype(np.float32))
+
+
+def _chosen(
+    config: OrganizationConfig,
+    frame: pd.DataFrame,
+    rows: BoolArray,
+    probability: npt.NDArray[np.float64],
+    interval: int,
+) -> ThresholdChoice:
+    """The threshold for some rows of a frame; labels that were made elsewhere, without a target, know no onset."""
+    part, settings = frame.loc[rows], config.training_config
+    has_onsets = bool((frame["event"] >= 0).any() and (frame["target"] >= 0).any())
+    curve = alarm_curve(
+        part,
+        probability,
+        horizon=config.data_config.prediction_horizon_seconds if has_onsets else 0,
+        cooldown=config.validation_config.alarm_cooldown_seconds,
+        interval=interval,
+        history=frame,
+    )
+    return choose_threshold(
+        settings.threshold_policy,
+        curve,
+        part["label"].to_numpy(),
+        probability,
+        _independent_groups(part["asset_id"]),
+        seed=settings.random_state,
+    )
 
 
 def _predicted(estimator: Estimator, rows: FeatureRows) -> npt.NDArray[np.float64]:

@@ -106,6 +106,7 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
         "features": model.engineer.get_feature_names_out(),
         "modelType": config.training_config.model_type,
         "threshold": model.threshold,
+        "thresholdChoice": model.choice.to_json(),
         "rounds": model.estimator.rounds,
         "validation": scores["validation"],
         "split": parts.describe(),
@@ -166,6 +167,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
         horizon_seconds=config.data_config.prediction_horizon_seconds,
         sampling_interval_seconds=engineer.interval,
         threshold=model.threshold,
+        threshold_choice=model.choice.to_json(),
         window=Window(
             look_back=engineer.look_back,
             channels=tuple(
