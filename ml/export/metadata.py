@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ml.errors import IntegrityError, MissingArtifactError
+from ml.export.calibration import Calibration
 from ml.export.figures import LeafFigures, ParityFigures, WindowFigures
 from ml.export.graph_builder import IR_VERSION, ML_DOMAIN, ML_OPSET, OPSET
 from ml.options.base import Identifier, Section, explain
@@ -179,6 +180,9 @@ class ModelMetadata(Section):
     horizon_seconds: NonNegativeInt = Field(description="How far ahead a failure is announced; 0: detection.")
     sampling_interval_seconds: PositiveInt = Field(description="Time between two samples.")
     threshold: Probability = Field(description="label is 1 where the float32 probability is at least this.")
+    calibration: Calibration = Field(
+        default=Calibration(), description="What turns scores into probabilities; part of both models."
+    )
     threshold_choice: dict[str, JsonValue] = Field(
         default={},
         description="The policy that chose it, whether its limit is met, and what it did on the validation part.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from ml.config import OrganizationConfig
+from ml.export.calibration import Calibration
 from ml.features import FeatureEngineer
 from ml.learning import estimators
 from ml.learning.alarm_curve import alarm_curve
+from ml.learning.calibration import FittedCalibration, fit_calibration
 from ml.learning.estimators.base import Estimator
 from ml.learning.feature_rows import FeatureRows
 from ml.learning.splits import Parts, split_parts
@@ -32,6 +35,8 @@ class TrainedModel:
 
     Attributes
     ----------
+    calibration
+        What turns scores into probabilities, fitted on the validation part.
     choice
         The alarm threshold, chosen by the configured policy on the validation part.
     validation_probability
@@ -41,6 +46,7 @@ class TrainedModel:
     engineer: FeatureEngineer
     estimator: Estimator
     parts: Parts
+    calibration: FittedCalibration
     choice: ThresholdChoice
     validation_probability: FloatMatrix
 
@@ -51,7 +57,9 @@ class TrainedModel:
 
     def predict(self, frame: pd.DataFrame, rows: BoolArray) -> npt.NDArray[np.float64]:
         """Probability of a failure of some rows of a grid frame, float64 (n_wanted,)."""
-        return _predicted(self.estimator, FeatureRows(self.engineer, frame, rows))
+        return _predicted(
+            lambda X: self.calibration.map.predict(self.estimator, X), FeatureRows(self.engineer, frame, rows)
+        )
 
 
 def split_of(config: OrganizationConfig, frame: pd.DataFrame, engineer: FeatureEngineer) -> Parts:
@@ -70,9 +78,9 @@ def train(
 ) -> TrainedModel:
     """Fit the configured model.
 
-    Constants of the features are learned on the training part; early stopping and the threshold use the validation
-    part; the test part is not looked at. With `refit` the model is then fitted once more on training and validation
-    part together.
+    Constants of the features are learned on the training part; early stopping, the calibration and the threshold use
+    the validation part; the test part is not looked at. With `refit` the model is then fitted once more on training and
+    validation part together.
 
     Parameters
     ----------
@@ -112,12 +120,12 @@ def train(
 
     settings = config.training_config
     estimator = fitted(settings, parts.train, parts.validation)
-    probability = _predicted(estimator, FeatureRows(engineer, frame, parts.validation))
+    calibration, probability = _calibrated(config, estimator, engineer, frame, parts.validation)
     choice = _chosen(config, frame, parts.validation, probability, interval)
     if settings.refit:
         settings = estimator_type.without_stopping(settings, estimator.rounds)
         estimator = fitted(settings, parts.train | parts.validation, None)
-    return TrainedModel(engineer, estimator, parts, choice, probability.astype(np.float32))
+    return TrainedModel(engineer, estimator, parts, calibration, choice, probability.astype(np.float32))
 
 
 def _chosen(
@@ -148,8 +156,26 @@ def _chosen(
     )
 
 
-def _predicted(estimator: Estimator, rows: FeatureRows) -> npt.NDArray[np.float64]:
-    return np.concatenate([np.empty(0), *(estimator.predict(batch) for batch in rows.batches())])
+def _calibrated(
+    config: OrganizationConfig,
+    estimator: Estimator,
+    engineer: FeatureEngineer,
+    frame: pd.DataFrame,
+    rows: BoolArray,
+) -> tuple[FittedCalibration, npt.NDArray[np.float64]]:
+    """The calibration fitted on some rows, and their calibrated probability."""
+    features, table = FeatureRows(engineer, frame, rows), frame.loc[rows]
+    own, method = _predicted(estimator.predict, features), config.training_config.calibration
+    if method == "none":
+        return FittedCalibration(Calibration(), {}), own
+    scores = _predicted(estimator.scores, features)
+    groups = _independent_groups(table["asset_id"])
+    fitted = fit_calibration(method, scores, own, table["label"].to_numpy(), groups)
+    return fitted, own if fitted.map.method == "none" else fitted.map.of_scores(scores)
+
+
+def _predicted(predict: Callable[[FloatMatrix], npt.NDArray[np.float64]], rows: FeatureRows) -> npt.NDArray[np.float64]:
+    return np.concatenate([np.empty(0), *(predict(batch) for batch in rows.batches())])
 
 
 def _independent_groups(asset_id: pd.Series) -> npt.NDArray[np.int64]:

@@ -15,6 +15,7 @@ _MAX_THREADS = 1024  # above any machine's cores; the thread pools of the learne
 Share = Annotated[float, Field(ge=0.001, le=1)]  # a smaller share draws nothing from most tables
 RowCount = Annotated[int, Field(ge=1, le=10**9)]  # the learners count rows in 32 bits
 Depth = Annotated[int, Field(ge=1, le=1000)]
+CalibrationMethod = Literal["none", "sigmoid", "isotonic", "auto"]
 
 
 def _only_binary(value: Any) -> Any:
@@ -117,6 +118,11 @@ class TrainingConfig(Section):
     model_params: dict[str, Any] = Field(default={}, description="Parameters of any other model type.")
     imbalance: Literal["none", "balanced"] = Field(
         default="none", description="Weigh classes equally, or as they come. Weights distort probabilities."
+    )
+    calibration: CalibrationMethod = Field(
+        default="none",
+        description="Map from scores to probabilities, fitted on the validation part and exported. auto: the one of "
+        "least cross-validated log loss.",
     )
     threshold_policy: ThresholdPolicy = Field(
         default=ThresholdPolicy(), description="How the alarm threshold is chosen on the validation part."

@@ -106,6 +106,7 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
         "features": model.engineer.get_feature_names_out(),
         "modelType": config.training_config.model_type,
         "threshold": model.threshold,
+        "calibration": model.calibration.to_json(),
         "thresholdChoice": model.choice.to_json(),
         "rounds": model.estimator.rounds,
         "validation": scores["validation"],
@@ -167,6 +168,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
         horizon_seconds=config.data_config.prediction_horizon_seconds,
         sampling_interval_seconds=engineer.interval,
         threshold=model.threshold,
+        calibration=model.calibration.map,
         threshold_choice=model.choice.to_json(),
         window=Window(
             look_back=engineer.look_back,
