@@ -196,6 +196,9 @@ class ModelMetadata(Section):
     data: DataOrigin = Field(description="Which data it has seen.")
     sensor_statistics: dict[str, SensorStatistics] = Field(description="Sensors over the training part, by name.")
     drift_baseline: dict[str, ChannelBaseline] = Field(description="Channels over the training part, by name.")
+    suspicious_columns: tuple[dict[str, JsonValue], ...] = Field(
+        default=(), description="Sensors that seem to know the label or the time: column, reason and figure."
+    )
     libraries: dict[str, str] = Field(description="Versions of this program, Python and the libraries used.")
     parity: Parity | None = Field(default=None, description="Null while the model has not been compared.")
     runtime: Runtime = Field(default=Runtime(), description="What the models must be run with.")

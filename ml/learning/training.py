@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from ml.learning.alarm_curve import alarm_curve
 from ml.learning.calibration import FittedCalibration, fit_calibration
 from ml.learning.estimators.base import Estimator
 from ml.learning.feature_rows import FeatureRows
+from ml.learning.leaks import SuspiciousColumn, suspicious_columns
 from ml.learning.splits import Parts, split_parts
 from ml.learning.threshold_policy import ThresholdChoice, choose_threshold
 from ml.options.learning import TrainingConfig
@@ -24,6 +26,8 @@ from ml.progress import ProgressCallback, silent
 
 FloatMatrix = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
+
+_log = logging.getLogger(__name__)
 
 _ENOUGH_ASSETS = 10  # fewer groups make the bootstrap's standard error itself a guess
 _STRETCHES = 20
@@ -39,6 +43,8 @@ class TrainedModel:
         What turns scores into probabilities, fitted on the validation part.
     choice
         The alarm threshold, chosen by the configured policy on the validation part.
+    suspicious
+        Sensors of the training part that know too much; they were used all the same.
     validation_probability
         float32 probabilities of the validation part by the model that was not fitted on it, before any refit.
     """
@@ -48,6 +54,7 @@ class TrainedModel:
     parts: Parts
     calibration: FittedCalibration
     choice: ThresholdChoice
+    suspicious: tuple[SuspiciousColumn, ...]
     validation_probability: FloatMatrix
 
     @property
@@ -122,10 +129,20 @@ def train(
     estimator = fitted(settings, parts.train, parts.validation)
     calibration, probability = _calibrated(config, estimator, engineer, frame, parts.validation)
     choice = _chosen(config, frame, parts.validation, probability, interval)
+    schema = config.schema_config
+    suspicious = suspicious_columns(
+        frame,
+        parts.train,
+        schema.sensor_columns,
+        counters=schema.counter_columns,
+        horizon_steps=config.data_config.prediction_horizon_seconds // interval,
+    )
+    for finding in suspicious:
+        _log.warning("the column %s is suspicious: %s (%.4g)", finding.column, finding.reason, finding.figure)
     if settings.refit:
         settings = estimator_type.without_stopping(settings, estimator.rounds)
         estimator = fitted(settings, parts.train | parts.validation, None)
-    return TrainedModel(engineer, estimator, parts, calibration, choice, probability.astype(np.float32))
+    return TrainedModel(engineer, estimator, parts, calibration, choice, suspicious, probability.astype(np.float32))
 
 
 def _chosen(

@@ -120,6 +120,7 @@ def judge(
         importances=trained.estimator.importances(),
         split=rows.split,
         data_summary=rows.summary,
+        suspicious_columns=trained.metadata.suspicious_columns,
         provenance=_provenance(config, trained),
     )
     drawings = _draw(report, rows, probability, threshold, references)

@@ -110,6 +110,7 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
         "thresholdChoice": model.choice.to_json(),
         "rounds": model.estimator.rounds,
         "validation": scores["validation"],
+        "suspiciousColumns": [finding.to_json() for finding in model.suspicious],
         "split": parts.describe(),
     }
 
@@ -214,6 +215,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
             name: ChannelBaseline(edges=each.edges, counts=each.counts, missing=each.missing)
             for name, each in channel_baselines(frame, schema, parts.train).items()
         },
+        suspicious_columns=tuple(finding.to_json() for finding in model.suspicious),
         libraries=library_versions(),
         config_digest=config.digest(),
     )

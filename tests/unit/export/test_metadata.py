@@ -23,6 +23,7 @@ def content(**changes: Any) -> dict[str, Any]:
         "samplingIntervalSeconds": 60,
         "calibration": {"method": "none", "slope": None, "intercept": None, "bounds": [], "values": []},
         "thresholdChoice": {},
+        "suspiciousColumns": [],
         "threshold": 0.25,
         "window": {
             "lookBack": 5,
