@@ -172,6 +172,10 @@ class TuningConfig(Section):
     n_trials: Annotated[int, Field(ge=1, le=100_000)] = Field(default=30, description="Trials at most.")
     timeout_seconds: PositiveSeconds | None = Field(default=None, description="Start no trial after so long.")
     cv_folds: Annotated[int, Field(ge=2, le=20)] = Field(default=3, description="Purged event folds.")
+    shuffled_folds: Literal["leaks"] | None = Field(
+        default=None,
+        description='"leaks": folds of shuffled single rows instead, whose scores are too good and marked so.',
+    )
     scoring_metric: Literal["average_precision", "roc_auc", "f1", "log_loss"] = Field(
         default="average_precision", description="What is optimised on the folds."
     )

@@ -26,10 +26,14 @@ from ml.progress import ProgressCallback
 from ml.workspace.harness import run_step
 
 if TYPE_CHECKING:
+    from ml.features import FeatureEngineer
     from ml.learning.search import SearchResult
+    from ml.learning.shuffled_folds import ShuffledRowFolds
+    from ml.learning.splits import EventFolds
     from ml.scada.prepared import Prepared
 
 JOURNAL = "journal.log"
+LEAKING = {"folds": "leaks"}  # beside every score of shuffled rows
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class TuningResult:
     trials: int
     selection: str
     """What became of feature selection."""
+    leaks: bool
+    """Whether the scores come from shuffled rows, and are too good."""
 
     def to_json(self) -> dict[str, Any]:
         """The step's part of the JSON result."""
@@ -55,6 +61,7 @@ class TuningResult:
             "scoringMetric": self.metric,
             "trials": self.trials,
             "selection": self.selection,
+            **(LEAKING if self.leaks else {}),
         }
 
 
@@ -96,7 +103,8 @@ def run(
     data = inputs.prepared_data(config, paths, progress, argument=prepared_data).data
     make_folder(folder)
     result = _search(_without_selection(config), data, journal, progress)
-    write_results(folder, result)
+    leaks = config.tuning_config.shuffled_folds == "leaks"
+    write_results(folder, result, marks=LEAKING if leaks else {})
     tuned = config.model_copy(update={"training_config": result.best})
     write_text(training_config, tuned.to_json() + "\n")
     best = next(trial for trial in result.trials if trial["number"] == result.best_number)
@@ -108,6 +116,7 @@ def run(
         metric=result.metric,
         trials=len(result.trials),
         selection="none" if config.feature_config.selection.method == "none" else "not used in the search",
+        leaks=leaks,
     )
 
 
@@ -121,7 +130,6 @@ def _search(
 ) -> SearchResult:
     from ml.features import FeatureEngineer
     from ml.learning.search import search
-    from ml.learning.splits import EventFolds
     from ml.learning.training import split_of
 
     frame, label = data.frame, data.frame["label"].to_numpy()
@@ -129,14 +137,7 @@ def _search(
     parts = split_of(config, frame, engineer)
     engineer.fit(frame, label, rows=parts.train)
     seen = parts.train | parts.validation
-    folds = EventFolds(
-        config.tuning_config.cv_folds,
-        config.data_config.prediction_horizon_seconds,
-        engineer.look_back,
-        engineer.interval,
-        config.tuning_config.random_state,
-        whole_assets=config.data_config.split_by == "asset",
-    )
+    folds = _folds(config, engineer)
     position = seen.cumsum() - 1  # of a frame row among the rows that have features
     return search(
         engineer.scaling.apply(engineer.matrix(frame, rows=seen)),
@@ -147,6 +148,23 @@ def _search(
         names=engineer.get_feature_names_out(),
         progress=progress,
         storage_path=journal,
+    )
+
+
+def _folds(config: OrganizationConfig, engineer: FeatureEngineer) -> EventFolds | ShuffledRowFolds:
+    from ml.learning.shuffled_folds import ShuffledRowFolds
+    from ml.learning.splits import EventFolds
+
+    tuning = config.tuning_config
+    if tuning.shuffled_folds == "leaks":
+        return ShuffledRowFolds(tuning.cv_folds, tuning.random_state)
+    return EventFolds(
+        tuning.cv_folds,
+        config.data_config.prediction_horizon_seconds,
+        engineer.look_back,
+        engineer.interval,
+        tuning.random_state,
+        whole_assets=config.data_config.split_by == "asset",
     )
 
 

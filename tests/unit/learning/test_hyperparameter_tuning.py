@@ -68,3 +68,19 @@ def test_a_planted_link_is_refused_before_the_search(results: Path, tmp_path: Pa
         run(config())
     assert foreign.read_text() == "theirs"
     assert [file.name for file in results.iterdir()] == [name]
+
+
+def test_scores_of_shuffled_rows_say_that_they_leak(results: Path) -> None:
+    purged = run(config()).to_json()
+    assert "folds" not in purged
+    assert "leaks" not in (results / "trials.csv").read_text()
+    given = config()
+    tuning = given.tuning_config.model_copy(update={"shuffled_folds": "leaks"})
+    leaking = run(given.model_copy(update={"tuning_config": tuning, "version": "v2"})).to_json()
+    assert leaking["folds"] == "leaks"
+    folder = results.parents[1] / "v2/hyperparameter_results"
+    for name in ("trials.json", "best_parameters.json"):
+        assert json.loads((folder / name).read_text())["folds"] == "leaks"
+    lines = (folder / "trials.csv").read_text().splitlines()
+    assert lines[0].endswith(",folds")
+    assert all(line.endswith(",leaks") for line in lines[1:])
