@@ -52,17 +52,19 @@ class LinearForm:
         """Width of a row."""
         return len(self.weight)
 
-    def terms(self, rows: NDArray[np.float32]) -> _Doubles:
-        """What each feature adds to the score of float32 rows: float64 (n_rows, n_features)."""
-        values = rows.astype(np.float64)
-        known = np.isfinite(values)
-        distance = np.where(known, (np.where(known, values, 0.0) - self.center) / self.scale, 0.0)
-        return np.asarray(distance * self.weight)
-
     def predict(self, rows: NDArray[np.float32]) -> _Doubles:
         """Probability of class 1, (n_rows,), of float32 rows (n_rows, n_features)."""
-        scores = np.cumsum(self.terms(rows), axis=1)[:, -1] + self.intercept
-        return np.array([_logistic(score) for score in scores.tolist()], dtype=np.float64)
+        return logistic(self.scores(rows))
+
+    def scores(self, rows: NDArray[np.float32]) -> _Doubles:
+        """The score before the link, (n_rows,)."""
+        return np.cumsum(self.terms(rows), axis=1)[:, -1] + self.intercept
+
+    def terms(self, rows: NDArray[np.float32]) -> _Doubles:
+        """What each feature adds to the score, (n_rows, n_features)."""
+        values = rows.astype(np.float64)
+        known = np.isfinite(values)
+        return np.where(known, (np.where(known, values, 0.0) - self.center) / self.scale, 0.0) * self.weight
 
     def add_score(self, graph: GraphBuilder, features: str) -> str:
         """The score of float32 `features` (N, n_features): float64 (N, 1)."""
@@ -162,8 +164,15 @@ ModelForm = TreeEnsemble | LinearForm | ConvertedForm
 PlacedForm = ModelForm | MovedForm
 
 
+def logistic(scores: _Doubles) -> _Doubles:
+    """1 / (1 + exp(-score)) of each score, as the graph's head computes it; 0 where exp overflows.
+
+    The C library's exp, one number at a time: numpy's own differs from it in last bits.
+    """
+    return np.array([_logistic(score) for score in scores.tolist()], dtype=np.float64)
+
+
 def _logistic(score: float) -> float:
-    """As the graph's head computes it; 0 where exp overflows."""
     try:
         return 1.0 / (1.0 + math.exp(-score))
     except OverflowError:

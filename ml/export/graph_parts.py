@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from ml.errors import InternalError
+from ml.export.calibration import AS_IT_IS, Calibration, add_logistic
 from ml.export.encoding import add_encoding
 from ml.export.forms import ModelForm, PlacedForm
 from ml.export.graph_builder import DOUBLE, FLOAT, INT64, ML_DOMAIN, GraphBuilder, value_info
@@ -52,14 +53,15 @@ def add_leaf_numbers(graph: GraphBuilder, features: str, ensemble: TreeEnsemble)
     )
 
 
-def add_head(graph: GraphBuilder, score: str, form: PlacedForm, threshold: float) -> None:
+def add_head(
+    graph: GraphBuilder, score: str, form: PlacedForm, threshold: float, calibration: Calibration = AS_IT_IS
+) -> None:
     """Turn the float64 `score` (N, 1) into the outputs of `HEAD_OUTPUTS`; label = float32 probability >= threshold.
 
-    The sigmoid is spelled out as LightGBM computes it. The operator ``Sigmoid`` of onnxruntime takes
-    1 - 1 / (1 + exp(x)) for negative x, which loses every digit of a small probability.
+    A calibration takes the place of the model's own link.
     """
     one = graph.constant("one", np.float64(1.0))
-    positive = _add_link(graph, _add_division(graph, score, form.divisor), form, one)
+    positive = _add_link(graph, _add_division(graph, score, form.divisor), form, calibration)
     negative = graph.node("Sub", [one, positive], "negative")
     both = graph.node("Concat", [negative, positive], "both", axis=1)
     graph.node("Cast", [both], PROBABILITIES, to=FLOAT)
@@ -76,11 +78,10 @@ def _add_division(graph: GraphBuilder, score: str, divisor: int) -> str:
     return graph.node("Div", [score, graph.constant("divisor", np.float64(divisor))], "mean_score")
 
 
-def _add_link(graph: GraphBuilder, score: str, form: PlacedForm, one: str) -> str:
-    if form.link == "identity":
-        return score
-    exponential = graph.node("Exp", [graph.node("Neg", [score], "negated")], "exponential")
-    return graph.node("Div", [one, graph.node("Add", [one, exponential], "denominator")], "positive")
+def _add_link(graph: GraphBuilder, score: str, form: PlacedForm, calibration: Calibration) -> str:
+    if calibration.method != "none":
+        return calibration.add(graph, score)
+    return score if form.link == "identity" else add_logistic(graph, score)
 
 
 def _add_trees(

@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ml.errors import IntegrityError, MissingArtifactError
+from ml.export.calibration import Calibration
 from ml.export.figures import LeafFigures, ParityFigures, WindowFigures
 from ml.export.graph_builder import IR_VERSION, ML_DOMAIN, ML_OPSET, OPSET
 from ml.options.base import Identifier, Section, explain
@@ -179,6 +180,13 @@ class ModelMetadata(Section):
     horizon_seconds: NonNegativeInt = Field(description="How far ahead a failure is announced; 0: detection.")
     sampling_interval_seconds: PositiveInt = Field(description="Time between two samples.")
     threshold: Probability = Field(description="label is 1 where the float32 probability is at least this.")
+    calibration: Calibration = Field(
+        default=Calibration(), description="What turns scores into probabilities; part of both models."
+    )
+    threshold_choice: dict[str, JsonValue] = Field(
+        default={},
+        description="The policy that chose it, whether its limit is met, and what it did on the validation part.",
+    )
     window: Window = Field(description="History that one prediction needs.")
     grid: Grid = Field(description="How readings become the rows of the window.")
     engine: dict[str, JsonValue] = Field(description="State of the feature engineer, for its from_dict.")
@@ -188,6 +196,9 @@ class ModelMetadata(Section):
     data: DataOrigin = Field(description="Which data it has seen.")
     sensor_statistics: dict[str, SensorStatistics] = Field(description="Sensors over the training part, by name.")
     drift_baseline: dict[str, ChannelBaseline] = Field(description="Channels over the training part, by name.")
+    suspicious_columns: tuple[dict[str, JsonValue], ...] = Field(
+        default=(), description="Sensors that seem to know the label or the time: column, reason and figure."
+    )
     libraries: dict[str, str] = Field(description="Versions of this program, Python and the libraries used.")
     parity: Parity | None = Field(default=None, description="Null while the model has not been compared.")
     runtime: Runtime = Field(default=Runtime(), description="What the models must be run with.")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from ml.errors import ParityError
+from ml.export.calibration import AS_IT_IS, Calibration
 from ml.export.forms import ModelForm
 from ml.export.graph_builder import FLOAT, INT64, GraphBuilder, value_info
 from ml.export.graph_parts import HEAD_OUTPUTS, add_head, add_leaf_numbers, add_scaling, add_score, check_width
@@ -23,6 +24,7 @@ def build_model(
     scaling: Scaling | None,
     threshold: float,
     metadata: Mapping[str, str],
+    calibration: Calibration = AS_IT_IS,
 ) -> bytes:
     """The ONNX model of `form`, byte for byte the same for the same arguments.
 
@@ -40,7 +42,7 @@ def build_model(
         raise ParityError(f"the alarm threshold is {threshold}; allowed are finite numbers")
     graph = GraphBuilder()
     scaled = add_scaling(graph, INPUT, scaling, n_features)
-    add_head(graph, add_score(graph, scaled, form), form, threshold)
+    add_head(graph, add_score(graph, scaled, form), form, threshold, calibration)
     inputs = [value_info(INPUT, FLOAT, ["N", n_features])]
     return graph.to_bytes("model", inputs, HEAD_OUTPUTS, metadata)
 

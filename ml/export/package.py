@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.export.adversarial import adversarial_rows, edge_rows
+from ml.export.calibration import ScoredModel
 from ml.export.forms import ModelForm
 from ml.export.metadata import FileChecksum, ModelMetadata, Parity
 from ml.export.model_graph import build_model
@@ -32,14 +33,11 @@ _WINDOW_ROWS = 4_096
 _Rows = NDArray[np.float32]
 
 
-class ExportableModel(Protocol):
+class ExportableModel(ScoredModel, Protocol):
     """A trained model as its own library predicts; its features are scaled."""
 
     def form(self) -> ModelForm:
         """What a graph is built of."""
-
-    def predict(self, X: _Rows) -> NDArray[np.float64]:
-        """Probability of a failure, (n_rows,)."""
 
     def leaves(self, X: _Rows) -> NDArray[np.int64]:
         """Leaf that each row reaches in each tree, (n_rows, n_trees); asked of trees only."""
@@ -78,7 +76,13 @@ def exact_models(
     """
     model, metadata = exact_model(trained, metadata, real_rows=real_rows, parity_rows=parity_rows)
     form = trained.form()
-    window = build_window_model(engineer, form, threshold=metadata.threshold, metadata=_graph_metadata(metadata))
+    window = build_window_model(
+        engineer,
+        form,
+        threshold=metadata.threshold,
+        metadata=_graph_metadata(metadata),
+        calibration=metadata.calibration,
+    )
     figures = check_windows(
         engineer,
         frame,
@@ -118,11 +122,15 @@ def exact_model(
         scaling=scaling,
         threshold=metadata.threshold,
         metadata=_graph_metadata(metadata),
+        calibration=metadata.calibration,
     )
     base = np.ascontiguousarray(real_rows[: parity_rows // 2])
     rows = np.concatenate([base, _probing_rows(form, parity_rows - len(base), base, metadata)])
     probabilities = check_parity(
-        lambda part: trained.predict(apply_scaling(part, scaling)), Scorer(content), rows, threshold=metadata.threshold
+        lambda part: metadata.calibration.predict(trained, apply_scaling(part, scaling)),
+        Scorer(content),
+        rows,
+        threshold=metadata.threshold,
     )
     leaves = None
     if isinstance(form, TreeEnsemble):

@@ -10,6 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from ml.errors import ParityError
+from ml.export.calibration import AS_IT_IS, Calibration
 from ml.export.forms import ModelForm
 from ml.export.graph_builder import DOUBLE, FLOAT, INT64, GraphBuilder, value_info
 from ml.export.graph_parts import HEAD_OUTPUTS, add_head, add_scaling, add_score, check_width
@@ -26,7 +27,12 @@ _Places = NDArray[np.int64]
 
 
 def build_window_model(
-    engineer: FeatureEngineer, form: ModelForm, *, threshold: float, metadata: Mapping[str, str]
+    engineer: FeatureEngineer,
+    form: ModelForm,
+    *,
+    threshold: float,
+    metadata: Mapping[str, str],
+    calibration: Calibration = AS_IT_IS,
 ) -> bytes:
     """The ONNX model that computes the features of `engineer` itself, byte for byte the same for the same arguments.
 
@@ -50,7 +56,7 @@ def build_window_model(
     place = np.zeros(len(engineer.features), dtype=np.int64)
     place[used] = column
     score = add_score(graph, add_scaling(graph, values.name, scaling, width), form.with_columns(place, width))
-    add_head(graph, score, form, threshold)
+    add_head(graph, score, form, threshold, calibration)
     return graph.to_bytes("window_model", _inputs(engineer), HEAD_OUTPUTS, metadata)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 _GREY, _BLUE, _RUST = "#7f8c9b", "#1f5fa8", "#b3541e"
 
 
-def history_plot(result: SearchResult) -> bytes:
-    """Score of each trial, the best so far, and the given configuration, as a PNG."""
+def history_plot(result: SearchResult, marks: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """Score of each trial, the best so far, and the given configuration, as a PNG with the `marks` in its title."""
     from matplotlib.ticker import MaxNLocator
 
     figure, axes = _figure(8, 4)
@@ -34,7 +35,8 @@ def history_plot(result: SearchResult) -> bytes:
         axes.scatter(*where, s=18, marker="x", linewidths=0.8, color=_GREY, label="given up, score until then")
     axes.step(numbers, list(accumulate(scores, max)), where="post", color=_BLUE, label="best so far")
     axes.axhline(result.baseline_score, color=_RUST, linestyle="--", linewidth=1, label="configuration as given")
-    axes.set(xlabel="trial", ylabel=_axis_name(result.metric), title=f"Search ({result.method})")
+    words = ", ".join([result.method, *(f"{name}: {mark}" for name, mark in marks.items())])
+    axes.set(xlabel="trial", ylabel=_axis_name(result.metric), title=f"Search ({words})")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return _png(figure)

@@ -47,7 +47,7 @@ def best_f1_threshold(label: npt.NDArray[Any], probability: npt.NDArray[Any]) ->
     0.375
     """
     thresholds, f1 = _f1_curve(label, probability)
-    return _midway(thresholds, len(f1) - 1 - int(np.argmax(f1[::-1])))
+    return midway(thresholds, len(f1) - 1 - int(np.argmax(f1[::-1])))
 
 
 def stable_f1_threshold(
@@ -81,7 +81,7 @@ def stable_f1_threshold(
     error = _f1_standard_error(np.asarray(label) == 1, alarm, groups, seed)
     equal = np.flatnonzero(f1 >= best - error)
     nearest = int(np.argmin(np.abs(thresholds[equal].astype(np.float64) - best / 2)))
-    return _midway(thresholds, int(equal[nearest]))
+    return midway(thresholds, int(equal[nearest]))
 
 
 def _f1_curve(
@@ -110,8 +110,11 @@ def _f1_standard_error(
     return float(f1.std(ddof=1)) if len(f1) > 1 else 0.0
 
 
-def _midway(thresholds: npt.NDArray[np.float32], index: int) -> float:
-    """Midway between a threshold and the next lower one, as float32; the lowest one itself."""
+def midway(thresholds: npt.NDArray[np.float32], index: int) -> float:
+    """Midway between a threshold and the next lower one of ascending `thresholds`, as float32; the lowest one itself.
+
+    The rows that reach it are the same, and a small change of a probability flips none of them.
+    """
     if index == 0:
         return float(thresholds[0])
     lower, upper = thresholds[index - 1], thresholds[index]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,18 +11,24 @@ import numpy.typing as npt
 import pandas as pd
 
 from ml.config import OrganizationConfig
+from ml.export.calibration import Calibration
 from ml.features import FeatureEngineer
 from ml.learning import estimators
+from ml.learning.alarm_curve import alarm_curve
+from ml.learning.calibration import FittedCalibration, fit_calibration
 from ml.learning.estimators.base import Estimator
 from ml.learning.feature_rows import FeatureRows
+from ml.learning.leaks import SuspiciousColumn, suspicious_columns
 from ml.learning.resampling import independent_groups
 from ml.learning.splits import Parts, split_parts
-from ml.learning.thresholds import stable_f1_threshold
+from ml.learning.threshold_policy import ThresholdChoice, choose_threshold
 from ml.options.learning import TrainingConfig
 from ml.progress import ProgressCallback, silent
 
 FloatMatrix = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,8 +37,12 @@ class TrainedModel:
 
     Attributes
     ----------
-    threshold
-        The alarm threshold, chosen by F1 on the validation part; exactly a float32.
+    calibration
+        What turns scores into probabilities, fitted on the validation part.
+    choice
+        The alarm threshold, chosen by the configured policy on the validation part.
+    suspicious
+        Sensors of the training part that know too much; they were used all the same.
     validation_probability
         float32 probabilities of the validation part by the model that was not fitted on it, before any refit.
     """
@@ -38,12 +50,21 @@ class TrainedModel:
     engineer: FeatureEngineer
     estimator: Estimator
     parts: Parts
-    threshold: float
+    calibration: FittedCalibration
+    choice: ThresholdChoice
+    suspicious: tuple[SuspiciousColumn, ...]
     validation_probability: FloatMatrix
+
+    @property
+    def threshold(self) -> float:
+        """The alarm threshold; exactly a float32."""
+        return self.choice.threshold
 
     def predict(self, frame: pd.DataFrame, rows: BoolArray) -> npt.NDArray[np.float64]:
         """Probability of a failure of some rows of a grid frame, float64 (n_wanted,)."""
-        return _predicted(self.estimator, FeatureRows(self.engineer, frame, rows))
+        return _predicted(
+            lambda X: self.calibration.map.predict(self.estimator, X), FeatureRows(self.engineer, frame, rows)
+        )
 
 
 def split_of(config: OrganizationConfig, frame: pd.DataFrame, engineer: FeatureEngineer) -> Parts:
@@ -62,9 +83,9 @@ def train(
 ) -> TrainedModel:
     """Fit the configured model.
 
-    Constants of the features are learned on the training part; early stopping and the threshold use the validation
-    part; the test part is not looked at. With `refit` the model is then fitted once more on training and validation
-    part together.
+    Constants of the features are learned on the training part; early stopping, the calibration and the threshold use
+    the validation part; the test part is not looked at. With `refit` the model is then fitted once more on training and
+    validation part together.
 
     Parameters
     ----------
@@ -104,18 +125,69 @@ def train(
 
     settings = config.training_config
     estimator = fitted(settings, parts.train, parts.validation)
-    probability = _predicted(estimator, FeatureRows(engineer, frame, parts.validation))
-    threshold = stable_f1_threshold(
-        label[parts.validation],
-        probability,
-        independent_groups(frame.loc[parts.validation, "asset_id"]),
-        seed=settings.random_state,
+    calibration, probability = _calibrated(config, estimator, engineer, frame, parts.validation)
+    choice = _chosen(config, frame, parts.validation, probability, interval)
+    schema = config.schema_config
+    suspicious = suspicious_columns(
+        frame,
+        parts.train,
+        schema.sensor_columns,
+        counters=schema.counter_columns,
+        horizon_steps=config.data_config.prediction_horizon_seconds // interval,
     )
+    for finding in suspicious:
+        _log.warning("the column %s is suspicious: %s (%.4g)", finding.column, finding.reason, finding.figure)
     if settings.refit:
         settings = estimator_type.without_stopping(settings, estimator.rounds)
         estimator = fitted(settings, parts.train | parts.validation, None)
-    return TrainedModel(engineer, estimator, parts, threshold, probability.astype(np.float32))
+    return TrainedModel(engineer, estimator, parts, calibration, choice, suspicious, probability.astype(np.float32))
 
 
-def _predicted(estimator: Estimator, rows: FeatureRows) -> npt.NDArray[np.float64]:
-    return np.concatenate([np.empty(0), *(estimator.predict(batch) for batch in rows.batches())])
+def _chosen(
+    config: OrganizationConfig,
+    frame: pd.DataFrame,
+    rows: BoolArray,
+    probability: npt.NDArray[np.float64],
+    interval: int,
+) -> ThresholdChoice:
+    """The threshold for some rows of a frame; labels that were made elsewhere, without a target, know no onset."""
+    part, settings = frame.loc[rows], config.training_config
+    has_onsets = bool((frame["event"] >= 0).any() and (frame["target"] >= 0).any())
+    curve = alarm_curve(
+        part,
+        probability,
+        horizon=config.data_config.prediction_horizon_seconds if has_onsets else 0,
+        cooldown=config.validation_config.alarm_cooldown_seconds,
+        interval=interval,
+        history=frame,
+    )
+    return choose_threshold(
+        settings.threshold_policy,
+        curve,
+        part["label"].to_numpy(),
+        probability,
+        independent_groups(part["asset_id"]),
+        seed=settings.random_state,
+    )
+
+
+def _calibrated(
+    config: OrganizationConfig,
+    estimator: Estimator,
+    engineer: FeatureEngineer,
+    frame: pd.DataFrame,
+    rows: BoolArray,
+) -> tuple[FittedCalibration, npt.NDArray[np.float64]]:
+    """The calibration fitted on some rows, and their calibrated probability."""
+    features, table = FeatureRows(engineer, frame, rows), frame.loc[rows]
+    own, method = _predicted(estimator.predict, features), config.training_config.calibration
+    if method == "none":
+        return FittedCalibration(Calibration(), {}), own
+    scores = _predicted(estimator.scores, features)
+    groups = independent_groups(table["asset_id"])
+    fitted = fit_calibration(method, scores, own, table["label"].to_numpy(), groups)
+    return fitted, own if fitted.map.method == "none" else fitted.map.of_scores(scores)
+
+
+def _predicted(predict: Callable[[FloatMatrix], npt.NDArray[np.float64]], rows: FeatureRows) -> npt.NDArray[np.float64]:
+    return np.concatenate([np.empty(0), *(predict(batch) for batch in rows.batches())])

@@ -8,12 +8,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeFloat, P
 from pydantic_core import PydanticCustomError
 
 from ml.options.base import PositiveSeconds, Section, distinct
+from ml.options.thresholds import ThresholdPolicy
 
 _MAX_THREADS = 1024  # above any machine's cores; the thread pools of the learners crash when asked for a million
 
 Share = Annotated[float, Field(ge=0.001, le=1)]  # a smaller share draws nothing from most tables
 RowCount = Annotated[int, Field(ge=1, le=10**9)]  # the learners count rows in 32 bits
 Depth = Annotated[int, Field(ge=1, le=1000)]
+CalibrationMethod = Literal["none", "sigmoid", "isotonic", "auto"]
 
 
 def _only_binary(value: Any) -> Any:
@@ -117,6 +119,14 @@ class TrainingConfig(Section):
     imbalance: Literal["none", "balanced"] = Field(
         default="none", description="Weigh classes equally, or as they come. Weights distort probabilities."
     )
+    calibration: CalibrationMethod = Field(
+        default="none",
+        description="Map from scores to probabilities, fitted on the validation part and exported. auto: the one of "
+        "least cross-validated log loss.",
+    )
+    threshold_policy: ThresholdPolicy = Field(
+        default=ThresholdPolicy(), description="How the alarm threshold is chosen on the validation part."
+    )
     early_stopping_rounds: Annotated[int, Field(ge=0, le=10**6)] = Field(
         default=50, description="Stop when validation has not improved for so many trees; 0: never."
     )
@@ -165,6 +175,10 @@ class TuningConfig(Section):
         default=None, description="Stop after so long, within a trial, too; a trial that is cut short does not count."
     )
     cv_folds: Annotated[int, Field(ge=2, le=20)] = Field(default=3, description="Purged event folds.")
+    shuffled_folds: Literal["leaks"] | None = Field(
+        default=None,
+        description='"leaks": folds of shuffled single rows instead, whose scores are too good and marked so.',
+    )
     scoring_metric: Literal["average_precision", "roc_auc", "f1", "log_loss"] = Field(
         default="average_precision", description="What is optimised on the folds."
     )

@@ -138,6 +138,7 @@ def judge(
         explanation=explanation,
         split=rows.split,
         data_summary=rows.summary,
+        suspicious_columns=trained.metadata.suspicious_columns,
         provenance=_provenance(config, trained),
     )
     drawings = _draw(report, rows, probability, threshold, references)

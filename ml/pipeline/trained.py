@@ -44,7 +44,7 @@ class TrainedVersion:
 
     def predict(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Probability of a failure, float64 (n_rows,), of features that are not scaled."""
-        return self.estimator.predict(self.engineer.scaling.apply(features))
+        return self.metadata.calibration.predict(self.estimator, self.engineer.scaling.apply(features))
 
 
 def load_version(

@@ -29,9 +29,12 @@ from ml.workspace.harness import run_step
 
 if TYPE_CHECKING:
     from ml.learning.search import SearchResult
+    from ml.learning.shuffled_folds import ShuffledRowFolds
+    from ml.learning.splits import EventFolds
     from ml.scada.prepared import Prepared
 
 JOURNAL = "journal.log"
+LEAKING = {"folds": "leaks"}  # beside every score of shuffled rows
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class TuningResult:
     trials: int
     selection: str
     """What became of feature selection."""
+    leaks: bool
+    """Whether the scores come from shuffled rows, and are too good."""
 
     def to_json(self) -> dict[str, Any]:
         """The step's part of the JSON result."""
@@ -57,6 +62,7 @@ class TuningResult:
             "scoringMetric": self.metric,
             "trials": self.trials,
             "selection": self.selection,
+            **(LEAKING if self.leaks else {}),
         }
 
 
@@ -99,7 +105,8 @@ def run(
     data = inputs.prepared_data(config, paths, progress, argument=prepared_data).data
     make_folder(folder)
     result = _search(_without_selection(config), data, journal, progress)
-    write_results(folder, result)
+    leaks = config.tuning_config.shuffled_folds == "leaks"
+    write_results(folder, result, marks=LEAKING if leaks else {})
     tuned = with_features(config, result.best_features).model_copy(update={"training_config": result.best})
     write_text(training_config, tuned.to_json() + "\n")
     best = next(trial for trial in result.trials if trial["number"] == result.best_number)
@@ -111,6 +118,7 @@ def run(
         metric=result.metric,
         trials=len(result.trials),
         selection="none" if config.feature_config.selection.method == "none" else "not used in the search",
+        leaks=leaks,
     )
 
 
@@ -125,7 +133,6 @@ def _search(
     from ml.features import FeatureEngineer
     from ml.learning.feature_sets import FeatureSets, checked_choices
     from ml.learning.search import search
-    from ml.learning.splits import EventFolds
     from ml.learning.training import split_of
 
     frame, label = data.frame, data.frame["label"].to_numpy()
@@ -133,14 +140,7 @@ def _search(
     look_back = checked_choices(config, engineer.interval, config.tuning_config.search_space or {})
     parts = split_of(config, frame, engineer)
     seen = parts.train | parts.validation
-    folds = EventFolds(
-        config.tuning_config.cv_folds,
-        config.data_config.prediction_horizon_seconds,
-        look_back,  # the longest that is searched, so that all trials are scored on the same rows
-        engineer.interval,
-        config.tuning_config.random_state,
-        whole_assets=config.data_config.split_by == "asset",
-    )
+    folds = _folds(config, look_back, engineer.interval)
     position = seen.cumsum() - 1  # of a frame row among the rows that have features
     return search(
         FeatureSets(config, frame, engineer.interval, parts.train, seen),
@@ -150,6 +150,24 @@ def _search(
         config.tuning_config,
         progress=progress,
         storage_path=journal,
+    )
+
+
+def _folds(config: OrganizationConfig, look_back: int, interval: int) -> EventFolds | ShuffledRowFolds:
+    """The folds; `look_back` is the longest that is searched, so that all trials are scored on the same rows."""
+    from ml.learning.shuffled_folds import ShuffledRowFolds
+    from ml.learning.splits import EventFolds
+
+    tuning = config.tuning_config
+    if tuning.shuffled_folds == "leaks":
+        return ShuffledRowFolds(tuning.cv_folds, tuning.random_state)
+    return EventFolds(
+        tuning.cv_folds,
+        config.data_config.prediction_horizon_seconds,
+        look_back,
+        interval,
+        tuning.random_state,
+        whole_assets=config.data_config.split_by == "asset",
     )
 
 

@@ -106,8 +106,11 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
         "features": model.engineer.get_feature_names_out(),
         "modelType": config.training_config.model_type,
         "threshold": model.threshold,
+        "calibration": model.calibration.to_json(),
+        "thresholdChoice": model.choice.to_json(),
         "rounds": model.estimator.rounds,
         "validation": scores["validation"],
+        "suspiciousColumns": [finding.to_json() for finding in model.suspicious],
         "split": parts.describe(),
     }
 
@@ -166,6 +169,8 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
         horizon_seconds=config.data_config.prediction_horizon_seconds,
         sampling_interval_seconds=engineer.interval,
         threshold=model.threshold,
+        calibration=model.calibration.map,
+        threshold_choice=model.choice.to_json(),
         window=Window(
             look_back=engineer.look_back,
             channels=tuple(
@@ -210,6 +215,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
             name: ChannelBaseline(edges=each.edges, counts=each.counts, missing=each.missing)
             for name, each in channel_baselines(frame, schema, parts.train).items()
         },
+        suspicious_columns=tuple(finding.to_json() for finding in model.suspicious),
         libraries=library_versions(),
         config_digest=config.digest(),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -88,6 +88,8 @@ class ValidationReport:
     """What drove alarms; None where the model type cannot tell."""
     split: Mapping[str, Any] | None = None
     data_summary: Mapping[str, Any] | None = None
+    suspicious_columns: Sequence[Mapping[str, Any]] = ()
+    """Sensors that seem to know the label or the time: column, reason and figure of each."""
     provenance: Mapping[str, Any] | None = None
 
     @property
@@ -151,6 +153,7 @@ class ValidationReport:
             "explanation": None if self.explanation is None else self.explanation.to_json(),
             "split": self.split,
             "dataSummary": self.data_summary,
+            "suspiciousColumns": self.suspicious_columns,
             "provenance": self.provenance,
         }
         return {key: json_value(value) for key, value in content.items()}

@@ -1,5 +1,22 @@
 // Generated from the models behind docs/metadata.schema.json by docs/generate.py; do not edit.
 
+/** A map from raw scores to probabilities that never falls; none: the model's own probabilities stand. */
+export interface Calibration {
+  /**
+   * sigmoid: 1 / (1 + exp(-(slope * score + intercept))). isotonic: values[i], where i counts the
+   * bounds that the score reaches.
+   */
+  readonly method: "none" | "sigmoid" | "isotonic";
+  /** Of the sigmoid. */
+  readonly slope: number | null;
+  /** Of the sigmoid. */
+  readonly intercept: number | null;
+  /** Of isotonic steps: scores, increasing. */
+  readonly bounds: readonly number[];
+  /** Of isotonic steps: probabilities, increasing, one more than bounds. */
+  readonly values: readonly number[];
+}
+
 /** One sensor of the window. */
 export interface Channel {
   /** Column name of the sensor. */
@@ -202,6 +219,10 @@ export interface ModelMetadata {
   readonly samplingIntervalSeconds: number;
   /** label is 1 where the float32 probability is at least this. (>= 0, <= 1) */
   readonly threshold: number;
+  /** What turns scores into probabilities; part of both models. */
+  readonly calibration: Calibration;
+  /** The policy that chose it, whether its limit is met, and what it did on the validation part. */
+  readonly thresholdChoice: Readonly<Record<string, JsonValue>>;
   /** History that one prediction needs. */
   readonly window: Window;
   /** How readings become the rows of the window. */
@@ -220,6 +241,8 @@ export interface ModelMetadata {
   readonly sensorStatistics: Readonly<Record<string, SensorStatistics>>;
   /** Channels over the training part, by name. */
   readonly driftBaseline: Readonly<Record<string, ChannelBaseline>>;
+  /** Sensors that seem to know the label or the time: column, reason and figure. */
+  readonly suspiciousColumns: readonly (Readonly<Record<string, JsonValue>>)[];
   /** Versions of this program, Python and the libraries used. */
   readonly libraries: Readonly<Record<string, string>>;
   /** Null while the model has not been compared. */

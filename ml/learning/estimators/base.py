@@ -153,11 +153,21 @@ class Estimator(ABC):
         """
         return np.empty((len(X), 0), dtype=np.int64)
 
-    def contributions(self, X: FloatMatrix) -> npt.NDArray[np.float64] | None:  # noqa: ARG002
-        """Exact SHAP values (Lundberg and Lee, NeurIPS 2017) of each row, or None if the type has none to give.
+    def scores(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+        """The raw score of each row, (n_rows,): what the model's link turns into a probability.
 
-        Float64, shape (n_rows, n_features + 1), in units of the raw score (log-odds); the last column is the expected
-        value, and each row sums to the row's raw score.
+        It is the log-odds for boosted trees and logistic regression. A model type without a link, such as a forest,
+        has the probability itself. Raises as `predict`.
+        """
+        return self.predict(X)
+
+    def contributions(self, X: FloatMatrix) -> npt.NDArray[np.float64] | None:  # noqa: ARG002
+        """What each feature adds to the raw score of each row, exactly: SHAP values (Lundberg and Lee, NeurIPS 2017).
+
+        Returns
+        -------
+        float64 (n_rows, n_features + 1) in the units of `scores`; the last column is the model's expected score, and
+        each row sums to its score. None where the model type has none.
 
         Raises
         ------

@@ -162,11 +162,16 @@ class LightGBM(Estimator):
 
     def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
         """As `Estimator.predict`."""
-        check_width(X, self.booster.num_feature())
-        if not len(X):
-            return np.empty(0)
-        rows = np.ascontiguousarray(X, dtype=np.float32)
-        return np.asarray(self.booster.predict(rows, num_threads=self.threads), dtype=np.float64)
+        return self._predicted(X)
+
+    def scores(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+        """As `Estimator.scores`: the sum of the leaves reached (their mean with ``boosting: rf``), in log-odds."""
+        return self._predicted(X, raw_score=True) / self._divisor
+
+    def contributions(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+        """As `Estimator.contributions`, by TreeSHAP (Lundberg et al., Nature Machine Intelligence 2, 2020)."""
+        width = self.booster.num_feature() + 1
+        return self._predicted(X, pred_contrib=True).reshape(len(X), width) / self._divisor
 
     def leaves(self, X: FloatMatrix) -> npt.NDArray[np.int64]:
         """As `Estimator.leaves`."""
@@ -176,14 +181,6 @@ class LightGBM(Estimator):
         rows = np.ascontiguousarray(X, dtype=np.float32)
         leaves = self.booster.predict(rows, pred_leaf=True, num_threads=self.threads)
         return np.asarray(leaves, dtype=np.int64).reshape(len(X), self.rounds)
-
-    def contributions(self, X: FloatMatrix) -> npt.NDArray[np.float64] | None:
-        """As `Estimator.contributions`, by TreeSHAP (Lundberg et al., Nature Machine Intelligence 2, 2020)."""
-        check_width(X, self.booster.num_feature())
-        if not len(X):
-            return np.empty((0, self.booster.num_feature() + 1))
-        rows = np.ascontiguousarray(X, dtype=np.float32)
-        return np.asarray(self.booster.predict(rows, pred_contrib=True, num_threads=self.threads), dtype=np.float64)
 
     def importances(self) -> dict[str, float]:
         """Share of the total gain of all splits."""
@@ -243,6 +240,18 @@ class LightGBM(Estimator):
             patience=self.config.early_stopping_rounds if self._stops_early else None,
             learning_rate=self._params().learning_rate,
         )
+
+    def _predicted(self, X: FloatMatrix, **kind: bool) -> npt.NDArray[np.float64]:
+        check_width(X, self.booster.num_feature())
+        if not len(X):
+            return np.empty(0)
+        rows = np.ascontiguousarray(X, dtype=np.float32)
+        return np.asarray(self.booster.predict(rows, num_threads=self.threads, **kind), dtype=np.float64)
+
+    @property
+    def _divisor(self) -> int:
+        """What raw scores are divided by: LightGBM averages trees in probabilities only."""
+        return self.rounds if "\naverage_output\n" in self.booster.model_to_string(num_iteration=1) else 1
 
     def _params(self) -> LgbParams:
         return self.config.lgb_params

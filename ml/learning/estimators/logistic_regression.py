@@ -112,8 +112,16 @@ class LogisticRegression(Estimator):
         check_width(X, self._fitted.n_features)
         return self._fitted.predict(np.asarray(X, dtype=np.float32))
 
-    def contributions(self, X: FloatMatrix) -> npt.NDArray[np.float64] | None:
-        """As `Estimator.contributions`: the terms of the sum, as features are centred on the training rows' means."""
+    def scores(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+        """As `Estimator.scores`: the weighted sum, in log-odds."""
+        check_width(X, self._fitted.n_features)
+        return self._fitted.scores(np.asarray(X, dtype=np.float32))
+
+    def contributions(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+        """As `Estimator.contributions`: each term of the sum, which is its SHAP value for independent features.
+
+        The expected score is the intercept, as standardised features have a mean of 0 on the training rows.
+        """
         check_width(X, self._fitted.n_features)
         terms = self._fitted.terms(np.asarray(X, dtype=np.float32))
         return np.column_stack([terms, np.full(len(terms), self._fitted.intercept)])

@@ -21,6 +21,9 @@ def content(**changes: Any) -> dict[str, Any]:
         "features": ["temperature", "temperature__mean__w=5"],
         "horizonSeconds": 3600,
         "samplingIntervalSeconds": 60,
+        "calibration": {"method": "none", "slope": None, "intercept": None, "bounds": [], "values": []},
+        "thresholdChoice": {},
+        "suspiciousColumns": [],
         "threshold": 0.25,
         "window": {
             "lookBack": 5,

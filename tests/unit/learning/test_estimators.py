@@ -484,6 +484,32 @@ def test_rows_in_the_same_leaves_have_the_same_probability(model_type: str) -> N
         assert len(set(model.predict(X[members]).tolist())) == 1
 
 
+@pytest.mark.parametrize(
+    ("model_type", "lgb_params"), [("lightgbm", {}), ("lightgbm", {"boosting": "rf"}), ("logistic_regression", {})]
+)
+def test_contributions_add_up_to_the_raw_score(model_type: str, lgb_params: dict[str, Any]) -> None:
+    model = fitted(config(model_type, lgb_params=lgb_params))
+    X, _ = feature_table(seed=2)
+    contributions, scores = model.contributions(X), model.scores(X)
+    assert contributions is not None
+    assert contributions.dtype == np.float64
+    assert contributions.shape == (len(X), X.shape[1] + 1)
+    assert np.ptp(contributions[:, -1]) == 0, "the expected score is the same for all rows"
+    assert np.ptp(contributions[:, 0]) > 0
+    np.testing.assert_allclose(contributions.sum(axis=1), scores, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(1 / (1 + np.exp(-scores)), model.predict(X), rtol=1e-12)
+    assert model.contributions(X[:0]).shape == (0, X.shape[1] + 1)  # type: ignore[union-attr]
+    with pytest.raises(DataError, match="5 features"):
+        model.contributions(X[:, :4])
+
+
+def test_a_forest_scores_probabilities_and_has_no_contributions() -> None:
+    model = fitted(config("random_forest"))
+    X, _ = feature_table(seed=2)
+    assert model.contributions(X) is None
+    assert model.scores(X).tobytes() == model.predict(X).tobytes()
+
+
 @pytest.fixture
 def slope_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "slope.py").write_text(NEW_TYPE)

@@ -95,3 +95,19 @@ def test_windows_and_families_are_searched_and_written_into_the_training_configu
         assert on == best["params"]["families"]
     else:
         assert tuned.schema_config == start.schema_config
+
+
+def test_scores_of_shuffled_rows_say_that_they_leak(results: Path) -> None:
+    purged = run(config()).to_json()
+    assert "folds" not in purged
+    assert "leaks" not in (results / "trials.csv").read_text()
+    given = config()
+    tuning = given.tuning_config.model_copy(update={"shuffled_folds": "leaks"})
+    leaking = run(given.model_copy(update={"tuning_config": tuning, "version": "v2"})).to_json()
+    assert leaking["folds"] == "leaks"
+    folder = results.parents[1] / "v2/hyperparameter_results"
+    for name in ("trials.json", "best_parameters.json"):
+        assert json.loads((folder / name).read_text())["folds"] == "leaks"
+    lines = (folder / "trials.csv").read_text().splitlines()
+    assert lines[0].endswith(",folds")
+    assert all(line.endswith(",leaks") for line in lines[1:])

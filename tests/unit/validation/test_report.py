@@ -132,7 +132,7 @@ def test_the_json_has_exactly_the_promised_keys_and_no_nan():
         "formatVersion", "status", "verdict", "organizationId", "version", "modelType", "modelSha256", "threshold",
         "horizonSeconds", "testSet", "metrics", "events", "gates", "references", "baselines", "champion",
         "latencyMs", "windowLatencyMs", "robustness", "drift", "importances", "explanation",
-        "split", "dataSummary", "provenance",
+        "split", "dataSummary", "suspiciousColumns", "provenance",
     ]  # fmt: skip
     assert set(content["testSet"]) == {"source", "rows", "positives", "events", "assets", "from", "to", "digest"}
     assert set(content["metrics"]) == {
@@ -343,3 +343,12 @@ def test_records_become_a_table_whatever_their_form():
     assert records_table({"a": 1, "perAsset": {"pump": 2}}, "Part") is None
     assert records_table([], "Part") is None
     assert records_table(3, "Part") is None
+
+
+def test_suspicious_columns_are_named_before_the_numbers():
+    leak = {"column": "<b>tag", "reason": "one of its two values covers the label", "figure": 0.98765}
+    named = Page(render_html(report(suspicious_columns=(leak,)), {})).text
+    assert "<b>tag : one of its two values covers the label (0.9877)." in named
+    assert named.index("Suspicious columns") < named.index("Requirements")
+    assert "Suspicious columns" not in Page(render_html(report(), {})).text
+    assert report(suspicious_columns=(leak,)).to_json()["suspiciousColumns"] == [leak]
