@@ -31,6 +31,10 @@ def chosen(frame: pd.DataFrame, probability: np.ndarray, horizon: int, **policy:
     return choose_threshold(ThresholdPolicy.model_validate(policy), curve, label, probability, groups, seed=0)
 
 
+def prices(missed_failure: float, false_alarm: float) -> dict[str, float]:
+    return {"missedFailure": missed_failure, "falseAlarm": false_alarm, "inspection": 0}
+
+
 def naive(frame: pd.DataFrame, probability: np.ndarray, horizon: int) -> dict[float, dict[str, float]]:
     """Every candidate's figures, counted by loops."""
     scored = frame[frame["label"] >= 0]
@@ -40,7 +44,9 @@ def naive(frame: pd.DataFrame, probability: np.ndarray, horizon: int) -> dict[fl
     rows = list(zip(scored["asset_id"], epoch_seconds(scored["timestamp"]).tolist(), label, probability, strict=True))
     figures = {}
     for threshold in sorted(set(np.float32(probability).tolist())):
-        events = reference.event_metrics(rows, known, threshold=threshold, horizon=horizon, **OPTIONS)
+        events = reference.event_metrics(
+            rows, known, threshold=threshold, horizon=horizon, prices=(100, 7, 3), **OPTIONS
+        )
         alarm = np.float32(probability) >= np.float32(threshold)
         figures[threshold] = events | {
             "precision": (alarm & (label == 1)).sum() / alarm.sum(),
