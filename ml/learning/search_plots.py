@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ml.learning.search import SearchResult
 
@@ -75,26 +76,30 @@ def parallel_plot(result: SearchResult) -> bytes:
     return _png(figure)
 
 
-def _scaled(axes: Axes, place: int, values: Sequence[Any], log: bool) -> list[float]:
-    """Heights in [0, 1] of one column's values, whose axis is drawn."""
-    axes.axvline(place, color=_GREY, linewidth=0.8)
-    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    if numeric:
-        numbers = np.asarray(values, dtype=float)
-        marks = {f"{mark:.4g}": mark for mark in (numbers.min(), numbers.max())}
-    else:
-        texts = ["-" if value is None else json.dumps(value) for value in values]
-        order = sorted(set(texts))
-        numbers = np.asarray([order.index(text) for text in texts], dtype=float)
-        marks = {text: float(number) for number, text in enumerate(order)}
-    transform = np.log if numeric and log and numbers.min() > 0 else np.asarray
-    low, high = float(transform(numbers.min())), float(transform(numbers.max()))
+def _scaled(axes: Axes, place: int, values: Sequence[Any], log: bool) -> npt.NDArray[np.float64]:
+    """Heights in [0, 1] of one column's values, whose axis is drawn; NaN, a gap in the line, where there is none."""
+    numbers, marks = _numbers(values)
+    if log and np.nanmin(numbers) > 0:
+        numbers, marks = np.log(numbers), {text: float(np.log(mark)) for text, mark in marks.items()}
+    low, high = np.nanmin(numbers), np.nanmax(numbers)
     span = high - low or 1.0
+    start = 0.0 if high > low else 0.5
+    axes.axvline(place, color=_GREY, linewidth=0.8)
     for text, mark in marks.items():
-        height = (float(transform(mark)) - low) / span if high > low else 0.5
-        axes.annotate(text, (place, height), xytext=(4, 0), textcoords="offset points", fontsize=7, va="center")
-    heights = (transform(numbers) - low) / span if high > low else np.full(len(numbers), 0.5)
-    return [float(height) for height in heights]
+        where = place, start + (mark - low) / span
+        axes.annotate(text, where, xytext=(4, 0), textcoords="offset points", fontsize=7, va="center")
+    return np.asarray(start + (numbers - low) / span)
+
+
+def _numbers(values: Sequence[Any]) -> tuple[npt.NDArray[np.float64], dict[str, float]]:
+    """Values as numbers, and what to write at which: the ends of an interval, or every choice."""
+    known = [value for value in values if value is not None]
+    if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+        numbers = np.asarray([np.nan if value is None else float(value) for value in values])
+        return numbers, {f"{mark:.4g}": float(mark) for mark in (np.nanmin(numbers), np.nanmax(numbers))}
+    texts = ["-" if value is None else json.dumps(value) for value in values]
+    order = {text: float(number) for number, text in enumerate(sorted(set(texts)))}
+    return np.asarray([order[text] for text in texts]), order
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
