@@ -18,6 +18,7 @@ from ml.learning.alarm_curve import alarm_curve
 from ml.learning.calibration import FittedCalibration, fit_calibration
 from ml.learning.estimators.base import Estimator
 from ml.learning.feature_rows import FeatureRows
+from ml.learning.imbalance import compare_imbalance
 from ml.learning.leaks import SuspiciousColumn, suspicious_columns
 from ml.learning.resampling import independent_groups
 from ml.learning.splits import Parts, split_parts
@@ -43,6 +44,8 @@ class TrainedModel:
         The alarm threshold, chosen by the configured policy on the validation part.
     suspicious
         Sensors of the training part that know too much; they were used all the same.
+    imbalance
+        Validation scores of each way of weighing classes, where they were asked for.
     validation_probability
         float32 probabilities of the validation part by the model that was not fitted on it, before any refit.
     """
@@ -53,6 +56,7 @@ class TrainedModel:
     calibration: FittedCalibration
     choice: ThresholdChoice
     suspicious: tuple[SuspiciousColumn, ...]
+    imbalance: dict[str, dict[str, float]]
     validation_probability: FloatMatrix
 
     @property
@@ -127,6 +131,14 @@ def train(
     estimator = fitted(settings, parts.train, parts.validation)
     calibration, probability = _calibrated(config, estimator, engineer, frame, parts.validation)
     choice = _chosen(config, frame, parts.validation, probability, interval)
+    imbalance = {}
+    if settings.compare_imbalance:
+        imbalance = compare_imbalance(
+            settings,
+            lambda way: fitted(way, parts.train, parts.validation),
+            lambda model: _predicted(model.predict, FeatureRows(engineer, frame, parts.validation)),
+            label[parts.validation],
+        )
     schema = config.schema_config
     suspicious = suspicious_columns(
         frame,
@@ -140,7 +152,9 @@ def train(
     if settings.refit:
         settings = estimator_type.without_stopping(settings, estimator.rounds)
         estimator = fitted(settings, parts.train | parts.validation, None)
-    return TrainedModel(engineer, estimator, parts, calibration, choice, suspicious, probability.astype(np.float32))
+    return TrainedModel(
+        engineer, estimator, parts, calibration, choice, suspicious, imbalance, probability.astype(np.float32)
+    )
 
 
 def _chosen(

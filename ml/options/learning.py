@@ -119,6 +119,10 @@ class TrainingConfig(Section):
     imbalance: Literal["none", "balanced"] = Field(
         default="none", description="Weigh classes equally, or as they come. Weights distort probabilities."
     )
+    compare_imbalance: bool = Field(
+        default=False,
+        description="Fit once more for each way of imbalance, and keep their validation scores in metrics.json.",
+    )
     calibration: CalibrationMethod = Field(
         default="none",
         description="Map from scores to probabilities, fitted on the validation part and exported. auto: the one of "

@@ -110,6 +110,7 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
         "thresholdChoice": model.choice.to_json(),
         "rounds": model.estimator.rounds,
         "validation": scores["validation"],
+        **({"imbalance": model.imbalance} if model.imbalance else {}),
         "suspiciousColumns": [finding.to_json() for finding in model.suspicious],
         "split": parts.describe(),
     }

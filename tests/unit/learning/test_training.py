@@ -110,3 +110,17 @@ def test_a_planted_leak_is_named_and_ordinary_sensors_are_not(caplog: pytest.Log
     model = trained(frame, ("pressure", "temperature", "tag_17", "row"))
     assert [finding.column for finding in model.suspicious] == ["tag_17", "row"]
     assert "tag_17 is suspicious" in caplog.text
+
+
+def test_ways_of_imbalance_are_compared_and_change_nothing() -> None:
+    frame = plant()
+    options = {"lgbParams": {"numIterations": 60, "scalePosWeight": 2.0}}
+    alone, compared = (trained(frame, compareImbalance=compare, **options) for compare in (False, True))
+    assert alone.imbalance == {}
+    assert set(compared.imbalance) == {"none", "balanced", "scalePosWeight"}
+    assert compared.imbalance["none"]["logLoss"] < compared.imbalance["balanced"]["logLoss"]
+    label = frame["label"].to_numpy()[compared.parts.validation]
+    own = average_precision_score(label, compared.validation_probability)
+    assert compared.imbalance["scalePosWeight"]["averagePrecision"] == pytest.approx(own, abs=1e-4)
+    rows = compared.parts.test
+    assert compared.predict(frame, rows).tobytes() == alone.predict(frame, rows).tobytes()
