@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ml.validation import wording
 from ml.validation.page_drift import drift_summary
 from ml.validation.page_drivers import driver_summary
-from ml.validation.page_tables import Table
+from ml.validation.page_tables import Table, breakable
 from ml.validation.plots import TOP_FEATURES
 from ml.validation.report import ValidationReport, json_value, measured, requirement
 from ml.validation.robustness import RobustnessPoint
@@ -62,6 +62,7 @@ def render_html(report: ValidationReport, plots: Mapping[str, bytes]) -> str:
     )
     for word in (wording.duration, wording.rate, wording.score, wording.percent, wording.count, wording.day):
         environment.filters[word.__name__] = word
+    environment.filters["breakable"] = breakable
     environment.globals.update(plural=wording.plural, requirement=requirement, measured=measured)
     return environment.get_template("report.html.j2").render(
         report=report,

@@ -18,6 +18,7 @@ from ml.validation import plots
 from ml.validation.metrics import ReferenceResult
 from ml.validation.page import MAX_BYTES, render_html
 from ml.validation.plots import ROBUSTNESS_AXES
+from ml.validation.report import ValidationReport
 from ml.validation.robustness import RobustnessPoint
 from ml.validation.split_picture import split_picture
 from ml.validation.timeline import timeline
@@ -49,24 +50,31 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
-def report_of(name: str, robustness: bytes) -> str:
-    """A whole report, pictures included, of an organisation that calls everything by the same name."""
+def pictures() -> dict[str, bytes]:
+    """Pictures in which every kind of name stands, drawn once for all reports."""
+    names = list(NAMES.values())
     numbers = np.random.default_rng(1).random(200)
     label = (numbers > 0.7).astype(np.int8)
     rows = pd.DataFrame(
         {
-            "asset_id": name, "timestamp": pd.date_range("2025-01-01", periods=200, freq="h", tz="UTC"),
-            "probability": numbers, "label": label, "event": np.where(np.arange(200) == 150, 0, -1),
+            "timestamp": pd.date_range("2025-01-01", periods=200, freq="h", tz="UTC"), "probability": numbers,
+            "label": label, "event": np.where(np.arange(200) == 150, 0, -1),
         }
     )  # fmt: skip
-    pictures = {
-        "timeline": timeline(rows, 0.5),
-        "roc": plots.roc(label, numbers, {name: numbers}),
-        "robustness": robustness,
-        "split": split_picture(rows, {"training": label == 0, "test": label == 1}, 3600),
+    assets = pd.concat([rows.assign(asset_id=name) for name in names], ignore_index=True)
+    positive = (assets["label"] == 1).to_numpy()
+    return {
+        "timeline": timeline(assets, 0.5, max_assets=len(names)),
+        "roc": plots.roc(label, numbers, dict.fromkeys(names, numbers)),
+        "robustness": plots.robustness(ROBUSTNESS),
+        "split": split_picture(assets, {"training": ~positive, "test": positive}, 3600),
     }
+
+
+def report_of(name: str) -> ValidationReport:
+    """A whole report of an organisation that calls everything by the same name."""
     usual = report()
-    everything = replace(
+    return replace(
         usual,
         organization_id=name,
         version=name,
@@ -83,17 +91,16 @@ def report_of(name: str, robustness: bytes) -> str:
         data_summary={"verdict": [name], "sensors": {name: {name: name}}, name: name},
         provenance={name: name},
     )
-    return render_html(everything, pictures)
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A report per kind of name, and one of usual names, as files."""
     folder = tmp_path_factory.mktemp("reports")
-    robustness, files = plots.robustness(ROBUSTNESS), {}
+    drawn, files = pictures(), {}
     for kind, name in {**NAMES, "usual": "pressure"}.items():
         files[kind] = folder / f"{kind}.html"
-        files[kind].write_text(report_of(name, robustness), encoding="utf-8", newline="")
+        files[kind].write_text(render_html(report_of(name), drawn), encoding="utf-8", newline="")
     return files
 
 

@@ -16,6 +16,7 @@ from ml.validation.gates import champion_gate, check_gates
 from ml.validation.latency import Latency
 from ml.validation.metrics import ReferenceResult, row_metrics
 from ml.validation.page import MAX_BYTES, records_table, render_html
+from ml.validation.page_tables import breakable
 from ml.validation.report import JudgedRows, ValidationReport
 from ml.validation.robustness import RobustnessPoint
 from ml.windows.catalogue import Feature
@@ -95,7 +96,7 @@ BARE = {
 class Page(HTMLParser):
     """Tags, addresses and text of a page, and whether its tags close in order."""
 
-    VOID = ("meta", "link", "img", "br")
+    VOID = ("meta", "link", "img", "br", "wbr")
 
     def __init__(self, html):
         super().__init__()
@@ -228,6 +229,11 @@ def test_hostile_names_are_text_and_nothing_is_fetched():
     assert all(address.startswith("data:") for address in page.addresses)
     assert len(page.images) == 2
     assert all(image["alt"] for image in page.images)
+
+
+def test_a_long_name_may_break_after_underscores_and_is_escaped_all_the_same():
+    assert breakable("a__b_<i>") == "a__<wbr>b_<wbr>&lt;i&gt;"
+    assert "flow__<wbr>mean</th>" in render_html(report(importances={"flow__mean": 1.0}), {})
 
 
 def test_the_page_forbids_scripts_and_requests_and_names_its_language():
