@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ml.config import OrganizationConfig
 from ml.errors import QualityGateError
 from ml.progress import ProgressCallback, silent
+from ml.workspace.actor import add_actor_option
 from ml.workspace.harness import run_step
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="?",
         help="prepared data, or CSV/Parquet of readings, to compare on; default: what data_prep wrote",
     )
+    add_actor_option(parser)
     return parser
 
 

@@ -48,15 +48,14 @@ class VersionInfo:
 
 @dataclass(frozen=True)
 class Published:
-    """What publishing changed, and the head of the audit log after it."""
+    """What publishing changed."""
 
     version: str
     previous: str | None
-    audit_head: str
 
     def to_json(self) -> dict[str, Any]:
         """The change as JSON."""
-        return {"version": self.version, "previousVersion": self.previous, "auditHead": self.audit_head}
+        return {"version": self.version, "previousVersion": self.previous}
 
 
 @contextmanager
@@ -208,12 +207,29 @@ def _switch(paths: OrganizationPaths, version: str, operation: str, config_diges
     target = paths.version(version)
     verify(target, paths.organization_id, version)
     previous = _current_if_whole(paths)
-    audit.append(paths, operation=operation, version=version, config_digest=config_digest, result=audit.STARTED)
-    _point(paths.current, target)
-    head = audit.append(
-        paths, operation=operation, version=version, config_digest=config_digest, result=audit.SUCCEEDED
+    trained_by, trained_on = _origin(target)
+    digest = config_digest or trained_by
+    with audit.recorded(paths, operation, version=version, config_digest=digest, data_digest=trained_on):
+        _point(paths.current, target)
+    return Published(version, previous)
+
+
+def _origin(folder: Path) -> tuple[str | None, str | None]:
+    """SHA-256s of the configuration and of the data that a version was trained with, as far as it tells."""
+    metadata = _metadata(folder)
+    data = metadata.get("data")
+    config_digest, data_digest = metadata.get("configDigest"), data.get("digest") if isinstance(data, dict) else None
+    return (
+        config_digest if isinstance(config_digest, str) else None,
+        data_digest if isinstance(data_digest, str) else None,
     )
-    return Published(version, previous, head)
+
+
+def _metadata(folder: Path) -> dict[str, Any]:
+    try:
+        return read_json(folder / METADATA_FILE, "the metadata")
+    except EagleError:
+        return {}
 
 
 def _current_if_whole(paths: OrganizationPaths) -> str | None:
@@ -272,10 +288,7 @@ def _publications(paths: OrganizationPaths) -> list[str]:
 
 
 def _info(folder: Path, current: bool) -> VersionInfo:
-    try:
-        metadata = read_json(folder / METADATA_FILE, "the metadata")
-    except EagleError:
-        metadata = {}
+    metadata = _metadata(folder)
     model_type, metrics = metadata.get("modelType"), metadata.get("metrics")
     return VersionInfo(
         name=folder.name,
