@@ -31,6 +31,7 @@ from ml.validation.robustness import robustness_curves
 from ml.validation.timeline import timeline
 from ml.windows.parallel import available_cpus
 from ml.workspace.files import sha256
+from ml.workspace.opening import read_bytes
 from ml.workspace.paths import OrganizationPaths
 
 Probabilities = npt.NDArray[np.float32]
@@ -137,7 +138,7 @@ def _shipped_model(config: OrganizationConfig, trained: TrainedVersion, rows: Ju
     """The version's model.onnx, or, where it was not exported yet, the bytes that an export gives."""
     file = trained.folder / MODEL_FILE
     if file.is_file():
-        return file.read_bytes()
+        return read_bytes(file)
     return exact_model(
         trained.estimator,
         trained.metadata,

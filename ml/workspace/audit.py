@@ -24,6 +24,7 @@ from typing import Any
 from ml.errors import EagleError, IntegrityError
 from ml.workspace.files import FILE_MODE, make_folder, plain_storage_errors, sync_folder
 from ml.workspace.locks import audit_lock
+from ml.workspace.opening import open_file, read_bytes
 from ml.workspace.paths import OrganizationPaths
 
 STARTED = "started"
@@ -96,7 +97,7 @@ def append(
     with audit_lock(paths), plain_storage_errors("the audit log"):
         log = paths.audit_log
         make_folder(log.parent)
-        descriptor = os.open(log, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+        descriptor = open_file(log, os.O_RDWR | os.O_APPEND | os.O_CREAT, FILE_MODE)
         try:
             new_head = _append_line(descriptor, record)
         finally:
@@ -231,7 +232,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 
 def _content(log: Path) -> bytes:
-    return log.read_bytes() if log.exists() else b""
+    return read_bytes(log) if log.exists() else b""
 
 
 def _hash(line: bytes) -> str:

@@ -19,6 +19,7 @@ from ml.workspace.files import FILE_MODE, install_directory, make_folder, plain_
 from ml.workspace.leftovers import clear_leftovers, remove, temporary_path
 from ml.workspace.locks import organization_lock
 from ml.workspace.manifest import MANIFEST, verify, write_manifest
+from ml.workspace.opening import read_bytes
 from ml.workspace.paths import OrganizationPaths
 
 MODEL_FILE = "model.onnx"
@@ -200,7 +201,7 @@ def _same_content(paths: OrganizationPaths, version: str, staged: Path) -> bool:
         verify(paths.version(version), paths.organization_id, version)
     except EagleError:
         return False
-    return (paths.version(version) / MANIFEST).read_bytes() == (staged / MANIFEST).read_bytes()
+    return read_bytes(paths.version(version) / MANIFEST) == read_bytes(staged / MANIFEST)
 
 
 def _switch(paths: OrganizationPaths, version: str, operation: str, config_digest: str | None) -> Published:
