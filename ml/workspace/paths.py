@@ -236,7 +236,11 @@ class OrganizationPaths:
                 f"{what} must not lie among the files that the steps keep",
                 hint=f"write it outside the workspace, or to artifacts/{self.organization_id}/<version>/{_SCORES}",
             )
-        if real.is_dir():
+        try:
+            is_folder = real.is_dir()
+        except OSError as error:
+            raise DataError(f"{what} cannot be written: {error.strerror}") from error
+        if is_folder:
             raise DataError(f"{what} ({name}) is a folder")
         return real
 
