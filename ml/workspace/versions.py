@@ -242,7 +242,9 @@ def _current_if_whole(paths: OrganizationPaths) -> str | None:
 
 
 def _point(link: Path, target: Path) -> None:
-    """Make `link` a relative symbolic link to `target` in one step."""
+    """Make `link` a relative symbolic link to `target` in one step; the caller holds the organisation's lock."""
+    with plain_storage_errors("the models folder"):
+        clear_leftovers(link.parent)
     if link.exists() and not link.is_symlink():
         raise IntegrityError(f'"{link.name}" is not a link', hint="move it away, then try again")
     temporary = temporary_path(link, "staging")
