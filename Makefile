@@ -1,4 +1,5 @@
 # make demo: the whole pipeline on a simulated plant.   make test: everything that CI runs.
+# make torture: crashes at every I/O step, fuzzing, many processes at once; figures in SECURITY.md.
 # make bench: speed, memory and exactness beside other libraries; about three quarters of an hour on two quiet cores.
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +11,7 @@ CLIENT_TESTED := $(NODE_FOUND)$(EAGLE_REQUIRE_NODE)
 BENCH := .venv-bench
 BENCHMARKS ?= features training search extraction window_graph latency exactness node_exactness batch_scoring
 
-.PHONY: demo test check install clean docs bench client
+.PHONY: demo test check install clean docs bench client torture
 
 install: $(VENV)/installed
 
@@ -36,6 +37,10 @@ check: install
 test: check $(if $(CLIENT_TESTED),$(CLIENT)/node_modules/.package-lock.json)
 	$(if $(CLIENT_TESTED),,@echo "Node.js 18 or newer is not there: the tests of the TypeScript client are skipped")
 	$(RUN) -m pytest
+
+# kept out of `make test`, which runs a few of the same cases
+torture: install
+	for part in crashes fuzzing side_by_side; do $(RUN) -m tests.torture.$$part || exit 1; done
 
 client: install $(CLIENT)/node_modules/.package-lock.json
 	EAGLE_REQUIRE_NODE=1 $(RUN) -m pytest tests/pipeline/test_node_client.py

@@ -24,6 +24,7 @@ from ml.export.calibration import Calibration
 from ml.export.figures import LeafFigures, ParityFigures, WindowFigures
 from ml.export.graph_builder import IR_VERSION, ML_DOMAIN, ML_OPSET, OPSET
 from ml.options.base import Identifier, Section, explain
+from ml.workspace.opening import read_bytes
 
 FORMAT_VERSION: Literal[1] = 1
 # Older ones lack the float64 TreeEnsemble (1.20) or misread a tree whose root has one leaf (1.21 to 1.23).
@@ -235,7 +236,7 @@ def read_metadata(path: Path) -> ModelMetadata:
         As `parse_metadata`.
     """
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except FileNotFoundError:
         raise MissingArtifactError(f"there is no {path.name}", hint="train the model first") from None
     return parse_metadata(content, path.name)

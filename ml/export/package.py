@@ -22,7 +22,7 @@ from ml.export.trees import TreeEnsemble
 from ml.export.window_graph import build_feature_probe, build_window_model
 from ml.export.window_parity import check_windows, sample_rows
 from ml.features import FeatureEngineer
-from ml.workspace.files import sha256
+from ml.workspace.files import sha256, write_bytes
 
 MODEL_FILE = "model.onnx"
 WINDOW_FILE = "window.onnx"
@@ -155,10 +155,10 @@ def _probing_rows(form: ModelForm, n_rows: int, base: _Rows, metadata: ModelMeta
 def write_package(folder: Path, metadata: ModelMetadata, models: OnnxModels | None) -> None:
     """Write the ONNX models where there are any, then metadata.json with the checksums of all that is in `folder`."""
     if models is not None:
-        (folder / MODEL_FILE).write_bytes(models.model)
-        (folder / WINDOW_FILE).write_bytes(models.window)
+        write_bytes(folder / MODEL_FILE, models.model)
+        write_bytes(folder / WINDOW_FILE, models.window)
     files = {file.name: _checksum(file) for file in sorted(folder.iterdir()) if file.name != METADATA_FILE}
-    (folder / METADATA_FILE).write_bytes(metadata.model_copy(update={"files": files}).to_json_bytes())
+    write_bytes(folder / METADATA_FILE, metadata.model_copy(update={"files": files}).to_json_bytes())
 
 
 def _checksum(file: Path) -> FileChecksum:

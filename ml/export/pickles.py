@@ -21,6 +21,8 @@ from sklearn.tree._tree import Tree
 
 from ml.errors import IntegrityError, MissingArtifactError
 from ml.export import pickled_arrays
+from ml.workspace.files import write_bytes
+from ml.workspace.opening import read_bytes
 
 PROTOCOL = 5
 MAX_BYTES = 2 * 1024**3
@@ -64,7 +66,7 @@ _UNREADABLE = (
 
 def dump(value: Any, path: Path) -> None:
     """Write `value` as a plain pickle, which `load`, ``pickle.load`` and ``joblib.load`` all open."""
-    path.write_bytes(pickle.dumps(value, protocol=PROTOCOL))
+    write_bytes(path, pickle.dumps(value, protocol=PROTOCOL))
 
 
 def load(path: Path) -> Any:
@@ -128,6 +130,6 @@ def _read(path: Path) -> bytes:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise IntegrityError(f"{path.name} has {size} bytes; allowed are {MAX_BYTES}")
-        return path.read_bytes()
+        return read_bytes(path)
     except FileNotFoundError:
         raise MissingArtifactError(f"there is no file {path.name}") from None

@@ -18,6 +18,7 @@ from ml.errors import DataError, IntegrityError, MissingArtifactError
 from ml.export.graph_builder import ML_DOMAIN
 from ml.export.graph_parts import LABEL, PROBABILITIES
 from ml.export.model_graph import INPUT
+from ml.workspace.opening import read_bytes
 
 BATCH_ROWS = 16_384
 _STANDARD_DOMAINS = frozenset({"", "ai.onnx", ML_DOMAIN})
@@ -117,7 +118,7 @@ def batches(n_rows: int, size: int) -> Iterator[slice]:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except FileNotFoundError:
         raise MissingArtifactError(f"there is no model file {path.name}") from None
 

@@ -15,6 +15,7 @@ from ml.export.window_parity import window_batch
 from ml.export.window_readings import TIMESTAMP, WINDOW
 from ml.pipeline.trained import TrainedVersion
 from ml.validation.latency import Latency, measure_latency, time_calls
+from ml.workspace.opening import read_bytes
 
 Rows = npt.NDArray[np.bool_]
 _LATENCY_ROWS = 200
@@ -34,7 +35,7 @@ def shipped_model(trained: TrainedVersion, frame: pd.DataFrame, rows: Rows, pari
     """
     file = trained.folder / MODEL_FILE
     if file.is_file():
-        return file.read_bytes()
+        return read_bytes(file)
     return exact_model(
         trained.estimator,
         trained.metadata,

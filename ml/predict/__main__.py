@@ -19,6 +19,7 @@ from ml.config import OrganizationConfig
 from ml.errors import UsageError
 from ml.predict import CURRENT
 from ml.progress import ProgressCallback, silent
+from ml.workspace.actor import add_actor_option
 from ml.workspace.harness import run_step
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("data", help="CSV or Parquet of readings, in any order; no target is needed")
     parser.add_argument("out", help=".parquet or .csv to write: asset_id, timestamp, probability, label")
     parser.add_argument("--version", default=CURRENT, help="version of the model; default: the published one")
+    add_actor_option(parser)
     return parser
 
 

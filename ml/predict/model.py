@@ -21,6 +21,7 @@ from ml.readings.table import from_table
 from ml.windows.grid import resolve_max_gap, to_grid
 from ml.windows.parallel import available_cpus
 from ml.workspace.manifest import MANIFEST, verify
+from ml.workspace.opening import read_bytes
 from ml.workspace.paths import OrganizationPaths
 
 Probabilities = npt.NDArray[np.float32]
@@ -105,7 +106,7 @@ class LoadedModel:
 def manifest_digest(folder: Path, version: str) -> str:
     """SHA-256 of a version's manifest; raises MissingArtifactError where there is none."""
     try:
-        return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+        return hashlib.sha256(read_bytes(folder / MANIFEST)).hexdigest()
     except FileNotFoundError:
         raise MissingArtifactError(
             f'there is no version "{version}", or it is not complete', hint="train it, or name another version"
@@ -143,7 +144,7 @@ def read_model(paths: OrganizationPaths, version: str) -> LoadedModel:
 def _checked_content(folder: Path, name: str, files: Mapping[str, Any]) -> bytes:
     """What is used is what was checked: the bytes read here must have the listed hash."""
     try:
-        content = (folder / name).read_bytes()
+        content = read_bytes(folder / name)
     except OSError as error:
         raise BusyError(f"{name} of {folder.name} went away while it was read", hint="try again") from error
     if name not in files or hashlib.sha256(content).hexdigest() != files[name]["sha256"]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ml.config import OrganizationConfig
 from ml.errors import QualityGateError
 from ml.progress import ProgressCallback, silent
+from ml.workspace.actor import add_actor_option
 from ml.workspace.harness import run_step
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="?",
         help="prepared data, or CSV/Parquet of readings, to compare on; default: what data_prep wrote",
     )
+    add_actor_option(parser)
     return parser
 
 
@@ -135,22 +137,24 @@ def _install(
     model_file: Path | None,
 ) -> None:
     """Put the exported model into the version; the rest of the version stays as it is."""
-    import shutil
-
     from ml.export.package import write_package
+    from ml.workspace.files import write_bytes
+    from ml.workspace.opening import read_bytes
     from ml.workspace.versions import stage_version
 
     with stage_version(paths, config.version) as folder:
         own_model = trained.estimator.model_file
         for name in (own_model, "scaler.pkl"):
-            shutil.copyfile(trained.folder / name, folder / name)
+            write_bytes(folder / name, read_bytes(trained.folder / name))
         if model_file is not None:
-            shutil.copyfile(model_file, folder / own_model)
+            write_bytes(folder / own_model, read_bytes(model_file))
         write_package(folder, metadata, models)
 
 
 def _holds(file: Path, content: bytes) -> bool:
-    return file.is_file() and file.read_bytes() == content
+    from ml.workspace.opening import read_bytes
+
+    return file.is_file() and read_bytes(file) == content
 
 
 def _require_passed_report(

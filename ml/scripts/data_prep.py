@@ -18,6 +18,7 @@ from typing import Any
 
 from ml.config import OrganizationConfig
 from ml.progress import ProgressCallback
+from ml.workspace.actor import add_actor_option
 from ml.workspace.harness import run_step
 
 
@@ -48,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of this step."""
     parser = argparse.ArgumentParser(prog="data_prep.py", description="Prepare an organisation's history.")
     parser.add_argument("config", help="configuration of the organisation (JSON)")
+    add_actor_option(parser)
     return parser
 
 

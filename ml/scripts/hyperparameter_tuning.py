@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from ml.config import OrganizationConfig
 from ml.options.features import SelectionConfig
 from ml.progress import ProgressCallback
+from ml.workspace.actor import add_actor_option
 from ml.workspace.harness import run_step
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "prepared_data", nargs="?", help="prepared data, or CSV/Parquet of readings; default: what data_prep wrote"
     )
+    add_actor_option(parser)
     return parser
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml.config import OrganizationConfig
 from ml.progress import ProgressCallback
+from ml.workspace.actor import add_actor_option
 from ml.workspace.harness import run_step
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of this step."""
     parser = argparse.ArgumentParser(prog="train_model.py", description="Train an organisation's model.")
     parser.add_argument("config", help="configuration of the organisation (JSON)")
+    add_actor_option(parser)
     return parser
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ml.config import OrganizationConfig
 from ml.errors import QualityGateError
 from ml.progress import ProgressCallback
+from ml.workspace.actor import add_actor_option
 from ml.workspace.harness import run_step
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "test_data", nargs="?", help="prepared data, or CSV/Parquet of readings; default: the held-out test part"
     )
+    add_actor_option(parser)
     return parser
 
 

@@ -4,6 +4,7 @@
     python -m ml.workspace promote ORG VERSION
     python -m ml.workspace rollback ORG [VERSION]
     python -m ml.workspace verify ORG
+    python -m ml.workspace prune ORG --keep N
 
 Each prints one JSON document on stdout; `list` prints a table on a terminal unless ``--json`` is given. Exit statuses
 are those of the steps: 0 done, 2 usage, 3 no such version, 4 disk or lock, 6 a file or the audit log is not as it was
@@ -17,8 +18,11 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ml.workspace import audit
+from ml.workspace.actor import add_actor_option
 from ml.workspace.harness import run_command
 from ml.workspace.paths import OrganizationPaths
+from ml.workspace.pruning import prune
 from ml.workspace.redaction import Redactor
 from ml.workspace.verification import verify_organization
 from ml.workspace.versions import list_versions, publish, rollback
@@ -39,6 +43,14 @@ def build_parser() -> argparse.ArgumentParser:
     returning = _add(commands, "rollback", "publish the version that was published before")
     returning.add_argument("version", nargs="?", help="version to go back to; default: the one published before")
     _add(commands, "verify", "check every file against its manifest, and the audit log")
+    pruning = _add(commands, "prune", "remove old versions; the published one always stays")
+    pruning.add_argument(
+        "--keep",
+        type=_count,
+        required=True,
+        metavar="N",
+        help="how many versions to keep beside the published one, those installed last",
+    )
     return parser
 
 
@@ -53,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _list(paths: OrganizationPaths, _: argparse.Namespace) -> Mapping[str, Any]:
-    return {"versions": [info.to_json() for info in list_versions(paths)]}
+    return {"versions": [info.to_json() for info in list_versions(paths)], "auditHead": audit.head(paths)}
 
 
 def _as_table(arguments: argparse.Namespace, result: Mapping[str, Any]) -> str | None:
@@ -85,12 +97,29 @@ def _verify(paths: OrganizationPaths, _: argparse.Namespace) -> Mapping[str, Any
     return verify_organization(paths)
 
 
-_ACTIONS: dict[str, _Action] = {"list": _list, "promote": _promote, "rollback": _rollback, "verify": _verify}
+def _prune(paths: OrganizationPaths, arguments: argparse.Namespace) -> Mapping[str, Any]:
+    return prune(paths, arguments.keep).to_json()
+
+
+_ACTIONS: dict[str, _Action] = {
+    "list": _list,
+    "promote": _promote,
+    "rollback": _rollback,
+    "verify": _verify,
+    "prune": _prune,
+}
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0, not {text!r}")
+    return int(text)
 
 
 def _add(commands: Any, name: str, help_text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=help_text, description=help_text)
     parser.add_argument("organization", metavar="ORG", help="organisation id")
+    add_actor_option(parser)
     return parser
 
 

@@ -13,19 +13,46 @@ import getpass
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ml.errors import IntegrityError
+from ml.errors import EagleError, IntegrityError
 from ml.workspace.files import FILE_MODE, make_folder, plain_storage_errors, sync_folder
 from ml.workspace.locks import audit_lock
+from ml.workspace.opening import open_file, read_bytes
 from ml.workspace.paths import OrganizationPaths
 
 STARTED = "started"
 SUCCEEDED = "succeeded"
 NO_RECORD = "0" * 64
 """What the first record names as the hash of the line before it."""
+
+
+@dataclass
+class Session:
+    """One command: on whose behalf it runs, and the head of the audit log after its last record."""
+
+    actor: str | None = None
+    head: str | None = None
+
+
+_SESSION: ContextVar[Session | None] = ContextVar("audit session", default=None)
+
+
+@contextmanager
+def session(actor: str | None) -> Iterator[Session]:
+    """Within this block, every record says that it was written on behalf of `actor`."""
+    opened = Session(actor)
+    token = _SESSION.set(opened)
+    try:
+        yield opened
+    finally:
+        _SESSION.reset(token)
 
 
 def failed(code: str) -> str:
@@ -56,9 +83,11 @@ def append(
     StorageError
         If the record cannot be written; the log is then as before.
     """
+    opened = _SESSION.get()
     record = {
         "time": datetime.now(UTC).isoformat(timespec="microseconds"),
-        "actor": _actor(),
+        "user": _user(),
+        "actor": opened.actor if opened is not None else None,
         "operation": operation,
         "version": version,
         "configDigest": config_digest,
@@ -68,13 +97,52 @@ def append(
     with audit_lock(paths), plain_storage_errors("the audit log"):
         log = paths.audit_log
         make_folder(log.parent)
-        descriptor = os.open(log, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+        descriptor = open_file(log, os.O_RDWR | os.O_APPEND | os.O_CREAT, FILE_MODE)
         try:
             new_head = _append_line(descriptor, record)
         finally:
             os.close(descriptor)
         sync_folder(log.parent)
+    if opened is not None:
+        opened.head = new_head
     return new_head
+
+
+@contextmanager
+def recorded(
+    paths: OrganizationPaths,
+    operation: str,
+    *,
+    version: str | None = None,
+    config_digest: str | None = None,
+    data_digest: str | None = None,
+) -> Iterator[None]:
+    """Record that `operation` starts, and how the block ended: ``succeeded``, or ``failed`` with the error's code.
+
+    Raises
+    ------
+    StorageError
+        If the disk takes no record; without the first one the block does not run.
+    """
+
+    def record(result: str) -> None:
+        append(
+            paths,
+            operation=operation,
+            version=version,
+            config_digest=config_digest,
+            data_digest=data_digest,
+            result=result,
+        )
+
+    record(STARTED)
+    try:
+        yield
+    except EagleError as error:
+        with suppress(EagleError):  # the first error is the one to tell
+            record(failed(error.code))
+        raise
+    record(SUCCEEDED)
 
 
 def verify_chain(paths: OrganizationPaths) -> int:
@@ -164,7 +232,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 
 def _content(log: Path) -> bytes:
-    return log.read_bytes() if log.exists() else b""
+    return read_bytes(log) if log.exists() else b""
 
 
 def _hash(line: bytes) -> str:
@@ -178,7 +246,7 @@ def _broken(number: int, reason: str) -> IntegrityError:
     )
 
 
-def _actor() -> str:
+def _user() -> str:
     """The operating system's name for the user; the environment is asked only where there is nothing better."""
     try:
         import pwd

@@ -18,6 +18,7 @@ from typing import Any
 
 from ml.errors import IntegrityError, MissingArtifactError, StorageError
 from ml.workspace.leftovers import remove, temporary_path
+from ml.workspace.opening import opened, read_bytes
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
@@ -188,7 +189,7 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         If it is not a JSON object.
     """
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(read_bytes(path))
     except FileNotFoundError:
         raise MissingArtifactError(f"{what} ({path.name}) does not exist", hint="run the step that writes it") from None
     except OSError as error:
@@ -215,7 +216,7 @@ def plain(value: Any) -> Any:
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

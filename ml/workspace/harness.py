@@ -80,9 +80,8 @@ def run_step(
         else:
             config = config.model_copy(update={"version": reads_version(config, arguments)})
         with lock, _step_files(paths, config.version, step, redactor):
-            result, head = _audited(step, paths, config, lambda: _work(step, work, config, arguments))
-        identity = {"organizationId": config.organization_id, "version": config.version}
-        return {**identity, **result, "auditHead": head}
+            result = _audited(step, paths, config, lambda: _work(step, work, config, arguments))
+        return {"organizationId": config.organization_id, "version": config.version, **result}
 
     return run_command(step, parser, command, argv)
 
@@ -109,7 +108,12 @@ def run_command(
         arguments, failure = argparse.Namespace(), error
     if arguments is None:
         return 0
-    with ResultStream() as stdout, StopGuard(_end_process(name, stdout)) as stop, warnings_on_stderr(redactor):
+    with (
+        audit.session(getattr(arguments, "actor", None)) as session,
+        ResultStream() as stdout,
+        StopGuard(_end_process(name, stdout, session)) as stop,
+        warnings_on_stderr(redactor),
+    ):
         if failure is None:
             try:
                 with stop.interruptible():
@@ -119,7 +123,7 @@ def run_command(
         if failure is not None and stop.signal_number is not None:
             failure = stopped_error(stop.signal_number)  # whatever a library made of the interruption
         text = for_people(arguments, result) if for_people is not None and failure is None else None
-        stdout.write(_document(name, result, failure, redactor), text)
+        stdout.write(_document(name, result, failure, redactor, session), text)
     return _exit_code(failure, stop.signal_number)
 
 
@@ -205,11 +209,11 @@ def _work(
 
 def _audited(
     step: str, paths: OrganizationPaths, config: OrganizationConfig, work: Callable[[], dict[str, Any]]
-) -> tuple[dict[str, Any], str]:
-    """Run `work` between two audit records; gives its result and the head of the audit log."""
+) -> dict[str, Any]:
+    """Run `work` between two audit records; the second one has the hash of the data that the work tells."""
 
-    def record(result: str, data_digest: str | None = None) -> str:
-        return audit.append(
+    def record(result: str, data_digest: str | None = None) -> None:
+        audit.append(
             paths,
             operation=step,
             version=config.version,
@@ -226,13 +230,19 @@ def _audited(
             record(audit.failed(error.code))
         raise
     digest = result.get("dataDigest")
-    return result, record(audit.SUCCEEDED, digest if isinstance(digest, str) else None)
+    record(audit.SUCCEEDED, digest if isinstance(digest, str) else None)
+    return result
 
 
-def _document(name: str, result: Mapping[str, Any], failure: EagleError | None, redactor: Redactor) -> dict[str, Any]:
+def _document(
+    name: str, result: Mapping[str, Any], failure: EagleError | None, redactor: Redactor, session: audit.Session
+) -> dict[str, Any]:
+    """The result; with the head of the audit log whenever the command wrote a record, also if it failed."""
+    head = {} if session.head is None else {"auditHead": session.head}
     if failure is None:
-        return {"status": "SUCCESS", "step": name, **redactor.value(plain(result))}
-    return {"status": "FAILED", "step": name, "error": {**redactor.value(failure.to_json()), "code": failure.code}}
+        return {"status": "SUCCESS", "step": name, **redactor.value(plain(result)), **head}
+    error = {**redactor.value(failure.to_json()), "code": failure.code}
+    return {"status": "FAILED", "step": name, "error": error, **head}
 
 
 def _exit_code(failure: EagleError | None, signal_number: int | None) -> int:
@@ -243,11 +253,11 @@ def _exit_code(failure: EagleError | None, signal_number: int | None) -> int:
     return failure.exit_code
 
 
-def _end_process(name: str, stdout: ResultStream) -> Callable[[int], None]:
+def _end_process(name: str, stdout: ResultStream, session: audit.Session) -> Callable[[int], None]:
     """What to do when the main thread does not come back from native code after a signal."""
 
     def end(signal_number: int) -> None:
-        document = _document(name, {}, stopped_error(signal_number), Redactor())
+        document = _document(name, {}, stopped_error(signal_number), Redactor(), session)
         if stdout.is_process and (stdout.write(document) or not stdout.is_complete):
             os._exit(stopped_exit_code(signal_number))
 

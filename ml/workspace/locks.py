@@ -12,6 +12,7 @@ from ml.workspace.files import FILE_MODE, make_folder, storage_error
 from ml.workspace.paths import OrganizationPaths
 
 SHORT_WORK_SECONDS = 60.0  # what these locks protect takes milliseconds; a minute means that something hangs
+UNTIL_IT_ENDS = -1.0  # fetching may take hours; the system frees the lock if its holder dies
 
 
 @contextmanager
@@ -36,8 +37,8 @@ def version_lock(paths: OrganizationPaths, version: str) -> Iterator[None]:
 
 @contextmanager
 def slices_lock(paths: OrganizationPaths) -> Iterator[None]:
-    """Hold the lock of the rows fetched from the database; raises BusyError at once if another run has it."""
-    with _held(paths.slices_lock, 0.0, "this organisation's database is being read, and what is fetched"):
+    """Hold the lock of the rows fetched from the database, waiting until another run has fetched what it needs."""
+    with _held(paths.slices_lock, UNTIL_IT_ENDS, "what is fetched of this organisation's database is"):
         yield
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ml.workspace.files import FILE_MODE, make_folder, plain_storage_errors
+from ml.workspace.opening import open_file
 from ml.workspace.redaction import Redactor
 
 _LOGGERS = ("ml", "py.warnings")
@@ -44,7 +45,7 @@ def step_log(file: Path, redactor: Redactor) -> Iterator[None]:
     """
     make_folder(file.parent)
     with plain_storage_errors(file.name):
-        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+        descriptor = open_file(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
     with os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace") as stream:
         handler = _FileHandler(stream)
         handler.setFormatter(_RedactingFormatter(redactor))

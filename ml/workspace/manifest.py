@@ -81,6 +81,10 @@ def _file_names(folder: Path) -> set[str]:
     for entry in found:
         if not entry.is_file(follow_symlinks=False):
             raise IntegrityError(f"{entry.name} in {folder.name} is not a regular file", hint="remove it")
+        if entry.stat(follow_symlinks=False).st_nlink > 1:
+            raise IntegrityError(
+                f"{entry.name} in {folder.name} has a second name (a hard link)", hint="put a copy in its place"
+            )
     return {entry.name for entry in found}
 
 

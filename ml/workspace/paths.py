@@ -16,6 +16,7 @@ import ml
 from ml.config import OrganizationConfig
 from ml.errors import DataError, IsolationError, MissingArtifactError
 from ml.options.base import Identifier
+from ml.workspace.opening import refuse_second_name
 
 _IDENTIFIER = TypeAdapter(Identifier)
 _SEEN_LIMIT = 80
@@ -187,8 +188,8 @@ class OrganizationPaths:
         Raises
         ------
         IsolationError
-            If it lies, links followed, in the workspace but not in this organisation's folders, or is a link in them
-            that leads out.
+            If it lies, links followed, in the workspace but not in this organisation's folders, is a link in them that
+            leads out, or has a second name (a hard link), which may be another organisation's.
         MissingArtifactError
             If it does not exist.
         DataError
@@ -235,7 +236,11 @@ class OrganizationPaths:
                 f"{what} must not lie among the files that the steps keep",
                 hint=f"write it outside the workspace, or to artifacts/{self.organization_id}/<version>/{_SCORES}",
             )
-        if real.is_dir():
+        try:
+            is_folder = real.is_dir()
+        except OSError as error:
+            raise DataError(f"{what} cannot be written: {error.strerror}") from error
+        if is_folder:
             raise DataError(f"{what} ({name}) is a folder")
         return real
 
@@ -263,6 +268,8 @@ class OrganizationPaths:
                 f"{path.relative_to(home.parent).as_posix()} is a link that leads out of the organisation's folders",
                 hint="remove the link",
             )
+        if path.is_file():
+            refuse_second_name(path.stat(), path)
         return path
 
     def _is_own(self, path: Path) -> bool:
@@ -318,6 +325,7 @@ def _readable(path: Path, what: str) -> Path:
         )
     if not is_file:
         raise DataError(f"{what} ({path.name}) is not a regular file")
+    refuse_second_name(path.stat(), path)
     if not os.access(path, os.R_OK):
         raise DataError(f"{what} ({path.name}) cannot be read: permission denied")
     return path

@@ -19,6 +19,7 @@ from ml.workspace.files import FILE_MODE, install_directory, make_folder, plain_
 from ml.workspace.leftovers import clear_leftovers, remove, temporary_path
 from ml.workspace.locks import organization_lock
 from ml.workspace.manifest import MANIFEST, verify, write_manifest
+from ml.workspace.opening import read_bytes
 from ml.workspace.paths import OrganizationPaths
 
 MODEL_FILE = "model.onnx"
@@ -48,15 +49,14 @@ class VersionInfo:
 
 @dataclass(frozen=True)
 class Published:
-    """What publishing changed, and the head of the audit log after it."""
+    """What publishing changed."""
 
     version: str
     previous: str | None
-    audit_head: str
 
     def to_json(self) -> dict[str, Any]:
         """The change as JSON."""
-        return {"version": self.version, "previousVersion": self.previous, "auditHead": self.audit_head}
+        return {"version": self.version, "previousVersion": self.previous}
 
 
 @contextmanager
@@ -201,19 +201,36 @@ def _same_content(paths: OrganizationPaths, version: str, staged: Path) -> bool:
         verify(paths.version(version), paths.organization_id, version)
     except EagleError:
         return False
-    return (paths.version(version) / MANIFEST).read_bytes() == (staged / MANIFEST).read_bytes()
+    return read_bytes(paths.version(version) / MANIFEST) == read_bytes(staged / MANIFEST)
 
 
 def _switch(paths: OrganizationPaths, version: str, operation: str, config_digest: str | None) -> Published:
     target = paths.version(version)
     verify(target, paths.organization_id, version)
     previous = _current_if_whole(paths)
-    audit.append(paths, operation=operation, version=version, config_digest=config_digest, result=audit.STARTED)
-    _point(paths.current, target)
-    head = audit.append(
-        paths, operation=operation, version=version, config_digest=config_digest, result=audit.SUCCEEDED
+    trained_by, trained_on = _origin(target)
+    digest = config_digest or trained_by
+    with audit.recorded(paths, operation, version=version, config_digest=digest, data_digest=trained_on):
+        _point(paths.current, target)
+    return Published(version, previous)
+
+
+def _origin(folder: Path) -> tuple[str | None, str | None]:
+    """SHA-256s of the configuration and of the data that a version was trained with, as far as it tells."""
+    metadata = _metadata(folder)
+    data = metadata.get("data")
+    config_digest, data_digest = metadata.get("configDigest"), data.get("digest") if isinstance(data, dict) else None
+    return (
+        config_digest if isinstance(config_digest, str) else None,
+        data_digest if isinstance(data_digest, str) else None,
     )
-    return Published(version, previous, head)
+
+
+def _metadata(folder: Path) -> dict[str, Any]:
+    try:
+        return read_json(folder / METADATA_FILE, "the metadata")
+    except EagleError:
+        return {}
 
 
 def _current_if_whole(paths: OrganizationPaths) -> str | None:
@@ -225,7 +242,9 @@ def _current_if_whole(paths: OrganizationPaths) -> str | None:
 
 
 def _point(link: Path, target: Path) -> None:
-    """Make `link` a relative symbolic link to `target` in one step."""
+    """Make `link` a relative symbolic link to `target` in one step; the caller holds the organisation's lock."""
+    with plain_storage_errors("the models folder"):
+        clear_leftovers(link.parent)
     if link.exists() and not link.is_symlink():
         raise IntegrityError(f'"{link.name}" is not a link', hint="move it away, then try again")
     temporary = temporary_path(link, "staging")
@@ -272,10 +291,7 @@ def _publications(paths: OrganizationPaths) -> list[str]:
 
 
 def _info(folder: Path, current: bool) -> VersionInfo:
-    try:
-        metadata = read_json(folder / METADATA_FILE, "the metadata")
-    except EagleError:
-        metadata = {}
+    metadata = _metadata(folder)
     model_type, metrics = metadata.get("modelType"), metadata.get("metrics")
     return VersionInfo(
         name=folder.name,

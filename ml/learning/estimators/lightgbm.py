@@ -28,6 +28,7 @@ from ml.learning.fold_fitting import FloatMatrix, Fold, FoldFitter, Labels
 from ml.options.base import Section
 from ml.options.learning import LgbParams, SearchRange, TrainingConfig
 from ml.workspace.files import write_text
+from ml.workspace.opening import read_bytes
 
 if TYPE_CHECKING:
     from ml.export.trees import TreeEnsemble
@@ -209,7 +210,7 @@ class LightGBM(Estimator):
         model = cls(config)
         lgb.register_logger(logging.getLogger(__name__))
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_bytes(path).decode()
             n_features = parse_model(text).n_features
             model._booster = lgb.Booster(model_str=text)
         except (lgb.basic.LightGBMError, ValueError) as error:

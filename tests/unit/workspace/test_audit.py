@@ -3,7 +3,10 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +29,8 @@ def test_records_are_chained_and_the_head_is_the_last_line(log: OrganizationPath
     last = audit.records(log)[-1]
     assert (last["operation"], last["version"], last["dataDigest"]) == ("publish", None, "d" * 64)
     assert last["time"].endswith("+00:00")
-    assert last["actor"]
+    assert last["user"]
+    assert last["actor"] is None
     assert stat.S_IMODE(log.audit_log.stat().st_mode) == 0o600
 
 
@@ -106,6 +110,39 @@ def test_many_writers_make_one_chain(paths: OrganizationPaths) -> None:
     for writer in writers:
         writer.join()
     assert audit.verify_chain(paths) == 24
+
+
+def test_a_record_names_on_whose_behalf_it_was_written(paths: OrganizationPaths) -> None:
+    with audit.session("shift lead") as session:
+        audit.append(paths, operation="publish", result="succeeded")
+    assert audit.records(paths)[0]["actor"] == "shift lead"
+    assert session.head == audit.head(paths)
+    audit.append(paths, operation="publish", result="succeeded")
+    assert audit.records(paths)[1]["actor"] is None
+
+
+def test_an_operation_is_recorded_before_and_after(paths: OrganizationPaths) -> None:
+    with audit.recorded(paths, "prune", version="v1"):
+        assert [record["result"] for record in audit.records(paths)] == ["started"]
+    with pytest.raises(StorageError), audit.recorded(paths, "prune", version="v2"):
+        raise StorageError("x")
+    results = [(record["version"], record["result"]) for record in audit.records(paths)]
+    assert results == [("v1", "started"), ("v1", "succeeded"), ("v2", "started"), ("v2", "failed: STORAGE_FAILED")]
+
+
+def test_fifty_writers_in_processes_of_their_own_make_one_chain(paths: OrganizationPaths) -> None:
+    code = (
+        "import sys; from ml.workspace import audit; from ml.workspace.paths import OrganizationPaths\n"
+        "import os; sys.stdin.read()\n"
+        "for _ in range(50):\n"
+        "    if os.fork() == 0:\n"
+        "        for _ in range(4): audit.append(OrganizationPaths('plant_a'), operation='x', result='succeeded')\n"
+        "        os._exit(0)\n"
+        "assert [os.wait()[1] for _ in range(50)] == [0] * 50"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], input="", check=False, text=True)
+    assert done.returncode == 0
+    assert audit.verify_chain(paths) == 200
 
 
 def test_names_from_other_alphabets_survive(paths: OrganizationPaths) -> None:

@@ -13,7 +13,7 @@ import pytest
 from ml.workspace import audit
 from ml.workspace.__main__ import main
 from ml.workspace.paths import OrganizationPaths
-from ml.workspace.versions import current_version, publish, stage_version
+from ml.workspace.versions import current_version, link_model, publish, stage_version
 
 
 @pytest.fixture
@@ -82,6 +82,58 @@ def test_verify_names_all_that_is_broken(command: Any, published: OrganizationPa
     assert 'version "v2"' in message
 
 
+def test_prune_keeps_the_published_version_and_the_newest(command: Any, published: OrganizationPaths) -> None:
+    for number, version in enumerate(("v3", "v4", "v5")):
+        with stage_version(published, version) as folder:
+            (folder / "model.onnx").write_text(version)
+        link_model(published, version)
+        os.utime(published.version(version), (2e9 + number, 2e9 + number))
+    publish(published, "v1")
+    status, result = command("prune", "plant_a", "--keep", "2", "--actor", "night shift")
+    assert (status, result["kept"], result["removed"], result["busy"]) == (0, ["v1", "v5", "v4"], ["v3", "v2"], [])
+    assert sorted(entry.name for entry in published.versions.iterdir()) == ["v1", "v4", "v5"]
+    assert not os.path.lexists(published.models / "model_v3.onnx")
+    assert current_version(published) == "v1"
+    records = [record for record in audit.records(published) if record["operation"] == "prune"]
+    assert [(record["version"], record["result"], record["actor"]) for record in records] == [
+        (version, result, "night shift") for version in ("v3", "v2") for result in ("started", "succeeded")
+    ]
+    assert command("prune", "plant_a", "--keep", "0")[1]["kept"] == ["v1"]
+    assert command("verify", "plant_a")[1]["versions"] == 1
+
+
+def test_prune_leaves_what_a_run_holds(command: Any, published: OrganizationPaths) -> None:
+    code = (
+        "import sys; from ml.workspace.locks import version_lock; from ml.workspace.paths import OrganizationPaths\n"
+        "with version_lock(OrganizationPaths('plant_a'), 'v1'): print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[3], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        result = command("prune", "plant_a", "--keep", "0")[1]
+        holder.communicate()
+    assert (result["removed"], result["busy"], result["kept"]) == ([], ["v1"], ["v2"])
+    assert published.version("v1").is_dir()
+
+
+def test_prune_removes_nothing_while_current_is_broken(command: Any, published: OrganizationPaths) -> None:
+    published.current.unlink()
+    (published.models / "current").symlink_to("versions/v9")
+    status, result = command("prune", "plant_a", "--keep", "0")
+    assert (status, result["error"]["code"]) == (6, "INTEGRITY_REFUSED")
+    assert sorted(entry.name for entry in published.versions.iterdir()) == ["v1", "v2"]
+
+
+def test_records_of_publishing_tell_what_the_version_was_trained_with(paths: OrganizationPaths) -> None:
+    with stage_version(paths, "v1") as folder:
+        (folder / "metadata.json").write_text(json.dumps({"configDigest": "c" * 64, "data": {"digest": "d" * 64}}))
+    publish(paths, "v1")
+    digests = [(record["configDigest"], record["dataDigest"]) for record in audit.records(paths)]
+    assert digests == [("c" * 64, "d" * 64)] * 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [
@@ -93,6 +145,10 @@ def test_verify_names_all_that_is_broken(command: Any, published: OrganizationPa
         (["promote", "plant_a"], 2),
         ([], 2),
         (["delete", "plant_a"], 2),
+        (["prune", "plant_a"], 2),
+        (["prune", "plant_a", "--keep", "-1"], 2),
+        (["promote", "plant_a", "v1", "--actor", "a\nb"], 2),
+        (["promote", "plant_a", "v1", "--actor", ""], 2),
     ],
 )
 def test_refusals(command: Any, published: OrganizationPaths, arguments: list[str], status: int) -> None:

@@ -111,7 +111,8 @@ def test_every_error_has_its_exit_status(run: Any, paths: OrganizationPaths, kin
     status, result, stderr, log = run(raising(kind("no rows", field="dataRange", hint="look")))
     assert status == kind.exit_code
     error = {"code": kind.code, "message": "no rows", "field": "dataRange", "hint": "look"}
-    assert result == {"status": "FAILED", "step": "data_prep", "error": error}
+    head = audit.head(paths)
+    assert result == {"status": "FAILED", "step": "data_prep", "error": error, "auditHead": head}
     assert "Traceback" in log
     assert "Traceback" not in stderr
     assert audit.records(paths)[-1]["result"] == f"failed: {kind.code}"
