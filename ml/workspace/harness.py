@@ -232,7 +232,13 @@ def _audited(
 def _document(name: str, result: Mapping[str, Any], failure: EagleError | None, redactor: Redactor) -> dict[str, Any]:
     if failure is None:
         return {"status": "SUCCESS", "step": name, **redactor.value(plain(result))}
-    return {"status": "FAILED", "step": name, "error": {**redactor.value(failure.to_json()), "code": failure.code}}
+    achieved = redactor.value(plain(failure.partial))
+    return {
+        **achieved,
+        "status": "FAILED",
+        "step": name,
+        "error": {**redactor.value(failure.to_json()), "code": failure.code},
+    }
 
 
 def _exit_code(failure: EagleError | None, signal_number: int | None) -> int:

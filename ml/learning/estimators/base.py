@@ -16,7 +16,7 @@ from ml.errors import DataError, IntegrityError, InternalError, TooFewFailuresEr
 from ml.learning.feature_rows import FeatureRows
 from ml.options.base import Section, explain
 from ml.options.learning import SearchRange, TrainingConfig
-from ml.windows.parallel import available_cpus
+from ml.windows.parallel import threads_for
 
 if TYPE_CHECKING:
     from ml.export.forms import ModelForm
@@ -101,7 +101,7 @@ class Estimator(ABC):
     @property
     def threads(self) -> int:
         """CPU threads to use: as configured, else all that this process may run on."""
-        return self.config.threads or available_cpus()
+        return threads_for(self.config.threads)
 
     @property
     @abstractmethod
