@@ -107,7 +107,8 @@ def render_html(summary: Summary) -> str:
 
 
 _HEADINGS = (
-    "Organisation", "Version", "State", "Verdict", "Failures announced", "False alarms", "Seconds", "Peak memory, MB", "Reason",
+    "Organisation", "Version", "State", "Verdict", "Failures announced", "False alarms", "Seconds", "Peak memory, MB",
+    "Reason",
 )  # fmt: skip
 
 
