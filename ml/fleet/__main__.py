@@ -46,7 +46,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--scheduler", help=f"existing Dask scheduler, tcp://host:port; default: ${SCHEDULER_VARIABLE}")
     parser.add_argument("--cpus", type=parse_count, help="CPUs for all tasks together; default: all of this process")
-    parser.add_argument("--memory", type=parse_size, help="memory for all tasks together, such as 3G; default: four fifths of the machine")
+    parser.add_argument(
+        "--memory",
+        type=parse_size,
+        help="memory for all tasks together, such as 3G; default: four fifths of the machine",
+    )
     parser.add_argument("--task-cpus", type=parse_count, default=1, help="CPUs for one organisation; default: 1")
     parser.add_argument("--task-memory", type=parse_size, help="memory for one organisation; default: its CPUs' share")
     parser.add_argument("--summary", help="folder for the summary; default: fleet_summary in the workspace")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from ml.fleet.budget import Budget
+from ml.fleet.task import OrganizationTask, work_on
+from ml.workspace.locks import version_lock
+from ml.workspace.paths import OrganizationPaths
 from tests.pipeline.backend import Json, Outcome, fleet, spawn
 from tests.pipeline.small_plant import ORGANIZATION, plant_config, write_json
 
@@ -17,6 +22,7 @@ ENDLESS = {
     "earlyStoppingRounds": 0,
     "lgbParams": {"numIterations": 100_000, "learningRate": 0.001, "minDataInLeaf": 20},
 }
+WRITING_SECONDS = 3.0  # longer than a step takes to find that the version is being written
 STEPS = ("--steps", "train_model", "data_prep")  # in whatever order, they run in the pipeline's
 
 
@@ -140,6 +146,27 @@ def test_a_task_that_outgrows_its_share_runs_again_with_all_there_is(
     granted = fleet(*arguments, "--memory", "2G", "--task-memory", "60M", root=root)
     assert granted.document["counts"] == {"done": 1}
     assert granted.document["budget"]["taskMemoryBytes"] == 60 * 1024**2
+
+
+def test_a_version_that_is_being_written_is_waited_for(database: Path, root: Path, tmp_path: Path) -> None:
+    """As after the death of a worker whose step has not ended yet."""
+    file = write_config(tmp_path / "configs", database, ORGANIZATION)
+    share = Budget(1, 2 * 1024**3)
+    task = OrganizationTask("run", ORGANIZATION, "v1", str(file), str(root), ("data_prep",), share, force=False)
+    held, begun = threading.Event(), threading.Event()
+
+    def write_for_a_while() -> None:
+        with version_lock(OrganizationPaths(ORGANIZATION, root), "v1"):
+            held.set()
+            begun.wait()
+            time.sleep(WRITING_SECONDS)
+
+    writer = threading.Thread(target=write_for_a_while)
+    writer.start()
+    held.wait()
+    outcome = work_on(task, lambda _: begun.set())
+    writer.join()
+    assert outcome.state == "done"
 
 
 def processes_about(folder: Path) -> list[list[str]]:

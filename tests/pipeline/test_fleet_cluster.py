@@ -15,12 +15,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.pipeline.backend import REPOSITORY, Json, environment, fleet
+from tests.pipeline.backend import REPOSITORY, Json, environment, fleet, spawn
 from tests.pipeline.small_plant import ORGANIZATION, plant_config, write_json
 from tests.pipeline.test_fleet import LIGHT, version_files
 
 WORKERS = 3
 START_SECONDS = 30
+STEP_ENDS_SECONDS = 2  # after its worker; raises psutil.TimeoutExpired
 LONG_ENOUGH_TO_BE_KILLED = LIGHT | {
     "earlyStoppingRounds": 0,
     "lgbParams": {"numLeaves": 7, "numIterations": 400, "learningRate": 0.01, "minDataInLeaf": 20},
@@ -104,8 +105,10 @@ def test_a_killed_worker_costs_time_and_nothing_else(cluster: str, database: Pat
     def kill_the_worker(event: Json) -> bool:
         step = event.get("step", "")
         if step not in killed and event.get("message") == KILLED_WHILE.get(step, "-"):
-            killed[step] = _parent_of_step(file)
+            running = _running_step(file)
+            killed[step] = running.ppid()
             os.kill(killed[step], signal.SIGKILL)
+            running.wait(timeout=STEP_ENDS_SECONDS)
         return False
 
     arguments = (tmp_path / "configs", "--steps", "data_prep", "train_model", "--scheduler", cluster)
@@ -114,19 +117,19 @@ def test_a_killed_worker_costs_time_and_nothing_else(cluster: str, database: Pat
     assert len(set(killed.values())) == 2
     assert [step["step"] for step in outcome.document["organizations"][0]["steps"]] == ["train_model"]
 
-    undisturbed = fleet(tmp_path / "configs", "--steps", "data_prep", "train_model", root=alone)
-    assert undisturbed.exit_code == 0
+    for step in KILLED_WHILE:
+        assert spawn(step, file, root=alone, env={"OMP_NUM_THREADS": "1"}).exit_code == 0  # model.txt records it
     assert version_files(root, ORGANIZATION) == version_files(alone, ORGANIZATION)
     prepared = [folder / "artifacts" / ORGANIZATION / "v1" / "prepared_data.parquet" for folder in (root, alone)]
     assert prepared[0].read_bytes() == prepared[1].read_bytes()
 
 
-def _parent_of_step(file: Path) -> int:
-    """The worker that runs a step with the configuration `file`; there is one at a time."""
-    for process in psutil.process_iter(["cmdline", "ppid"]):
-        if "ml.fleet.child" in (process.info["cmdline"] or []) and str(file) in process.info["cmdline"]:
-            parent: int = process.info["ppid"]
-            return parent
+def _running_step(file: Path) -> psutil.Process:
+    """The step that runs with the configuration `file`; there is one at a time, and its parent is the worker."""
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if "ml.fleet.child" in command and str(file) in command:
+            return process
     raise AssertionError("no step is running")
 
 
