@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ml.config import OrganizationConfig
 from ml.errors import ERRORS
+from ml.fleet import __main__ as fleet_command
 from ml.predict import __main__ as predict_command
 from ml.windows.catalogue import FAMILIES, Family, Request
 from ml.windows.operations import Operation
@@ -98,6 +99,11 @@ def workspace_arguments() -> str:
     return "\n\n".join(_command(f"python -m ml.workspace {name}", inner) for name, inner in commands.items())
 
 
+def fleet_arguments() -> str:
+    """The arguments of ``python -m ml.fleet``."""
+    return _command("python -m ml.fleet", fleet_command.build_parser())
+
+
 def predict_arguments() -> str:
     """The command line of batch scoring."""
     return _command("python -m ml.predict", predict_command.build_parser())
@@ -129,5 +135,6 @@ PARTS: dict[str, Callable[[], str]] = {
     "feature families": feature_families,
     "step arguments": step_arguments,
     "workspace arguments": workspace_arguments,
+    "fleet arguments": fleet_arguments,
     "predict arguments": predict_arguments,
 }

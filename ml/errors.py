@@ -7,7 +7,8 @@ allowed; the hint says what to do.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class EagleError(Exception):
@@ -21,17 +22,27 @@ class EagleError(Exception):
         Path of the configuration key or column at fault, such as ``schemaConfig.lagSeconds[1]``.
     hint
         What to do next.
+    partial
+        What was achieved all the same; stands beside the error in the JSON result.
     """
 
     code: ClassVar[str] = "INTERNAL"
     exit_code: ClassVar[int] = 70
     meaning: ClassVar[str] = "a bug of ours; the log has the traceback under the given id"
 
-    def __init__(self, message: str, *, field: str | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        hint: str | None = None,
+        partial: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.field = field
         self.hint = hint
+        self.partial = partial or {}
 
     def to_json(self) -> dict[str, str]:
         """The ``error`` object of the step's JSON result."""
@@ -89,6 +100,16 @@ class BusyError(EagleError):
     meaning = "another process is writing this organisation's version right now"
 
 
+class MissingLibraryError(EagleError):
+    code, exit_code = "LIBRARY_MISSING", 4
+    meaning = "a library that only this command needs is not installed"
+
+
+class ClusterError(EagleError):
+    code, exit_code = "CLUSTER_UNAVAILABLE", 4
+    meaning = "the Dask cluster cannot be reached, offers no workers, or lost them again and again"
+
+
 class QualityGateError(EagleError):
     code, exit_code = "QUALITY_GATE", 5
     meaning = "the model does not meet the thresholds, or has no passed validation report"
@@ -107,6 +128,11 @@ class IsolationError(EagleError):
 class IntegrityError(EagleError):
     code, exit_code = "INTEGRITY_REFUSED", 6
     meaning = "a stored file is not what its manifest says, or could run code when opened"
+
+
+class FleetError(EagleError):
+    code, exit_code = "FLEET_INCOMPLETE", 7
+    meaning = "some organisations of the fleet failed or were refused; all others are done, the summary says which"
 
 
 class StoppedError(EagleError):
@@ -129,10 +155,13 @@ ERRORS: tuple[type[EagleError], ...] = (
     SourceError,
     StorageError,
     BusyError,
+    MissingLibraryError,
+    ClusterError,
     QualityGateError,
     ParityError,
     IsolationError,
     IntegrityError,
+    FleetError,
     StoppedError,
     InternalError,
 )

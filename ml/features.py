@@ -28,7 +28,7 @@ from ml.windows.catalogue import Feature, list_features
 from ml.windows.channels import Constants, physical_samples
 from ml.windows.chunks import Order, compute
 from ml.windows.operations import Target
-from ml.windows.parallel import available_cpus
+from ml.windows.parallel import threads_for
 from ml.windows.program import Program
 from ml.windows.regimes import Regimes, constants_of
 from ml.windows.scaling import Scaling
@@ -327,7 +327,7 @@ class FeatureEngineer:
         return Program(features, self.config.schema_config, self.constants, self._regimes, self.interval)
 
     def _matrix(self, program: Program, frame: pd.DataFrame, rows: Rows | None, order: Order = "F") -> Float32s:
-        threads = self.config.training_config.threads or available_cpus()
+        threads = threads_for(self.config.training_config.threads)
         schema = self.config.schema_config
         return compute(program, frame, schema, self.look_back, rows=rows, order=order, threads=threads)
 

@@ -11,10 +11,26 @@ Item = TypeVar("Item")
 
 
 def available_cpus() -> int:
-    """CPUs this process may run on, which in a container or under a batch system is fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """CPUs this process may use.
+
+    In a container or under a batch system these are fewer than the machine has, and fewer still where
+    ``OMP_NUM_THREADS`` says so, as it does to numerical libraries.
+    """
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cpus, _thread_limit() or cpus)
+
+
+def threads_for(configured: int | None) -> int:
+    """Threads of a computation: as configured, but no more than ``OMP_NUM_THREADS``; by default `available_cpus`."""
+    if configured is None:
+        return available_cpus()
+    return min(configured, _thread_limit() or configured)
+
+
+def _thread_limit() -> int | None:
+    """``OMP_NUM_THREADS``, if it is a number; OpenMP also allows a list for nested regions, whose first counts."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) else None
 
 
 def for_each(work: Callable[[Item], None], items: Iterable[Item], threads: int) -> None:

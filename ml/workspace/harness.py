@@ -242,7 +242,8 @@ def _document(
     if failure is None:
         return {"status": "SUCCESS", "step": name, **redactor.value(plain(result)), **head}
     error = {**redactor.value(failure.to_json()), "code": failure.code}
-    return {"status": "FAILED", "step": name, "error": error, **head}
+    achieved = redactor.value(plain(failure.partial))
+    return {**achieved, "status": "FAILED", "step": name, "error": error, **head}
 
 
 def _exit_code(failure: EagleError | None, signal_number: int | None) -> int:

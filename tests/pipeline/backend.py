@@ -79,6 +79,16 @@ def predict(*arguments: str | Path, root: Path, terminate_on: Callable[[Json], b
     return _listen(["-m", "ml.predict", *map(str, arguments)], REPOSITORY, environment(root), terminate_on)
 
 
+def fleet(
+    *arguments: str | Path,
+    root: Path,
+    env: Mapping[str, str] | None = None,
+    terminate_on: Callable[[Json], bool] | None = None,
+) -> Outcome:
+    """Run ``python -m ml.fleet``; SIGTERM goes to it at the first stderr event that `terminate_on` accepts."""
+    return _listen(["-m", "ml.fleet", *map(str, arguments)], REPOSITORY, environment(root, env), terminate_on)
+
+
 def run_python(*arguments: str, root: Path) -> subprocess.CompletedProcess[str]:
     """Run Python with ml/ as working directory; nothing is asserted about its output."""
     return subprocess.run(

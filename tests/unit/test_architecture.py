@@ -18,14 +18,21 @@ SUBJECTS = {"scada", "learning", "validation", "export", "workspace"}
 PIPELINE = "pipeline"
 PREDICT = "predict"
 SCRIPTS = "scripts"
-ABOVE = {PIPELINE, PREDICT, SCRIPTS}
+FLEET = "fleet"
+ABOVE = {PIPELINE, PREDICT, SCRIPTS, FLEET}
 FOUND_BESIDE_A_SCRIPT = "_bootstrap"
 
 HEAVY = {
     "numpy", "pandas", "scipy", "pyarrow", "numba", "lightgbm", "sklearn", "optuna", "onnx", "onnxruntime",
-    "matplotlib", "adbc_driver_sqlite", "jinja2", "joblib",
+    "matplotlib", "adbc_driver_sqlite", "jinja2", "joblib", "dask", "distributed",
 }  # fmt: skip
-LIGHT_MODULES = ["ml.config", "ml.workspace.harness", "ml.workspace.__main__", "ml.predict.__main__"] + [
+LIGHT_MODULES = [
+    "ml.config",
+    "ml.workspace.harness",
+    "ml.workspace.__main__",
+    "ml.predict.__main__",
+    "ml.fleet.__main__",
+] + [
     f"ml.scripts.{step}"
     for step in ("data_prep", "hyperparameter_tuning", "train_model", "validate_model", "convert_to_onnx")
 ]
@@ -90,8 +97,13 @@ def test_nothing_but_scripts_and_predict_imports_the_pipeline() -> None:
 
 
 @pytest.mark.parametrize("top", [PREDICT, SCRIPTS])
-def test_nothing_imports_what_stands_at_the_top(top: str) -> None:
-    assert {pair for pair in arrows() if room(pair[0]) != top and room(pair[1]) == top} == set()
+def test_nothing_but_the_fleet_imports_what_stands_at_the_top(top: str) -> None:
+    turned = {pair for pair in arrows() if room(pair[0]) not in {top, FLEET} and room(pair[1]) == top}
+    assert turned == set()
+
+
+def test_nothing_imports_the_fleet() -> None:
+    assert {pair for pair in arrows() if room(pair[0]) != FLEET and room(pair[1]) == FLEET} == set()
 
 
 def test_errors_and_options_stand_below_everything() -> None:

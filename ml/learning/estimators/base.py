@@ -17,7 +17,7 @@ from ml.learning.feature_rows import FeatureRows
 from ml.learning.fold_fitting import FloatMatrix, Fold, FoldFitter, Labels, WholeFits
 from ml.options.base import Section, explain
 from ml.options.learning import SearchRange, TrainingConfig
-from ml.windows.parallel import available_cpus
+from ml.windows.parallel import threads_for
 
 if TYPE_CHECKING:
     from ml.export.forms import ModelForm
@@ -99,7 +99,7 @@ class Estimator(ABC):
     @property
     def threads(self) -> int:
         """CPU threads to use: as configured, else all that this process may run on."""
-        return self.config.threads or available_cpus()
+        return threads_for(self.config.threads)
 
     @property
     @abstractmethod

@@ -1,0 +1,54 @@
+"""Dask is an extra: without it ml.fleet says what to install, and nothing else needs it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+BLOCKED = "import sys; sys.modules.update(dict.fromkeys(['dask', 'distributed'])); "
+
+
+def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-c", BLOCKED + code, *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, encoding="utf-8", check=False)
+
+
+def test_the_fleet_says_what_to_install(tmp_path: Path) -> None:
+    done = run("from ml.fleet.__main__ import main; sys.exit(main(sys.argv[1:]))", str(tmp_path))
+    assert done.returncode == 4, done.stderr
+    error = json.loads(done.stdout)["error"]
+    assert error["code"] == "LIBRARY_MISSING"
+    assert error["hint"] == "pip install -r requirements-fleet.txt"
+    assert (REPOSITORY / "requirements-fleet.txt").is_file()
+
+
+@pytest.mark.parametrize(
+    "step", ["data_prep", "hyperparameter_tuning", "train_model", "validate_model", "convert_to_onnx"]
+)
+def test_a_step_starts_without_it(step: str) -> None:
+    done = run(f"from ml.scripts.{step} import main; sys.exit(main(sys.argv[1:]))", "--help")
+    assert done.returncode == 0, done.stderr
+    assert "config" in done.stdout
+
+
+def test_only_the_fleet_imports_it() -> None:
+    importers = {
+        file.relative_to(REPOSITORY / "ml").parts[0]
+        for file in (REPOSITORY / "ml").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for name in _imported(node)
+        if name.split(".")[0] in {"dask", "distributed"}
+    }
+    assert importers == {"fleet"}
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
