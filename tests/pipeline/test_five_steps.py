@@ -113,6 +113,7 @@ def test_metrics_repeat_the_training_result(pipeline: PipelineRun) -> None:
     assert {"accuracy", "precision", "recall", "auc", "dataPoints", "features"} <= metrics.keys()
     document = pipeline.outcomes["train_model"].document
     assert metrics == {key: document[key] for key in metrics}
+    assert metrics["suspiciousColumns"] == []
 
 
 def test_the_report_names_the_verdict(pipeline: PipelineRun) -> None:

@@ -58,6 +58,13 @@ def test_the_last_cycle_of_engines_with_enough_history_is_judged(runs: dict[str,
     assert scores["f1"] >= 0.90
 
 
+@pytest.mark.parametrize("name", ["FD001", "FD002"])
+def test_no_honest_sensor_is_suspected(runs: dict[str, Future[BenchmarkRun]], name: str) -> None:
+    """The cycle is a meter that rises by one per row, as a row number would: it is named, and a person decides."""
+    found = runs[name].result().outcomes["train_model"].document["suspiciousColumns"]
+    assert {each["column"] for each in found} == {"cycle"}
+
+
 @pytest.mark.parametrize("name", ["FD001", "valve1"])
 def test_all_five_steps_succeed(runs: dict[str, Future[BenchmarkRun]], name: str) -> None:
     run = runs[name].result()
