@@ -146,7 +146,8 @@ def test_the_timeout_starts_no_further_trial(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_hopeless_trial_is_given_up_and_counts_as_one() -> None:
     space = {"learningRate": {"choices": [0.1]}, "minDataInLeaf": {"choices": [5, 10, 140, 145, 150]}}
-    start = training(numIterations=200, learningRate=0.1, minDataInLeaf=5)
+    start = training(numIterations=60, learningRate=0.1, minDataInLeaf=5)
+    start = start.model_copy(update={"early_stopping_rounds": 0})
     pruned = run("grid", start=start, searchSpace=space, nTrials=6)
     whole = run("grid", start=start, searchSpace=space, nTrials=6, pruning=False)
     states = [trial["state"] for trial in pruned.trials]
