@@ -17,14 +17,14 @@ import pytest
 
 from tests.pipeline.backend import REPOSITORY, Json, environment, fleet, spawn
 from tests.pipeline.small_plant import ORGANIZATION, plant_config, write_json
-from tests.pipeline.test_fleet import LIGHT, version_files
+from tests.pipeline.test_fleet import ENDLESS, LIGHT, processes_about, version_files, write_config
 
 WORKERS = 3
 START_SECONDS = 30
 STEP_ENDS_SECONDS = 2  # after its worker; raises psutil.TimeoutExpired
 LONG_ENOUGH_TO_BE_KILLED = LIGHT | {
     "earlyStoppingRounds": 0,
-    "lgbParams": {"numLeaves": 7, "numIterations": 400, "learningRate": 0.01, "minDataInLeaf": 20},
+    "lgbParams": {"numLeaves": 7, "numIterations": 250, "learningRate": 0.01, "minDataInLeaf": 20},
 }
 KILLED_WHILE = {"data_prep": "putting readings on the grid", "train_model": "fitting"}
 
@@ -122,6 +122,17 @@ def test_a_killed_worker_costs_time_and_nothing_else(cluster: str, database: Pat
     assert version_files(root, ORGANIZATION) == version_files(alone, ORGANIZATION)
     prepared = [folder / "artifacts" / ORGANIZATION / "v1" / "prepared_data.parquet" for folder in (root, alone)]
     assert prepared[0].read_bytes() == prepared[1].read_bytes()
+
+
+def test_sigterm_ends_the_steps_of_other_processes_too(
+    cluster: str, database: Path, tmp_path: Path, root: Path
+) -> None:
+    _wait_for_workers(cluster)
+    write_config(tmp_path / "configs", database, ORGANIZATION, trainingConfig=LIGHT | ENDLESS)
+    arguments = (tmp_path / "configs", "--steps", "train_model", "--scheduler", cluster)
+    outcome = fleet(*arguments, root=root, terminate_on=lambda event: event.get("message") == "fitting")
+    assert outcome.exit_code == 143
+    assert processes_about(tmp_path / "configs") == []
 
 
 def _running_step(file: Path) -> psutil.Process:
