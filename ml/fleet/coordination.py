@@ -68,13 +68,13 @@ def work_off(
 
 
 def _outcome(task: OrganizationTask, future: Future) -> Outcome:
-    failure = None if future.status == "finished" else future.exception()
-    if failure is None and future.status == "finished":
+    if future.status == "finished":
         outcome: Outcome = future.result()
         return outcome
+    reason = type(future.exception()).__name__ if future.status == "error" else "the scheduler was lost"
     error = ClusterError(
-        f"the Dask cluster gave up on it: {type(failure).__name__}",
-        hint="workers ended again and again, or were lost; look at their logs, then run the fleet again",
+        f"the Dask cluster gave up on it: {reason}",
+        hint="look at the logs of the scheduler and its workers, then run the fleet again: it goes on where it was",
     )
     return Outcome(task.organization_id, task.version, "failed", error=error.to_json())
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,7 +16,7 @@ from ml.fleet.budget import Budget
 from ml.fleet.task import OrganizationTask, work_on
 from ml.workspace.locks import version_lock
 from ml.workspace.paths import OrganizationPaths
-from tests.pipeline.backend import Json, Outcome, fleet, spawn
+from tests.pipeline.backend import REPOSITORY, Json, Outcome, environment, fleet, spawn
 from tests.pipeline.small_plant import ORGANIZATION, plant_config, write_json
 
 LIGHT = {"threads": 4, "exportOnnx": False, "lgbParams": {"numLeaves": 4, "numIterations": 5, "minDataInLeaf": 20}}
@@ -167,6 +169,29 @@ def test_a_version_that_is_being_written_is_waited_for(database: Path, root: Pat
     outcome = work_on(task, lambda _: begun.set())
     writer.join()
     assert outcome.state == "done"
+
+
+def test_a_killed_fleet_takes_its_steps_with_it_and_goes_on_later(database: Path, root: Path, tmp_path: Path) -> None:
+    configs = tmp_path / "configs"
+    write_config(configs, database, "plant_a")
+    write_config(configs, database, "plant_b", trainingConfig=LIGHT | ENDLESS)
+    command = [sys.executable, "-m", "ml.fleet", configs, "--steps", "train_model", "--cpus", "2"]
+    seen = ""
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, env=environment(root), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stderr is not None
+        while '"state": "done"' not in seen or '"fitting"' not in seen:
+            line = running.stderr.readline()
+            assert line, seen
+            seen += line
+        running.kill()
+    deadline = time.monotonic() + 2
+    while (left := processes_about(configs)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert left == []
+    write_config(configs, database, "plant_b")
+    assert fleet(configs, "--steps", "train_model", root=root).document["counts"] == {"done": 1, "unchanged": 1}
 
 
 def processes_about(folder: Path) -> list[list[str]]:
