@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ml.errors import ConfigError
 from ml.learning import estimators
 from ml.learning.cross_validation import CrossValidation, Outcome
 from ml.learning.estimators.base import Estimator
@@ -96,7 +97,8 @@ def search(
     Raises
     ------
     ConfigError
-        If the search space names an unknown parameter or a value that is not allowed.
+        If the search space names an unknown parameter or a value that is not allowed, or the time is too short for a
+        single tree.
     TooFewFailuresError
         If a fold holds one class only.
     """
@@ -110,6 +112,12 @@ def search(
         if not study.trials:
             values = _current_values(estimator, training, features, space)
             outcome = trials.run(training, {})
+            if np.isnan(outcome.score):
+                raise ConfigError(
+                    f"the time of {tuning.timeout_seconds:g} s was over before the first trial had one tree",
+                    field="tuningConfig.timeoutSeconds",
+                    hint="allow more time",
+                )
             if outcome.state == "LATE":
                 cut_short = {"number": 0, "state": "LATE", "score": outcome.score, **_attributes(outcome, values)}
                 return _result(estimator, training, tuning, space, [cut_short], {})

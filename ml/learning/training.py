@@ -118,7 +118,7 @@ def train(
         engineer.fit(frame, label, rows=rows)
         X = FeatureRows(engineer, frame, rows)
         X_stop = None if stop_by is None else FeatureRows(engineer, frame, stop_by)
-        return estimator_type(settings).fit(
+        estimator = estimator_type(settings).fit(
             X if estimator_type.streams else np.asarray(X),
             label[rows],
             X_stop if X_stop is None or estimator_type.streams else np.asarray(X_stop),
@@ -126,6 +126,8 @@ def train(
             names=engineer.get_feature_names_out(),
             on_round=lambda done, total: tell(done, total, "fitting"),
         )
+        tell(1, 1, "fitted")  # early stopping ends before the last round that was announced
+        return estimator
 
     settings = config.training_config
     estimator = fitted(settings, parts.train, parts.validation)

@@ -138,12 +138,6 @@ def test_a_journal_of_another_search_is_not_taken_for_this_one(tmp_path: Path) -
     assert min(seen) < 1
 
 
-def test_the_timeout_starts_no_further_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(range(0, 100_000, 100))
-    monkeypatch.setattr("ml.learning.search.time.monotonic", lambda: float(next(clock)))
-    assert len(run(timeoutSeconds=50).trials) == 1
-
-
 def test_a_hopeless_trial_is_given_up_and_counts_as_one() -> None:
     space = {"learningRate": {"choices": [0.1]}, "minDataInLeaf": {"choices": [5, 10, 140, 145, 150]}}
     start = training(numIterations=60, learningRate=0.1, minDataInLeaf=5)
@@ -164,6 +158,13 @@ def test_a_hopeless_trial_is_given_up_and_counts_as_one() -> None:
         else:
             complete.append(rungs)
             assert cut["score"] == full["score"]
+
+
+def test_a_time_too_short_for_one_tree_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 100_000, 100))
+    monkeypatch.setattr("ml.learning.search.time.monotonic", lambda: float(next(clock)))
+    with pytest.raises(ConfigError, match="before the first trial had one tree"):
+        run(timeoutSeconds=50)
 
 
 def test_the_timeout_holds_inside_a_trial() -> None:
