@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -188,8 +189,8 @@ class LightGBM(Estimator):
         return as_shares(self.booster.feature_importance(importance_type="gain"), self.names)
 
     def save(self, path: Path) -> None:
-        """Write LightGBM's text format."""
-        write_text(path, self.booster.model_to_string())
+        """Write LightGBM's text format, without the number of threads: it is the machine's and changes no tree."""
+        write_text(path, re.sub(r"\[num_threads: \d+\]", "[num_threads: 0]", self.booster.model_to_string()))
 
     @classmethod
     def load(cls, path: Path, config: TrainingConfig, *, names: Sequence[str] | None = None) -> Self:
