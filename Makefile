@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+REQUIREMENTS ?= -r requirements-dev.txt
 CLIENT := examples/node
 NODE_FOUND := $(shell node -e 'process.exit(+(Number.parseInt(process.versions.node) < 18))' 2>/dev/null && echo yes)
 CLIENT_TESTED := $(NODE_FOUND)$(EAGLE_REQUIRE_NODE)
@@ -18,7 +19,7 @@ install: $(VENV)/installed
 $(VENV)/installed: requirements.txt requirements-fleet.txt requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(RUN) -m pip install --quiet --disable-pip-version-check $(REQUIREMENTS)
 	touch $@
 
 # npm writes this file last; install scripts would only download GPU libraries

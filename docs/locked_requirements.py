@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LOCK = REPOSITORY / "requirements.lock"
@@ -28,21 +29,30 @@ def report(python_version: str, folder: Path) -> dict[tuple[str, str], str]:
     """What pip would install, (name, version) -> SHA-256 of the wheel; raises CalledProcessError if it cannot."""
     file = folder / f"{python_version}.json"
     platforms = [f"--platform=manylinux_{version}_x86_64" for version in GLIBC_VERSIONS]
-    command = [sys.executable, "-m", "pip", "--isolated", "--quiet", "install", "--dry-run", "--ignore-installed"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--isolated",
+        "--quiet",
+        "--disable-pip-version-check",
+        "install",
+        "--dry-run",
+        "--ignore-installed",
+    ]
     command += ["--only-binary=:all:", "--implementation=cp", f"--python-version={python_version}", *platforms]
     command += [f"--target={folder}", f"--report={file}", "-r", str(REPOSITORY / "requirements-dev.txt")]
     subprocess.run(command, check=True)
     return parsed(json.loads(file.read_text(encoding="utf-8")))
 
 
-def parsed(document: dict[str, list[dict[str, dict[str, str]]]]) -> dict[tuple[str, str], str]:
+def parsed(document: dict[str, Any]) -> dict[tuple[str, str], str]:
     """The wheels in a report of pip."""
-    return {
-        (each["metadata"]["name"], each["metadata"]["version"]): each["download_info"]["archive_info"]["hashes"][
-            "sha256"
-        ]  # type: ignore[index]
-        for each in document["install"]
-    }
+    wheels = {}
+    for each in document["install"]:
+        package = each["metadata"]["name"], each["metadata"]["version"]
+        wheels[package] = each["download_info"]["archive_info"]["hashes"]["sha256"]
+    return wheels
 
 
 def lock_text(reports: list[dict[tuple[str, str], str]]) -> str:

@@ -14,7 +14,7 @@ def name_of(text: str) -> str:
 def pinned() -> set[tuple[str, str]]:
     lines = [
         line
-        for file in ("requirements.txt", "requirements-dev.txt")
+        for file in ("requirements.txt", "requirements-fleet.txt", "requirements-dev.txt")
         for line in (REPOSITORY / file).read_text(encoding="utf-8").splitlines()
         if "==" in line and not line.startswith("#")
     ]
