@@ -6,14 +6,17 @@ alarms along.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ml.learning.event_metrics import SECONDS_PER_DAY, saved_cost
 from ml.learning.events import Events
-from ml.learning.resampling import FloatArray, IntArray, percentile_interval
+from ml.learning.resampling import CONFIDENCE, FloatArray, IntArray, percentile_interval
 from ml.options.costs import MaintenanceCosts
 
 Intervals = dict[str, tuple[float, float] | None]
+_TAIL = (1 - CONFIDENCE) / 2
 _SAMPLES_AT_ONCE = 100  # times the failures: memory of the resampled medians
 
 
@@ -65,9 +68,30 @@ def resampled_event_metrics(
 def event_intervals(
     events: Events, groups: IntArray, drawn: IntArray, costs: MaintenanceCosts | None = None
 ) -> Intervals:
-    """95 % intervals of the event metrics, under their names; see `resampled_event_metrics`."""
+    """95 % intervals of the event metrics, under their names; see `resampled_event_metrics`.
+
+    Where every failure was announced, or none, every alarm right, or none, or no alarm false, all samples agree, and
+    their percentiles would promise certainty. The exact interval of a share (Clopper and Pearson, Biometrika 26, 1934)
+    or of a Poisson rate (Garwood, Biometrika 28, 1936) stands there instead.
+    """
     values = resampled_event_metrics(events, groups, drawn, costs)
-    return {name: percentile_interval(samples) for name, samples in values.items()}
+    intervals = {name: percentile_interval(samples) for name, samples in values.items()}
+    announced, false = events.failures.announced, events.alarms.is_false
+    days = len(events.rows.position) * events.interval / SECONDS_PER_DAY
+    exact = {
+        "eventRecall": _exact_share(int(announced.sum()), len(announced)),
+        "alarmPrecision": _exact_share(len(false) - int(false.sum()), len(false)),
+        "falseAlarmsPerAssetDay": None if false.any() or not days else (0.0, -math.log(_TAIL) / days),
+    }
+    return intervals | {name: interval for name, interval in exact.items() if interval is not None}
+
+
+def _exact_share(hits: int, total: int) -> tuple[float, float] | None:
+    """The interval of a share of all or of nothing; None for others, and where there is nothing to share."""
+    if total == 0 or 0 < hits < total:
+        return None
+    bound: float = _TAIL ** (1 / total)
+    return (bound, 1.0) if hits else (0.0, 1 - bound)
 
 
 def _medians(values: FloatArray, groups: IntArray, drawn: IntArray) -> FloatArray:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn.metrics import average_precision_score
 
 from ml.learning.event_intervals import event_intervals, resampled_event_metrics
@@ -102,6 +103,25 @@ def test_samples_hold_as_many_groups_as_there_are_and_repeat_for_a_seed() -> Non
 def test_groups_are_assets_or_stretches_of_rows(assets: int, rows_each: int, n_groups: int) -> None:
     groups = independent_groups(pd.Series(np.repeat(np.arange(assets), rows_each)))
     assert sorted(set(groups.tolist())) == list(range(n_groups))
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_all_or_nothing_has_the_exact_interval_and_not_certainty(found: bool) -> None:
+    n_assets, steps = 12, 10
+    assets = np.repeat(np.arange(n_assets), steps).astype(str)
+    seconds = np.tile(np.arange(steps) * INTERVAL, n_assets)
+    label = np.tile([0] * 8 + [1, 1], n_assets)
+    starts = pd.DataFrame({"asset_id": np.arange(n_assets).astype(str), "timestamp": steps * INTERVAL})
+    events = find_events(
+        assets, seconds, label, label == (1 if found else 2), starts,
+        threshold=0.5, horizon=2 * INTERVAL, cooldown=0, interval=INTERVAL,
+    )  # fmt: skip
+    intervals = event_intervals(events, independent_groups(pd.Series(assets)), draw(n_assets, seed=0))
+    exact = stats.binomtest(n_assets if found else 0, n_assets).proportion_ci(0.95, "exact")
+    assert intervals["eventRecall"] == pytest.approx((exact.low, exact.high))
+    assert intervals["alarmPrecision"] == (pytest.approx((exact.low, exact.high)) if found else None)
+    days = len(assets) * INTERVAL / 86_400
+    assert intervals["falseAlarmsPerAssetDay"] == pytest.approx((0.0, stats.chi2.ppf(0.975, 2) / 2 / days))
 
 
 def test_the_interval_of_event_recall_covers_the_truth_about_as_often_as_it_says() -> None:
