@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from ml.windows.cpu_quota import cpu_quota
+
 Item = TypeVar("Item")
 
 
 def available_cpus() -> int:
     """CPUs this process may use.
 
-    In a container or under a batch system these are fewer than the machine has, and fewer still where
-    ``OMP_NUM_THREADS`` says so, as it does to numerical libraries.
+    In a container or under a batch system these are fewer than the machine has: by affinity, by a quota of CPU time, or
+    because ``OMP_NUM_THREADS`` says so, as it does to numerical libraries.
     """
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cpus, _thread_limit() or cpus)
+    return min(cpus, cpu_quota() or cpus, _thread_limit() or cpus)
 
 
 def threads_for(configured: int | None) -> int:

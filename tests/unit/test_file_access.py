@@ -21,17 +21,22 @@ METHODS = {
 METHODS |= {"symlink_to", "hardlink_to", "chmod", "lchmod"}
 LIBRARIES = {"os", "shutil", "tempfile", "gzip"}
 OS_HARMLESS = {"environ", "cpu_count", "getpid", "urandom", "sched_getaffinity", "process_cpu_count", "fork", "name"}
+OS_HARMLESS |= {"getppid", "_exit", "wait4", "waitstatus_to_exitcode", "kill", "killpg", "getpgid"}
 OS_HARMLESS |= {"sysconf", "path", "cpu_count", "register_at_fork", "access", "getuid", "fsdecode", "strerror"}
 
 # What opens files by itself, and why that is not a way into the workspace.
 REASONS = {
     "ml.config": "the configuration, which the user names and which lies anywhere",
+    "ml.fleet.budget": "how much memory the kernel says that there is",
+    "ml.fleet.step_process": "an unnamed file for what a step prints",
+    "ml.learning.search_study": "the journal that OrganizationPaths.tuning_file has let through",
     "ml.scada.plant.database": "the simulated plant is a source of data, written wherever the user says",
     "ml.scada.sources.files": "a data file that OrganizationPaths.readable_file has let through",
     "ml.scada.sources.sqlite": "a database file that OrganizationPaths.readable_file has let through",
     "ml.scada.spill": "a scratch folder that ml.workspace.files made for this process",
     "ml.scada.prepared": "takes back the staged file that ml.workspace.files made for this process",
     "ml.scada.slices": "forgets a slice in the folder that OrganizationPaths.slices names",
+    "ml.windows.cpu_quota": "how much CPU time the kernel says that there is",
     "ml.windows.kernels.compiling": "the source text of this package",
 }
 
