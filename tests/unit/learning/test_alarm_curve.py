@@ -31,7 +31,7 @@ def test_every_threshold_counts_as_the_loops_do(case, seed, levels, cooldown):  
     assert curve.thresholds.tolist() == sorted(set(np.float32(probability).tolist()))
     for at in np.linspace(0, len(curve.thresholds) - 1, 8).astype(int):
         threshold = float(curve.thresholds[at])
-        naive = reference.event_metrics(rows, known, threshold=threshold, **options)
+        naive = reference.event_metrics(rows, known, threshold=threshold, prices=(0, 0, 0), **options)
         alarm = np.float32(probability) >= np.float32(threshold)
         assert (curve.failures, curve.asset_days) == (naive["failures"], len(rows) * INTERVAL / 86_400)
         assert curve.alarms[at] == naive["alarms"]
