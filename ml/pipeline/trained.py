@@ -19,7 +19,7 @@ from ml.learning.estimators.base import Estimator
 from ml.learning.failures import epoch_seconds
 from ml.workspace.manifest import verify
 from ml.workspace.paths import OrganizationPaths
-from ml.workspace.versions import is_current
+from ml.workspace.versions import is_current, recover
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ def load_version(
         If a file is not what the manifest says, or is of a newer format.
     """
     folder = paths.version(config.version)
+    if not folder.is_dir() and paths.models.is_dir():
+        recover(paths)
     if not folder.is_dir():
         raise MissingArtifactError(
             f'organisation "{config.organization_id}" has no version "{config.version}"',

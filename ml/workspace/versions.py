@@ -59,6 +59,19 @@ class Published:
         return {"version": self.version, "previousVersion": self.previous}
 
 
+def recover(paths: OrganizationPaths) -> None:
+    """Put the models in order after runs that were killed: a version that one had only moved aside comes back.
+
+    Raises
+    ------
+    StorageError, BusyError
+        If the disk refuses, or another process holds the organisation's lock.
+    """
+    with organization_lock(paths), plain_storage_errors("the models folder"):
+        clear_leftovers(paths.models)
+        clear_leftovers(paths.versions)
+
+
 @contextmanager
 def stage_version(paths: OrganizationPaths, version: str) -> Iterator[Path]:
     """An empty folder that becomes the model version `version` when the block ends well.
@@ -76,9 +89,7 @@ def stage_version(paths: OrganizationPaths, version: str) -> Iterator[Path]:
         If the disk refuses, or another process holds the organisation's lock.
     """
     target = paths.version(version)
-    with organization_lock(paths), plain_storage_errors("the models folder"):
-        clear_leftovers(paths.models)
-        clear_leftovers(paths.versions)
+    recover(paths)
     staged = temporary_path(target, "staging")
     make_folder(staged)
     try:

@@ -20,6 +20,7 @@ from ml.workspace.versions import (
     link_model,
     list_versions,
     publish,
+    recover,
     rollback,
     stage_version,
 )
@@ -314,6 +315,15 @@ def test_nothing_of_another_organisation_changes(paths: OrganizationPaths, root:
     publish(paths, "v2")
     rollback(paths)
     assert tree(other.models) | tree(other.artifacts) == before
+
+
+def test_a_version_that_a_killed_run_had_moved_aside_comes_back(paths: OrganizationPaths) -> None:
+    install(paths, "v1")
+    before = tree(paths.versions)
+    paths.version("v1").rename(paths.versions / ".old-4194304-1-0123abcd-v1")  # beyond every process id
+    assert list_versions(paths) == []
+    recover(paths)
+    assert tree(paths.versions) == before
 
 
 def test_a_link_that_a_killed_rollback_left_is_cleared_by_the_next(paths: OrganizationPaths) -> None:
