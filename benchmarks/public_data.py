@@ -1,4 +1,4 @@
-"""Scores on the public benchmark data, by the same runs as in the tests.
+"""Scores on the public benchmark data, by all five steps and the project's own search.
 
     EAGLE_ML_DATA_DIR=<folder> .venv/bin/python benchmarks/public_data.py
 
@@ -29,7 +29,7 @@ def main() -> int:
         return 2
     for name in ("FD001", "FD002", "valve1"):
         with tempfile.TemporaryDirectory() as work:
-            run = run_valve(folder, Path(work)) if name == "valve1" else run_turbofans(folder, Path(work), name)
+            run = run_valve(folder, Path(work)) if name == "valve1" else run_turbofans(folder, Path(work), name, {})
         rows = run.predictions
         line = f"{name}: average precision {average_precision_score(rows['label'], rows['probability']):.3f}"
         if name != "valve1":

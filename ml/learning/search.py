@@ -4,7 +4,10 @@ Each trial is one set of values. It is fitted on all folds side by side and scor
 the mean over folds. LightGBM stops early by the same held-out rows, so scores are slightly optimistic; every trial
 gets the same advantage, and the final verdict falls on the test part, which no search sees. The number of trees is
 not searched: folds report the rounds they stopped at (``rounds``), and training finds its own by early stopping on
-the validation part. A trial that is worse than the median of the complete ones was at the same rung is given up.
+the validation part. A trial that is not among the best quarter at a rung is given up there.
+
+The given configuration is replaced only by a trial that is better than it beyond one standard error of their
+difference over the folds: with few failures, the best of many trials is better by luck alone.
 """
 
 from __future__ import annotations
@@ -167,7 +170,7 @@ class _Trials:
             if trial is None:
                 return False
             trial.report(score, rung)
-            return bool(trial.should_prune())
+            return self._study.is_hopeless(rung, score)
 
         return self._validate(
             self._fitter(features),
@@ -245,9 +248,13 @@ def _result(
     trials: list[dict[str, Any]],
     importances: dict[str, float],
 ) -> SearchResult:
-    """The best trial; the earliest of equals, so that the given configuration wins a tie."""
+    """The best trial that is clearly better than the given configuration; the earliest of equals."""
     best = max(
-        (trial for trial in trials if trial["state"] == "COMPLETE"),
+        (
+            trial
+            for trial in trials
+            if trial["state"] == "COMPLETE" and is_clearly_better(trial["foldScores"], trials[0]["foldScores"])
+        ),
         key=lambda trial: (trial["score"], -trial["number"]),
         default=trials[0],
     )
@@ -264,3 +271,9 @@ def _result(
         space=space,
         importances=importances,
     )
+
+
+def is_clearly_better(scores: Sequence[float], given: Sequence[float]) -> bool:
+    """Whether the mean gain over the same folds exceeds its standard error (n - 1 degrees of freedom)."""
+    gains = np.subtract(scores, given)
+    return bool(gains.mean() > gains.std(ddof=1) / np.sqrt(len(gains)))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LOCK_SUFFIX = ".lock"
 """What Optuna appends to the journal's name for its lock file."""
-_COMPARED_WITH = 2  # complete trials, before their median is one
+_REDUCTION = 4  # one in so many trials at a rung goes on to the next: the default of the paper below
 
 
 class SearchStudy:
@@ -48,8 +48,7 @@ class SearchStudy:
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._estimator, self._space, self._tuning = estimator, space, tuning
-        pruner = optuna.pruners.MedianPruner(_COMPARED_WITH, 0) if tuning.pruning else optuna.pruners.NopPruner()
-        self._study = optuna.create_study(storage=InMemoryStorage(), direction="maximize", pruner=pruner)
+        self._study = optuna.create_study(storage=InMemoryStorage(), direction="maximize")
         self._journal = None if journal is None else _open(journal, name)
         for trial in self._journal.get_trials(deepcopy=False) if self._journal else ():
             self._study.add_trial(trial)
@@ -99,6 +98,19 @@ class SearchStudy:
         if self._tuning.search_method == "optuna":
             return optuna.samplers.TPESampler(seed=seed)
         return optuna.samplers.RandomSampler(seed=seed)
+
+    def is_hopeless(self, rung: int, score: float) -> bool:
+        """Whether a trial with this score at a rung is given up there.
+
+        Asynchronous successive halving (Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys
+        2020): a trial goes on if it is among the best quarter of all that have come to this rung, itself and those
+        given up included. The first four at a rung go on: fewer have no quarter.
+        """
+        if not self._tuning.pruning:
+            return False
+        reached = [scores[rung] for trial in self.trials if len(scores := trial.user_attrs["rungScores"]) > rung]
+        promoted = (len(reached) + 1) // _REDUCTION
+        return len(reached) >= _REDUCTION and sum(other > score for other in reached) >= promoted
 
     def finish(self, trial: optuna.Trial, score: float, *, pruned: bool, attributes: dict[str, Any]) -> None:
         """Count a trial, also in the journal."""

@@ -188,7 +188,7 @@ class TuningConfig(Section):
     )
     random_state: Annotated[int, Field(ge=0, lt=2**31)] = Field(default=42, description="Seed of the search.")
     pruning: bool = Field(
-        default=True, description="Give a trial up once it is worse than the median of finished ones was as far."
+        default=True, description="Give a trial up where it is not among the best quarter of those that came as far."
     )
     search_space: dict[str, SearchRange] | None = Field(
         default=None,

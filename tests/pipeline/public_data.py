@@ -16,6 +16,14 @@ from tests.pipeline.backend import Json, Outcome, spawn
 from tests.pipeline.small_plant import write_json
 
 VARIABLE = "EAGLE_ML_DATA_DIR"
+QUICK_SEARCH = {
+    "nTrials": 3,
+    "cvFolds": 2,
+    "scoringMetric": "log_loss",
+    # Faster learners than the default only, to stay within the time that a test may take.
+    "searchSpace": {"learningRate": {"low": 0.04, "high": 0.12, "log": True}, "numLeaves": {"choices": [7, 15]}},
+}
+"""`tuningConfig` of the tests."""
 HORIZON_CYCLES = 30
 _HOUR = 3600
 _SETTINGS = ["setting1", "setting2", "setting3"]
@@ -46,17 +54,19 @@ def data_folder() -> Path | None:
     return Path(named) if named else None
 
 
-def run_turbofans(folder: Path, work: Path, name: str) -> BenchmarkRun:
+def run_turbofans(folder: Path, work: Path, name: str, search: Json | None) -> BenchmarkRun:
     """Train on every engine that ran to failure, and score every row of the engines of the test file.
 
-    FD001 goes through all five steps, FD002 through training and validation.
+    With `search`, a `tuningConfig`, by all five steps; without, by training and validation only.
     """
     train, test = (_find(folder / "cmapss", f"{part}_{name}") for part in ("train", "test"))
     labelled = work / "test.csv"
     label_rows(_read(test), pd.read_csv(folder / "cmapss" / f"rul_{name}.csv")).to_csv(labelled, index=False)
     config = turbofan_config(train, operating=name == "FD002")
+    if search is not None:
+        config["tuningConfig"] = search
     steps = _Steps(work, config)
-    if name == "FD001":
+    if search is not None:
         steps.run("data_prep")
         steps.run("hyperparameter_tuning")
         tuned = steps.outcomes["hyperparameter_tuning"].document["trainingConfigPath"]
@@ -64,7 +74,7 @@ def run_turbofans(folder: Path, work: Path, name: str) -> BenchmarkRun:
     steps.run("train_model")
     scored = write_json(work / "scoring.json", with_label_column(steps.config_file, "fails_soon"))
     steps.run("validate_model", labelled, config=scored)
-    if name == "FD001":
+    if search is not None:
         steps.run("convert_to_onnx")
     return steps.result()
 
@@ -99,16 +109,6 @@ def turbofan_config(source: Path, *, operating: bool) -> Json:
             "testSplit": 0.0,
         },
         "trainingConfig": {"refit": True, "threads": 1},
-        "tuningConfig": {
-            "nTrials": 3,
-            "cvFolds": 2,
-            "scoringMetric": "log_loss",
-            # Faster learners than the default only, to stay within the time that a test may take.
-            "searchSpace": {
-                "learningRate": {"low": 0.04, "high": 0.12, "log": True},
-                "numLeaves": {"choices": [7, 15]},
-            },
-        },
         # One row in seven is positive only, and rows just outside the horizon look like rows just inside it.
         "validationConfig": {"minPrecision": 0.5, "robustnessRows": 2000, "latencyRuns": 50},
         "conversionConfig": {"parityRows": 2000},

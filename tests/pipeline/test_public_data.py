@@ -11,7 +11,14 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from tests.pipeline.backend import STEPS
-from tests.pipeline.public_data import VARIABLE, BenchmarkRun, data_folder, run_turbofans, run_valve
+from tests.pipeline.public_data import (
+    QUICK_SEARCH,
+    VARIABLE,
+    BenchmarkRun,
+    data_folder,
+    run_turbofans,
+    run_valve,
+)
 from tests.reference.metrics import ratio_metrics
 
 pytestmark = pytest.mark.skipif(data_folder() is None, reason=f"{VARIABLE} does not name the folder of the public data")
@@ -26,7 +33,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[
     assert folder is not None
     work = {name: tmp_path_factory.mktemp(name) for name in ("FD002", "FD001", "valve1")}
     with ThreadPoolExecutor(2) as pool:
-        started = {name: pool.submit(run_turbofans, folder, work[name], name) for name in ("FD002", "FD001")}
+        search = {"FD002": None, "FD001": QUICK_SEARCH}
+        started = {name: pool.submit(run_turbofans, folder, work[name], name, search[name]) for name in search}
         yield started | {"valve1": pool.submit(run_valve, folder, work["valve1"])}
 
 

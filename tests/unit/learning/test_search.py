@@ -16,7 +16,7 @@ from ml.errors import ConfigError, StoppedError
 from ml.learning import estimators
 from ml.learning.cross_validation import score
 from ml.learning.feature_sets import FeatureTable
-from ml.learning.search import SearchResult, search
+from ml.learning.search import SearchResult, is_clearly_better, search
 from ml.learning.search_results import write_results
 from ml.learning.search_space import checked_space, grid_points
 from ml.options.learning import SearchRange, TrainingConfig, TuningConfig
@@ -97,6 +97,15 @@ def test_the_given_configuration_wins_a_tie() -> None:
     result = run("grid", searchSpace={"verbosity": {"choices": [-1, -2]}}, start=start)
     assert result.best is start
     assert result.best_number == 0
+
+
+def test_a_gain_within_its_standard_error_is_no_reason_to_leave_the_given_configuration() -> None:
+    given = [0.90, 0.80, 0.70]
+    assert is_clearly_better([0.91, 0.82, 0.73], given)
+    # means of 0.02 and 0.01; standard errors of 0.021 and 0
+    assert not is_clearly_better([0.96, 0.82, 0.68], given)
+    assert is_clearly_better([0.91, 0.81, 0.71], given)
+    assert not is_clearly_better(given, given)
 
 
 def test_a_forest_can_be_searched() -> None:
