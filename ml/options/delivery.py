@@ -38,9 +38,10 @@ class ValidationConfig(Section):
         default=100.0, description="95th percentile for one row, through ONNX."
     )
     limits: MetricLimits = Field(default=MetricLimits(), description="Limits on any other metric of rows or events.")
-    champion: Literal["compare", "ignore"] = Field(
+    champion: Literal["compare", "require", "ignore"] = Field(
         default="compare",
-        description="compare: refuse a version that ranks rows worse than the published one; ignore: do not look.",
+        description="compare: refuse a version that ranks rows worse than the published one; require: refuse it also "
+        "where the two cannot be compared; ignore: do not look.",
     )
     champion_margin: Score = Field(
         default=0.01, description="Average precision that may be lost to the published version, beyond chance."

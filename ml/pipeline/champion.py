@@ -60,7 +60,12 @@ def compare_with_published(
     champion = load_version(config.model_copy(update={"version": version}), paths)
     unseen = ~rows_seen(rows.frame, champion)
     common = replace(rows, scored=rows.scored & unseen)
-    told = Champion(version=version, rows=int(common.scored.sum()), margin=options.champion_margin)
+    told = Champion(
+        version=version,
+        rows=int(common.scored.sum()),
+        margin=options.champion_margin,
+        required=options.champion == "require",
+    )
     reason = _incomparable(champion, trained, rows.frame) or _too_little(config, trained, common)
     if reason is not None:
         return replace(told, skipped=reason)

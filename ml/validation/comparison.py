@@ -52,6 +52,8 @@ class Champion:
     """Rows that both were judged on."""
     margin: float
     """Average precision that the candidate may lose for certain."""
+    required: bool = False
+    """Whether a candidate that was not compared is refused."""
     skipped: str | None = None
     """Why there was no comparison; the numbers are None then."""
     average_precision: float | None = None

@@ -85,12 +85,17 @@ def check_gates(measured: Mapping[str, Any], config: ValidationConfig) -> list[G
 
 
 def champion_gate(champion: Champion) -> Gate | None:
-    """Whether the candidate loses no more to the published version than allowed; None if they were not compared."""
+    """Whether the candidate loses no more to the published version than allowed.
+
+    None if they were not compared, and need not be.
+    """
     loss = champion.certain_loss
-    if loss is None:
-        return None
     name = f"Average precision lost to the published version {champion.version}, beyond chance"
-    return _gate(name, "championMargin", champion.margin, max(loss, 0.0))
+    if loss is not None:
+        return _gate(name, "championMargin", champion.margin, max(loss, 0.0))
+    if champion.required:
+        return _gate(f"{name} (not compared: {champion.skipped})", "champion", champion.margin, None)
+    return None
 
 
 def _gate(name: str, key: str, limit: float, measured: float | None) -> Gate:

@@ -115,3 +115,12 @@ def test_a_candidate_is_refused_only_if_it_is_worse_beyond_margin_and_chance(int
 
 def test_without_a_comparison_there_is_no_gate():
     assert champion_gate(Champion(version="v1", rows=0, margin=0.0, skipped="too few rows")) is None
+
+
+def test_a_comparison_that_is_required_and_was_not_possible_fails():
+    champion = Champion(version="v1", rows=0, margin=0.01, required=True, skipped="too few rows")
+
+    gate = champion_gate(champion)
+
+    assert (gate.key, gate.value, gate.passed) == ("champion", None, False)
+    assert "too few rows" in gate.name
