@@ -1,8 +1,13 @@
-"""The steps as the backend spawns them: own process, working directory ml/, nothing on stdin, pipes for the rest."""
+"""The steps as the backend spawns them: own process, working directory ml/, nothing on stdin, pipes for the rest.
+
+Where a test is not about the process, `run_here` gives the same outcome without loading the libraries once more.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import importlib
+import io
 import json
 import os
 import signal
@@ -10,9 +15,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ML = REPOSITORY / "ml"
@@ -65,6 +72,18 @@ def spawn(
     """
     command = [f"scripts/{step}.py", *map(str, arguments)]
     outcome = _listen(command, ML, environment(root, env), terminate_on)
+    assert outcome.document["step"] == step
+    return outcome
+
+
+def run_here(step: str, *arguments: str | Path, root: Path) -> Outcome:
+    """Run the step's `main` in this process; asserts what `spawn` does."""
+    main = importlib.import_module(f"ml.scripts.{step}").main
+    stdout, stderr = io.StringIO(), io.StringIO()
+    workspace = patch.dict(os.environ, {"ML_BASE_PATH": str(root)})
+    with workspace, redirect_stdout(stdout), redirect_stderr(stderr):
+        exit_code = main([str(argument) for argument in arguments])
+    outcome = _outcome(exit_code, stdout.getvalue(), stderr.getvalue())
     assert outcome.document["step"] == step
     return outcome
 
@@ -136,8 +155,11 @@ def _listen(
         process.wait()
         watchdog.cancel()
         reader.join()
-    stderr = "".join(lines)
-    return Outcome(process.returncode, _one_document(stdout, stderr), list(_events(stderr)), stdout, stderr)
+    return _outcome(process.returncode, stdout, "".join(lines))
+
+
+def _outcome(exit_code: int, stdout: str, stderr: str) -> Outcome:
+    return Outcome(exit_code, _one_document(stdout, stderr), list(_events(stderr)), stdout, stderr)
 
 
 def _collect(process: subprocess.Popen[str], lines: list[str], terminate_on: Callable[[Json], bool] | None) -> None:
