@@ -21,7 +21,7 @@ import pytest
 
 from tests.databases.history import document
 from tests.databases.server import Database, Server
-from tests.pipeline.backend import ML, Json, Outcome, environment, spawn
+from tests.pipeline.backend import ML, Json, Outcome, environment, run_here, spawn
 from tests.pipeline.small_plant import write_json
 
 DAYS = 20
@@ -30,9 +30,23 @@ SENSORS = ["temperature", "pressure", "flow", "speed"]
 KILLS = 10
 
 
-@pytest.fixture
-def plant(database: Database) -> Database:
+@pytest.fixture(scope="module")
+def history(server: Server) -> Iterator[Database]:
     """Twenty days of two pumps, a row every half minute, in no particular order within an hour."""
+    with server.database() as database:
+        create_readings(database)
+        yield database
+
+
+@pytest.fixture
+def plant(server: Server, history: Database) -> Iterator[Database]:
+    """A copy of the history that may be changed."""
+    with server.database(template=history.name) as database:
+        database.let_read("readings")
+        yield database
+
+
+def create_readings(database: Database) -> None:
     database.execute(
         f"""
         CREATE TABLE readings AS
@@ -50,8 +64,6 @@ def plant(database: Database) -> Database:
         ANALYZE readings
         """
     )
-    database.let_read("readings")
-    return database
 
 
 def configured(database: Database, connection: Json | None = None, **sections: Any) -> Json:
@@ -67,7 +79,8 @@ def run(config: Json, root: Path, **options: Any) -> Outcome:
 
 
 def succeed(config: Json, root: Path) -> Json:
-    outcome = run(config, root)
+    root.mkdir(exist_ok=True)
+    outcome = run_here("data_prep", write_json(root.parent / f"{root.name}.json", config), root=root)
     assert outcome.exit_code == 0, outcome.document
     return outcome.document
 

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,12 +78,7 @@ def spawn(
 
 def run_here(step: str, *arguments: str | Path, root: Path) -> Outcome:
     """Run the step's `main` in this process; asserts what `spawn` does."""
-    main = importlib.import_module(f"ml.scripts.{step}").main
-    stdout, stderr = io.StringIO(), io.StringIO()
-    workspace = patch.dict(os.environ, {"ML_BASE_PATH": str(root)})
-    with workspace, redirect_stdout(stdout), redirect_stderr(stderr):
-        exit_code = main([str(argument) for argument in arguments])
-    outcome = _outcome(exit_code, stdout.getvalue(), stderr.getvalue())
+    outcome = _called(f"ml.scripts.{step}", arguments, root)
     assert outcome.document["step"] == step
     return outcome
 
@@ -96,6 +91,11 @@ def workspace_command(*arguments: str, root: Path) -> Outcome:
 def predict(*arguments: str | Path, root: Path, terminate_on: Callable[[Json], bool] | None = None) -> Outcome:
     """Run ``python -m ml.predict``."""
     return _listen(["-m", "ml.predict", *map(str, arguments)], REPOSITORY, environment(root), terminate_on)
+
+
+def predict_here(*arguments: str | Path, root: Path) -> Outcome:
+    """Run the `main` of ``python -m ml.predict`` in this process."""
+    return _called("ml.predict.__main__", arguments, root)
 
 
 def fleet(
@@ -131,6 +131,14 @@ def _describe(path: Path) -> str:
     if path.is_symlink():
         return f"-> {path.readlink().as_posix()}"
     return "/" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _called(module: str, arguments: Sequence[str | Path], root: Path) -> Outcome:
+    stdout, stderr = io.StringIO(), io.StringIO()
+    workspace = patch.dict(os.environ, {"ML_BASE_PATH": str(root)})
+    with workspace, redirect_stdout(stdout), redirect_stderr(stderr):
+        exit_code = importlib.import_module(module).main([str(argument) for argument in arguments])
+    return _outcome(exit_code, stdout.getvalue(), stderr.getvalue())
 
 
 def _listen(
