@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from ml.learning import estimators
 from tests.unit.learning.feature_tables import feature_table, names
 from tests.unit.learning.fitting import config, fitted
 
 
+@pytest.mark.usefixtures("several_threads")
 def test_a_forest_does_not_depend_on_threads_or_on_being_watched() -> None:
     X, _ = feature_table(seed=2)
     alone = fitted(config("random_forest")).predict(X)
