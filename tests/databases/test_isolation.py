@@ -115,16 +115,14 @@ def parse(address: str) -> dict[str, Any]:
     return dict(conninfo_to_dict(address))
 
 
-@pytest.fixture(scope="module")
-def plant(server: Server) -> Iterator[Database]:
-    with server.database() as database:
-        create_table(database, readings())
-        database.execute(f"ALTER ROLE {database.reader} PASSWORD $pw${PASSWORD}$pw$")
-        yield database
-
-
 class TestCanary:
     """The password appears in no output, file, or process list, whatever happens."""
+
+    @pytest.fixture
+    def plant(self, database: Database) -> Database:
+        create_table(database, readings())
+        database.execute(f"ALTER ROLE {database.reader} PASSWORD $pw${PASSWORD}$pw$")
+        return database
 
     @pytest.mark.parametrize("given", ["password", "passwordEnv"])
     @pytest.mark.parametrize(
