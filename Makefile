@@ -40,7 +40,8 @@ check: install
 
 test: check $(if $(CLIENT_TESTED),$(CLIENT)/node_modules/.package-lock.json)
 	$(if $(CLIENT_TESTED),,@echo "Node.js 18 or newer is not there: the tests of the TypeScript client are skipped")
-	$(RUN) -m pytest $(SIDE_BY_SIDE)
+	$(RUN) -m pytest $(SIDE_BY_SIDE) -m "not alone"
+	$(RUN) -m pytest -m alone
 
 # kept out of `make test`, which runs a few of the same cases
 torture: install
