@@ -9,6 +9,9 @@ CLIENT := examples/node
 NODE_FOUND := $(shell node -e 'process.exit(+(Number.parseInt(process.versions.node) < 18))' 2>/dev/null && echo yes)
 CLIENT_TESTED := $(NODE_FOUND)$(EAGLE_REQUIRE_NODE)
 
+# A file's tests share fixtures, so they go to one worker; the long ones come first in the order of the folders.
+SIDE_BY_SIDE ?= --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 BENCH := .venv-bench
 BENCHMARKS ?= features training search extraction window_graph latency exactness node_exactness batch_scoring
 
@@ -37,7 +40,8 @@ check: install
 
 test: check $(if $(CLIENT_TESTED),$(CLIENT)/node_modules/.package-lock.json)
 	$(if $(CLIENT_TESTED),,@echo "Node.js 18 or newer is not there: the tests of the TypeScript client are skipped")
-	$(RUN) -m pytest
+	$(RUN) -m pytest $(SIDE_BY_SIDE) -m "not alone"
+	$(RUN) -m pytest -m alone
 
 # kept out of `make test`, which runs a few of the same cases
 torture: install

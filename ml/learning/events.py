@@ -80,6 +80,8 @@ class Alarms:
     is_false: BoolArray
     position: IntArray
     """Where the first alarm row stands among the rows that were given."""
+    start: IntArray
+    """Where the first alarm row stands among the alarm rows of `ScoredRows`."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,10 @@ class Events:
     alarms: Alarms
     horizon: int
     interval: int
+
+    def rows_of_alarms(self) -> list[IntArray]:
+        """Where the alarm rows of each alarm stand among the rows that were given, in order of time."""
+        return np.split(self.rows.position[self.rows.alarm], self.alarms.start)[1:]
 
 
 def find_events(
@@ -188,9 +194,9 @@ def _alarms(rows: ScoredRows, spacing: int) -> Alarms:
     """Groups of alarm rows at most `spacing` seconds apart."""
     asset, seconds, position = rows.asset[rows.alarm], rows.seconds[rows.alarm], rows.position[rows.alarm]
     if not len(asset):
-        return Alarms(asset, np.empty(0, dtype=np.bool_), position)
+        return Alarms(asset, np.empty(0, dtype=np.bool_), position, position)
     starts = np.ones(len(asset), dtype=bool)
     starts[1:] = (np.diff(asset) != 0) | (np.diff(seconds) > spacing)
     first = np.flatnonzero(starts)
     is_false = ~np.logical_or.reduceat(rows.positive[rows.alarm], first)
-    return Alarms(asset[first], is_false, position[first])
+    return Alarms(asset[first], is_false, position[first], first)

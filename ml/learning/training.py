@@ -17,6 +17,7 @@ from ml.learning import estimators
 from ml.learning.alarm_curve import alarm_curve
 from ml.learning.calibration import FittedCalibration, fit_calibration
 from ml.learning.estimators.base import Estimator
+from ml.learning.failures import announcement_horizon
 from ml.learning.feature_rows import FeatureRows
 from ml.learning.imbalance import compare_imbalance
 from ml.learning.leaks import SuspiciousColumn, suspicious_columns
@@ -166,13 +167,12 @@ def _chosen(
     probability: npt.NDArray[np.float64],
     interval: int,
 ) -> ThresholdChoice:
-    """The threshold for some rows of a frame; labels that were made elsewhere, without a target, know no onset."""
+    """The threshold for some rows of a frame."""
     part, settings = frame.loc[rows], config.training_config
-    has_onsets = bool((frame["event"] >= 0).any() and (frame["target"] >= 0).any())
     curve = alarm_curve(
         part,
         probability,
-        horizon=config.data_config.prediction_horizon_seconds if has_onsets else 0,
+        horizon=announcement_horizon(frame, config.data_config.prediction_horizon_seconds),
         cooldown=config.validation_config.alarm_cooldown_seconds,
         interval=interval,
         history=frame,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ml.config import OrganizationConfig
+from ml.learning.events import Events
 from ml.learning.failures import epoch_seconds, positive_runs
-from ml.learning.thresholds import is_alarm
 from ml.pipeline.judged_data import JudgedData
 from ml.pipeline.trained import TrainedVersion
 from ml.validation.drivers import Case, CaseKind, Explanation, explained, mean_contributions
@@ -23,13 +22,12 @@ Rows = npt.NDArray[np.int64]
 
 
 def explanation_of(
-    config: OrganizationConfig,
     trained: TrainedVersion,
     rows: JudgedData,
     features: npt.NDArray[np.float32],
     probability: npt.NDArray[np.float32],
-    threshold: float,
-    events: Mapping[str, Any],
+    events: Events,
+    measured: Mapping[str, Any],
 ) -> Explanation | None:
     """Contributions over all alarms, and for missed failures and false alarms; None if the model type has none.
 
@@ -40,14 +38,13 @@ def explanation_of(
     ----------
     features, probability
         Unscaled features and probabilities of the scored rows.
-    events
-        Event metrics of these rows, as from `ml.learning.event_metrics`.
+    events, measured
+        Failures and alarms of these rows, and their metrics, as from `ml.learning.event_metrics`.
     """
-    alarms = np.flatnonzero(is_alarm(probability, threshold))
+    alarms = events.rows.position[events.rows.alarm]
     shown = alarms[np.unique(np.linspace(0, max(alarms.size - 1, 0), min(alarms.size, MOST_ALARM_ROWS)).astype(int))]
-    missed = _missed_failures(rows, probability, events, trained.metadata.horizon_seconds)
-    spacing = max(config.validation_config.alarm_cooldown_seconds, trained.engineer.interval)
-    false = _false_alarms(rows, probability, alarms, spacing)
+    missed = _missed_failures(rows, probability, measured, trained.metadata.horizon_seconds)
+    false = _false_alarms(rows, probability, events)
     cases = [*_most_alarming(missed), *_most_alarming(false)]
 
     wanted = np.array([*shown.tolist(), *(case.row for case in cases)], dtype=np.int64)
@@ -71,19 +68,19 @@ def explanation_of(
 
 
 def _missed_failures(
-    rows: JudgedData, probability: npt.NDArray[np.float32], events: Mapping[str, Any], horizon: int
+    rows: JudgedData, probability: npt.NDArray[np.float32], measured: Mapping[str, Any], horizon: int
 ) -> list[Case]:
     """Failures that came without an alarm; their rows are those labelled 1 because of them."""
     asset = rows.table["asset_id"].astype(str).to_numpy()
     seconds = epoch_seconds(rows.table["timestamp"])
     runs = positive_runs(rows.table["asset_id"].factorize()[0], rows.label)
     cases = []
-    for failure in events.get("failureList") or ():
+    for failure in measured.get("failureList") or ():
         if failure["announced"]:
             continue
         at = int(datetime.fromisoformat(failure["time"]).timestamp())
         own = asset == failure["asset"]
-        if "detectionDelaySeconds" in events:
+        if "detectionDelaySeconds" in measured:
             inside = own & (runs >= 0) & np.isin(runs, runs[own & (seconds == at)])
         else:
             inside = own & (seconds >= at - horizon) & (seconds < at)
@@ -91,17 +88,13 @@ def _missed_failures(
     return cases
 
 
-def _false_alarms(rows: JudgedData, probability: npt.NDArray[np.float32], alarms: Rows, spacing: int) -> list[Case]:
-    """Groups of alarm rows without a positive one, as `ml.learning.event_metrics` defines them."""
-    codes = rows.table["asset_id"].factorize()[0][alarms]
-    seconds = epoch_seconds(rows.table["timestamp"])[alarms]
-    borders = np.flatnonzero((np.diff(codes) != 0) | (np.diff(seconds) > spacing)) + 1
-    groups: Iterable[Rows] = np.split(alarms, borders) if alarms.size else []
+def _false_alarms(rows: JudgedData, probability: npt.NDArray[np.float32], events: Events) -> list[Case]:
+    """Alarms without a positive row."""
     times = rows.table["timestamp"]
     return [
         _case("falseAlarm", rows, probability, group, times.iloc[int(group[0])].isoformat())
-        for group in groups
-        if not (rows.label[group] == 1).any()
+        for group, is_false in zip(events.rows_of_alarms(), events.alarms.is_false, strict=True)
+        if is_false
     ]
 
 

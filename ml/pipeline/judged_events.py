@@ -11,7 +11,7 @@ from ml.config import OrganizationConfig
 from ml.learning.event_intervals import event_intervals
 from ml.learning.event_metrics import event_metrics
 from ml.learning.events import Events, find_events
-from ml.learning.failures import epoch_seconds, onsets
+from ml.learning.failures import announcement_horizon, epoch_seconds, onsets
 from ml.learning.ranking_bootstrap import resampled_average_precision
 from ml.learning.resampling import IntArray, draw, independent_groups, percentile_interval
 from ml.pipeline.judged_data import JudgedData
@@ -25,28 +25,24 @@ def judged_events(
 ) -> Events:
     """Failures and alarms of the scored rows, for probabilities (n_scored,) and a threshold."""
     table = rows.table
-    failures = onsets(rows.frame)
-    announced = len(failures) > 0 and bool((rows.frame["target"] >= 0).any())
     return find_events(
         table["asset_id"].to_numpy(),
         epoch_seconds(table["timestamp"]),
         rows.label,
         probability,
-        failures,
+        onsets(rows.frame),
         threshold=threshold,
-        # Labels that were made elsewhere, without a target, know no onset: their runs are what can be detected.
-        horizon=trained.metadata.horizon_seconds if announced else 0,
+        horizon=announcement_horizon(rows.frame, trained.metadata.horizon_seconds),
         cooldown=config.validation_config.alarm_cooldown_seconds,
         interval=trained.engineer.interval,
     )
 
 
 def measured_events(
-    config: OrganizationConfig, trained: TrainedVersion, rows: JudgedData, probability: Probabilities, threshold: float
+    config: OrganizationConfig, rows: JudgedData, probability: Probabilities, events: Events
 ) -> dict[str, Any]:
     """Event metrics for the report, with the intervals of these and of the average precision."""
     costs = config.validation_config.costs
-    events = judged_events(config, trained, rows, probability, threshold)
     groups, drawn = resampling(config, rows)
     precision = resampled_average_precision(rows.label, probability, groups, drawn)
     intervals = event_intervals(events, groups, drawn, costs) | {"averagePrecision": percentile_interval(precision)}

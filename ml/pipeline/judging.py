@@ -18,7 +18,7 @@ from ml.pipeline.champion import compare_with_published
 from ml.pipeline.drifting import drift_of
 from ml.pipeline.explaining import explanation_of
 from ml.pipeline.judged_data import JudgedData, judged_data
-from ml.pipeline.judged_events import Probabilities, measured_events
+from ml.pipeline.judged_events import Probabilities, judged_events, measured_events
 from ml.pipeline.reference_scores import read_reference
 from ml.pipeline.shipped import model_latency, shipped_model, window_latency
 from ml.pipeline.split_pictures import split_pictures
@@ -77,7 +77,8 @@ def judge(
     features = trained.engineer.matrix(rows.frame, rows=rows.scored)
     probability = scorer.probability(features)
     metrics = row_metrics(rows.label, probability, threshold)
-    events = measured_events(config, trained, rows, probability, threshold)
+    found = judged_events(config, trained, rows, probability, threshold)
+    events = measured_events(config, rows, probability, found)
     references = {
         reference.name: read_reference(reference, rows.table, paths) for reference in options.reference_scores
     }
@@ -85,7 +86,7 @@ def judge(
     tell(2, 7, "measuring latency")
     latency = model_latency(content, features, options.latency_runs)
     of_window = window_latency(trained, rows.frame, rows.scored, options.latency_runs)
-    explanation = explanation_of(config, trained, rows, features, probability, threshold, events)
+    explanation = explanation_of(trained, rows, features, probability, found, events)
     del features  # what follows makes tables as large
 
     tell(3, 7, "comparing with the published version")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +15,7 @@ import pyarrow.parquet
 from ml.errors import DataError, IntegrityError, MissingArtifactError, StorageError
 from ml.scada.fingerprint import Fingerprint, read_fingerprint, refuse_foreign
 from ml.scada.labels import STATUSES
-from ml.workspace.files import plain_storage_errors, storage_error
+from ml.scada.parquet_output import ParquetOutput
 
 ROW_GROUP_ROWS = 131_072
 _LEADING = {"asset_id": pa.string(), "timestamp": pa.timestamp("us", tz="UTC"), "segment": pa.int32()}
@@ -101,12 +100,10 @@ class PreparedWriter:
         self, path: Path, sensors: Mapping[str, type[np.floating[Any]]], on_block: Callable[[pd.DataFrame], None]
     ) -> None:
         types = {name: pa.from_numpy_dtype(np.dtype(kind)) for name, kind in sensors.items()}
-        self._path = path
         self._schema = pa.schema(list({**_LEADING, **types, **_TRAILING}.items()))
         self._on_block = on_block
         self._waiting: list[pd.DataFrame] = []
-        with self._plain_errors():
-            self._writer = pyarrow.parquet.ParquetWriter(path, self._schema, compression="zstd")
+        self._output = ParquetOutput(path, self._schema, ROW_GROUP_ROWS, compression="zstd")
 
     def add(self, rows: pd.DataFrame) -> None:
         """Take the next rows."""
@@ -127,17 +124,13 @@ class PreparedWriter:
 
     def describe(self, fingerprint: Fingerprint) -> None:
         """Say in the file what it is; without that it is none that anybody takes for prepared data."""
-        self._writer.add_key_value_metadata(fingerprint.to_metadata())
+        self._output.describe(fingerprint.to_metadata())
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            self._writer.close()
-        except OSError as failure:
-            if kind is None:
-                raise storage_error(failure, self._path.name) from None
+    def __exit__(self, *failure: Any) -> None:
+        self._output.__exit__(*failure)
 
     def _write(self, block: pd.DataFrame) -> None:
         self._on_block(block)
@@ -145,13 +138,7 @@ class PreparedWriter:
             pa.array(block[field.name], type=field.type, from_pandas=field.name in _LEADING or field.name in _TRAILING)
             for field in self._schema
         ]
-        with self._plain_errors():
-            self._writer.write_table(pa.table(arrays, schema=self._schema), row_group_size=ROW_GROUP_ROWS)
-
-    @contextmanager
-    def _plain_errors(self) -> Iterator[None]:
-        with plain_storage_errors(self._path.name):
-            yield
+        self._output.write(pa.table(arrays, schema=self._schema))
 
 
 def read_prepared(path: Path, *, organization_id: str) -> Prepared:

@@ -26,7 +26,8 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from ml.errors import EagleError, IsolationError
-from ml.workspace.files import make_folder, read_json, sha256, staged_file, storage_error, write_json
+from ml.scada.parquet_output import ParquetOutput
+from ml.workspace.files import make_folder, read_json, sha256, staged_file, write_json
 from ml.workspace.leftovers import clear_leftovers, remove
 
 log = logging.getLogger(__name__)
@@ -165,41 +166,15 @@ class SliceStore:
 
 def _write(path: Path, first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> int:
     """Write batches as they come; gives the number of rows."""
+    # Readings hardly repeat, so a dictionary costs time and saves nothing; names of machines are another matter.
+    texts = [field.name for field in first.schema if pa.types.is_string(field.type)]
+    layout = {"compression": "lz4", "use_dictionary": texts, "write_statistics": False}
     rows = 0
-    with _Writer(path, first.schema) as writer:
+    with ParquetOutput(path, first.schema, ROW_GROUP_ROWS, **layout) as output:
         for batch in chain([first], rest):
-            writer.write(batch)
+            output.write(batch)
             rows += batch.num_rows
     return rows
-
-
-class _Writer:
-    """A Parquet file in the making; what the disk refuses is a StorageError."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._path = path
-        # Readings hardly repeat, so a dictionary costs time and saves nothing; names of machines are another matter.
-        texts = [field.name for field in schema if pa.types.is_string(field.type)]
-        self._writer = pyarrow.parquet.ParquetWriter(
-            path, schema, compression="lz4", use_dictionary=texts, write_statistics=False
-        )
-
-    def __enter__(self) -> _Writer:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            self._writer.close()
-        except OSError as failure:
-            if kind is None:
-                raise storage_error(failure, self._path.name) from None
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Append rows."""
-        try:
-            self._writer.write_batch(batch, row_group_size=ROW_GROUP_ROWS)
-        except OSError as failure:
-            raise storage_error(failure, self._path.name) from None
 
 
 def _digest(text: str) -> str:

@@ -12,13 +12,14 @@ from ml.workspace.files import FILE_MODE, make_folder, storage_error
 from ml.workspace.paths import OrganizationPaths
 
 SHORT_WORK_SECONDS = 60.0  # what these locks protect takes milliseconds; a minute means that something hangs
-UNTIL_IT_ENDS = -1.0  # fetching may take hours; the system frees the lock if its holder dies
+FETCHING_SECONDS = 3600.0  # a first fetch of years may take this long; longer, and somebody should know of the wait
+_LATER = "wait until it has ended; if it hangs, end it"
 
 
 @contextmanager
 def organization_lock(paths: OrganizationPaths) -> Iterator[None]:
     """Hold the organisation's lock, waiting for others; raises BusyError after a minute."""
-    with _held(paths.organization_lock, SHORT_WORK_SECONDS, "this organisation's models are"):
+    with _held(paths.organization_lock, SHORT_WORK_SECONDS, "this organisation's models are", _LATER):
         yield
 
 
@@ -31,26 +32,33 @@ def version_lock(paths: OrganizationPaths, version: str) -> Iterator[None]:
     BusyError
         At once, if another run has it.
     """
-    with _held(paths.version_lock(version), 0.0, f'version "{version}" is'):
+    hint = "wait until it has ended, or choose another version"
+    with _held(paths.version_lock(version), 0.0, f'version "{version}" is', hint):
         yield
 
 
 @contextmanager
 def slices_lock(paths: OrganizationPaths) -> Iterator[None]:
-    """Hold the lock of the rows fetched from the database, waiting until another run has fetched what it needs."""
-    with _held(paths.slices_lock, UNTIL_IT_ENDS, "what is fetched of this organisation's database is"):
+    """Hold the lock of the rows fetched from the database, waiting while another run fetches what it needs.
+
+    Raises
+    ------
+    BusyError
+        After an hour. What the other run has fetched by then need not be fetched again.
+    """
+    with _held(paths.slices_lock, FETCHING_SECONDS, "what is fetched of this organisation's database is", _LATER):
         yield
 
 
 @contextmanager
 def audit_lock(paths: OrganizationPaths) -> Iterator[None]:
     """Hold the audit log's lock, waiting for others; raises BusyError after a minute."""
-    with _held(paths.audit_lock, SHORT_WORK_SECONDS, "this organisation's audit log is"):
+    with _held(paths.audit_lock, SHORT_WORK_SECONDS, "this organisation's audit log is", _LATER):
         yield
 
 
 @contextmanager
-def _held(file: Path, timeout: float, what: str) -> Iterator[None]:
+def _held(file: Path, timeout: float, what: str, hint: str) -> Iterator[None]:
     from filelock import FileLock, Timeout  # takes longer to import than a configuration takes to check
 
     make_folder(file.parent)
@@ -58,9 +66,8 @@ def _held(file: Path, timeout: float, what: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=timeout)
     except Timeout:  # an OSError as well, so it comes first
-        raise BusyError(
-            f"{what} being written by another process", hint="wait until it has ended, or choose another version"
-        ) from None
+        waited = f", which was waited for {timeout:g} s" if timeout else ""
+        raise BusyError(f"{what} being written by another process{waited}", hint=hint) from None
     except OSError as error:
         raise storage_error(error, file.name) from error
     try:

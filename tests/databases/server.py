@@ -89,12 +89,13 @@ class Server:
         )
 
     @contextmanager
-    def database(self) -> Iterator[Database]:
-        """A new database and a role that may only read, both dropped afterwards."""
+    def database(self, template: str = "template1") -> Iterator[Database]:
+        """A new database, a copy of `template`, and a role that may only read; both dropped afterwards."""
         name = f"plant_{secrets.token_hex(4)}"
         database = Database(self, name, f"reader_{secrets.token_hex(4)}", secrets.token_urlsafe(12))
         with self.connect() as admin:
-            admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            names = sql.Identifier(name), sql.Identifier(template)
+            admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
             admin.execute(
                 sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
                     sql.Identifier(database.reader), sql.Literal(database.password)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 
 from tests.databases.history import COLUMNS, TYPES, create_table, document, readings
 from tests.databases.server import Database, Server
-from tests.pipeline.backend import Json, Outcome, spawn
+from tests.pipeline.backend import Json, Outcome, run_here, spawn
 from tests.pipeline.small_plant import write_json
 
 PASSWORD = "c4nary'pass\\word; 100%"
@@ -31,20 +32,22 @@ INJECTIONS = [
 ]
 
 
-def run(config: Json, root: Path, **options: Any) -> Outcome:
+def run(config: Json, root: Path) -> Outcome:
     root.mkdir(exist_ok=True)
-    return spawn("data_prep", write_json(root.parent / f"{root.name}.json", config), root=root, **options)
+    return run_here("data_prep", write_json(root.parent / f"{root.name}.json", config), root=root)
 
 
-class TestInjection:
-    @pytest.fixture
-    def powerful(self, database: Database) -> Database:
-        """A role that could do harm, so that only the statements stand between a name and the table."""
+@pytest.fixture(scope="module")
+def powerful(server: Server) -> Iterator[Database]:
+    """A role that could do harm, so that only the statements stand between a name and the table."""
+    with server.database() as database:
         create_table(database, readings())
         database.execute("CREATE TABLE keep AS SELECT 1 AS x")
         database.execute(f"ALTER TABLE keep OWNER TO {database.reader}; GRANT ALL ON readings TO {database.reader}")
-        return database
+        yield database
 
+
+class TestInjection:
     @pytest.mark.parametrize("text", INJECTIONS)
     @pytest.mark.parametrize(
         "place",
@@ -144,7 +147,8 @@ class TestCanary:
         over = threading.Event()
         watcher = threading.Thread(target=note_command_lines, args=(lists, over))
         watcher.start()
-        outcome = run(config, root, env={"CANARY": PASSWORD})
+        root.mkdir()
+        outcome = spawn("data_prep", write_json(tmp_path / "root.json", config), root=root, env={"CANARY": PASSWORD})
         over.set()
         watcher.join()
         assert outcome.exit_code == exit_code, outcome.document

@@ -1,18 +1,25 @@
-"""The steps as the backend spawns them: own process, working directory ml/, nothing on stdin, pipes for the rest."""
+"""The steps as the backend spawns them: own process, working directory ml/, nothing on stdin, pipes for the rest.
+
+Where a test is not about the process, `run_here` gives the same outcome without loading the libraries once more.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import importlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ML = REPOSITORY / "ml"
@@ -69,6 +76,13 @@ def spawn(
     return outcome
 
 
+def run_here(step: str, *arguments: str | Path, root: Path) -> Outcome:
+    """Run the step's `main` in this process; asserts what `spawn` does."""
+    outcome = _called(f"ml.scripts.{step}", arguments, root)
+    assert outcome.document["step"] == step
+    return outcome
+
+
 def workspace_command(*arguments: str, root: Path) -> Outcome:
     """Run ``python -m ml.workspace``."""
     return _listen(["-m", "ml.workspace", *arguments], REPOSITORY, environment(root), None)
@@ -77,6 +91,11 @@ def workspace_command(*arguments: str, root: Path) -> Outcome:
 def predict(*arguments: str | Path, root: Path, terminate_on: Callable[[Json], bool] | None = None) -> Outcome:
     """Run ``python -m ml.predict``."""
     return _listen(["-m", "ml.predict", *map(str, arguments)], REPOSITORY, environment(root), terminate_on)
+
+
+def predict_here(*arguments: str | Path, root: Path) -> Outcome:
+    """Run the `main` of ``python -m ml.predict`` in this process."""
+    return _called("ml.predict.__main__", arguments, root)
 
 
 def fleet(
@@ -114,6 +133,14 @@ def _describe(path: Path) -> str:
     return "/" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def _called(module: str, arguments: Sequence[str | Path], root: Path) -> Outcome:
+    stdout, stderr = io.StringIO(), io.StringIO()
+    workspace = patch.dict(os.environ, {"ML_BASE_PATH": str(root)})
+    with workspace, redirect_stdout(stdout), redirect_stderr(stderr):
+        exit_code = importlib.import_module(module).main([str(argument) for argument in arguments])
+    return _outcome(exit_code, stdout.getvalue(), stderr.getvalue())
+
+
 def _listen(
     command: list[str], folder: Path, env: Mapping[str, str], terminate_on: Callable[[Json], bool] | None
 ) -> Outcome:
@@ -136,8 +163,11 @@ def _listen(
         process.wait()
         watchdog.cancel()
         reader.join()
-    stderr = "".join(lines)
-    return Outcome(process.returncode, _one_document(stdout, stderr), list(_events(stderr)), stdout, stderr)
+    return _outcome(process.returncode, stdout, "".join(lines))
+
+
+def _outcome(exit_code: int, stdout: str, stderr: str) -> Outcome:
+    return Outcome(exit_code, _one_document(stdout, stderr), list(_events(stderr)), stdout, stderr)
 
 
 def _collect(process: subprocess.Popen[str], lines: list[str], terminate_on: Callable[[Json], bool] | None) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from ml.scada.plant.database import write_sqlite
 from ml.scada.plant.station import Station
-from tests.pipeline.backend import STEPS, spawn
+from tests.pipeline.backend import STEPS, run_here, spawn
 from tests.pipeline.small_plant import PipelineRun, plant_config, simulate_small_plant, write_json
 
 
@@ -48,7 +48,7 @@ def two_versions(pipeline: PipelineRun, tmp_path_factory: pytest.TempPathFactory
     training = pipeline.config["trainingConfig"] | {"modelType": "random_forest"}
     config = pipeline.config | {"version": "v2", "trainingConfig": training}
     file = write_json(folder / "config.json", config)
-    outcomes = {step: spawn(step, file, root=root) for step in ("train_model", "validate_model", "convert_to_onnx")}
+    outcomes = {step: run_here(step, file, root=root) for step in ("train_model", "validate_model", "convert_to_onnx")}
     return PipelineRun(root, config, file, file, outcomes)
 
 

@@ -48,7 +48,7 @@ def request(root: Path, database: Path) -> Json:
 
 
 @pytest.fixture
-def trained(root: Path, database: Path) -> Path:
+def trained(several_threads: None, root: Path, database: Path) -> Path:  # noqa: ARG001
     outcome = spawn("train_model", write_json(root.parent / "request.json", request(root, database)), root=root)
     assert outcome.exit_code == 0, outcome.document
     document = outcome.document

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.backend import Json, Outcome, spawn, tree
+from tests.pipeline.backend import Json, Outcome, run_here, tree
 from tests.pipeline.small_plant import ORGANIZATION, PipelineRun, plant_config, write_json
 
 FOREIGN = "rival_works"
@@ -36,7 +36,7 @@ def file_config(path: Path, **sections: Json) -> Json:
 
 
 def run(step: str, config: Json, root: Path, *arguments: Path) -> Outcome:
-    return spawn(step, write_json(root.parent / "config.json", config), *arguments, root=root)
+    return run_here(step, write_json(root.parent / "config.json", config), *arguments, root=root)
 
 
 def assert_nothing_half_written(root: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_file_among_anothers_artifacts(step: str, pipeline: PipelineRun, publi
     theirs.mkdir(parents=True)
     file = write_readings(theirs / "readings.csv", 6)
     before = tree(published / "models"), tree(theirs)
-    outcome = spawn(step, pipeline.tuned_file, file, root=published)
+    outcome = run_here(step, pipeline.tuned_file, file, root=published)
     assert_refused_without_a_name(outcome)
     assert (tree(published / "models"), tree(theirs)) == before
 
@@ -146,7 +146,7 @@ def test_anothers_prepared_data_copied_out_of_the_workspace(
     step: str, foreign_data: Path, pipeline: PipelineRun, published: Path
 ) -> None:
     before = tree(published / "models"), reports(published)
-    outcome = spawn(step, pipeline.tuned_file, foreign_data, root=published)
+    outcome = run_here(step, pipeline.tuned_file, foreign_data, root=published)
     assert_refused_without_a_name(outcome)
     assert (tree(published / "models"), reports(published)) == before
 
@@ -177,6 +177,6 @@ def foreign_data(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     """Prepared data of another organisation, lying outside every workspace."""
     folder = tmp_path_factory.mktemp("foreign")
     config = write_json(folder / "config.json", plant_config(database) | {"organizationId": FOREIGN})
-    outcome = spawn("data_prep", config, root=folder / "workspace")
+    outcome = run_here("data_prep", config, root=folder / "workspace")
     assert outcome.exit_code == 0, outcome.document
     return Path(shutil.copyfile(outcome.document["preparedDataPath"], folder / "innocent.parquet"))

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
 
-from tests.pipeline.backend import Json, Outcome, spawn, tree, workspace_command
+from tests.pipeline.backend import Json, Outcome, run_here, tree, workspace_command
 from tests.pipeline.small_plant import ORGANIZATION, PipelineRun, plant_config, write_json
 
 WEAK = {"threads": 1, "lgbParams": {"numIterations": 1, "numLeaves": 2, "learningRate": 0.001}}
@@ -38,8 +38,8 @@ def weak(
     root = Path(shutil.copytree(two_versions.root, folder / "workspace", symlinks=True))
     config = plant_config(database, trainingConfig=WEAK, validationConfig=QUICK) | {"version": "v3"}
     file = write_json(folder / "config.json", config)
-    assert spawn("train_model", file, root=root).exit_code == 0
-    return root, config, spawn("validate_model", file, root=root)
+    assert run_here("train_model", file, root=root).exit_code == 0
+    return root, config, run_here("validate_model", file, root=root)
 
 
 def test_both_versions_are_scored_on_the_same_rows(two_versions: PipelineRun) -> None:
@@ -72,7 +72,7 @@ def test_a_worse_candidate_is_refused_and_not_published(weak: tuple[Path, Json, 
     assert [gate["key"] for gate in report["gates"] if not gate["passed"]] == ["championMargin"]
 
     before = tree(root / "models")
-    converted = spawn("convert_to_onnx", write_json(tmp_path / "config.json", config), root=root)
+    converted = run_here("convert_to_onnx", write_json(tmp_path / "config.json", config), root=root)
     assert (converted.exit_code, converted.error["code"]) == (5, "QUALITY_GATE")
     assert tree(root / "models") == before
 
@@ -81,9 +81,9 @@ def test_a_worse_candidate_is_refused_and_not_published(weak: tuple[Path, Json, 
 def test_told_otherwise_it_is_published(weak: tuple[Path, Json, Outcome], tmp_path: Path, told: Json) -> None:
     root = Path(shutil.copytree(weak[0], tmp_path / "workspace", symlinks=True))
     file = write_json(tmp_path / "config.json", weak[1] | {"validationConfig": QUICK | told})
-    assert spawn("validate_model", file, root=root).exit_code == 0
+    assert run_here("validate_model", file, root=root).exit_code == 0
     assert (report_of(root, "v3")["champion"] is None) == ("champion" in told)
-    assert spawn("convert_to_onnx", file, root=root).document["published"] is True
+    assert run_here("convert_to_onnx", file, root=root).document["published"] is True
 
 
 def test_a_refused_version_can_be_promoted_by_hand(weak: tuple[Path, Json, Outcome], tmp_path: Path) -> None:
@@ -98,8 +98,8 @@ def test_rows_that_the_published_version_was_trained_on_are_left_out(
     root = Path(shutil.copytree(two_versions.root, tmp_path / "workspace", symlinks=True))
     config = plant_config(database, validationConfig=QUICK, dataConfig={"testSplit": 0.4}) | {"version": "v4"}
     file = write_json(tmp_path / "config.json", config)
-    assert spawn("train_model", file, root=root).exit_code == 0
-    assert spawn("validate_model", file, root=root).exit_code in (0, 5)
+    assert run_here("train_model", file, root=root).exit_code == 0
+    assert run_here("validate_model", file, root=root).exit_code in (0, 5)
 
     report = report_of(root, "v4")
     seen = json.loads((root / "models" / ORGANIZATION / "versions" / "v2" / "metadata.json").read_text())["data"][

@@ -115,6 +115,7 @@ def test_what_is_done_is_not_done_again(first_run: tuple[Path, Outcome], configs
     assert audit.read_bytes() == before
 
 
+@pytest.mark.alone
 def test_sigterm_ends_every_step_within_two_seconds(database: Path, root: Path, tmp_path: Path) -> None:
     for organization in ("plant_a", "plant_b"):
         write_config(tmp_path / "configs", database, organization, trainingConfig=LIGHT | ENDLESS)
@@ -171,6 +172,7 @@ def test_a_version_that_is_being_written_is_waited_for(database: Path, root: Pat
     assert outcome.state == "done"
 
 
+@pytest.mark.alone
 def test_a_killed_fleet_takes_its_steps_with_it_and_goes_on_later(database: Path, root: Path, tmp_path: Path) -> None:
     configs = tmp_path / "configs"
     write_config(configs, database, "plant_a")

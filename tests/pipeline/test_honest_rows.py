@@ -10,7 +10,7 @@ import pandas as pd
 
 from ml.scada.plant.database import write_sqlite
 from ml.scada.plant.station import Station
-from tests.pipeline.backend import spawn
+from tests.pipeline.backend import run_here
 from tests.pipeline.small_plant import ORGANIZATION, PipelineRun, plant_config, write_json
 
 
@@ -23,7 +23,7 @@ def test_the_prepared_data_itself_as_test_data_is_judged_on_its_held_out_part(
 ) -> None:
     honest = report_of(published)
     prepared = published / "artifacts" / ORGANIZATION / "v1" / "prepared_data.parquet"
-    outcome = spawn("validate_model", pipeline.tuned_file, prepared, root=published)
+    outcome = run_here("validate_model", pipeline.tuned_file, prepared, root=published)
     assert outcome.exit_code == 0, outcome.document
     assert report_of(published)["metrics"] == honest["metrics"]
 
@@ -34,7 +34,7 @@ def test_rows_of_the_training_history_in_a_test_file_do_not_count(
     honest = report_of(published)
     history = tmp_path / "history.csv"
     station.readings.to_csv(history, index=False)
-    outcome = spawn("validate_model", pipeline.tuned_file, history, root=published)
+    outcome = run_here("validate_model", pipeline.tuned_file, history, root=published)
     assert outcome.exit_code in (0, 5), outcome.document
     judged = report_of(published)["testSet"]
     seen_until = pd.Timestamp(honest["split"]["validation"]["lastTime"])
@@ -47,9 +47,9 @@ def test_a_verdict_at_another_threshold_publishes_nothing(pipeline: PipelineRun,
     lenient = json.loads(pipeline.tuned_file.read_text())
     lenient["validationConfig"] |= {"threshold": 0.011, "minAccuracy": None, "minPrecision": None, "minRecall": None}
     config = write_json(published.parent / "lenient.json", lenient)
-    judged = spawn("validate_model", config, root=published)
+    judged = run_here("validate_model", config, root=published)
     assert judged.exit_code == 0, judged.document
-    refused = spawn("convert_to_onnx", config, root=published)
+    refused = run_here("convert_to_onnx", config, root=published)
     assert (refused.exit_code, refused.error["code"]) == (5, "QUALITY_GATE")
     assert "0.011" in refused.error["message"]
     assert not (published / "models" / ORGANIZATION / "current").exists()
@@ -62,9 +62,9 @@ def test_a_source_that_grew_is_prepared_again(station: Station, tmp_path: Path) 
     root = tmp_path / "workspace"
     root.mkdir()
     config = write_json(tmp_path / "config.json", plant_config(database))
-    first = spawn("data_prep", config, root=root).document["rows"]
+    first = run_here("data_prep", config, root=root).document["rows"]
     write_sqlite(station, database)
-    outcome = spawn("train_model", config, root=root)
+    outcome = run_here("train_model", config, root=root)
     assert outcome.exit_code == 0, outcome.document
     rows = len(pd.read_parquet(root / "artifacts" / ORGANIZATION / "v1" / "prepared_data.parquet"))
     assert rows > first
@@ -79,6 +79,6 @@ def test_prepared_data_of_another_horizon_is_refused_where_there_is_no_source(
     del other["scadaDbConfig"]
     other["dataConfig"] |= {"predictionHorizonSeconds": other["dataConfig"]["predictionHorizonSeconds"] * 2}
     Path(root / "models" / ORGANIZATION / "current").unlink()
-    refused = spawn("train_model", write_json(tmp_path / "other.json", other), root=root)
+    refused = run_here("train_model", write_json(tmp_path / "other.json", other), root=root)
     assert (refused.exit_code, refused.error["code"]) == (3, "DATA_INVALID")
     assert "other columns, grid or labels" in refused.error["message"]

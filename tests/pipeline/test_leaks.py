@@ -14,7 +14,7 @@ import pytest
 from ml.features import FeatureEngineer
 from ml.scada.plant.database import write_sqlite
 from ml.scada.plant.station import SENSORS, SIGNALS, TARGET, Station
-from tests.pipeline.backend import spawn
+from tests.pipeline.backend import run_here
 from tests.pipeline.small_plant import ORGANIZATION, PipelineRun, plant_config, write_json
 
 NOW = pd.Timestamp("2025-01-13T07:30:00Z")  # an instant of the grid, in the middle of the history
@@ -63,7 +63,7 @@ def test_the_future_changes_no_row_of_the_past(
     assert 0.3 < later.mean() < 0.7
     database = root.parent / "changed.sqlite"
     write_sqlite(replace(station, readings=change(station.readings, later)), database)
-    outcome = spawn("data_prep", write_json(root.parent / "config.json", plant_config(database)), root=root)
+    outcome = run_here("data_prep", write_json(root.parent / "config.json", plant_config(database)), root=root)
     assert outcome.exit_code == 0, outcome.document
 
     changed = pd.read_parquet(outcome.document["preparedDataPath"])
@@ -95,7 +95,7 @@ def test_readings_of_the_test_part_change_no_bit_of_the_model(
     write_sqlite(replace(station, readings=shuffled(station.readings, held_out)), database)
     config = json.loads(pipeline.tuned_file.read_text())
     config["scadaDbConfig"]["database"] = str(database)
-    outcome = spawn("train_model", write_json(root.parent / "config.json", config), root=root)
+    outcome = run_here("train_model", write_json(root.parent / "config.json", config), root=root)
     assert outcome.exit_code == 0, outcome.document
 
     before = pipeline.outcomes["train_model"].document

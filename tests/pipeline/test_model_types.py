@@ -13,7 +13,7 @@ import pytest
 from ml.config import OrganizationConfig
 from ml.learning import estimators
 from ml.scripts import convert_to_onnx, train_model, validate_model
-from tests.pipeline.backend import Json, spawn
+from tests.pipeline.backend import Json, run_here
 from tests.pipeline.small_plant import ORGANIZATION, PipelineRun, plant_config, write_json
 
 STUMP = '''
@@ -115,7 +115,7 @@ def test_other_kinds_go_all_the_way(training: Json, published: Path, database: P
     file = write_json(published.parent / "config.json", config | {"version": "v3"})
     steps = ["hyperparameter_tuning"] * ("modelType" in training) + ["train_model", "validate_model", "convert_to_onnx"]
     for step in steps:
-        outcome = spawn(step, file, root=published)
+        outcome = run_here(step, file, root=published)
         assert outcome.exit_code == 0, outcome.document
     parity = outcome.document["parity"]
     assert parity["probabilities"] | {"maxDifference": 0.0} == {
@@ -134,7 +134,7 @@ def test_parameters_are_searched_by(method: str, published: Path, database: Path
     space = {"maxDepth": {"choices": [2, 5]}}
     tuning = {"searchMethod": method, "nTrials": 2, "cvFolds": 2, "searchSpace": space}
     config = write_json(published.parent / "config.json", plant_config(database, tuningConfig=tuning))
-    outcome = spawn("hyperparameter_tuning", config, root=published)
+    outcome = run_here("hyperparameter_tuning", config, root=published)
     assert outcome.exit_code == 0, outcome.document
     assert outcome.document["trials"] == 2
     assert outcome.document["bestScore"] >= outcome.document["baselineScore"]

@@ -14,6 +14,12 @@ import pytest
 from tests.pipeline.backend import ML, STEPS, environment
 from tests.pipeline.small_plant import plant_config, write_json
 
+LIGHT = {
+    "trainingConfig": {"threads": 1, "lgbParams": {"numLeaves": 7, "numIterations": 20, "minDataInLeaf": 20}},
+    "tuningConfig": {"nTrials": 1, "cvFolds": 2},
+    "validationConfig": {"robustnessRows": 200, "latencyRuns": 20},
+    "conversionConfig": {"publish": "always", "parityRows": 200},
+}
 WATCHED = """
 import importlib, sys
 
@@ -37,7 +43,7 @@ def test_the_watcher_hears_what_it_is_there_for(root: Path, call: str) -> None:
 
 
 def test_no_step_reaches_anything(database: Path, root: Path, tmp_path: Path) -> None:
-    file = write_json(tmp_path / "config.json", plant_config(database))
+    file = write_json(tmp_path / "config.json", plant_config(database, **LIGHT))
     program = "sys.exit(importlib.import_module('ml.scripts.' + sys.argv[1]).main(sys.argv[2:]))"
     for step in STEPS:
         ended = watched(program, step, file, root=root)

@@ -17,7 +17,17 @@ import pytest
 
 from ml.scada.plant.station import Station
 from ml.workspace.manifest import write_manifest
-from tests.pipeline.backend import REPOSITORY, Json, environment, predict, spawn, tree, workspace_command
+from tests.pipeline.backend import (
+    REPOSITORY,
+    Json,
+    environment,
+    predict,
+    predict_here,
+    run_here,
+    spawn,
+    tree,
+    workspace_command,
+)
 from tests.pipeline.small_plant import INTERVAL_SECONDS, ORGANIZATION, PipelineRun, write_json
 
 
@@ -57,7 +67,7 @@ def test_any_order_and_format_of_readings_gives_the_same_scores(
     table.to_parquet(tmp_path / "sorted.parquet")
     table.sample(frac=1.0, random_state=3).to_csv(tmp_path / "shuffled.csv", index=False)
     for data, out in (("sorted.parquet", "a.parquet"), ("shuffled.csv", "b.csv")):
-        assert predict(pipeline.config_file, tmp_path / data, tmp_path / out, root=published).exit_code == 0
+        assert predict_here(pipeline.config_file, tmp_path / data, tmp_path / out, root=published).exit_code == 0
     first = pd.read_parquet(tmp_path / "a.parquet")
     second = pd.read_csv(tmp_path / "b.csv", dtype={"probability": np.float32}, parse_dates=["timestamp"])
     assert (first["timestamp"] == second["timestamp"]).all()
@@ -69,7 +79,7 @@ def test_the_run_is_on_record_and_leaves_nothing_else(
     pipeline: PipelineRun, published: Path, readings: Path, tmp_path: Path
 ) -> None:
     before = tree(published)
-    outcome = predict(pipeline.config_file, readings, tmp_path / "scores.csv", root=published)
+    outcome = predict_here(pipeline.config_file, readings, tmp_path / "scores.csv", root=published)
     after = tree(published)
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     artifacts = f"artifacts/{ORGANIZATION}"
@@ -84,11 +94,11 @@ def test_another_version_is_scored_where_it_is_named(two_versions: PipelineRun, 
     scores = {}
     for version in ("v1", "v2"):
         out = tmp_path / f"{version}.parquet"
-        outcome = predict(two_versions.config_file, readings, out, "--version", version, root=root)
+        outcome = predict_here(two_versions.config_file, readings, out, "--version", version, root=root)
         assert (outcome.exit_code, outcome.document["version"]) == (0, version)
         scores[version] = pd.read_parquet(out)["probability"]
     out = tmp_path / "current.parquet"
-    assert predict(two_versions.config_file, readings, out, root=root).document["version"] == "v2"
+    assert predict_here(two_versions.config_file, readings, out, root=root).document["version"] == "v2"
     assert same_bits(pd.read_parquet(out)["probability"], scores["v2"])
     assert not same_bits(scores["v1"], scores["v2"])
 
@@ -109,7 +119,7 @@ class TestRefusals:
 
     @staticmethod
     def refused(pipeline: PipelineRun, root: Path, readings: Path, out: Path, code: str = "INTEGRITY_REFUSED") -> Json:
-        outcome = predict(pipeline.config_file, readings, out, root=root)
+        outcome = predict_here(pipeline.config_file, readings, out, root=root)
         assert (outcome.exit_code, outcome.error["code"]) == (6, code), outcome.document
         assert not out.exists() or root in out.parents
         return outcome.error
@@ -173,7 +183,7 @@ class TestRefusals:
         forest = json.loads(pipeline.config_file.read_text())
         forest["trainingConfig"] |= {"modelType": "random_forest"}
         config = write_json(tmp_path / "forest.json", forest | {"version": "v5"})
-        assert spawn("train_model", config, root=published).exit_code == 0
+        assert run_here("train_model", config, root=published).exit_code == 0
         outcome = spawn("convert_to_onnx", config, tmp_path / "model.pkl", root=published)
         assert (outcome.exit_code, outcome.error["code"]) == (6, "INTEGRITY_REFUSED"), outcome.document
         assert "type 'O'" in outcome.error["message"]
@@ -220,7 +230,7 @@ def test_what_cannot_be_scored_says_why(pipeline: PipelineRun, published: Path, 
         (tmp_path / "none.parquet", "out.csv", 3, "ARTIFACT_MISSING", "none.parquet"),
         (prepared, "out.csv", 3, "DATA_INVALID", "prepared data"),
     ):
-        outcome = predict(config, data, tmp_path / out, root=published)
+        outcome = predict_here(config, data, tmp_path / out, root=published)
         assert (outcome.exit_code, outcome.error["code"]) == (status, code), outcome.document
         assert words in outcome.error["message"]
         assert not (tmp_path / "out.csv").exists()
@@ -289,5 +299,5 @@ def test_stopped_in_the_middle_it_leaves_nothing(pipeline: PipelineRun, publishe
 
 def test_a_configuration_that_is_wrong_is_told_before_anything_is_read(published: Path, tmp_path: Path) -> None:
     wrong = write_json(tmp_path / "wrong.json", {"organizationId": ORGANIZATION, "schemaConfg": {}})
-    outcome = predict(wrong, tmp_path / "none.csv", tmp_path / "out.csv", root=published)
+    outcome = predict_here(wrong, tmp_path / "none.csv", tmp_path / "out.csv", root=published)
     assert (outcome.exit_code, outcome.error["code"]) == (2, "CONFIG_INVALID")

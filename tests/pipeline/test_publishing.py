@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.backend import spawn, tree, workspace_command
+from tests.pipeline.backend import run_here, tree, workspace_command
 from tests.pipeline.small_plant import ORGANIZATION, PipelineRun, plant_config, write_json
 
 
@@ -31,7 +31,7 @@ def current(root: Path) -> str:
 
 def test_converting_again_changes_no_file_of_the_models(pipeline: PipelineRun, published: Path) -> None:
     before = tree(published / "models")
-    outcome = spawn("convert_to_onnx", pipeline.tuned_file, root=published)
+    outcome = run_here("convert_to_onnx", pipeline.tuned_file, root=published)
     assert outcome.exit_code == 0, outcome.document
     assert outcome.document["published"] is True
     assert tree(published / "models") == before
@@ -43,7 +43,7 @@ def test_a_gate_that_is_not_met_keeps_the_version_from_being_published(unpublish
     strict = plant_config(database, validationConfig={"minPrecision": 1.0, "robustnessRows": 200, "latencyRuns": 20})
     config = write_json(unpublished.parent / "strict.json", strict)
 
-    judged = spawn("validate_model", config, root=unpublished)
+    judged = run_here("validate_model", config, root=unpublished)
     assert judged.exit_code == 5, judged.document
     assert judged.error["code"] == "QUALITY_GATE"
     assert "precision" in judged.error["message"].lower()
@@ -52,7 +52,7 @@ def test_a_gate_that_is_not_met_keeps_the_version_from_being_published(unpublish
     assert report["status"] != "PASSED"
     assert [gate["key"] for gate in report["gates"] if not gate["passed"]] == ["minPrecision"]
 
-    converted = spawn("convert_to_onnx", config, root=unpublished)
+    converted = run_here("convert_to_onnx", config, root=unpublished)
     assert converted.exit_code == 5
     assert converted.error["code"] == "QUALITY_GATE"
     assert report["verdict"] in converted.error["message"]
@@ -62,20 +62,20 @@ def test_a_gate_that_is_not_met_keeps_the_version_from_being_published(unpublish
 def test_without_a_report_nothing_is_published_unless_asked_for(unpublished: Path, database: Path) -> None:
     (unpublished / "artifacts" / ORGANIZATION / "v1" / "validation_report.json").unlink()
     config = write_json(unpublished.parent / "config.json", plant_config(database))
-    refused = spawn("convert_to_onnx", config, root=unpublished)
+    refused = run_here("convert_to_onnx", config, root=unpublished)
     assert (refused.exit_code, refused.error["code"]) == (5, "QUALITY_GATE")
     assert "no validation report" in refused.error["message"]
     assert "validate_model.py" in refused.error["hint"]
 
     always = plant_config(database, conversionConfig={"publish": "always", "parityRows": 500})
-    assert spawn("convert_to_onnx", write_json(config, always), root=unpublished).exit_code == 0
+    assert run_here("convert_to_onnx", write_json(config, always), root=unpublished).exit_code == 0
     assert current(unpublished) == "versions/v1"
 
 
 def test_a_published_version_is_not_replaced_by_another_model(published: Path, database: Path) -> None:
     before = tree(published / "models")
     changed = plant_config(database, trainingConfig={"threads": 1, "lgbParams": {"numIterations": 5}})
-    outcome = spawn("train_model", write_json(published.parent / "config.json", changed), root=published)
+    outcome = run_here("train_model", write_json(published.parent / "config.json", changed), root=published)
     assert (outcome.exit_code, outcome.error["field"]) == (2, "version")
     assert "published" in outcome.error["message"]
     assert tree(published / "models") == before
@@ -85,8 +85,8 @@ def test_a_changed_model_file_is_refused_by_every_reader(pipeline: PipelineRun, 
     model = published / "models" / ORGANIZATION / "versions" / "v1" / "model.onnx"
     model.write_bytes(model.read_bytes()[:-1] + b"?")
     for outcome in (
-        spawn("validate_model", pipeline.tuned_file, root=published),
-        spawn("convert_to_onnx", pipeline.tuned_file, root=published),
+        run_here("validate_model", pipeline.tuned_file, root=published),
+        run_here("convert_to_onnx", pipeline.tuned_file, root=published),
         workspace_command("verify", ORGANIZATION, root=published),
     ):
         assert (outcome.exit_code, outcome.error["code"]) == (6, "INTEGRITY_REFUSED")

@@ -164,6 +164,18 @@ def test_onsets_outside_the_scored_rows_do_not_count() -> None:
     assert event_metrics(events)["failures"] == 1
 
 
+@pytest.mark.parametrize("threshold", [0.5, 0.95])
+def test_the_rows_of_each_alarm_are_known_by_their_places_in_what_was_given(threshold: float) -> None:
+    asset, hour = ["b", "a", "a", "b", "a", "a"], [5, 9, 1, 4, 2, 3]
+    probability = [0.9, 0.9, 0.9, 0.9, 0.9, 0.1]
+    options = {"threshold": threshold, "horizon": 0, "cooldown": 0, "interval": 3600}
+    events = find_events(asset, np.array(hour) * 3600, [0, 1, 0, 0, 0, 0], probability, NO_ONSETS, **options)
+    expected = [[2, 4], [1], [3, 0]] if threshold < 0.9 else []
+    assert [rows.tolist() for rows in events.rows_of_alarms()] == expected
+    assert events.alarms.position.tolist() == [rows[0] for rows in expected]
+    assert events.alarms.is_false.tolist() == [rows != [1] for rows in expected]
+
+
 def test_no_rows_give_empty_counts() -> None:
     nothing = np.empty(0)
     options = {"threshold": 0.5, "cooldown": 0, "interval": 60}

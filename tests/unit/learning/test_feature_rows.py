@@ -59,6 +59,7 @@ def test_a_copy_cannot_be_avoided(rows: FeatureRows) -> None:
         np.asarray(rows, copy=False)
 
 
+@pytest.mark.usefixtures("several_threads")
 @pytest.mark.parametrize("model_type", ["lightgbm", "random_forest"])
 def test_a_model_fitted_batch_by_batch_is_the_model_of_the_table(model_type: str, rows: FeatureRows) -> None:
     config = TrainingConfig.model_validate(

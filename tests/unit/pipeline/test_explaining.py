@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.config import OrganizationConfig
+from ml.learning.events import find_events
+from ml.learning.failures import epoch_seconds
 from ml.pipeline import explaining
 from ml.pipeline.explaining import explanation_of
 from ml.pipeline.judged_data import JudgedData
@@ -14,9 +15,7 @@ from ml.windows.scaling import Scaling
 
 HOUR = 3600
 COLUMNS = [Feature("heat", Value("heat")), Feature("flow", Value("flow"))]
-CONFIG = OrganizationConfig.from_dict(
-    {"organizationId": "plant", "schemaConfig": {"continuousColumns": ["heat", "flow"]}}
-)
+NO_ONSETS = pd.DataFrame({"asset_id": [], "timestamp": []})
 # a false alarm of two rows; a failure at 10 missed in rows 8 and 9; on another asset a false alarm and a right one
 ASSET = ["a"] * 11 + ["b"] * 6
 LABEL = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 1, 1]
@@ -26,7 +25,7 @@ MISSED = {"asset": "a", "time": "2024-01-01T10:00:00+00:00", "announced": False}
 FOUND = {"asset": "b", "time": "2024-01-01T06:00:00+00:00", "announced": True}
 
 
-def explain(events, *, contributions=None, probability=PROBABILITY, scaling=None):
+def explain(measured, *, contributions=None, probability=PROBABILITY, scaling=None):
     time = pd.to_datetime("2024-01-01", utc=True) + pd.to_timedelta(HOURS, unit="h")
     frame = pd.DataFrame({"asset_id": ASSET, "timestamp": time, "label": np.array(LABEL, np.int8)})
     rows = JudgedData(frame, np.ones(len(frame), dtype=bool), "a file", "0" * 64, 2 * HOUR, None, {})
@@ -44,7 +43,9 @@ def explain(events, *, contributions=None, probability=PROBABILITY, scaling=None
         estimator=SimpleNamespace(contributions=own),
     )
     features = np.column_stack([np.arange(len(LABEL)), -np.arange(len(LABEL))]).astype(np.float32)
-    return explanation_of(CONFIG, trained, rows, features, np.float32(probability), 0.5, events), seen
+    options = {"threshold": 0.5, "horizon": 0, "cooldown": 0, "interval": HOUR}
+    events = find_events(ASSET, epoch_seconds(frame["timestamp"]), LABEL, np.float32(probability), NO_ONSETS, **options)
+    return explanation_of(trained, rows, features, np.float32(probability), events, measured), seen
 
 
 def test_missed_failures_and_false_alarms_are_explained_at_their_most_alarming_row():

@@ -11,7 +11,7 @@ import pytest
 
 from ml.config import OrganizationConfig
 from ml.pipeline.judged_data import JudgedData
-from ml.pipeline.judged_events import measured_events
+from ml.pipeline.judged_events import judged_events, measured_events
 
 HOUR = 3600
 LABEL = np.array([0, 0, 1, 1, 0, 0, 1, 1, 1, 0], dtype=np.int8)
@@ -34,7 +34,8 @@ def events(target: int, event: list[int]) -> dict[str, Any]:
         metadata=SimpleNamespace(horizon_seconds=2 * HOUR), engineer=SimpleNamespace(interval=HOUR)
     )
     rows = JudgedData(frame, np.ones(10, dtype=np.bool_), "a file", "0" * 64, 2 * HOUR, None, {})
-    return measured_events(config, trained, rows, LABEL.astype(np.float32), 0.5)
+    probability = LABEL.astype(np.float32)
+    return measured_events(config, rows, probability, judged_events(config, trained, rows, probability, 0.5))
 
 
 @pytest.mark.parametrize(

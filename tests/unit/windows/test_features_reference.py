@@ -180,6 +180,7 @@ def test_wanted_rows_are_the_rows_of_the_whole():
     )
 
 
+@pytest.mark.usefixtures("several_threads")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_do_not_change_a_bit(threads):
     frame = make_frame()

@@ -11,7 +11,7 @@ import pytest
 from ml.errors import BusyError, ConfigError, IntegrityError, IsolationError, MissingArtifactError, StorageError
 from ml.workspace import audit
 from ml.workspace.leftovers import temporary_path
-from ml.workspace.locks import organization_lock, version_lock
+from ml.workspace.locks import organization_lock
 from ml.workspace.manifest import verify
 from ml.workspace.paths import OrganizationPaths
 from ml.workspace.versions import (
@@ -24,6 +24,7 @@ from ml.workspace.versions import (
     rollback,
     stage_version,
 )
+from tests.unit.workspace.lock_holder import hold
 
 
 class Killed(BaseException):
@@ -264,33 +265,6 @@ def test_the_list_survives_missing_metadata(paths: OrganizationPaths) -> None:
     assert (first.name, first.current, first.model_type, first.metrics) == ("v1", False, None, {})
     assert (second.name, second.current, second.model_type, second.metrics) == ("v2", True, "lightgbm", {"auc": 0.9})
     assert second.to_json()["installed"].endswith("+00:00")
-
-
-def hold(paths: OrganizationPaths, lock: str) -> subprocess.Popen[str]:
-    """Another process that holds a lock until its input ends."""
-    code = f"""
-import sys
-from ml.workspace.locks import organization_lock, version_lock
-from ml.workspace.paths import OrganizationPaths
-paths = OrganizationPaths({paths.organization_id!r})
-with {lock}:
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    return process
-
-
-def test_the_same_version_twice_at_once_is_refused(paths: OrganizationPaths) -> None:
-    with hold(paths, "version_lock(paths, 'v1')"):
-        with pytest.raises(BusyError, match='version "v1" is being written'), version_lock(paths, "v1"):
-            pass
-        with version_lock(paths, "v2"), version_lock(OrganizationPaths("plant_b"), "v1"):
-            pass
-    with version_lock(paths, "v1"), version_lock(paths, "v1"):
-        pass
 
 
 def test_publishing_waits_for_the_organisation_s_lock(
