@@ -94,7 +94,7 @@ def run(
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.learning.feature_sets import with_features
     from ml.learning.search_results import write_results
-    from ml.learning.search_study import LOCK_SUFFIX
+    from ml.learning.search_storage import LOCK_SUFFIX
     from ml.pipeline import inputs
     from ml.workspace.files import make_folder, write_text
     from ml.workspace.paths import for_config

@@ -29,7 +29,7 @@ REASONS = {
     "ml.config": "the configuration, which the user names and which lies anywhere",
     "ml.fleet.budget": "how much memory the kernel says that there is",
     "ml.fleet.step_process": "an unnamed file for what a step prints",
-    "ml.learning.search_study": "the journal that OrganizationPaths.tuning_file has let through",
+    "ml.learning.search_storage": "the journal that OrganizationPaths.tuning_file has let through",
     "ml.scada.plant.database": "the simulated plant is a source of data, written wherever the user says",
     "ml.scada.sources.files": "a data file that OrganizationPaths.readable_file has let through",
     "ml.scada.sources.sqlite": "a database file that OrganizationPaths.readable_file has let through",
