@@ -107,13 +107,15 @@ def search(
     deadline = np.inf if tuning.timeout_seconds is None else time.monotonic() + tuning.timeout_seconds
     estimator = estimators.get(training.model_type)
     space = checked_space(estimator, training, tuning.search_space)
-    name = search_name(owner, features.table({}), y, folds, training, tuning)
+    table = features.table({})
+    name = search_name(owner, table, y, folds, training, tuning)
     with (
         opened_storage(tuning, storage_path, name) as storage,
         CrossValidation(y, folds, tuning.scoring_metric, training.threads) as validate,
     ):
         study = SearchStudy(estimator, space, tuning, storage, name)
-        run = runner or Trials(estimator, features, y, folds, training, validate).in_turn
+        run = runner or Trials(estimator, features, y, folds, training, validate, configured=table).in_turn
+        del table  # other processes have their own
         current = _current_values(estimator, training, features, space)
         inside = {key: value for key, value in current.items() if contains(space[key], value)}
         for batch in study.batches():

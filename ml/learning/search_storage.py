@@ -6,7 +6,6 @@ workers need neither its address nor its password.
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,8 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-from ml.errors import MissingLibraryError, SourceError
+from ml.cluster.libraries import require_psycopg
+from ml.errors import SourceError
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -93,10 +93,7 @@ def opened_storage(tuning: TuningConfig, journal: Path | None, name: str) -> Ite
 
 @contextmanager
 def _database(url: str, password: str | None) -> Iterator[optuna.storages.RDBStorage]:
-    if importlib.util.find_spec("psycopg") is None:
-        raise MissingLibraryError(
-            "tuningConfig.storage needs psycopg, which is not installed", hint="pip install -r requirements-fleet.txt"
-        )
+    require_psycopg(_FIELD)
     options: dict[str, Any] = {"connect_timeout": _CONNECT_SECONDS}
     if password is not None:
         options["password"] = password

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy.typing as npt
 
 from ml.learning.cross_validation import CrossValidation, Outcome
-from ml.learning.feature_sets import FEATURE_KEYS, FeatureSource
+from ml.learning.feature_sets import FEATURE_KEYS, FeatureSource, FeatureTable
 from ml.learning.fold_fitting import Fold, FoldFitter
 from ml.options.learning import TrainingConfig
 
@@ -54,6 +54,8 @@ class Trials:
         The configuration whose parameters are searched.
     validate
         Scores a configuration on the folds.
+    configured
+        The table of the configured features.
     """
 
     def __init__(
@@ -64,10 +66,12 @@ class Trials:
         folds: Sequence[Fold],
         training: TrainingConfig,
         validate: CrossValidation,
+        *,
+        configured: FeatureTable,
     ) -> None:
         self._estimator, self._features, self._y, self._folds = estimator, features, y, folds
         self._training, self._validate = training, validate
-        self._fitters: OrderedDict[str, FoldFitter] = OrderedDict()
+        self._fitters = OrderedDict({_key({}): self._folds_of(configured)})
 
     def run(
         self,
@@ -114,14 +118,20 @@ class Trials:
                 return
 
     def _fitter(self, features: Mapping[str, Any]) -> FoldFitter:
-        key = json.dumps(features, sort_keys=True)
+        key = _key(features)
         if key not in self._fitters:
             while len(self._fitters) >= _TABLES_KEPT:
                 self._fitters.popitem(last=False)
-            table = self._features.table(features)
-            self._fitters[key] = self._estimator.folds(table.X, self._y, self._folds, names=table.names)
+            self._fitters[key] = self._folds_of(self._features.table(features))
         self._fitters.move_to_end(key)
         return self._fitters[key]
+
+    def _folds_of(self, table: FeatureTable) -> FoldFitter:
+        return self._estimator.folds(table.X, self._y, self._folds, names=table.names)
+
+
+def _key(features: Mapping[str, Any]) -> str:
+    return json.dumps(features, sort_keys=True)
 
 
 def divided(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
