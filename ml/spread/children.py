@@ -27,16 +27,18 @@ class Child:
 
     Parameters
     ----------
+    root
+        Workspace root.
     threads
         CPUs that it may use.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, root: str, threads: int) -> None:
         limits = {name: str(threads) for name in _THREAD_VARIABLES}
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "ml.spread.child"],
             cwd=_PACKAGE,
-            env=os.environ | limits | {"PYTHONPATH": str(_PACKAGE.parent)},
+            env=os.environ | limits | {"ML_BASE_PATH": root, "PYTHONPATH": str(_PACKAGE.parent)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -87,9 +89,9 @@ class Children:
         self._ended: set[str] = set()
 
     @contextmanager
-    def borrowed(self, search: str, threads: int) -> Iterator[Child]:
+    def borrowed(self, search: str, root: str, threads: int) -> Iterator[Child]:
         """A process for one trial; one that fails is not used again. Raises ChildDiedError if the search has ended."""
-        child = self._take(search, threads)
+        child = self._take(search, root, threads)
         try:
             yield child
         except BaseException:
@@ -114,7 +116,7 @@ class Children:
         for child in idle:
             child.close()
 
-    def _take(self, search: str, threads: int) -> Child:
+    def _take(self, search: str, root: str, threads: int) -> Child:
         with self._lock:
             if search in self._ended:
                 raise ChildDiedError("the search has ended")
@@ -125,7 +127,7 @@ class Children:
                     return child
                 self._all[search].discard(child)
                 child.close()
-            child = Child(threads)
+            child = Child(root, threads)
             self._all.setdefault(search, set()).add(child)
             return child
 

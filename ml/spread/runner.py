@@ -75,7 +75,7 @@ def runner_for(
     elif address:
         with existing_cluster(address) as client, written_job(config, paths, data, data_file) as job:
             share = share_of(offered_resources(client), workers, config.training_config.threads)
-            with _spread(client, config, job, share) as runner:
+            with _spread(client, config, job, share) as runner, _ended_elsewhere(client, runner.search):
                 yield runner
     else:
         cpus = threads_for(config.training_config.threads)
@@ -100,14 +100,20 @@ def share_of(offered: list[dict[str, float]], workers: int, threads: int | None)
 
 
 @contextmanager
-def _spread(client: Client, config: OrganizationConfig, job: Path, share: Share) -> Iterator[Runner]:
-    search = f"search-{uuid.uuid4().hex[:12]}"
-    runner = _Spread(client, search, config.organization_id, job, share)
-    client.subscribe_topic(search, lambda event: runner.on_share(event[1]))
+def _spread(client: Client, config: OrganizationConfig, job: Path, share: Share) -> Iterator[_Spread]:
+    runner = _Spread(client, f"search-{uuid.uuid4().hex[:12]}", config.organization_id, job, share)
+    client.subscribe_topic(runner.search, lambda event: runner.on_share(event[1]))
     try:
         yield runner
     finally:
-        end_search(search)  # the embedded worker is this process
+        end_search(runner.search)  # the embedded worker is this process
+
+
+@contextmanager
+def _ended_elsewhere(client: Client, search: str) -> Iterator[None]:
+    try:
+        yield
+    finally:
         with suppress(Exception):  # workers that cannot be reached do not keep the search from ending
             client.unsubscribe_topic(search)
             client.sync(client._run, end_search, search, on_error="ignore", callback_timeout=STOP_SECONDS)
@@ -117,7 +123,8 @@ class _Spread:
     """A `Runner` on a cluster."""
 
     def __init__(self, client: Client, search: str, organization_id: str, job: Path, share: Share) -> None:
-        self._client, self._search, self._organization_id = client, search, organization_id
+        self.search = search
+        self._client, self._organization_id = client, organization_id
         self._job, self._share = job, share
         self._shares: dict[int, float] = {}
 
@@ -151,7 +158,7 @@ class _Spread:
         self, batch: Batch, proposal: Proposal, deadline: float, finished: queue.SimpleQueue[tuple[int, Future]]
     ) -> None:
         task = TrialTask(
-            search=self._search,
+            search=self.search,
             organization_id=self._organization_id,
             root=str(workspace_root().resolve()),
             job=str(self._job),
@@ -165,7 +172,7 @@ class _Spread:
         future = self._client.submit(
             run_trial,
             task,
-            key=f"{self._search}-{proposal.number}",
+            key=f"{self.search}-{proposal.number}",
             pure=False,
             retries=RETRIES,
             resources=self._share.resources(),

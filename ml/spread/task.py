@@ -40,7 +40,7 @@ def run_trial(task: TrialTask) -> dict[str, Any]:
     def tell(share: float) -> None:
         worker.log_event(task.search, {"number": task.number, "share": share})
 
-    with CHILDREN.borrowed(task.search, task.threads) as child:
+    with CHILDREN.borrowed(task.search, task.root, task.threads) as child:
         return child.ask(asdict(task), tell)
 
 
