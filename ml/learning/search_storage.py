@@ -102,16 +102,17 @@ def _database(url: str, password: str | None) -> Iterator[optuna.storages.RDBSto
         yield storage
     finally:
         storage.scoped_session.remove()
-        storage.engine.dispose()
 
 
 def _with_tables(url: str, options: dict[str, Any]) -> optuna.storages.RDBStorage:
     from sqlalchemy.exc import IntegrityError, ProgrammingError
+    from sqlalchemy.pool import NullPool
 
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             with _refused():
-                return optuna.storages.RDBStorage(url, {"connect_args": options, "pool_pre_ping": True})
+                # No connection stays open: trials are far apart, and servers and firewalls end what is idle for long.
+                return optuna.storages.RDBStorage(url, {"connect_args": options, "poolclass": NullPool})
         except SourceError as refusal:
             if attempt == _ATTEMPTS or not isinstance(refusal.__cause__, IntegrityError | ProgrammingError):
                 raise

@@ -83,8 +83,13 @@ def variables(process: psutil.Process) -> dict[str, str]:
         return {}
 
 
+def crowd() -> float:
+    """How many processes share a CPU; a process can promise seconds only where it has one of its own."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def assert_nothing_left(root: Path) -> None:
-    deadline = time.monotonic() + ENDS_SECONDS
+    deadline = time.monotonic() + ENDS_SECONDS * crowd()
     while children(root) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert children(root) == []
@@ -111,7 +116,7 @@ def test_whatever_dies_the_result_is_that_of_one_process(
         return bool(stopped)
 
     outcome = spawn(STEP, config_file, root=root, terminate_on=kill_the_workers_and_stop)
-    assert time.monotonic() - stopped[0] < ENDS_SECONDS
+    assert time.monotonic() - stopped[0] < ENDS_SECONDS * crowd()
     assert (outcome.exit_code, outcome.error["code"]) == (143, "STOPPED")
     assert threads == [{"1"}]  # two workers of one thread each, as trainingConfig.threads is 2
     assert_nothing_left(root)
