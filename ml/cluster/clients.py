@@ -23,9 +23,10 @@ WORKER_COMMAND = 'dask worker SCHEDULER --nthreads 8 --resources "cpus=8 memory=
 
 @contextmanager
 def embedded_cluster(resources: Mapping[str, float], tasks: int) -> Iterator[Client]:
-    """A cluster in this process that runs so many tasks side by side, within `resources`."""
+    """A cluster in this process that runs so many tasks side by side, within `resources`, and opens no socket."""
     import dask
     from distributed import Client, Scheduler, SpecCluster, Worker
+    from distributed.comm import inproc
     from distributed.http.routing import RoutingApplication
     from tornado.httpserver import HTTPServer
 
@@ -45,6 +46,7 @@ def embedded_cluster(resources: Mapping[str, float], tasks: int) -> Iterator[Cli
             "protocol": "inproc",
         },
     }
+    inproc.global_manager._ip = "127.0.0.1"  # part of names here; Dask would ask a server of Google's for a way to it
     settings = {"distributed.admin.system-monitor.interval": "10s", "distributed.worker.profile.enabled": False}
     with (
         dask.config.set(settings),

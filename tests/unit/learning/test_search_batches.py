@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,37 @@ def test_one_worker_gives_up_what_optunas_median_pruner_gives_up() -> None:
             asked.report(rungs[-1], len(rungs) - 1)
         study.tell(asked, None if pruned else trial["score"], optuna.trial.TrialState.PRUNED if pruned else None)
     assert sum(trial["state"] == "PRUNED" for trial in result.trials) > 3
+
+
+def test_a_trial_that_is_cut_short_does_not_count_and_those_beside_it_do(tmp_path: Path) -> None:
+    journal, missing = tmp_path / "journal.log", Shuffled(5)
+
+    def run_out_of_time(
+        batch: Batch, deadline: float, progress: Callable[[float], None]
+    ) -> Iterator[tuple[Proposal, Outcome]]:
+        for proposal, found in Shuffled(4)(batch, deadline, progress):
+            yield proposal, replace(found, state="LATE") if proposal.number == 4 else found
+
+    cut = run(runner=run_out_of_time, storage_path=journal)
+    assert [trial["number"] for trial in cut.trials] == [0, 1, 2, 3, 5]
+    assert outcome(run(runner=missing, storage_path=journal)) == outcome(undisturbed("optuna"))
+    assert sorted(missing.ran) == [4, *range(6, TRIALS)]
+
+
+def test_features_are_computed_once_for_each_set_of_them() -> None:
+    asked: list[str] = []
+
+    class Source(FeatureTable):
+        def table(self, values: Mapping[str, Any]) -> FeatureTable:
+            asked.append(str(values))
+            return self
+
+    source = Source(X, names())
+    with CrossValidation(Y, FOLDS, "average_precision", 1) as validate:
+        trials = Trials(estimators.get("lightgbm"), source, Y, FOLDS, TRAINING, validate, configured=source)
+        for values in (None, {"numLeaves": 4}, {"rollingWindows": (5,)}, {"rollingWindows": (5,), "numLeaves": 4}):
+            trials.run(values, {}, float("inf"), lambda _: None)
+    assert asked == [str({"rollingWindows": (5,)})]
 
 
 def test_another_number_of_workers_is_another_search(tmp_path: Path) -> None:

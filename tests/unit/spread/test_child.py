@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from ml.errors import ClusterError, DataError, MissingArtifactError
+from ml.learning.search_study import Batch, Proposal
+from ml.spread import runner
 from ml.spread.children import ChildDiedError, Children
 from ml.spread.runner import Share, _outcome, share_of
 
@@ -90,3 +94,20 @@ def test_trials_side_by_side_share_the_cpus_of_a_cluster(
 ) -> None:
     offered = [{"cpus": float(each), "memory": each * 1e9} for each in cpus]
     assert share_of(offered, workers, threads) == Share(share, share * 1e9)
+
+
+def test_a_worker_that_does_not_answer_in_time_ends_no_search_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "LATE_SECONDS", 0.0)
+
+    class Cluster:
+        def submit(self, *_: object, **__: object) -> Cluster:
+            return self
+
+        def add_done_callback(self, _: object) -> None:
+            """It never is done."""
+
+    silent = runner._Spread(Cluster(), "search", "plant_a", Path("job.json"), Share(1))
+    batch = Batch("study", [Proposal(3, {}), Proposal(4, {})], {})
+    told = list(silent(batch, time.monotonic() + 0.3, lambda _: None))
+    assert [(proposal.number, outcome.state) for proposal, outcome in told] == [(3, "LATE"), (4, "LATE")]
+    assert math.isnan(told[0][1].score)
