@@ -21,9 +21,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from ml.cluster.clients import (
+    SCHEDULER_VARIABLE,
+    embedded_cluster,
+    existing_cluster,
+    offered_resources,
+)
+from ml.cluster.libraries import require_dask
 from ml.errors import FleetError, UsageError
-from ml.fleet.budget import Budget, machine_budget, parse_count, parse_size, task_budget
-from ml.fleet.cluster import embedded_cluster, existing_cluster, require_dask, smallest_worker
+from ml.fleet.budget import Budget, machine_budget, parse_count, parse_size, smallest_budget, task_budget
 from ml.fleet.coordination import work_off
 from ml.fleet.display import STEP, display_for
 from ml.fleet.history import STEPS
@@ -33,8 +39,6 @@ from ml.fleet.task import OrganizationTask
 from ml.workspace.harness import run_command
 from ml.workspace.paths import workspace_root
 from ml.workspace.redaction import Redactor
-
-SCHEDULER_VARIABLE = "DASK_SCHEDULER_ADDRESS"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -68,7 +72,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     UsageError, ConfigError, IsolationError, MissingLibraryError, ClusterError, StorageError
         Before any organisation is run.
     """
-    require_dask()
+    require_dask("ml.fleet")
     began = time.monotonic()
     folder = summary_folder(arguments.summary)
     organizations, unreadable = find_organizations(Path(arguments.config_dir))
@@ -77,12 +81,12 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         if scheduler:
             _refuse_budget(arguments)
             client = stack.enter_context(existing_cluster(scheduler))
-            whole = smallest_worker(client)
+            whole = smallest_budget(offered_resources(client))
             share = task_budget(whole, arguments.task_cpus, arguments.task_memory)
         else:
             whole = machine_budget(arguments.cpus, arguments.memory)
             share = task_budget(whole, arguments.task_cpus, arguments.task_memory)
-            client = stack.enter_context(embedded_cluster(whole, whole.cpus // share.cpus))
+            client = stack.enter_context(embedded_cluster(whole.resources(), whole.cpus // share.cpus))
         run_id = f"fleet-{uuid.uuid4().hex[:12]}"
         tasks = [
             OrganizationTask(

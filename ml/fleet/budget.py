@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +72,11 @@ def task_budget(whole: Budget, cpus: int, memory: int | None) -> Budget:
             hint="raise --memory or lower --task-memory",
         )
     return Budget(cpus, share)
+
+
+def smallest_budget(offered: Sequence[Mapping[str, float]]) -> Budget:
+    """What every worker of a cluster has at least, from what each offers."""
+    return Budget(min(int(each["cpus"]) for each in offered), min(int(each["memory"]) for each in offered))
 
 
 def _machine_memory() -> int:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import ml
+from ml.cluster.clients import SCHEDULER_VARIABLE
 from ml.errors import InternalError, StorageError
 from ml.fleet.budget import Budget
 
@@ -151,9 +152,14 @@ def _resident(pid: int) -> int:
 
 
 def _environment(root: Path, threads: int) -> dict[str, str]:
-    """The worker's own, so that `passwordEnv` is looked up here, with the workspace and the number of threads."""
+    """The worker's own, so that `passwordEnv` is looked up here, with the workspace and the number of threads.
+
+    A step stays within its share: trials of its search that waited for workers, while their own worker waits for the
+    search, could wait for ever.
+    """
     limits = {name: str(threads) for name in _THREAD_VARIABLES}
-    return os.environ | limits | {"ML_BASE_PATH": str(root), "PYTHONPATH": str(_PACKAGE.parent)}
+    own = {name: value for name, value in os.environ.items() if name != SCHEDULER_VARIABLE}
+    return own | limits | {"ML_BASE_PATH": str(root), "PYTHONPATH": str(_PACKAGE.parent)}
 
 
 def _listen(lines: TextIO, tell: Callable[[dict[str, Any]], None]) -> None:

@@ -12,14 +12,11 @@ difference over the folds: with few failures, the best of many trials is better 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,19 +25,15 @@ from ml.errors import ConfigError
 from ml.learning import estimators
 from ml.learning.cross_validation import CrossValidation, Outcome
 from ml.learning.estimators.base import Estimator
-from ml.learning.feature_sets import FEATURE_KEYS, FeatureSource, FeatureTable
-from ml.learning.fold_fitting import Fold, FoldFitter
-from ml.learning.search_space import Space, checked_space, contains, suggest
-from ml.learning.search_study import SearchStudy
+from ml.learning.feature_sets import FeatureSource
+from ml.learning.fold_fitting import Fold
+from ml.learning.search_name import search_name
+from ml.learning.search_space import Space, checked_space, contains
+from ml.learning.search_storage import NUMBER, opened_storage
+from ml.learning.search_study import Batch, SearchStudy
+from ml.learning.search_trials import Runner, Trials, divided
 from ml.options.learning import TrainingConfig, TuningConfig
 from ml.progress import ProgressCallback, silent
-
-if TYPE_CHECKING:
-    from optuna import Trial
-
-FINGERPRINT_ROWS = 1_000  # enough to notice other data; hashing all of it would take longer than a trial
-_PROTOCOL = 2  # raised when trials are scored in another way, so that old journals are not mixed with new scores
-_TABLES_KEPT = 4  # a search returns to good sets of features, and each table may be large
 
 
 @dataclass(frozen=True)
@@ -73,13 +66,15 @@ def search(
     *,
     progress: ProgressCallback | None = None,
     storage_path: Path | None = None,
+    owner: str = "",
+    runner: Runner | None = None,
 ) -> SearchResult:
     """Try parameters by grid, at random, or with Optuna's TPE sampler (Bergstra et al., NeurIPS 2011).
 
     Trial 0 is the given configuration, so the result is never worse than it on the folds. A grid combines the points
-    of `grid_points` in a seeded order, at most ``nTrials`` of them. Trials depend on the seed and the number of trials
-    only, whether the search was interrupted or not. A trial that the timeout cuts short does not count; if that is
-    trial 0, the result is the given configuration with the score that it had reached.
+    of `grid_points` in a seeded order, at most ``nTrials`` of them. Trials depend on the seed, the number of trials and
+    ``workers`` only, not on where they run or whether the search was interrupted. A trial that the timeout cuts short
+    does not count; if that is trial 0, the result is the given configuration with the score that it had reached.
 
     Parameters
     ----------
@@ -95,7 +90,12 @@ def search(
         Called with trials done, trials at most, and a message. What it raises ends the search and reaches the caller.
     storage_path
         Optuna journal file; while it is written, a lock file has its name and `LOCK_SUFFIX`. A search of the same
-        data and configuration counts the finished trials in it as its own. One process at a time may use it.
+        data and configuration counts the finished trials in it as its own. One process at a time may use it. Not used
+        where ``tuningConfig.storage`` names a database.
+    owner
+        ``organisation/version`` that the trials belong to.
+    runner
+        Runs the trials. Default: one after the other in this process.
 
     Raises
     ------
@@ -104,97 +104,62 @@ def search(
         single tree.
     TooFewFailuresError
         If a fold holds one class only.
+    SourceError, MissingLibraryError
+        As `ml.learning.search_storage.opened_storage`.
     """
     deadline = np.inf if tuning.timeout_seconds is None else time.monotonic() + tuning.timeout_seconds
     estimator = estimators.get(training.model_type)
     space = checked_space(estimator, training, tuning.search_space)
     table = features.table({})
-    study = SearchStudy(estimator, space, tuning, storage_path, _fingerprint(table, y, folds, training, tuning))
-    with CrossValidation(y, folds, tuning.scoring_metric, training.threads) as validate:
-        trials = _Trials(estimator, features, y, folds, study, tuning, validate, progress or silent, deadline)
-        if not study.trials:
-            values = _current_values(estimator, training, features, space)
-            outcome = trials.run(training, {})
-            if np.isnan(outcome.score):
-                raise ConfigError(
-                    f"the time of {tuning.timeout_seconds:g} s was over before the first trial had one tree",
-                    field="tuningConfig.timeoutSeconds",
-                    hint="allow more time",
-                )
-            if outcome.state == "LATE":
-                cut_short = {"number": 0, "state": "LATE", "score": outcome.score, **_attributes(outcome, values)}
-                return _result(estimator, training, tuning, space, [cut_short], {})
-            inside = {key: value for key, value in values.items() if contains(space[key], value)}
-            study.add_baseline(inside, outcome.score, attributes=_attributes(outcome, values))
-        for trial in study.proposals(tuning.n_trials):
-            values = suggest(trial, estimator, space)
-            parameters, feature_values = _divided(values)
-            outcome = trials.run(estimator.with_parameters(training, parameters), feature_values, trial)
-            if outcome.state == "LATE":
+    name = search_name(owner, table, y, folds, training, tuning)
+    with (
+        opened_storage(tuning, storage_path, name) as storage,
+        CrossValidation(y, folds, tuning.scoring_metric, training.threads) as validate,
+    ):
+        study = SearchStudy(estimator, space, tuning, storage, name)
+        run = runner or Trials(estimator, features, y, folds, training, validate, configured=table).in_turn
+        del table  # other processes have their own
+        current = _current_values(estimator, training, features, space)
+        inside = {key: value for key, value in current.items() if contains(space[key], value)}
+        for batch in study.batches():
+            in_time = True
+            for proposal, outcome in run(batch, deadline, _telling(progress or silent, study, batch, tuning)):
+                attributes = _attributes(outcome, current if proposal.values is None else proposal.values)
+                if outcome.state != "LATE":
+                    study.finish(proposal.number, outcome, attributes, inside)
+                    continue
+                in_time = False
+                if proposal.number == 0:
+                    cut_short = {"number": 0, "state": "LATE", "score": outcome.score, **attributes}
+                    return _cut_short(estimator, training, tuning, space, cut_short)
+            if not in_time:
                 break
-            pruned = outcome.state == "PRUNED"
-            study.finish(trial, outcome.score, pruned=pruned, attributes=_attributes(outcome, values))
-    finished = [
-        {"number": trial.number, "state": trial.state.name, "score": trial.value, **trial.user_attrs}
-        for trial in study.trials
-    ]
-    return _result(estimator, training, tuning, space, finished, study.importances())
+        finished = [
+            {NUMBER: trial.user_attrs[NUMBER], "state": trial.state.name, "score": trial.value, **trial.user_attrs}
+            for trial in study.trials
+        ]
+        return _result(estimator, training, tuning, space, finished, study.importances())
 
 
-class _Trials:
-    """Runs trials and tells of progress."""
+def _telling(tell: ProgressCallback, study: SearchStudy, batch: Batch, tuning: TuningConfig) -> Callable[[float], None]:
+    """What turns the progress of a batch into that of the search."""
+    done, first, last = len(study.trials), batch.proposals[0].number, batch.proposals[-1].number
+    which = f"trial {first + 1}" if first == last else f"trials {first + 1} to {last + 1}"
+    known = f", best {tuning.scoring_metric} {study.best_value:.4f}" if np.isfinite(study.best_value) else ""
+    return lambda share: tell(done + share, tuning.n_trials, f"{which} of {tuning.n_trials}{known}")
 
-    def __init__(
-        self,
-        estimator: type[Estimator],
-        features: FeatureSource,
-        y: npt.NDArray[Any],
-        folds: Sequence[Fold],
-        study: SearchStudy,
-        tuning: TuningConfig,
-        validate: CrossValidation,
-        tell: ProgressCallback,
-        deadline: float,
-    ) -> None:
-        self._estimator, self._features, self._y, self._folds = estimator, features, y, folds
-        self._study, self._tuning, self._validate = study, tuning, validate
-        self._tell, self._deadline = tell, deadline
-        self._fitters: OrderedDict[str, FoldFitter] = OrderedDict()
 
-    def run(self, config: TrainingConfig, features: Mapping[str, Any], trial: Trial | None = None) -> Outcome:
-        """The outcome of a configuration on a set of features; `trial` may find it hopeless."""
-        done, total, best = len(self._study.trials), self._tuning.n_trials, self._study.best_value
-        known = f", best {self._tuning.scoring_metric} {best:.4f}" if np.isfinite(best) else ""
-
-        def hopeless(rung: int, score: float) -> bool:
-            if trial is None:
-                return False
-            trial.report(score, rung)
-            return self._study.is_hopeless(rung, score)
-
-        return self._validate(
-            self._fitter(features),
-            config,
-            hopeless=hopeless,
-            deadline=self._deadline,
-            progress=lambda share: self._tell(done + share, total, f"trial {done + 1} of {total}{known}"),
+def _cut_short(
+    estimator: type[Estimator], training: TrainingConfig, tuning: TuningConfig, space: Space, trial: dict[str, Any]
+) -> SearchResult:
+    """The given configuration, as far as the time went."""
+    if np.isnan(trial["score"]):
+        raise ConfigError(
+            f"the time of {tuning.timeout_seconds:g} s was over before the first trial had one tree",
+            field="tuningConfig.timeoutSeconds",
+            hint="allow more time",
         )
-
-    def _fitter(self, features: Mapping[str, Any]) -> FoldFitter:
-        key = json.dumps(features, sort_keys=True)
-        if key not in self._fitters:
-            while len(self._fitters) >= _TABLES_KEPT:
-                self._fitters.popitem(last=False)
-            table = self._features.table(features)
-            self._fitters[key] = self._estimator.folds(table.X, self._y, self._folds, names=table.names)
-        self._fitters.move_to_end(key)
-        return self._fitters[key]
-
-
-def _divided(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Values of the model's parameters, and those of its features."""
-    features = {key: value for key, value in values.items() if key in FEATURE_KEYS}
-    return {key: value for key, value in values.items() if key not in features}, features
+    return _result(estimator, training, tuning, space, [trial], {})
 
 
 def _current_values(
@@ -216,30 +181,6 @@ def _attributes(outcome: Outcome, values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _fingerprint(
-    table: FeatureTable,
-    y: npt.NDArray[Any],
-    folds: Sequence[Fold],
-    training: TrainingConfig,
-    tuning: TuningConfig,
-) -> str:
-    """A name that only searches with comparable scores share."""
-    settings = {
-        "protocol": _PROTOCOL,
-        "training": training.model_dump(mode="json", exclude={"threads", "export_onnx"}),
-        "tuning": tuning.model_dump(mode="json", exclude={"n_trials", "timeout_seconds"}),
-        "names": table.names,
-        "shape": table.X.shape,
-    }
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    digest.update(np.ascontiguousarray(table.X[:: max(1, len(table.X) // FINGERPRINT_ROWS)]).tobytes())
-    digest.update(np.asarray(y, dtype=np.int8).tobytes())
-    for train, held_out in folds:
-        digest.update(np.asarray(train, dtype=np.int64).tobytes())
-        digest.update(np.asarray(held_out, dtype=np.int64).tobytes())
-    return digest.hexdigest()
-
-
 def _result(
     estimator: type[Estimator],
     training: TrainingConfig,
@@ -258,7 +199,7 @@ def _result(
         key=lambda trial: (trial["score"], -trial["number"]),
         default=trials[0],
     )
-    parameters, features = ({}, {}) if best is trials[0] else _divided(best["params"])
+    parameters, features = ({}, {}) if best is trials[0] else divided(best["params"])
     return SearchResult(
         best=estimator.with_parameters(training, parameters) if parameters else training,
         best_features=features,

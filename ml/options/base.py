@@ -31,6 +31,7 @@ _HARMLESS_CONNECTION_KEYS = (
     "sliceSeconds",
     "requireLeastPrivilege",
 )
+_STORAGE_KEYS = ("storage", "storagePasswordEnv")  # the same holds for the URL of a search's storage
 _SEEN_LIMIT = 80
 _SQL_MARKS = (";", "--", "/*", "'", '"', "\\", "$$")
 _MAX_SECONDS = 10**9  # about 31 years: longer than any plant's records, and far from overflowing in microseconds
@@ -126,6 +127,8 @@ def _seen(error: ErrorDetails) -> str:
     """The offending value, short, and never a secret."""
     location = error["loc"]
     if error["type"] == "missing" or (_CONNECTION in location and location[-1] not in _HARMLESS_CONNECTION_KEYS):
+        return ""
+    if any(key in location for key in _STORAGE_KEYS):
         return ""
     value = error["input"]
     if isinstance(value, dict | BaseModel):

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeFloat, PositiveFloat, model_validator
 from pydantic_core import PydanticCustomError
 
+from ml.errors import ConfigError
 from ml.options.base import PositiveSeconds, Section, distinct
+from ml.options.source import PASSWORD_IN_URL
 from ml.options.thresholds import ThresholdPolicy
 
 _MAX_THREADS = 1024  # above any machine's cores; the thread pools of the learners crash when asked for a million
+
+_STORAGE_URL = re.compile(  # with no place in it where a password could stand
+    r"postgresql://(?:[^\s/:@?]+@)?(?:[^\s/:@?]*|\[[0-9a-fA-F:]+\])(?::\d+)?/[^\s/:@?]+(?:\?[^\s@]*)?"
+)
+_PASSWORD_VARIABLE = "PGPASSWORD"  # libpq's own
 
 Share = Annotated[float, Field(ge=0.001, le=1)]  # a smaller share draws nothing from most tables
 RowCount = Annotated[int, Field(ge=1, le=10**9)]  # the learners count rows in 32 bits
@@ -195,3 +204,50 @@ class TuningConfig(Section):
         description="Parameter -> values. Default: a space per model type. Beside the model's parameters: "
         "rollingWindows, lagSeconds and families, whose choices are lists.",
     )
+    workers: Annotated[int, Field(ge=1, le=1024)] = Field(
+        default=1,
+        description="Trials drawn at once and run side by side, on the Dask cluster of DASK_SCHEDULER_ADDRESS, else on "
+        "this machine's CPUs. The result depends on this number, not on how many workers there are.",
+    )
+    storage: str | None = Field(
+        default=None,
+        description="Where finished trials are kept: `postgresql://user@host/database`, without a password. Default: a "
+        "journal file in hyperparameter_results.",
+    )
+    storage_password_env: str | None = Field(
+        default=None,
+        description="Environment variable that holds the password of `storage`. Default: PGPASSWORD, if it is set.",
+    )
+
+    @model_validator(mode="after")
+    def storage_is_a_url_without_a_password(self) -> Self:
+        """A URL is written into the log and the artifacts, so a password must not be part of it."""
+        if self.storage is None:
+            return self
+        if PASSWORD_IN_URL.search(self.storage):
+            raise PydanticCustomError(
+                "password_in_url", "the URL in storage must not hold a password; use storagePasswordEnv or PGPASSWORD"
+            )
+        if not _STORAGE_URL.fullmatch(self.storage):
+            raise PydanticCustomError("storage_url", "storage must be a URL such as postgresql://user@host/database")
+        return self
+
+    def storage_secret(self) -> str | None:
+        """The password of `storage`, from the environment; None if there is no storage, or none is set.
+
+        Raises
+        ------
+        ConfigError
+            If `storagePasswordEnv` names a variable that is not set.
+        """
+        if self.storage is None:
+            return None
+        if self.storage_password_env is None:
+            return os.environ.get(_PASSWORD_VARIABLE)
+        if self.storage_password_env not in os.environ:
+            raise ConfigError(
+                f"the environment variable {self.storage_password_env} is not set",
+                field="tuningConfig.storagePasswordEnv",
+                hint="set it where the step is spawned",
+            )
+        return os.environ[self.storage_password_env]

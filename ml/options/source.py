@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from ml.errors import ConfigError
 from ml.options.base import PositiveSeconds, Section
 
-_PASSWORD_IN_URL = re.compile(r"//[^/@]*:[^/@]*@|[?&][^=]*(pass|pwd|secret|token)[^=]*=", re.IGNORECASE)
+PASSWORD_IN_URL = re.compile(r"//[^/@]*:[^/@]*@|[?&][^=]*(pass|pwd|secret|token)[^=]*=", re.IGNORECASE)
 
 
 class ScadaDbConfig(Section):
@@ -71,7 +71,7 @@ class ScadaDbConfig(Section):
     @model_validator(mode="after")
     def url_holds_no_password(self) -> Self:
         """A URL is written into the log and the artifacts, so a password must not be part of it."""
-        if self.driver == "sqlalchemy" and _PASSWORD_IN_URL.search(self.database):
+        if self.driver == "sqlalchemy" and PASSWORD_IN_URL.search(self.database):
             raise PydanticCustomError(
                 "password_in_url", "the URL in database must not hold a password; use password or passwordEnv"
             )

@@ -9,7 +9,8 @@ Reads: prepared_data.parquet (or the file named), else the configured source. Wr
 artifacts/<organisation>/<version>/hyperparameter_results: trials.csv, trials.json, best_parameters.json, history.png,
 importance.png, parallel_coordinates.png and training_config.json, which train_model.py takes as it is. Windows, lags
 and families are searched where tuningConfig.searchSpace names them. A search that was stopped or killed goes on from
-its journal and ends as an undisturbed one. Exit status: see ml/errors.py.
+its journal, or the database of tuningConfig.storage, and ends as an undisturbed one. With tuningConfig.workers trials
+run beside each other. Exit status: see ml/errors.py.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ml.cluster.libraries import require_dask, require_psycopg
 from ml.config import OrganizationConfig
-from ml.options.features import SelectionConfig
+from ml.options.learning import TuningConfig
 from ml.progress import ProgressCallback
 from ml.workspace.actor import add_actor_option
 from ml.workspace.harness import run_step
 
 if TYPE_CHECKING:
     from ml.learning.search import SearchResult
-    from ml.learning.shuffled_folds import ShuffledRowFolds
-    from ml.learning.splits import EventFolds
     from ml.scada.prepared import Prepared
+    from ml.workspace.paths import OrganizationPaths
 
 JOURNAL = "journal.log"
 LEAKING = {"folds": "leaks"}  # beside every score of shuffled rows
@@ -85,28 +86,29 @@ def run(
 
     Raises
     ------
-    ConfigError, DataError, SourceError, StorageError, BusyError, IsolationError
+    ConfigError, DataError, SourceError, StorageError, BusyError, IsolationError, ClusterError, MissingLibraryError
         As ml/errors.py describes them.
     """
     from ml.learning import estimators
 
     estimators.check(config.training_config.model_type)
+    _check_what_is_there(config.tuning_config)
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.learning.feature_sets import with_features
     from ml.learning.search_results import write_results
-    from ml.learning.search_study import LOCK_SUFFIX
+    from ml.learning.search_storage import LOCK_SUFFIX
     from ml.pipeline import inputs
     from ml.workspace.files import make_folder, write_text
     from ml.workspace.paths import for_config
 
     paths = for_config(config)
     folder = paths.tuning(config.version)
-    journal = paths.tuning_file(config.version, JOURNAL)
-    paths.tuning_file(config.version, JOURNAL + LOCK_SUFFIX)
-    training_config = paths.tuning_file(config.version, "training_config.json")
+    _, _, training_config = (
+        paths.tuning_file(config.version, name) for name in (JOURNAL, JOURNAL + LOCK_SUFFIX, "training_config.json")
+    )
     data = inputs.prepared_data(config, paths, progress, argument=prepared_data).data
     make_folder(folder)
-    result = _search(_without_selection(config), data, journal, progress)
+    result = _search(config, paths, data, _file_of(config, paths, prepared_data), progress)
     leaks = config.tuning_config.shuffled_folds == "leaks"
     write_results(folder, result, marks=LEAKING if leaks else {})
     tuned = with_features(config, result.best_features).model_copy(update={"training_config": result.best})
@@ -124,53 +126,49 @@ def run(
     )
 
 
-def _without_selection(config: OrganizationConfig) -> OrganizationConfig:
-    features = config.feature_config.model_copy(update={"selection": SelectionConfig(method="none")})
-    return config.model_copy(update={"feature_config": features})
+def _check_what_is_there(tuning: TuningConfig) -> None:
+    """Raise MissingLibraryError or ConfigError now, not after the data is prepared."""
+    if tuning.workers > 1:
+        require_dask("tuningConfig.workers above 1")
+    if tuning.storage is not None:
+        require_psycopg("tuningConfig.storage")
+        tuning.storage_secret()
 
 
 def _search(
-    config: OrganizationConfig, data: Prepared, journal: Path, progress: ProgressCallback | None
+    config: OrganizationConfig,
+    paths: OrganizationPaths,
+    data: Prepared,
+    data_file: Path | None,
+    progress: ProgressCallback | None,
 ) -> SearchResult:
-    from ml.features import FeatureEngineer
-    from ml.learning.feature_sets import FeatureSets, checked_choices
     from ml.learning.search import search
-    from ml.learning.training import split_of
+    from ml.learning.search_rows import search_rows
+    from ml.spread.runner import runner_for
 
-    frame, label = data.frame, data.frame["label"].to_numpy()
-    engineer = FeatureEngineer(config, data.interval)
-    look_back = checked_choices(config, engineer.interval, config.tuning_config.search_space or {})
-    parts = split_of(config, frame, engineer)
-    seen = parts.train | parts.validation
-    folds = _folds(config, look_back, engineer.interval)
-    position = seen.cumsum() - 1  # of a frame row among the rows that have features
-    return search(
-        FeatureSets(config, frame, engineer.interval, parts.train, seen),
-        label[seen],
-        [(position[train], position[held_out]) for train, held_out in folds.split(frame, seen)],
-        config.training_config,
-        config.tuning_config,
-        progress=progress,
-        storage_path=journal,
-    )
+    rows = search_rows(config, data.frame, data.interval)
+    with runner_for(config, paths, data, data_file) as runner:
+        return search(
+            rows.features,
+            rows.labels,
+            rows.folds,
+            config.training_config,
+            config.tuning_config,
+            progress=progress,
+            storage_path=paths.tuning_file(config.version, JOURNAL),
+            owner=f"{config.organization_id}/{config.version}",
+            runner=runner,
+        )
 
 
-def _folds(config: OrganizationConfig, look_back: int, interval: int) -> EventFolds | ShuffledRowFolds:
-    """The folds; `look_back` is the longest that is searched, so that all trials are scored on the same rows."""
-    from ml.learning.shuffled_folds import ShuffledRowFolds
-    from ml.learning.splits import EventFolds
+def _file_of(config: OrganizationConfig, paths: OrganizationPaths, argument: str | None) -> Path | None:
+    """The file of prepared data that the search reads; None if the argument names readings."""
+    from ml.scada.prepared import is_prepared
 
-    tuning = config.tuning_config
-    if tuning.shuffled_folds == "leaks":
-        return ShuffledRowFolds(tuning.cv_folds, tuning.random_state)
-    return EventFolds(
-        tuning.cv_folds,
-        config.data_config.prediction_horizon_seconds,
-        look_back,
-        interval,
-        tuning.random_state,
-        whole_assets=config.data_config.split_by == "asset",
-    )
+    if argument is None:
+        return paths.prepared_data(config.version)
+    file = paths.readable_file(argument, "the data")
+    return file if is_prepared(file) else None
 
 
 def main(argv: list[str] | None = None) -> int:

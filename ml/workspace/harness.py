@@ -72,7 +72,8 @@ def run_step(
 
     def command(arguments: argparse.Namespace, redactor: Redactor) -> dict[str, Any]:
         config = OrganizationConfig.load_from_file(arguments.config)
-        redactor.hide(_secret(config))
+        for secret in _secrets(config):
+            redactor.hide(secret)
         paths = for_config(config)
         lock: AbstractContextManager[None] = contextlib.nullcontext()
         if reads_version is None:
@@ -168,15 +169,13 @@ def _parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.
         raise UsageError(message or "the command line is not valid", hint=f"{parser.prog} --help") from None
 
 
-def _secret(config: OrganizationConfig) -> str | None:
-    """The database password; a variable that is not set matters only to the steps that read the database."""
-    database = config.scada_db_config
-    if database is None:
-        return None
-    try:
-        return database.secret()
-    except EagleError:
-        return None
+def _secrets(config: OrganizationConfig) -> Iterator[str | None]:
+    """The passwords of databases; a variable that is not set matters only to the steps that use the database."""
+    if config.scada_db_config is not None:
+        with contextlib.suppress(EagleError):
+            yield config.scada_db_config.secret()
+    with contextlib.suppress(EagleError):
+        yield config.tuning_config.storage_secret()
 
 
 @contextmanager

@@ -11,8 +11,8 @@ import cloudpickle
 import psutil
 import pytest
 
+from ml.cluster.clients import embedded_cluster
 from ml.fleet.budget import Budget
-from ml.fleet.cluster import embedded_cluster
 from ml.fleet.coordination import work_off
 from ml.fleet.task import OrganizationTask, Outcome
 from tests.pipeline.small_plant import ORGANIZATION, plant_config, write_json
@@ -42,7 +42,7 @@ def test_no_password_reaches_the_cluster(
     assert PASSWORD.encode() not in cloudpickle.dumps(task)
     seen: list[bytes] = []
     outcomes: list[Outcome] = []
-    with embedded_cluster(SHARE, 1) as client:
+    with embedded_cluster(SHARE.resources(), 1) as client:
         scheduler, worker = client.cluster.scheduler, client.cluster.workers["worker"]
 
         def look(_: dict[str, Any]) -> None:
@@ -63,9 +63,11 @@ def test_the_embedded_cluster_listens_on_no_port() -> None:
     """`psutil` sees the ports of this process, whoever opened them."""
     process = psutil.Process(os.getpid())
     before = listening(process)
-    with embedded_cluster(SHARE, 1) as client:
+    with embedded_cluster(SHARE.resources(), 1) as client:
         assert client.submit(int, "7").result() == 7
         assert listening(process) == before
+        # Dask would otherwise find its name by opening a way to a server on the internet.
+        assert client.scheduler.address.startswith("inproc://127.0.0.1/")
 
 
 def listening(process: psutil.Process) -> set[object]:

@@ -14,12 +14,13 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 BASE = {"errors", "options", "config", "progress", "readings", "windows", "features"}
-SUBJECTS = {"scada", "learning", "validation", "export", "workspace"}
+SUBJECTS = {"scada", "learning", "validation", "export", "workspace", "cluster"}
 PIPELINE = "pipeline"
 PREDICT = "predict"
+SPREAD = "spread"
 SCRIPTS = "scripts"
 FLEET = "fleet"
-ABOVE = {PIPELINE, PREDICT, SCRIPTS, FLEET}
+ABOVE = {PIPELINE, PREDICT, SPREAD, SCRIPTS, FLEET}
 FOUND_BESIDE_A_SCRIPT = "_bootstrap"
 
 HEAVY = {

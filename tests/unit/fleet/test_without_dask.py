@@ -1,4 +1,4 @@
-"""Dask is an extra: without it ml.fleet says what to install, and nothing else needs it."""
+"""Dask is an extra: without it, ml.fleet and a search on many workers say what to install; nothing else needs it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,19 @@ def test_the_fleet_says_what_to_install(tmp_path: Path) -> None:
     assert (REPOSITORY / "requirements-fleet.txt").is_file()
 
 
+def test_a_search_on_many_workers_says_what_to_install(tmp_path: Path) -> None:
+    sections = {"schemaConfig": {"continuousColumns": ["a"]}, "tuningConfig": {"workers": 2}}
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"organizationId": "plant_a", **sections}))
+    main = "import os; os.environ['ML_BASE_PATH'] = sys.argv.pop(); "
+    main += "from ml.scripts.hyperparameter_tuning import main; sys.exit(main(sys.argv[1:]))"
+    done = run(main, str(config), str(tmp_path))
+    assert done.returncode == 4, done.stderr
+    error = json.loads(done.stdout)["error"]
+    assert (error["code"], error["hint"]) == ("LIBRARY_MISSING", "pip install -r requirements-fleet.txt")
+    assert "tuningConfig.workers" in error["message"]
+
+
 @pytest.mark.parametrize(
     "step", ["data_prep", "hyperparameter_tuning", "train_model", "validate_model", "convert_to_onnx"]
 )
@@ -37,7 +50,7 @@ def test_a_step_starts_without_it(step: str) -> None:
     assert "config" in done.stdout
 
 
-def test_only_the_fleet_imports_it() -> None:
+def test_only_what_works_beyond_one_process_imports_it() -> None:
     importers = {
         file.relative_to(REPOSITORY / "ml").parts[0]
         for file in (REPOSITORY / "ml").rglob("*.py")
@@ -45,7 +58,7 @@ def test_only_the_fleet_imports_it() -> None:
         for name in _imported(node)
         if name.split(".")[0] in {"dask", "distributed"}
     }
-    assert importers == {"fleet"}
+    assert importers == {"cluster", "fleet", "spread"}
 
 
 def _imported(node: ast.AST) -> list[str]:

@@ -37,6 +37,7 @@ AT_MOST = [
     ("trainingConfig.rfParams.minSamplesSplit", 10**9),
     ("tuningConfig.nTrials", 100_000),
     ("tuningConfig.timeoutSeconds", 10**9),
+    ("tuningConfig.workers", 1024),
     ("validationConfig.latencyRuns", 100_000),
     ("validationConfig.robustnessRows", 10**8),
     ("validationConfig.alarmCooldownSeconds", 10**9),

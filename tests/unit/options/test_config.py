@@ -407,6 +407,37 @@ class TestSecrets:
             config.scada_db_config.secret()
         assert caught.value.field == "scadaDbConfig.passwordEnv"
 
+    @pytest.mark.parametrize(
+        "storage",
+        [
+            f"postgresql://searcher:{SECRET}@host/trials",
+            f"postgresql://searcher:{SECRET}/@host/trials",
+            f"postgresql://searcher:a/{SECRET}@host/trials",
+            f"postgresql://host/trials?password={SECRET}",
+            f"postgresql://host:{SECRET}/trials",
+            f"mysql://host/{SECRET}",
+            f"sqlite:///{SECRET}",
+            SECRET,
+            [SECRET],
+        ],
+        ids=lambda storage: str(storage).replace(SECRET, "SECRET"),
+    )
+    def test_no_storage_of_a_search_holds_it_and_no_error_repeats_it(self, storage: Any) -> None:
+        error = refusal(minimal(tuningConfig={"storage": storage}))
+        assert "storage" in error.message
+        assert SECRET not in f"{error.to_json()} {error} {error.__cause__}"
+
+    def test_that_of_a_storage_comes_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PGPASSWORD", SECRET)
+        url = "postgresql://searcher@[::1]:5432/trials?sslmode=require"
+        tuning = OrganizationConfig.from_dict(minimal(tuningConfig={"storage": url})).tuning_config
+        assert (tuning.storage, tuning.storage_secret()) == (url, SECRET)
+        assert OrganizationConfig.from_dict(minimal()).tuning_config.storage_secret() is None
+        named = {"storage": "postgresql:///trials", "storagePasswordEnv": "SEARCH_PASSWORD"}
+        tuning = OrganizationConfig.from_dict(minimal(tuningConfig=named)).tuning_config
+        with pytest.raises(ConfigError, match="environment variable SEARCH_PASSWORD is not set"):
+            tuning.storage_secret()
+
     def test_without_a_password_there_is_none(self) -> None:
         config = OrganizationConfig.from_dict(minimal(scadaDbConfig={"database": "d"}))
         assert config.scada_db_config is not None

@@ -1,40 +1,32 @@
-"""The Dask cluster that a fleet runs on: one inside this process, or one that is there already.
+"""Clients of a Dask cluster: one inside this process, or one that is there already.
 
 The embedded one has a scheduler and one worker in this process, speaks through memory and listens on no port at all:
-its tasks only watch over steps, which are processes of their own.
+its tasks only watch over processes of their own.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ml.errors import ClusterError, MissingLibraryError
-from ml.fleet.budget import Budget
+from ml.errors import ClusterError
 
 if TYPE_CHECKING:
     from distributed import Client
 
+SCHEDULER_VARIABLE = "DASK_SCHEDULER_ADDRESS"
 CONNECT_SECONDS = 10
 WORKER_COMMAND = 'dask worker SCHEDULER --nthreads 8 --resources "cpus=8 memory=16e9" --no-dashboard'
 
 
-def require_dask() -> None:
-    """Raise MissingLibraryError, which says what to install, if dask is not there."""
-    if any(importlib.util.find_spec(name) is None for name in ("dask", "distributed")):
-        raise MissingLibraryError(
-            "ml.fleet needs dask, which is not installed", hint="pip install -r requirements-fleet.txt"
-        )
-
-
 @contextmanager
-def embedded_cluster(budget: Budget, tasks: int) -> Iterator[Client]:
-    """A cluster in this process that runs so many tasks side by side, within `budget`."""
+def embedded_cluster(resources: Mapping[str, float], tasks: int) -> Iterator[Client]:
+    """A cluster in this process that runs so many tasks side by side, within `resources`, and opens no socket."""
     import dask
     from distributed import Client, Scheduler, SpecCluster, Worker
+    from distributed.comm import inproc
     from distributed.http.routing import RoutingApplication
     from tornado.httpserver import HTTPServer
 
@@ -49,11 +41,12 @@ def embedded_cluster(budget: Budget, tasks: int) -> Iterator[Client]:
         "cls": type("QuietWorker", (Worker,), quiet),
         "options": {
             "nthreads": tasks,
-            "resources": budget.resources(),
+            "resources": dict(resources),
             "memory_limit": 0,  # it holds nothing; the steps' memory is watched where they are started
             "protocol": "inproc",
         },
     }
+    inproc.global_manager._ip = "127.0.0.1"  # part of names here; Dask would ask a server of Google's for a way to it
     settings = {"distributed.admin.system-monitor.interval": "10s", "distributed.worker.profile.enabled": False}
     with (
         dask.config.set(settings),
@@ -81,8 +74,8 @@ def existing_cluster(address: str) -> Iterator[Client]:
         yield client
 
 
-def smallest_worker(client: Client) -> Budget:
-    """What every worker of the cluster has at least.
+def offered_resources(client: Client) -> list[dict[str, float]]:
+    """CPUs and bytes of memory that each worker of the cluster has, as ``cpus`` and ``memory``.
 
     Raises
     ------
@@ -92,7 +85,7 @@ def smallest_worker(client: Client) -> Budget:
     workers = list(client.scheduler_info(n_workers=-1)["workers"].values())
     if not workers:
         raise ClusterError("the Dask cluster has no worker", hint=WORKER_COMMAND)
-    offered = [worker.get("resources", {}) for worker in workers]
+    offered: list[dict[str, float]] = [worker.get("resources", {}) for worker in workers]
     if any(not {"cpus", "memory"} <= resources.keys() for resources in offered):
         raise ClusterError("a worker of the Dask cluster names no resources cpus and memory", hint=WORKER_COMMAND)
-    return Budget(min(int(each["cpus"]) for each in offered), min(int(each["memory"]) for each in offered))
+    return offered

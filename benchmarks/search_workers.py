@@ -1,0 +1,101 @@
+"""The trials of a parameter search one after the other with two threads, and two side by side with one thread each.
+
+    python -m benchmarks.search_workers [--rows 20000] [--trials 24] [--cpus 2]
+
+A simulated plant of so many readings is prepared once; then the step hyperparameter_tuning runs for 1 and for as many
+workers as there are CPUs. Both draw the same values at random. ``trialsPerSecond`` counts from the first trial on:
+a batch takes as long as its longest trial. ``startSeconds`` is the rest of the step: libraries, features, workers.
+``idle`` is the share of the workers' time at which they wait for the end of a batch. CPU seconds, workers included,
+are disturbed less by work of others on the machine (``otherLoad``: its load average before).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks import fleet, processes, results
+from ml.fleet.budget import parse_count
+from ml.scada.plant.database import write_sqlite
+from ml.scada.plant.station import simulate
+from ml.scada.plant.wear import WearLaw
+
+ORGANIZATION = "plant_a"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.search_workers", description="Measure many workers.")
+    parser.add_argument("--rows", type=parse_count, default=20_000, help="readings; default: 20,000")
+    parser.add_argument("--trials", type=parse_count, default=24, help="trials of each search; default: 24")
+    parser.add_argument("--cpus", type=parse_count, default=2, help="CPUs in all; default: 2")
+    return parser
+
+
+def step(name: str, config: dict[str, Any], root: Path, cpus: int) -> processes.Usage:
+    """Run one step in a workspace."""
+    file = root.parent / "config.json"
+    file.write_text(json.dumps(config), encoding="utf-8")
+    command = [sys.executable, f"scripts/{name}.py", str(file)]
+    environment = {"ML_BASE_PATH": str(root), "OMP_NUM_THREADS": str(cpus)}
+    return processes.run(command, folder=fleet.REPOSITORY / "ml", environment=environment)
+
+
+def search(config: dict[str, Any], prepared: Path, workers: int, cpus: int) -> dict[str, Any]:
+    """One search in a copy of the prepared workspace."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(shutil.copytree(prepared, Path(name) / "workspace"))
+        asked = config | {"tuningConfig": config["tuningConfig"] | {"workers": workers}}
+        load = os.getloadavg()[0]
+        measured, cpu = fleet.with_cpu(lambda: {"usage": step("hyperparameter_tuning", asked, root, cpus)})
+        file = next(root.rglob("trials.json"))
+        trials = json.loads(file.read_text(encoding="utf-8"))["trials"]
+    seconds = [trial["seconds"] for trial in trials]
+    batches = [max(seconds[start : start + workers]) for start in range(0, len(seconds), workers)]
+    usage = measured["usage"]
+    return {
+        "workers": workers,
+        "threadsEach": cpus // workers,
+        "trials": len(trials),
+        "complete": sum(trial["state"] == "COMPLETE" for trial in trials),
+        "trialsPerSecond": len(trials) / sum(batches),
+        "idle": 1 - sum(seconds) / (workers * sum(batches)),
+        "stepSeconds": usage.seconds,
+        "startSeconds": usage.seconds - sum(batches),
+        "cpuSeconds": cpu,
+        "bestScore": json.loads(usage.output)["bestScore"],
+        "otherLoad": load,
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print a table, keep it; returns the exit status."""
+    arguments = build_parser().parse_args(argv)
+    days = max(1, round(arguments.rows * fleet.INTERVAL_SECONDS / 86_400 / fleet.ASSETS))
+    with tempfile.TemporaryDirectory() as name:
+        prepared = Path(name) / "workspace"
+        prepared.mkdir()
+        law = WearLaw(mean_life_days=max(fleet.LEAST_LIFE_DAYS, days / 12))
+        station = simulate(seed=5, n_assets=fleet.ASSETS, days=days, interval_seconds=fleet.INTERVAL_SECONDS, law=law)
+        database = Path(name) / "scada.sqlite"
+        write_sqlite(station, database)
+        tuning = {"searchMethod": "random", "nTrials": arguments.trials}
+        config = fleet.config_of(ORGANIZATION, database) | {"tuningConfig": tuning}
+        step("data_prep", config, prepared, arguments.cpus)
+        rows = [search(config, prepared, workers, arguments.cpus) for workers in (1, arguments.cpus)]
+    sys.stdout.write(results.table(rows) + "\n")
+    ratio = rows[1]["trialsPerSecond"] / rows[0]["trialsPerSecond"]
+    sys.stdout.write(f"{ratio:.2f} times the trials per second\n")
+    figures = {"rows": len(station.readings), "results": rows, "trialRatio": ratio}
+    sys.stdout.write(f"kept in {results.keep('search_workers', figures)}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

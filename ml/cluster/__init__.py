@@ -1,0 +1,1 @@
+"""Dask clusters: one inside this process, or one that is there already."""
