@@ -3,10 +3,11 @@
     python -m benchmarks.search_workers [--rows 20000] [--trials 24] [--cpus 2]
 
 A simulated plant of so many readings is prepared once; then the step hyperparameter_tuning runs for 1 and for as many
-workers as there are CPUs. Both draw the same values at random. ``trialsPerSecond`` counts from the first trial on:
-a batch takes as long as its longest trial. ``startSeconds`` is the rest of the step: libraries, features, workers.
-``idle`` is the share of the workers' time at which they wait for the end of a batch. CPU seconds, workers included,
-are disturbed less by work of others on the machine (``otherLoad``: its load average before).
+workers as there are CPUs. Both draw the same values at random, so only what is given up as hopeless differs.
+``trialsPerSecond`` counts from the end of the first trials, one of each worker, when all are at work, to the end of the
+last; ``busy`` is the share of the workers' time in between that was spent in trials. ``stepSeconds`` are those of the
+whole step, with libraries, features and the start of workers. CPU seconds, workers included, are disturbed less by work
+of others on the machine (``otherLoad``: its load average before).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import shutil
 import sys
 import tempfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from ml.scada.plant.station import simulate
 from ml.scada.plant.wear import WearLaw
 
 ORGANIZATION = "plant_a"
+TRIAL_CREATED = 4  # in Optuna's journal
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -54,24 +57,33 @@ def search(config: dict[str, Any], prepared: Path, workers: int, cpus: int) -> d
         asked = config | {"tuningConfig": config["tuningConfig"] | {"workers": workers}}
         load = os.getloadavg()[0]
         measured, cpu = fleet.with_cpu(lambda: {"usage": step("hyperparameter_tuning", asked, root, cpus)})
-        file = next(root.rglob("trials.json"))
-        trials = json.loads(file.read_text(encoding="utf-8"))["trials"]
-    seconds = [trial["seconds"] for trial in trials]
-    batches = [max(seconds[start : start + workers]) for start in range(0, len(seconds), workers)]
+        finished = finished_trials(next(root.rglob("journal.log")))
+        trials = json.loads(next(root.rglob("trials.json")).read_text(encoding="utf-8"))["trials"]
+    complete = sum(trial["state"] == "COMPLETE" for trial in trials)
+    begun = finished[workers - 1][0]
+    span = (finished[-1][0] - begun).total_seconds()
+    # Of a trial that ends after the others have begun, only the part from there on lies in the span.
+    spent = sum(min(seconds, (end - begun).total_seconds()) for end, seconds in finished[workers:])
     usage = measured["usage"]
     return {
         "workers": workers,
         "threadsEach": cpus // workers,
-        "trials": len(trials),
-        "complete": sum(trial["state"] == "COMPLETE" for trial in trials),
-        "trialsPerSecond": len(trials) / sum(batches),
-        "idle": 1 - sum(seconds) / (workers * sum(batches)),
+        "trials": len(finished),
+        "complete": complete,
+        "trialsPerSecond": (len(finished) - workers) / span,
+        "busy": spent / (workers * span),
         "stepSeconds": usage.seconds,
-        "startSeconds": usage.seconds - sum(batches),
         "cpuSeconds": cpu,
         "bestScore": json.loads(usage.output)["bestScore"],
         "otherLoad": load,
     }
+
+
+def finished_trials(journal: Path) -> list[tuple[datetime, float]]:
+    """When each trial was finished, and how many seconds it took, in the order in which they were finished."""
+    entries = map(json.loads, journal.read_text(encoding="utf-8").splitlines())
+    kept = [entry for entry in entries if entry["op_code"] == TRIAL_CREATED]
+    return [(datetime.fromisoformat(each["datetime_complete"]), each["user_attrs"]["seconds"]) for each in kept]
 
 
 def main(argv: list[str] | None = None) -> int:

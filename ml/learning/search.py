@@ -30,7 +30,7 @@ from ml.learning.fold_fitting import Fold
 from ml.learning.search_name import search_name
 from ml.learning.search_space import Space, checked_space, contains
 from ml.learning.search_storage import NUMBER, opened_storage
-from ml.learning.search_study import Batch, SearchStudy
+from ml.learning.search_study import SearchStudy
 from ml.learning.search_trials import Runner, Trials, divided
 from ml.options.learning import TrainingConfig, TuningConfig
 from ml.progress import ProgressCallback, silent
@@ -116,24 +116,20 @@ def search(
         opened_storage(tuning, storage_path, name) as storage,
         CrossValidation(y, folds, tuning.scoring_metric, training.threads) as validate,
     ):
-        study = SearchStudy(estimator, space, tuning, storage, name)
+        study = SearchStudy(estimator, space, tuning, storage)
         run = runner or Trials(estimator, features, y, folds, training, validate, configured=table).in_turn
         del table  # other processes have their own
         current = _current_values(estimator, training, features, space)
         inside = {key: value for key, value in current.items() if contains(space[key], value)}
-        for batch in study.batches():
-            in_time = True
-            for proposal, outcome in run(batch, deadline, _telling(progress or silent, study, batch, tuning)):
-                attributes = _attributes(outcome, current if proposal.values is None else proposal.values)
-                if outcome.state != "LATE":
-                    study.finish(proposal.number, outcome, attributes, inside)
-                    continue
-                in_time = False
-                if proposal.number == 0:
-                    cut_short = {"number": 0, "state": "LATE", "score": outcome.score, **attributes}
-                    return _cut_short(estimator, training, tuning, space, cut_short)
-            if not in_time:
-                break
+        for proposal, outcome in run(name, study.draw, deadline, _telling(progress or silent, study, tuning)):
+            attributes = _attributes(outcome, current if proposal.values is None else proposal.values)
+            if outcome.state != "LATE":
+                study.finish(proposal.number, outcome, attributes, inside)
+                continue
+            study.close()
+            if proposal.number == 0:
+                cut_short = {"number": 0, "state": "LATE", "score": outcome.score, **attributes}
+                return _cut_short(estimator, training, tuning, space, cut_short)
         finished = [
             {NUMBER: trial.user_attrs[NUMBER], "state": trial.state.name, "score": trial.value, **trial.user_attrs}
             for trial in study.trials
@@ -141,12 +137,15 @@ def search(
         return _result(estimator, training, tuning, space, finished, study.importances())
 
 
-def _telling(tell: ProgressCallback, study: SearchStudy, batch: Batch, tuning: TuningConfig) -> Callable[[float], None]:
-    """What turns the progress of a batch into that of the search."""
-    done, first, last = len(study.trials), batch.proposals[0].number, batch.proposals[-1].number
-    which = f"trial {first + 1}" if first == last else f"trials {first + 1} to {last + 1}"
-    known = f", best {tuning.scoring_metric} {study.best_value:.4f}" if np.isfinite(study.best_value) else ""
-    return lambda share: tell(done + share, tuning.n_trials, f"{which} of {tuning.n_trials}{known}")
+def _telling(tell: ProgressCallback, study: SearchStudy, tuning: TuningConfig) -> Callable[[float], None]:
+    """What turns the progress of running trials into that of the search."""
+
+    def telling(running: float) -> None:
+        done = len(study.trials)
+        known = f", best {tuning.scoring_metric} {study.best_value:.4f}" if np.isfinite(study.best_value) else ""
+        tell(done + running, tuning.n_trials, f"trial {min(done + 1, tuning.n_trials)} of {tuning.n_trials}{known}")
+
+    return telling
 
 
 def _cut_short(

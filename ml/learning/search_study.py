@@ -1,17 +1,17 @@
 """The memory of a search: which trials are finished, and what to try next.
 
-A search thinks in memory, in batches of ``tuningConfig.workers`` trials. A batch is drawn from the state after the
-batch before, each trial by a sampler that is seeded by its number and knows what was drawn before it, and is judged by
-the scores of that state. Neither depends on when or where a trial of the batch is finished. As finished trials are in
-the storage at once, a resumed search draws the same batch again, runs those of it that are missing, and ends as an
-undisturbed one.
+A search thinks in memory. With ``tuningConfig.workers`` above 1, trials run beside each other, and trial n is drawn
+from the results of trial n - lag and those before it. What lies between may be running or finished, and is known by
+its parameters only; so each draw, by a sampler that is seeded by the trial's number, is the same wherever, whenever
+and in whatever order trials are finished. As finished trials are in the storage at once, a resumed search draws again
+what is missing, and ends as an undisturbed one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice, zip_longest
+from itertools import count, islice, zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from ml.options.learning import TuningConfig
 
 _REDUCTION = 4  # one in so many trials at a rung goes on to the next: the default of successive halving
-_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+_AHEAD = 2
+"""Trials that may be drawn ahead for each worker: with fewer, workers wait long for those that run longest; with more,
+trials learn late from others."""
 
 
 @dataclass(frozen=True)
@@ -42,28 +44,12 @@ class Proposal:
         Number of the trial.
     values
         The value of each searched parameter; None for trial 0, which is the configuration as it is.
+    bars
+        The score that it needs at each rung, from the trials that it was drawn from; below it the trial is hopeless.
     """
 
     number: int
     values: dict[str, Any] | None
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Trials to run side by side.
-
-    Attributes
-    ----------
-    study
-        Name of the search.
-    proposals
-        Its trials, those left out that the storage held already.
-    bars
-        The score that a trial needs at each rung, from the trials before the batch; below it a trial is hopeless.
-    """
-
-    study: str
-    proposals: list[Proposal]
     bars: dict[int, float]
 
 
@@ -76,35 +62,26 @@ class SearchStudy:
         What is searched, and how.
     storage
         Keeps finished trials; None: nothing does.
-    name
-        Only searches with comparable scores have the same.
     """
 
     def __init__(
-        self,
-        estimator: type[Estimator],
-        space: Space,
-        tuning: TuningConfig,
-        storage: TrialStorage | None,
-        name: str,
+        self, estimator: type[Estimator], space: Space, tuning: TuningConfig, storage: TrialStorage | None
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._estimator, self._space, self._tuning = estimator, space, tuning
-        self._storage, self._name = storage, name
+        self._estimator, self._space, self._tuning, self._storage = estimator, space, tuning, storage
+        self._lag = 1 if tuning.workers == 1 else _AHEAD * tuning.workers
         self._study = optuna.create_study(storage=InMemoryStorage(), direction="maximize")
+        self._finished = storage.read() if storage else {}
         self._drawn: dict[int, optuna.Trial] = {}
-        self._kept = storage.read() if storage else {}
-        self._begun = self._whole_batches() * tuning.workers
+        self._next = next(number for number in count() if number not in self._finished)
         grid = grid_order(grid_points(estimator, space), tuning.random_state) if tuning.search_method == "grid" else ()
-        self._points = islice(grid, max(0, self._begun - 1), None)
-        for number in sorted(filter(lambda number: number < self._begun, self._kept), key=self._place):
-            self._study.add_trial(self._kept[number])
+        self._points = islice(grid, max(0, self._next - 1), None)
+        self._restore()
 
     @property
     def trials(self) -> list[FrozenTrial]:
         """Finished trials, complete or given up as hopeless, by number."""
-        finished = self._study.get_trials(deepcopy=False, states=_FINISHED)
-        return sorted(finished, key=lambda trial: int(trial.user_attrs[NUMBER]))
+        return [trial for _, trial in sorted(self._finished.items())]
 
     @property
     def best_value(self) -> float:
@@ -126,21 +103,29 @@ class SearchStudy:
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self._tuning.random_state)
         return dict(optuna.importance.get_param_importances(compared, evaluator=evaluator))
 
-    def batches(self) -> Iterator[Batch]:
-        """Batches until ``nTrials`` are finished or the grid ends; all trials of one end before the next is drawn."""
-        while self._begun < self._tuning.n_trials:
-            first = self._begun
-            self._begun = min(first + self._tuning.workers, self._tuning.n_trials)
-            bars = self._bars()
-            proposals = [self._draw(number) for number in range(first, self._begun)]
-            asked = [proposal for proposal in proposals if proposal is not None]
-            for number in (proposal.number for proposal in asked if proposal.number in self._kept):
-                self._count(number, self._kept[number])
-            unknown = [proposal for proposal in asked if proposal.number not in self._kept]
-            if unknown:
-                yield Batch(self._name, unknown, bars)
-            if len(asked) < len(proposals):
-                return
+    def draw(self) -> Proposal | None:
+        """The next trial to run; None while a trial that it is drawn from is unfinished, and at the end of the search.
+
+        That is when ``nTrials`` are drawn, the grid has no more points, or the search was closed.
+        """
+        while self._next < self._tuning.n_trials:
+            number, known = self._next, self._next - self._lag
+            if known >= 0:
+                if known not in self._finished:
+                    return None
+                self._count(known)
+            proposal = self._propose(number)
+            if proposal is None:
+                self.close()
+                return None
+            self._next += 1
+            if number not in self._finished:
+                return proposal
+        return None
+
+    def close(self) -> None:
+        """Draw no more trials; those that are running may still be finished."""
+        self._next = self._tuning.n_trials
 
     def finish(self, number: int, outcome: Outcome, attributes: dict[str, Any], current: Mapping[str, Any]) -> None:
         """Count a trial, also in the storage.
@@ -172,10 +157,26 @@ class SearchStudy:
         )
         if self._storage is not None:
             self._storage.add(trial)
-        self._count(number, trial)
+        self._finished[number] = trial
 
-    def _count(self, number: int, trial: FrozenTrial) -> None:
-        """Make a trial that was drawn one of the finished ones; it keeps its place among them."""
+    def _restore(self) -> None:
+        """Bring the study into the state in which the next trial was drawn, or would have been."""
+        for number in sorted(range(self._next), key=self._place):
+            trial = self._finished[number]
+            if number < self._next - self._lag:
+                self._study.add_trial(trial)
+            elif number > 0:
+                self._study.enqueue_trial(trial.params)
+                self._drawn[number] = self._study.ask()
+                suggest(self._drawn[number], self._estimator, self._space)
+
+    def _place(self, number: int) -> float:
+        """Where a trial stands in the study: trial 0, which is not drawn, before the first that knows its result."""
+        return number or self._lag - 0.5
+
+    def _count(self, number: int) -> None:
+        """From now on, draw trials from the result of this one; one that was drawn keeps its place in the study."""
+        trial = self._finished[number]
         if number == 0:
             self._study.add_trial(trial)
             return
@@ -189,21 +190,10 @@ class SearchStudy:
         else:
             self._study.tell(drawn, trial.value)
 
-    def _whole_batches(self) -> int:
-        """How many batches from the first on are in the storage whole."""
-        number = 0
-        while number in self._kept:
-            number += 1
-        return number // self._tuning.workers
-
-    def _place(self, number: int) -> tuple[int, bool, int]:
-        """Where a trial stands in the study: trial 0 is not drawn, so those drawn beside it stand before it."""
-        return number // self._tuning.workers, number == 0, number
-
-    def _draw(self, number: int) -> Proposal | None:
+    def _propose(self, number: int) -> Proposal | None:
         """The trial of that number; None if the grid has no more points."""
         if number == 0:
-            return Proposal(0, None)
+            return Proposal(0, None, {})
         self._study.sampler = self._sampler(number)
         if self._tuning.search_method == "grid":
             point = next(self._points, None)
@@ -212,16 +202,16 @@ class SearchStudy:
             self._study.enqueue_trial({key: stored(value) for key, value in point.items()})
         trial = self._study.ask()
         self._drawn[number] = trial
-        return Proposal(number, suggest(trial, self._estimator, self._space))
+        return Proposal(number, suggest(trial, self._estimator, self._space), self._bars())
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
         seed = int(np.random.SeedSequence([self._tuning.random_state, number]).generate_state(1)[0])
         if self._tuning.search_method == "optuna":
-            return optuna.samplers.TPESampler(seed=seed, constant_liar=True)  # no two of a batch in the same corner
+            return optuna.samplers.TPESampler(seed=seed, constant_liar=True)  # keeps away from what is running
         return optuna.samplers.RandomSampler(seed=seed)
 
     def _bars(self) -> dict[int, float]:
-        """The score that a trial needs at each rung.
+        """The score that the next trial needs at each rung.
 
         Successive halving as it comes (Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020):
         a trial goes on if it is among the best quarter of all that have come to the rung, itself and those given up
@@ -230,7 +220,8 @@ class SearchStudy:
         bars: dict[int, float] = {}
         if not self._tuning.pruning:
             return bars
-        for rung, reached in enumerate(zip_longest(*(trial.user_attrs["rungScores"] for trial in self.trials))):
+        known = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        for rung, reached in enumerate(zip_longest(*(trial.user_attrs["rungScores"] for trial in known))):
             scores = sorted((score for score in reached if score is not None), reverse=True)
             if len(scores) >= _REDUCTION:
                 bars[rung] = scores[(len(scores) + 1) // _REDUCTION - 1]

@@ -1,4 +1,4 @@
-"""Trying what a search proposes: one trial on a search's rows, and a batch of them, one after the other."""
+"""Trying what a search proposes: one trial on a search's rows, and all of them, one after the other."""
 
 from __future__ import annotations
 
@@ -16,28 +16,31 @@ from ml.options.learning import TrainingConfig
 
 if TYPE_CHECKING:
     from ml.learning.estimators.base import Estimator
-    from ml.learning.search_study import Batch, Proposal
+    from ml.learning.search_study import Proposal
 
 _TABLES_KEPT = 4  # a search returns to good sets of features, and each table may be large
 
 
 class Runner(Protocol):
-    """Runs the trials of a batch, in whatever order and wherever."""
+    """Runs the trials of a search, in whatever order and wherever."""
 
     def __call__(
-        self, batch: Batch, deadline: float, progress: Callable[[float], None]
+        self, name: str, draw: Callable[[], Proposal | None], deadline: float, progress: Callable[[float], None]
     ) -> Iterator[tuple[Proposal, Outcome]]:
         """Each trial with its outcome as soon as it is known.
 
         Parameters
         ----------
-        batch
-            What to try.
+        name
+            Of the search; another one on a worker means that it has other data, settings or libraries.
+        draw
+            Gives the next trial; None while it depends on one that is running, and at the end. The outcome of a trial
+            counts when the next one is asked for.
         deadline
             `time.monotonic` at which to stop; trials that are cut short have the state ``LATE``.
         progress
-            Called with the number of trials of the batch that are done, parts of trials included; what it raises ends
-            the batch and reaches the caller.
+            Called with how many trials those that are running amount to; what it raises ends them and reaches the
+            caller.
         """
 
 
@@ -101,18 +104,15 @@ class Trials:
         return self._validate(fitter, config, hopeless=hopeless, deadline=deadline, progress=progress)
 
     def in_turn(
-        self, batch: Batch, deadline: float, progress: Callable[[float], None]
+        self,
+        name: str,  # noqa: ARG002 - of this very search
+        draw: Callable[[], Proposal | None],
+        deadline: float,
+        progress: Callable[[float], None],
     ) -> Iterator[tuple[Proposal, Outcome]]:
-        """A `Runner`: the trials one after the other in this process, none after one that is cut short."""
-        for done, proposal in enumerate(batch.proposals):
-
-            def tell(share: float, done: int = done) -> None:
-                progress(done + share)
-
-            outcome = self.run(proposal.values, batch.bars, deadline, tell)
-            yield proposal, outcome
-            if outcome.state == "LATE":
-                return
+        """A `Runner`: the trials one after the other in this process."""
+        while (proposal := draw()) is not None:
+            yield proposal, self.run(proposal.values, proposal.bars, deadline, progress)
 
     def _fitter(self, features: Mapping[str, Any]) -> FoldFitter:
         key = _key(features)

@@ -206,7 +206,7 @@ class TuningConfig(Section):
     )
     workers: Annotated[int, Field(ge=1, le=1024)] = Field(
         default=1,
-        description="Trials drawn at once and run side by side, on the Dask cluster of DASK_SCHEDULER_ADDRESS, else on "
+        description="Trials that run side by side, on the Dask cluster of DASK_SCHEDULER_ADDRESS, else on "
         "this machine's CPUs. The result depends on this number, not on how many workers there are.",
     )
     storage: str | None = Field(

@@ -17,7 +17,7 @@ from ml.cluster.clients import SCHEDULER_VARIABLE, embedded_cluster, existing_cl
 from ml.config import OrganizationConfig
 from ml.errors import ERRORS, ClusterError
 from ml.learning.cross_validation import Outcome
-from ml.learning.search_study import Batch, Proposal
+from ml.learning.search_study import Proposal
 from ml.learning.search_trials import Runner
 from ml.spread.job import written_job
 from ml.spread.task import TrialTask, end_search, run_trial
@@ -101,7 +101,8 @@ def share_of(offered: list[dict[str, float]], workers: int, threads: int | None)
 
 @contextmanager
 def _spread(client: Client, config: OrganizationConfig, job: Path, share: Share) -> Iterator[_Spread]:
-    runner = _Spread(client, f"search-{uuid.uuid4().hex[:12]}", config.organization_id, job, share)
+    workers = config.tuning_config.workers
+    runner = _Spread(client, f"search-{uuid.uuid4().hex[:12]}", config.organization_id, job, share, workers)
     client.subscribe_topic(runner.search, lambda event: runner.on_share(event[1]))
     try:
         yield runner
@@ -122,50 +123,54 @@ def _ended_elsewhere(client: Client, search: str) -> Iterator[None]:
 class _Spread:
     """A `Runner` on a cluster."""
 
-    def __init__(self, client: Client, search: str, organization_id: str, job: Path, share: Share) -> None:
-        self.search = search
+    def __init__(
+        self, client: Client, search: str, organization_id: str, job: Path, share: Share, side_by_side: int
+    ) -> None:
+        self.search, self._side_by_side = search, side_by_side
         self._client, self._organization_id = client, organization_id
         self._job, self._share = job, share
         self._shares: dict[int, float] = {}
 
     def on_share(self, event: dict[str, Any]) -> None:
-        """A worker tells how far a trial is."""
-        self._shares[event["number"]] = event["share"]
+        """A worker tells how far a trial is; one that is run again starts lower, which nobody needs to see."""
+        number = event["number"]
+        self._shares[number] = max(event["share"], self._shares.get(number, 0.0))
 
     def __call__(
-        self, batch: Batch, deadline: float, progress: Callable[[float], None]
+        self, name: str, draw: Callable[[], Proposal | None], deadline: float, progress: Callable[[float], None]
     ) -> Iterator[tuple[Proposal, Outcome]]:
         finished: queue.SimpleQueue[tuple[int, Future]] = queue.SimpleQueue()
-        waiting = {proposal.number: proposal for proposal in batch.proposals}
-        self._shares = {}
-        for proposal in batch.proposals:
-            self._submit(batch, proposal, deadline, finished)
-        while waiting:
+        running: dict[int, Proposal] = {}
+        while True:
+            while len(running) < self._side_by_side and (proposal := draw()) is not None:
+                running[proposal.number] = proposal
+                self._submit(name, proposal, deadline, finished)
+            if not running:
+                return
             try:
                 number, future = finished.get(timeout=_POLL_SECONDS)
             except queue.Empty:
                 if time.monotonic() > deadline + LATE_SECONDS:
-                    yield from ((proposal, _nothing()) for proposal in waiting.values())
+                    yield from ((proposal, _nothing()) for proposal in running.values())
                     return
             else:
                 outcome = _outcome(number, future)
                 future.release()
-                self._shares[number] = 1.0
-                yield waiting.pop(number), outcome
-            progress(math.fsum(self._shares.get(proposal.number, 0.0) for proposal in batch.proposals))
+                yield running.pop(number), outcome
+            progress(math.fsum(self._shares.get(number, 0.0) for number in running))
 
     def _submit(
-        self, batch: Batch, proposal: Proposal, deadline: float, finished: queue.SimpleQueue[tuple[int, Future]]
+        self, name: str, proposal: Proposal, deadline: float, finished: queue.SimpleQueue[tuple[int, Future]]
     ) -> None:
         task = TrialTask(
             search=self.search,
             organization_id=self._organization_id,
             root=str(workspace_root().resolve()),
             job=str(self._job),
-            study=batch.study,
+            study=name,
             number=proposal.number,
             values=proposal.values,
-            bars=tuple(batch.bars.items()),
+            bars=tuple(proposal.bars.items()),
             threads=self._share.cpus,
             deadline=None if math.isinf(deadline) else time.time() + deadline - time.monotonic(),
         )

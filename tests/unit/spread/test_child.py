@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ml.errors import ClusterError, DataError, MissingArtifactError
-from ml.learning.search_study import Batch, Proposal
+from ml.learning.search_study import Proposal
 from ml.spread import runner
 from ml.spread.children import ChildDiedError, Children
 from ml.spread.runner import Share, _outcome, share_of
@@ -106,8 +106,8 @@ def test_a_worker_that_does_not_answer_in_time_ends_no_search_late(monkeypatch: 
         def add_done_callback(self, _: object) -> None:
             """It never is done."""
 
-    silent = runner._Spread(Cluster(), "search", "plant_a", Path("job.json"), Share(1))
-    batch = Batch("study", [Proposal(3, {}), Proposal(4, {})], {})
-    told = list(silent(batch, time.monotonic() + 0.3, lambda _: None))
+    silent = runner._Spread(Cluster(), "search", "plant_a", Path("job.json"), Share(1), side_by_side=2)
+    proposals = [Proposal(5, {}, {}), Proposal(4, {}, {}), Proposal(3, {}, {})]
+    told = list(silent("study", proposals.pop, time.monotonic() + 0.3, lambda _: None))
     assert [(proposal.number, outcome.state) for proposal, outcome in told] == [(3, "LATE"), (4, "LATE")]
     assert math.isnan(told[0][1].score)

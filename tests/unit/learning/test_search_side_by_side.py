@@ -19,12 +19,13 @@ from ml.learning.cross_validation import CrossValidation, Outcome
 from ml.learning.feature_sets import FeatureTable
 from ml.learning.search import SearchResult, search
 from ml.learning.search_storage import opened_storage
-from ml.learning.search_study import Batch, Proposal
+from ml.learning.search_study import Proposal
 from ml.learning.search_trials import Trials
 from ml.options.learning import TrainingConfig, TuningConfig
 from tests.unit.learning.feature_tables import feature_table, names
 
-TRIALS, WORKERS = 14, 3
+TRIALS, WORKERS = 24, 3
+LAG = 2 * WORKERS  # a trial is drawn from those that are so many before it, and earlier
 THIRD = np.arange(300) % 3
 FOLDS = [(np.flatnonzero(number != THIRD), np.flatnonzero(number == THIRD)) for number in range(3)]
 X, Y = feature_table(300)
@@ -48,22 +49,30 @@ def outcome(result: SearchResult) -> list[dict[str, Any]]:
 
 
 class Shuffled:
-    """Finishes the trials of each batch in an order of its own, and stops after some, as a killed search does."""
+    """Finishes trials that run side by side in an order of its own, and stops after some, as a killed search does."""
 
     def __init__(self, seed: int, stop_after: int | None = None) -> None:
         self._random, self._left = random.Random(seed), stop_after
         self.ran: list[int] = []
 
-    def __call__(self, batch: Batch, deadline: float, _: Callable[[float], None]) -> Iterator[tuple[Proposal, Outcome]]:
-        with CrossValidation(Y, FOLDS, "average_precision", 1) as validate:
-            table = FeatureTable(X, names())
-            # A new one for each batch, as on a worker that has just been started.
-            trials = Trials(estimators.get("lightgbm"), table, Y, FOLDS, TRAINING, validate, configured=table)
-            for proposal in self._random.sample(batch.proposals, len(batch.proposals)):
-                if self._left == len(self.ran):
-                    raise StoppedError("stopped")
-                self.ran.append(proposal.number)
-                yield proposal, trials.run(proposal.values, batch.bars, deadline, lambda _: None)
+    def __call__(
+        self, _: str, draw: Callable[[], Proposal | None], deadline: float, __: Callable[[float], None]
+    ) -> Iterator[tuple[Proposal, Outcome]]:
+        running: list[Proposal] = []
+        while True:
+            while len(running) < WORKERS and (proposal := draw()) is not None:
+                running.append(proposal)
+            if not running:
+                return
+            if self._left == len(self.ran):
+                raise StoppedError("stopped")
+            chosen = running.pop(self._random.randrange(len(running)))
+            self.ran.append(chosen.number)
+            with CrossValidation(Y, FOLDS, "average_precision", 1) as validate:
+                table = FeatureTable(X, names())
+                # New ones for each trial, as on a worker that has just been started.
+                trials = Trials(estimators.get("lightgbm"), table, Y, FOLDS, TRAINING, validate, configured=table)
+                yield chosen, trials.run(chosen.values, chosen.bars, deadline, lambda _: None)
 
 
 @pytest.mark.parametrize("method", ["grid", "random", "optuna"])
@@ -88,21 +97,22 @@ def test_a_stopped_search_runs_what_is_missing_and_ends_alike(tmp_path: Path, me
     assert again.ran == []
 
 
-def test_more_trials_later_are_those_of_a_longer_search(tmp_path: Path) -> None:
+@pytest.mark.parametrize("finished", [LAG, LAG + 3])
+def test_more_trials_later_are_those_of_a_longer_search(tmp_path: Path, finished: int) -> None:
     journal = tmp_path / "journal.log"
-    run(storage_path=journal, tuning={"nTrials": 5})
+    run(storage_path=journal, tuning={"nTrials": finished})
     more = Shuffled(2)
     assert outcome(run(runner=more, storage_path=journal)) == outcome(undisturbed("optuna"))
-    assert sorted(more.ran) == list(range(5, TRIALS))
+    assert sorted(more.ran) == list(range(finished, TRIALS))
 
 
 @pytest.mark.parametrize("workers", [1, WORKERS])
-def test_trials_are_judged_by_all_that_came_to_the_rung_before_their_batch(workers: int) -> None:
-    whole = run(workers=workers, tuning={"pruning": False, "searchMethod": "random", "nTrials": 25})
-    result = run(workers=workers, tuning={"searchMethod": "random", "nTrials": 25})
+def test_trials_are_judged_by_all_that_came_to_the_rung_and_that_they_were_drawn_from(workers: int) -> None:
+    whole = run(workers=workers, tuning={"pruning": False, "searchMethod": "random"})
+    result = run(workers=workers, tuning={"searchMethod": "random"})
     for trial in result.trials:
-        start = trial["number"] // workers * workers
-        before = [other["rungScores"] for other in result.trials[:start]]
+        known = max(0, trial["number"] - (1 if workers == 1 else LAG) + 1)
+        before = [other["rungScores"] for other in result.trials[:known]]
         rungs = whole.trials[trial["number"]]["rungScores"]
         expected = next((end for end in range(1, len(rungs)) if is_hopeless(rungs[:end], before)), None)
         assert (trial["state"] == "PRUNED") == (expected is not None)
@@ -120,16 +130,15 @@ def is_hopeless(scores: list[float], before: list[list[float]]) -> bool:
 def test_a_trial_that_is_cut_short_does_not_count_and_those_beside_it_do(tmp_path: Path) -> None:
     journal, missing = tmp_path / "journal.log", Shuffled(5)
 
-    def run_out_of_time(
-        batch: Batch, deadline: float, progress: Callable[[float], None]
-    ) -> Iterator[tuple[Proposal, Outcome]]:
-        for proposal, found in Shuffled(4)(batch, deadline, progress):
+    def run_out_of_time(*arguments: Any) -> Iterator[tuple[Proposal, Outcome]]:
+        for proposal, found in Shuffled(4)(*arguments):
             yield proposal, replace(found, state="LATE") if proposal.number == 4 else found
 
-    cut = run(runner=run_out_of_time, storage_path=journal)
-    assert [trial["number"] for trial in cut.trials] == [0, 1, 2, 3, 5]
+    kept = [trial["number"] for trial in run(runner=run_out_of_time, storage_path=journal).trials]
+    assert 4 not in kept
+    assert max(kept) > 4
     assert outcome(run(runner=missing, storage_path=journal)) == outcome(undisturbed("optuna"))
-    assert sorted(missing.ran) == [4, *range(6, TRIALS)]
+    assert sorted(missing.ran + kept) == list(range(TRIALS))
 
 
 def test_features_are_computed_once_for_each_set_of_them() -> None:
