@@ -90,8 +90,8 @@ search_spaces = st.dictionaries(
     st.sampled_from(["numLeaves", "learningRate"]),
     st.fixed_dictionaries({"choices": st.lists(positive | st.floats(0, 1) | st.booleans(), min_size=1, max_size=3)})
     | st.fixed_dictionaries({"low": st.floats(0.1, 1), "high": st.floats(1, 10), "log": st.booleans()}),
-    searches={"searchSpace": search_spaces | st.none(), "workers": st.integers(1, 1024), "storage": storages},
 )
+searches = {"searchSpace": search_spaces | st.none(), "workers": st.integers(1, 1024), "storage": storages}
 validation_sections = st.fixed_dictionaries(
     {},
     optional={
@@ -134,10 +134,7 @@ def configurations(draw: st.DrawFn) -> Json:
         ),
         "featureConfig": st.fixed_dictionaries({}, optional={"families": family_sections}),
         "trainingConfig": training_sections,
-        "tuningConfig": st.fixed_dictionaries(
-            {},
-            optional=searches,
-        ),
+        "tuningConfig": st.fixed_dictionaries({}, optional=searches),
         "validationConfig": validation_sections,
         "conversionConfig": st.fixed_dictionaries({}, optional={"publish": st.sampled_from(["always", "never"])}),
     }
