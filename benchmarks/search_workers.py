@@ -3,11 +3,12 @@
     python -m benchmarks.search_workers [--rows 20000] [--trials 24] [--cpus 2]
 
 A simulated plant of so many readings is prepared once; then the step hyperparameter_tuning runs for 1 and for as many
-workers as there are CPUs. Both draw the same values at random, so only what is given up as hopeless differs.
-``trialsPerSecond`` counts from the end of the first trials, one of each worker, when all are at work, to the end of the
-last; ``busy`` is the share of the workers' time in between that was spent in trials. ``stepSeconds`` are those of the
-whole step, with libraries, features and the start of workers. CPU seconds, workers included, are disturbed less by work
-of others on the machine (``otherLoad``: its load average before).
+workers as there are CPUs, all of them drawing the same values at random: first with every trial run to its end, which
+is the same work for both, then with trials given up as hopeless, of which fewer are known to be so when they are
+drawn ahead. ``trialsPerSecond`` counts from the end of the first trials, one of each worker, when all are at work, to
+the end of the last; ``busy`` is the share of the workers' time in between that was spent in trials. ``stepSeconds``
+are those of the whole step, with libraries, features and the start of workers. CPU seconds, workers included, are
+disturbed less by work of others on the machine (``otherLoad``: its load average before).
 """
 
 from __future__ import annotations
@@ -50,11 +51,11 @@ def step(name: str, config: dict[str, Any], root: Path, cpus: int) -> processes.
     return processes.run(command, folder=fleet.REPOSITORY / "ml", environment=environment)
 
 
-def search(config: dict[str, Any], prepared: Path, workers: int, cpus: int) -> dict[str, Any]:
+def search(config: dict[str, Any], prepared: Path, workers: int, cpus: int, *, pruning: bool) -> dict[str, Any]:
     """One search in a copy of the prepared workspace."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(shutil.copytree(prepared, Path(name) / "workspace"))
-        asked = config | {"tuningConfig": config["tuningConfig"] | {"workers": workers}}
+        asked = config | {"tuningConfig": config["tuningConfig"] | {"workers": workers, "pruning": pruning}}
         load = os.getloadavg()[0]
         measured, cpu = fleet.with_cpu(lambda: {"usage": step("hyperparameter_tuning", asked, root, cpus)})
         finished = finished_trials(next(root.rglob("journal.log")))
@@ -68,6 +69,7 @@ def search(config: dict[str, Any], prepared: Path, workers: int, cpus: int) -> d
     return {
         "workers": workers,
         "threadsEach": cpus // workers,
+        "pruning": pruning,
         "trials": len(finished),
         "complete": complete,
         "trialsPerSecond": (len(finished) - workers) / span,
@@ -100,10 +102,14 @@ def main(argv: list[str] | None = None) -> int:
         tuning = {"searchMethod": "random", "nTrials": arguments.trials}
         config = fleet.config_of(ORGANIZATION, database) | {"tuningConfig": tuning}
         step("data_prep", config, prepared, arguments.cpus)
-        rows = [search(config, prepared, workers, arguments.cpus) for workers in (1, arguments.cpus)]
+        rows = [
+            search(config, prepared, workers, arguments.cpus, pruning=pruning)
+            for pruning in (False, True)
+            for workers in (1, arguments.cpus)
+        ]
     sys.stdout.write(results.table(rows) + "\n")
     ratio = rows[1]["trialsPerSecond"] / rows[0]["trialsPerSecond"]
-    sys.stdout.write(f"{ratio:.2f} times the trials per second\n")
+    sys.stdout.write(f"{ratio:.2f} times the trials per second where none is given up\n")
     figures = {"rows": len(station.readings), "results": rows, "trialRatio": ratio}
     sys.stdout.write(f"kept in {results.keep('search_workers', figures)}\n")
     return 0

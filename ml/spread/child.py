@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ml.learning.cross_validation import Outcome
 
 IDLE_SECONDS = 120.0
-"""Longer than trials of a batch usually wait for each other; a driver that was killed says nothing any more."""
+"""Longer than workers usually wait for a trial; a driver that was killed says nothing any more."""
 _TELL_SECONDS = 0.2
 
 Request = dict[str, Any]

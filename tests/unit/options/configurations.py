@@ -85,11 +85,13 @@ family_sections = st.fixed_dictionaries(
         "anomaly": st.fixed_dictionaries({}, optional={"outlierThreshold": st.floats(1e-3, 1e3)}),
     },
 )
+storages = st.sampled_from([None, "postgresql://searcher@host:5432/trials", "postgresql:///trials?sslmode=require"])
 search_spaces = st.dictionaries(
     st.sampled_from(["numLeaves", "learningRate"]),
     st.fixed_dictionaries({"choices": st.lists(positive | st.floats(0, 1) | st.booleans(), min_size=1, max_size=3)})
     | st.fixed_dictionaries({"low": st.floats(0.1, 1), "high": st.floats(1, 10), "log": st.booleans()}),
 )
+searches = {"searchSpace": search_spaces | st.none(), "workers": st.integers(1, 1024), "storage": storages}
 validation_sections = st.fixed_dictionaries(
     {},
     optional={
@@ -132,7 +134,7 @@ def configurations(draw: st.DrawFn) -> Json:
         ),
         "featureConfig": st.fixed_dictionaries({}, optional={"families": family_sections}),
         "trainingConfig": training_sections,
-        "tuningConfig": st.fixed_dictionaries({}, optional={"searchSpace": search_spaces | st.none()}),
+        "tuningConfig": st.fixed_dictionaries({}, optional=searches),
         "validationConfig": validation_sections,
         "conversionConfig": st.fixed_dictionaries({}, optional={"publish": st.sampled_from(["always", "never"])}),
     }
