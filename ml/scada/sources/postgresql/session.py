@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from ml.errors import DataError, EagleError, SourceError
 from ml.options.source import ScadaDbConfig
+from ml.scada.failure_words import words_of
 from ml.scada.sources.postgresql.address import connection_string
 
 log = logging.getLogger(__name__)
@@ -205,6 +206,5 @@ def _server_message(failure: Exception) -> str:
 
 
 def _connection_reason(failure: Exception) -> str:
-    """The last cause that libpq names, in one line."""
-    lines = [line.strip() for line in str(failure).splitlines() if line.strip()]
-    return lines[0].removeprefix("IO: [libpq] Failed to connect: ") if lines else type(failure).__name__
+    """The first cause that libpq names."""
+    return words_of(failure).removeprefix("IO: [libpq] Failed to connect: ")
