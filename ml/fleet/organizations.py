@@ -40,6 +40,8 @@ def find_organizations(folder: Path) -> tuple[list[Organization], list[Unreadabl
     IsolationError
         If `folder` lies in ``models/`` or ``artifacts/``.
     """
+    if "\0" in str(folder):
+        raise ConfigError("the folder of configurations has a zero byte in its name", hint="give the path of a folder")
     if in_an_organization(folder):
         raise IsolationError(
             "the configurations lie among the files of an organisation",
