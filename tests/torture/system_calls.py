@@ -34,6 +34,7 @@ CALLS = (
     "symlinkat", "link", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir", "chmod", "fchmod", "fchmodat", "flock",
 )  # fmt: skip
 _CALL = re.compile(r"^(?P<pid>\d+) +(?P<name>\w+)\((?P<arguments>.*)")
+_PINNED = "/proc/self/fd/"  # a folder of the workspace, by its descriptor
 _ATTACHED = b"attached"
 
 
@@ -100,7 +101,7 @@ def calls_below(root: Path, trace: str) -> list[tuple[str, int]]:
         if call is None:
             continue
         counted[call["pid"], call["name"]] += 1
-        if str(root) in call["arguments"]:
+        if any(place in call["arguments"] for place in (str(root), _PINNED)):
             found[call["name"], counted[call["pid"], call["name"]]] = None
     return list(found)
 
