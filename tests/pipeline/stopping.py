@@ -16,7 +16,18 @@ from tests.pipeline.backend import KILLED_AFTER_SECONDS, ML, Json
 
 PROMISED_SECONDS = 2.0
 _NAP_SECONDS = 1.5
+_WORK_SECONDS = 0.2
 _POLL_SECONDS = 0.01
+_CONTROL = f"""
+import sys, time
+print("ready", flush=True)
+sys.stdin.read()
+began, worked = time.monotonic(), time.process_time()
+time.sleep({_NAP_SECONDS})
+while time.process_time() - worked < {_WORK_SECONDS}:
+    pass
+print(time.monotonic() - began)
+"""
 
 Ready = Callable[[subprocess.Popen[bytes], str], bool]
 """Whether a process, of which stderr has this text so far, is where it is to be stopped."""
@@ -30,9 +41,9 @@ def said(words: str) -> Ready:
 def stopped(command: list[str], environment: Mapping[str, str], ready: Ready, number: signal.Signals) -> Json:
     """Run Python with `command`, send it the signal once it is `ready`, and give the document on stdout.
 
-    Asserts the exit status, one document with STOPPED, no traceback, and that it has ended in time: in two seconds and
-    however late this process wakes from a nap of about that long. A machine that is too busy to wake who sleeps is not
-    the step's fault, and the step's own watch sleeps as well.
+    Asserts the exit status, one document with STOPPED, no traceback, and that it has ended in time: in two seconds, and
+    as much later as another process that does nothing but sleep and work a little. A machine that is too busy to wake
+    who sleeps is not the step's fault, and the step's own watch sleeps as well.
     """
     with tempfile.TemporaryFile() as stdout, tempfile.NamedTemporaryFile() as stderr:
         process = subprocess.Popen(
@@ -51,11 +62,13 @@ def stopped(command: list[str], environment: Mapping[str, str], ready: Ready, nu
             while not ready(process, told := Path(stderr.name).read_text()):
                 assert process.poll() is None, told
                 time.sleep(_POLL_SECONDS)
-            nap = _Nap()
+            control = _Control()
+            control.begin()
             sent = time.monotonic()
             process.send_signal(number)
             process.wait()
             seconds = time.monotonic() - sent
+            late = control.lateness()
         finally:
             process.kill()
             process.wait()
@@ -67,24 +80,29 @@ def stopped(command: list[str], environment: Mapping[str, str], ready: Ready, nu
     assert (process.returncode, document["error"]["code"]) == (128 + number, "STOPPED"), (document, told)
     assert number.name in document["error"]["message"]
     assert "Traceback" not in text + told
-    assert seconds < PROMISED_SECONDS + nap.lateness(), seconds
+    assert seconds < PROMISED_SECONDS + late, (seconds, late)
     return document
 
 
-class _Nap:
-    """A thread that sleeps while the step ends, and then knows how late the system woke it."""
+class _Control:
+    """A process that, from the signal on, sleeps and works about as long as a step that is stopped may."""
 
     def __init__(self) -> None:
-        self._seconds = _NAP_SECONDS
-        self._thread = threading.Thread(target=self._sleep, daemon=True)
-        self._thread.start()
+        self._process = subprocess.Popen(
+            [sys.executable, "-S", "-c", _CONTROL], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"ready\n"
 
-    def _sleep(self) -> None:
-        began = time.monotonic()
-        time.sleep(_NAP_SECONDS)
-        self._seconds = time.monotonic() - began
+    def begin(self) -> None:
+        """Start, at the moment of the signal."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
     def lateness(self) -> float:
-        """Seconds."""
-        self._thread.join()
-        return self._seconds - _NAP_SECONDS
+        """How many seconds longer than on an idle machine it took, by its own clock; it has ended then."""
+        assert self._process.stdout is not None
+        with self._process.stdout as output:
+            took = float(output.read())
+        self._process.wait()
+        return max(0.0, took - _NAP_SECONDS - _WORK_SECONDS)
