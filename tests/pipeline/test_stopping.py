@@ -21,14 +21,27 @@ ENDLESS = {
     "earlyStoppingRounds": 0,
     "lgbParams": {"numIterations": 100_000, "learningRate": 0.001, "minDataInLeaf": 20},
 }
-STEP = """
-import argparse, sys
+STEP = '''
+import argparse, sys, threading, time
 import numpy as np
 from ml.options.learning import TrainingConfig
 from ml.workspace.harness import run_step
 
 def ready(*_):
     print("ready", file=sys.stderr, flush=True)
+
+def ready_inside(function):
+    """Say so once the main thread has been in one native call of this Python function for a while."""
+    main = threading.get_ident()
+    def watch():
+        seen = []
+        while len(seen) < 5:
+            frame = sys._current_frames()[main]
+            place = (frame.f_code.co_name, frame.f_lasti)
+            seen = [*seen, place] if place[0] == function and seen[-1:] == [place] else [place]
+            time.sleep(0.02)
+        ready()
+    threading.Thread(target=watch, daemon=True).start()
 
 def table(rows, width):
     random = np.random.default_rng(0)
@@ -40,7 +53,7 @@ def work(config, arguments, progress):
 parser = argparse.ArgumentParser()
 parser.add_argument("config")
 raise SystemExit(run_step("train_model", parser, work))
-"""
+'''
 ROUND_OF_MANY_LEAVES = """
 from ml.learning.estimators.lightgbm import LightGBM
 X, y = table(60_000, 5)
@@ -48,7 +61,7 @@ names = list("abcde")
 parameters = {"num_leaves": 40_000, "min_data_in_leaf": 1, "bagging_freq": 0, "feature_fraction": 1.0, "max_bin": 15}
 model = LightGBM(TrainingConfig(lgb_params=parameters, threads=1))
 rows = model.dataset(X, y, "training", names=names)
-ready()
+ready_inside("update")
 model.fit_binned(rows, None, names=names, on_round=lambda *_: print("the round has ended", file=sys.stderr))
 """
 FOREST = """
@@ -56,7 +69,7 @@ from ml.learning.estimators.random_forest import RandomForest
 X, y = table(100_000, 20)
 parameters = {"n_estimators": 100_000, "max_features": 1.0, "min_samples_leaf": 1}
 model = RandomForest(TrainingConfig(rf_params=parameters, threads=THREADS))
-ready()
+WHEN
 model.fit(X, y, names=[str(number) for number in range(20)])
 """
 WEIGHTS = """
@@ -106,9 +119,11 @@ def test_inside_a_round_of_lightgbm(root: Path) -> None:
     stop_inside(ROUND_OF_MANY_LEAVES, root, signal.SIGTERM)
 
 
-@pytest.mark.parametrize(("threads", "number"), [("1", signal.SIGTERM), ("2", signal.SIGINT)])
-def test_inside_a_random_forest(threads: str, number: signal.Signals, root: Path) -> None:
-    stop_inside(FOREST.replace("THREADS", threads), root, number)
+@pytest.mark.parametrize(
+    ("threads", "when", "number"), [("1", "ready_inside('_fit')", signal.SIGTERM), ("2", "ready()", signal.SIGINT)]
+)
+def test_inside_a_random_forest(threads: str, when: str, number: signal.Signals, root: Path) -> None:
+    stop_inside(FOREST.replace("THREADS", threads).replace("WHEN", when), root, number)
 
 
 def test_inside_a_logistic_regression(root: Path) -> None:
