@@ -1,6 +1,6 @@
 """Kills publish and rollback inside system calls, by strace, and checks what a reader and the next run find.
 
-    python -m tests.torture.system_calls [--points N] [--seed S] [--operations NAME ...]
+    python -m tests.torture.system_calls [--points N] [--seed S] [--operations NAME ...] [--skip CALL ...]
 
 `tests.torture.crashes` counts what Python does; here the kernel's interface is counted, and so what C libraries and
 threads do. Needs Linux, strace and the permission to trace a child. A command runs in a child forked from one process
@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--points", type=int, default=0, help="at most so many per operation, chosen by seed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--operations", nargs="+", choices=OPERATIONS, default=OPERATIONS)
+    parser.add_argument("--skip", nargs="+", choices=CALLS, default=[], help="kinds of calls to leave out")
     options = parser.parse_args(argv)
     if shutil.which("strace") is None:
         sys.stderr.write("strace is not installed: apt-get install strace\n")
@@ -52,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         figures = [
-            torture(operation, folder / "run", options.points, options.seed)
+            torture(operation, folder / "run", options.points, options.seed, options.skip)
             for operation in prepared_operations(folder)
             if operation.name in options.operations
         ]
@@ -62,14 +64,15 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if broken else 0
 
 
-def torture(operation: Operation, root: Path, points: int, seed: int) -> dict[str, Any]:
+def torture(operation: Operation, root: Path, points: int, seed: int, skip: Sequence[str]) -> dict[str, Any]:
     """Kill `operation` inside its calls, each time in a fresh workspace; the figures, and what was not as promised."""
     fresh(operation, root)
     status = traced(operation, root)
     assert status == 0, (operation.name, status)
     places = calls_below(root, (root.parent / "trace").read_text())
     known = len(places)
-    if points and points < known:
+    places = [place for place in places if place[0] not in skip]
+    if points and points < len(places):
         places = sorted(random.Random(seed).sample(places, points))
     broken: list[str] = []
     killed = 0
