@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml.config import OrganizationConfig
-from ml.errors import ConfigError, EagleError
+from ml.errors import ConfigError, EagleError, IsolationError
+from ml.workspace.configurations import in_an_organization, load_config
 
 _SCHEMA_SUFFIX = ".schema.json"
 
@@ -37,7 +37,16 @@ def find_organizations(folder: Path) -> tuple[list[Organization], list[Unreadabl
     ------
     ConfigError
         If `folder` is not a readable folder or holds no configuration.
+    IsolationError
+        If `folder` lies in ``models/`` or ``artifacts/``.
     """
+    if "\0" in str(folder):
+        raise ConfigError("the folder of configurations has a zero byte in its name", hint="give the path of a folder")
+    if in_an_organization(folder):
+        raise IsolationError(
+            "the configurations lie among the files of an organisation",
+            hint="name a folder outside models/ and artifacts/",
+        )
     try:
         files = sorted(file for file in folder.iterdir() if _is_configuration(file))
     except OSError as error:
@@ -53,7 +62,7 @@ def find_organizations(folder: Path) -> tuple[list[Organization], list[Unreadabl
     refused: list[Unreadable] = []
     for file in files:
         try:
-            config = OrganizationConfig.load_from_file(file)
+            config = load_config(file)
             found = Organization(config.organization_id, config.version, file.resolve())
             _refuse_twin(found, usable)
         except EagleError as error:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ml.errors import IsolationError
+from ml.errors import IsolationError, UsageError
 from ml.fleet.organizations import Unreadable
 from ml.fleet.task import Outcome
+from ml.workspace.configurations import in_an_organization
 from ml.workspace.files import plain, write_json, write_text
 from ml.workspace.paths import workspace_root
 
@@ -70,17 +71,20 @@ def summary_folder(named: str | None) -> Path:
 
     Raises
     ------
+    UsageError
+        If it cannot be the path of a folder.
     IsolationError
         If it lies in ``models/`` or ``artifacts/``, where everything belongs to one organisation.
     """
-    root = workspace_root()
-    folder = Path(os.path.realpath(named if named is not None else root / FOLDER))
-    if any(folder.is_relative_to(os.path.realpath(root / name)) for name in ("models", "artifacts")):
+    given = workspace_root() / FOLDER if named is None else Path(named)
+    if "\0" in str(given):
+        raise UsageError("--summary has a zero byte in it", hint="give the path of a folder")
+    if in_an_organization(given):
         raise IsolationError(
             "the summary names several organisations and must not lie in the folders of one",
             hint="name a folder outside models/ and artifacts/ with --summary",
         )
-    return folder
+    return Path(os.path.realpath(given))
 
 
 def write_summary(summary: Summary, folder: Path) -> tuple[Path, Path]:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ml.config import OrganizationConfig
 from ml.errors import BusyError, EagleError, QualityGateError
 from ml.fleet.budget import Budget
 from ml.fleet.history import STEPS, History, read_findings, read_history
 from ml.fleet.step_process import RUNNING, StepOutcome, run_step
+from ml.workspace.configurations import load_config
 from ml.workspace.paths import OrganizationPaths
 
 State = Literal["done", "unchanged", "refused", "failed", "stopped"]
@@ -91,7 +91,7 @@ def work_on(task: OrganizationTask, tell: Callable[[dict[str, Any]], None]) -> O
     A task that is run again because its worker died goes on after the last step that succeeded.
     """
     try:
-        config = OrganizationConfig.load_from_file(task.config_file)
+        config = load_config(task.config_file)
         paths = OrganizationPaths(task.organization_id, Path(task.root), config.output_path)
         history = History() if task.force else read_history(config, task.steps, paths)
     except EagleError as error:

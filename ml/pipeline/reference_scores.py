@@ -13,6 +13,7 @@ import pyarrow as pa
 from ml.errors import DataError, MissingColumnError
 from ml.options.delivery import ReferenceScore
 from ml.readings.clock import UNREADABLE, to_microseconds
+from ml.scada.failure_words import words_of
 from ml.scada.fingerprint import refuse_foreign
 from ml.workspace.paths import OrganizationPaths
 
@@ -52,7 +53,7 @@ def _read_table(file: Path, field: str) -> pd.DataFrame:
             return pd.read_parquet(file)
         return pd.read_csv(file, dtype=dict.fromkeys(_KEYS, "str"))  # as written: an asset "007" is not "7"
     except (ValueError, OSError, pa.ArrowException) as error:
-        raise DataError(f"{file.name} cannot be read as a table: {error}", field=field) from error
+        raise DataError(f"{file.name} cannot be read as a table: {words_of(error)}", field=field) from error
 
 
 def _scores(table: pd.DataFrame, column: str, name: str, field: str) -> pd.DataFrame:

@@ -27,8 +27,9 @@ import pyarrow.parquet
 
 from ml.errors import EagleError, IsolationError
 from ml.scada.parquet_output import ParquetOutput
-from ml.workspace.files import make_folder, read_json, sha256, staged_file, write_json
+from ml.workspace.files import make_folder, read_json, remove_below, sha256, staged_file, write_json
 from ml.workspace.leftovers import clear_leftovers, remove
+from ml.workspace.opening import pinned
 
 log = logging.getLogger(__name__)
 
@@ -89,10 +90,11 @@ class SliceStore:
         self.length: int | None = None
         """Microseconds of a slice, as first chosen."""
         self.slices = self._load()
-        for other in family.iterdir():
-            if other != self.folder:
-                log.info("what is fetched of the source has changed; starting anew")
-                remove(other)
+        with pinned(family) as place:
+            for other in place.iterdir():
+                if other.name != self.folder.name:
+                    log.info("what is fetched of the source has changed; starting anew")
+                    remove(other)
 
     def choose_length(self, length: int) -> None:
         """Remember the length of slices, so that later runs cut at the same instants."""
@@ -121,7 +123,7 @@ class SliceStore:
         """Forget a slice."""
         self.slices.remove(dropped)
         self._save()
-        (self.folder / dropped.name).unlink(missing_ok=True)
+        remove_below(self.folder / dropped.name)
 
     def is_intact(self, kept: Slice) -> bool:
         """Whether the file is what was written."""

@@ -31,8 +31,8 @@ from ml.scada.spill import AssetSpill
 from ml.scada.unit_outliers import UsualValues
 from ml.windows.grid import FLAG_COLUMNS, check_lags, median_interval, refuse_absurd_size, resolve_max_gap
 from ml.windows.grid_stream import stream_grid
-from ml.workspace.files import make_folder
-from ml.workspace.leftovers import remove, temporary_path
+from ml.workspace.files import make_folder, remove_below
+from ml.workspace.leftovers import temporary_path
 
 _READ, _ON_GRID, _DONE = 0.6, 0.95, 1.0  # shares of the whole, as measured on half a million rows from PostgreSQL
 _LEADING = ["asset_id", "timestamp", "segment"]
@@ -90,7 +90,7 @@ def prepare_to_file(
         summary = Summary(config, interval=grids.interval, max_gap=grids.max_gap, fences=usual.fences())
         found = _write(target, grids, summary, counts, where, config_digest, report)
     finally:
-        remove(temporary)
+        remove_below(temporary)
     for finding in found["verdict"]:
         log.info(finding)
     report(_DONE, _DONE, f"{found['gridRows']:,} rows prepared")

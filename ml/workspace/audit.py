@@ -71,7 +71,8 @@ def append(
 ) -> str:
     """Add one record, flushed to the disk.
 
-    A line that a power cut left half-written is closed, and the new record says ``"afterTornLine": true``.
+    A line that a power cut left half-written is closed. As it no longer tells what it followed, the new record does:
+    ``"afterTornLine"`` is the hash of the line before it.
 
     Returns
     -------
@@ -152,11 +153,15 @@ def verify_chain(paths: OrganizationPaths) -> int:
 
 def records(paths: OrganizationPaths) -> list[dict[str, Any]]:
     """All records, oldest first, once the chain has been checked; raises as `verify_chain`."""
-    content = _content(paths.audit_log)
+    return checked(_content(paths.audit_log))
+
+
+def checked(content: bytes) -> list[dict[str, Any]]:
+    """The records of a log with this content; raises as `verify_chain`."""
     if content and not content.endswith(b"\n"):
         raise _broken(content.count(b"\n") + 1, "is not complete: the process that wrote it was cut off")
     found: list[dict[str, Any]] = []
-    previous, torn = NO_RECORD, None
+    earlier, previous, torn = NO_RECORD, NO_RECORD, None
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         record = _parsed(line)
         if record is None:
@@ -164,10 +169,10 @@ def records(paths: OrganizationPaths) -> list[dict[str, Any]]:
                 raise _broken(torn, "is not a record")
             torn = number
         else:
-            _check_link(record, number, previous, torn)
+            _check_link(record, number, (earlier, previous), torn)
             found.append(record)
             torn = None
-        previous = _hash(line)
+        earlier, previous = previous, _hash(line)
     if torn is not None:
         raise _broken(torn, "is not a record")
     return found
@@ -183,9 +188,9 @@ def _append_line(descriptor: int, record: dict[str, Any]) -> str:
     size = os.fstat(descriptor).st_size
     last = _last_line(descriptor, size)
     torn = bool(last) and not last.endswith(b"\n")
-    record["previous"] = _hash(last) if last else NO_RECORD
+    record["previous"] = _link(last)
     if torn:
-        record["afterTornLine"] = True
+        record["afterTornLine"] = _link(_last_line(descriptor, size - len(last)))
     line = _sealed(record)
     whole = (b"\n" if torn else b"") + line + b"\n"
     if os.write(descriptor, whole) != len(whole):
@@ -206,10 +211,11 @@ def _last_line(descriptor: int, size: int) -> bytes:
         block *= 2
 
 
-def _check_link(record: dict[str, Any], number: int, previous: str, torn: int | None) -> None:
-    if torn is not None and not record.get("afterTornLine"):
+def _check_link(record: dict[str, Any], number: int, before: tuple[str, str], torn: int | None) -> None:
+    """Raise IntegrityError unless the record follows the two lines whose hashes are `before`."""
+    if torn is not None and "afterTornLine" not in record:
         raise _broken(torn, "is not a record")
-    if record["previous"] != previous:
+    if (record.get("afterTornLine", before[0]), record["previous"]) != before:
         raise _broken(number, "does not follow from the line before it")
 
 
@@ -233,6 +239,11 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 def _content(log: Path) -> bytes:
     return read_bytes(log) if log.exists() else b""
+
+
+def _link(line: bytes) -> str:
+    """What the next record names as its line before."""
+    return _hash(line) if line else NO_RECORD
 
 
 def _hash(line: bytes) -> str:

@@ -12,13 +12,13 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from ml.errors import IntegrityError, MissingArtifactError, StorageError
 from ml.workspace.leftovers import remove, temporary_path
-from ml.workspace.opening import opened, read_bytes
+from ml.workspace.opening import open_folder, opened, pinned, read_bytes
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
@@ -62,26 +62,19 @@ def make_folder(path: Path) -> None:
     ------
     StorageError
         If the system refuses, or a file is in the way.
+    IsolationError
+        If a link is on the way; so do all that write here.
     """
     with plain_storage_errors(path.name):
-        for folder in reversed((path, *path.parents)):
-            if not folder.is_dir():
-                _make_one_folder(folder)
-
-
-def _make_one_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(mode=FOLDER_MODE)
-    except FileExistsError:
-        if not folder.is_dir():  # else another process was faster
-            raise
+        os.close(open_folder(path, create_mode=FOLDER_MODE))
 
 
 @contextmanager
 def staged_file(path: Path) -> Iterator[Path]:
     """A temporary file beside `path`, with its suffix, that becomes `path` when the block ends well.
 
-    If the block fails, `path` is what it was before and the temporary file is gone.
+    If the block fails, `path` is what it was before and the temporary file is gone. It lies in the folder that has the
+    name now, whatever gets that name meanwhile.
 
     Raises
     ------
@@ -89,19 +82,19 @@ def staged_file(path: Path) -> Iterator[Path]:
         If the disk is full or the file cannot be written, inside the block as well.
     """
     make_folder(path.parent)
-    temporary = temporary_path(path, "staging")
-    with plain_storage_errors(path.name):
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE))
-    try:
+    with ExitStack() as stack:
+        with plain_storage_errors(path.name):
+            folder = stack.enter_context(pinned(path.parent))
+            temporary = temporary_path(folder / path.name, "staging")
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE))
+        stack.callback(temporary.unlink, missing_ok=True)
         with _plain_disk_errors(path.name):
             yield temporary
         with plain_storage_errors(path.name):
             temporary.chmod(FILE_MODE)  # a library may have replaced the file
             _sync(temporary)
-            temporary.replace(path)
-            sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+            temporary.replace(folder / path.name)
+            sync_folder(folder)
 
 
 @contextmanager
@@ -118,7 +111,7 @@ def staged_directory(path: Path) -> Iterator[Path]:
             yield temporary
         install_directory(temporary, path)
     finally:
-        remove(temporary)
+        remove_below(temporary)
 
 
 @contextmanager
@@ -134,22 +127,29 @@ def scratch_directory(parent: Path, name: str) -> Iterator[Path]:
         with _plain_disk_errors(name):
             yield temporary
     finally:
-        remove(temporary)
+        remove_below(temporary)
+
+
+def remove_below(path: Path) -> None:
+    """Delete a file, link or folder, if it is there, from the folder that has the name of its parent now."""
+    with pinned(path.parent) as folder:
+        remove(folder / path.name)
 
 
 def install_directory(staged: Path, target: Path) -> None:
-    """Flush the folder `staged` to the disk and rename it to `target`, in place of what was there.
+    """Flush the folder `staged` to the disk and rename it to `target` beside it, in place of what was there.
 
     Raises
     ------
     StorageError
         If the system refuses. `target` is then what it was before.
     """
-    with plain_storage_errors(target.name):
+    with plain_storage_errors(target.name), pinned(target.parent) as folder:
+        staged, target = folder / staged.name, folder / target.name
         _sync_tree(staged)
         if not target.exists():
             staged.rename(target)
-            sync_folder(target.parent)
+            sync_folder(folder)
             return
         aside = temporary_path(target, "old")
         target.rename(aside)
@@ -158,7 +158,7 @@ def install_directory(staged: Path, target: Path) -> None:
         except BaseException:
             aside.rename(target)
             raise
-        sync_folder(target.parent)
+        sync_folder(folder)
         remove(aside)
 
 
@@ -223,7 +223,8 @@ def sha256(path: Path) -> str:
 def sync_folder(folder: Path) -> None:
     """Make renames inside `folder` survive a power cut, where the system can do that."""
     if os.name == "posix":
-        _sync(folder)
+        with pinned(folder) as place:
+            _sync(place)
 
 
 @contextmanager

@@ -12,14 +12,16 @@ import io
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from ml.config import OrganizationConfig
 from ml.errors import EagleError, InternalError, StoppedError, StorageError, UsageError
 from ml.workspace import audit
+from ml.workspace.configurations import load_config
 from ml.workspace.files import is_disk_error, plain, plain_storage_errors, storage_error
 from ml.workspace.leftovers import clear_leftovers
 from ml.workspace.locks import version_lock
@@ -71,7 +73,7 @@ def run_step(
     """
 
     def command(arguments: argparse.Namespace, redactor: Redactor) -> dict[str, Any]:
-        config = OrganizationConfig.load_from_file(arguments.config)
+        config = load_config(arguments.config)
         for secret in _secrets(config):
             redactor.hide(secret)
         paths = for_config(config)
@@ -125,7 +127,21 @@ def run_command(
             failure = stopped_error(stop.signal_number)  # whatever a library made of the interruption
         text = for_people(arguments, result) if for_people is not None and failure is None else None
         stdout.write(_document(name, result, failure, redactor, session), text)
-    return _exit_code(failure, stop.signal_number)
+        status = _exit_code(failure, stop.signal_number)
+        if isinstance(failure, StoppedError) and argv is None and stdout.is_process:
+            _leave(status)
+    return status
+
+
+def _leave(status: int) -> NoReturn:
+    """End a stopped process while its signals are still handled.
+
+    Everything is cleaned up by now. What the interpreter would do on its way out, such as taking down the numerical
+    libraries, can take longer than whoever stopped the process waits.
+    """
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # stderr is closed or missing
+        sys.stderr.flush()
+    os._exit(status)
 
 
 def as_told_to_user(error: BaseException) -> EagleError:

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from ml.workspace.opening import pinned
+
 Kind = Literal["staging", "old"]
 """`staging`: not complete yet. `old`: moved out of the way while its successor is renamed into place."""
 
@@ -30,6 +32,11 @@ def clear_leftovers(folder: Path) -> None:
     """Remove from `folder` what dead processes were still writing, and give back what they had only moved aside."""
     if not folder.is_dir():
         return
+    with pinned(folder) as place:
+        _clear(place)
+
+
+def _clear(folder: Path) -> None:
     for entry in folder.iterdir():
         match = _TEMPORARY_NAME.fullmatch(entry.name)
         if match is None or _is_alive(int(match["pid"]), int(match["start"])):

@@ -6,12 +6,13 @@ give an equal manifest.
 
 from __future__ import annotations
 
-import os
+import stat
 from pathlib import Path
 from typing import Any
 
 from ml.errors import IntegrityError, MissingArtifactError
 from ml.workspace.files import read_json, sha256, write_json
+from ml.workspace.opening import pinned
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -76,15 +77,16 @@ def _check_files(folder: Path, manifest: dict[str, Any], present: set[str], vers
 
 
 def _file_names(folder: Path) -> set[str]:
-    with os.scandir(folder) as entries:
-        found = list(entries)
-    for entry in found:
-        if not entry.is_file(follow_symlinks=False):
-            raise IntegrityError(f"{entry.name} in {folder.name} is not a regular file", hint="remove it")
-        if entry.stat(follow_symlinks=False).st_nlink > 1:
-            raise IntegrityError(
-                f"{entry.name} in {folder.name} has a second name (a hard link)", hint="put a copy in its place"
-            )
+    with pinned(folder) as place:
+        found = list(place.iterdir())
+        for entry in found:
+            status = entry.lstat()
+            if not stat.S_ISREG(status.st_mode):
+                raise IntegrityError(f"{entry.name} in {folder.name} is not a regular file", hint="remove it")
+            if status.st_nlink > 1:
+                raise IntegrityError(
+                    f"{entry.name} in {folder.name} has a second name (a hard link)", hint="put a copy in its place"
+                )
     return {entry.name for entry in found}
 
 

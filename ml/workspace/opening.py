@@ -11,13 +11,16 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 
 from ml.errors import IsolationError
 
 _FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
+_DESCRIPTORS = Path("/proc/self/fd")
+_PINNED: set[Path] = set()
+"""Paths that `pinned` has given, which lead through a descriptor of ours."""
 _ALWAYS = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # nobody waits for the other end of a pipe
 
 
@@ -31,12 +34,8 @@ def open_file(path: Path, flags: int, mode: int = 0o600) -> int:
     OSError
         As `os.open`.
     """
-    folder = os.open(path.anchor or ".", _FOLDER)
+    folder = _walk(path.parent, path)
     try:
-        for part in path.parts[1 if path.anchor else 0 : -1]:
-            below = _open_below(folder, part, _FOLDER, 0, path)
-            os.close(folder)
-            folder = below
         descriptor = _open_below(folder, path.name, flags | _ALWAYS, mode, path)
     finally:
         os.close(folder)
@@ -46,6 +45,36 @@ def open_file(path: Path, flags: int, mode: int = 0o600) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def open_folder(path: Path, *, create_mode: int | None = None) -> int:
+    """A descriptor of the folder `path`, which must be absolute with links resolved; missing ones are made if asked to.
+
+    Raises
+    ------
+    IsolationError
+        If a part of the path is a link.
+    OSError
+        As `os.open` and `os.mkdir`.
+    """
+    return _walk(path, path, create_mode)
+
+
+@contextmanager
+def pinned(folder: Path) -> Iterator[Path]:
+    """A path that leads to `folder` within the block, even if the name is given to something else meanwhile.
+
+    Everything may be done by it that is done by names: it goes through the descriptor of the folder. Where the system
+    has no such paths, it is `folder` itself. Raises as `open_folder`.
+    """
+    descriptor = open_folder(folder)
+    through = _DESCRIPTORS / str(descriptor)
+    try:
+        _PINNED.add(through)
+        yield through if through.exists() else folder
+    finally:
+        _PINNED.discard(through)
+        os.close(descriptor)
 
 
 @contextmanager
@@ -67,6 +96,37 @@ def refuse_second_name(status: os.stat_result, path: Path) -> None:
         raise IsolationError(f"{path.name} is not a regular file", hint="remove it")
     if status.st_nlink > 1:
         raise IsolationError(f"{path.name} has a second name (a hard link)", hint="put a copy in its place")
+
+
+def _walk(path: Path, named: Path, create_mode: int | None = None) -> int:
+    """As `open_folder`; errors are about `named`."""
+    folder, parts = _start(path)
+    for part in parts:
+        try:
+            below = _open_below(folder, part, _FOLDER, 0, named)
+        except FileNotFoundError:
+            if create_mode is None:
+                raise
+            _make_below(folder, part, create_mode)
+            below = _open_below(folder, part, _FOLDER, 0, named)
+        finally:
+            os.close(folder)
+        folder = below
+    return folder
+
+
+def _start(path: Path) -> tuple[int, tuple[str, ...]]:
+    """A descriptor of the folder in which `path` begins, and the parts that follow."""
+    length = len(_DESCRIPTORS.parts) + 1
+    begin = Path(*path.parts[:length])
+    if begin in _PINNED:
+        return os.dup(int(begin.name)), path.parts[length:]
+    return os.open(path.anchor or ".", _FOLDER), path.parts[1 if path.anchor else 0 :]
+
+
+def _make_below(folder: int, name: str, mode: int) -> None:
+    with suppress(FileExistsError):  # also if another process was faster
+        os.mkdir(name, mode, dir_fd=folder)
 
 
 def _open_below(folder: int, name: str, flags: int, mode: int, path: Path) -> int:

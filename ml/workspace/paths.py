@@ -229,7 +229,7 @@ class OrganizationPaths:
         if "\0" in str(path) or name in ("", ".."):
             raise DataError(f"{what} is not the path of a file")
         given, real = Path(os.path.abspath(path)), Path(os.path.realpath(Path(path).parent)) / name  # noqa: PTH100
-        given_inside, inside = (any(_lies_in(file, base) for base in self._workspace) for file in (given, real))
+        given_inside, inside = (any(lies_in(file, base) for base in self._workspace) for file in (given, real))
         in_scores = real.parent.name == _SCORES and real.parent.parent.parent == self.artifacts
         if (inside and not in_scores) or (given_inside and not inside):
             raise IsolationError(
@@ -273,10 +273,10 @@ class OrganizationPaths:
         return path
 
     def _is_own(self, path: Path) -> bool:
-        return _lies_in(path, self.models) or _lies_in(path, self.artifacts)
+        return lies_in(path, self.models) or lies_in(path, self.artifacts)
 
     def _is_foreign(self, path: Path) -> bool:
-        return any(_lies_in(path, base) for base in self._workspace) and not self._is_own(path)
+        return any(lies_in(path, base) for base in self._workspace) and not self._is_own(path)
 
 
 def _checked(identifier: str, name: str) -> str:
@@ -305,7 +305,7 @@ def _refuse_twin(base: Path, name: str) -> None:
         )
 
 
-def _lies_in(path: Path, folder: Path) -> bool:
+def lies_in(path: Path, folder: Path) -> bool:
     """Whether `path` is `folder` or below it, by name or by identity on disk (other mounts, other case)."""
     if path.is_relative_to(folder):
         return True

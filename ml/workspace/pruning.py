@@ -10,6 +10,7 @@ from ml.workspace import audit
 from ml.workspace.files import plain_storage_errors, sync_folder
 from ml.workspace.leftovers import clear_leftovers, remove, temporary_path
 from ml.workspace.locks import organization_lock, version_lock
+from ml.workspace.opening import pinned
 from ml.workspace.paths import OrganizationPaths
 from ml.workspace.versions import current_version, list_versions
 
@@ -61,10 +62,13 @@ def prune(paths: OrganizationPaths, keep: int) -> Pruned:
 def _remove(paths: OrganizationPaths, version: str) -> None:
     folder, link = paths.version(version), paths.model_link(version)
     with audit.recorded(paths, "prune", version=version), plain_storage_errors(f'version "{version}"'):
-        if link.is_symlink():
-            link.unlink()
-            sync_folder(link.parent)
-        aside = temporary_path(folder, "staging")  # a killed run's remains under this name are cleared, not given back
-        folder.rename(aside)
-        sync_folder(folder.parent)
-        remove(aside)
+        with pinned(link.parent) as place:
+            if (place / link.name).is_symlink():
+                (place / link.name).unlink()
+                sync_folder(place)
+        with pinned(folder.parent) as place:
+            # a killed run's remains under this name are cleared, not given back
+            aside = temporary_path(place / folder.name, "staging")
+            (place / folder.name).rename(aside)
+            sync_folder(place)
+            remove(aside)

@@ -15,11 +15,19 @@ from typing import Any
 
 from ml.errors import ConfigError, EagleError, IntegrityError, MissingArtifactError, StorageError
 from ml.workspace import audit
-from ml.workspace.files import FILE_MODE, install_directory, make_folder, plain_storage_errors, read_json, sync_folder
-from ml.workspace.leftovers import clear_leftovers, remove, temporary_path
+from ml.workspace.files import (
+    FILE_MODE,
+    install_directory,
+    make_folder,
+    plain_storage_errors,
+    read_json,
+    remove_below,
+    sync_folder,
+)
+from ml.workspace.leftovers import clear_leftovers, temporary_path
 from ml.workspace.locks import organization_lock
 from ml.workspace.manifest import MANIFEST, verify, write_manifest
-from ml.workspace.opening import read_bytes
+from ml.workspace.opening import pinned, read_bytes
 from ml.workspace.paths import OrganizationPaths
 
 MODEL_FILE = "model.onnx"
@@ -96,12 +104,13 @@ def stage_version(paths: OrganizationPaths, version: str) -> Iterator[Path]:
         yield staged
         with plain_storage_errors(f'version "{version}"'):
             write_manifest(staged, paths.organization_id, version)
-            for file in staged.iterdir():
-                file.chmod(FILE_MODE)
+            with pinned(staged) as folder:
+                for file in folder.iterdir():
+                    file.chmod(FILE_MODE)
         with organization_lock(paths):
             _install(paths, version, staged)
     finally:
-        remove(staged)
+        remove_below(staged)
 
 
 def current_version(paths: OrganizationPaths) -> str | None:
@@ -144,7 +153,8 @@ def list_versions(paths: OrganizationPaths) -> list[VersionInfo]:
     if not paths.versions.is_dir():
         return []
     current = current_version(paths)
-    names = sorted(entry.name for entry in paths.versions.iterdir() if not entry.name.startswith("."))
+    with pinned(paths.versions) as folder:
+        names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
     return [_info(paths.version(name), name == current) for name in names]
 
 
@@ -254,13 +264,18 @@ def _current_if_whole(paths: OrganizationPaths) -> str | None:
 
 def _point(link: Path, target: Path) -> None:
     """Make `link` a relative symbolic link to `target` in one step; the caller holds the organisation's lock."""
-    with plain_storage_errors("the models folder"):
+    with plain_storage_errors("the models folder"), pinned(link.parent) as folder:
         clear_leftovers(link.parent)
+        _point_in(folder, link.name, target.relative_to(link.parent))
+
+
+def _point_in(folder: Path, name: str, target: Path) -> None:
+    link = folder / name
     if link.exists() and not link.is_symlink():
         raise IntegrityError(f'"{link.name}" is not a link', hint="move it away, then try again")
     temporary = temporary_path(link, "staging")
     try:
-        temporary.symlink_to(target.relative_to(link.parent))
+        temporary.symlink_to(target)
     except OSError as error:
         raise StorageError(
             f'the link "{link.name}" cannot be made: {error.strerror}',
@@ -269,7 +284,7 @@ def _point(link: Path, target: Path) -> None:
     try:
         with plain_storage_errors(link.name):
             temporary.replace(link)
-            sync_folder(link.parent)
+            sync_folder(folder)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -8,15 +8,22 @@ import os
 import shutil
 import unicodedata
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from urllib.parse import quote
 
+import pandas as pd
 import pytest
 
+from ml.errors import EagleError
+from ml.fleet import __main__ as fleet
+from ml.fleet.summary import Summary, summary_folder, write_summary
+from ml.options.delivery import ReferenceScore
+from ml.pipeline.reference_scores import read_reference
 from ml.predict import __main__ as predict
 from ml.scripts import convert_to_onnx, data_prep, hyperparameter_tuning, train_model, validate_model
 from ml.workspace import __main__ as workspace
+from ml.workspace.paths import OrganizationPaths, workspace_root
 from tests.pipeline.backend import Json
 from tests.pipeline.small_plant import ORGANIZATION, plant_config, write_json
 from tests.pipeline.watching import watched
@@ -37,11 +44,24 @@ def two_tenants(published: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "readings.csv").write_text(f"asset_id,created_timestamp,temperature\n{CANARY},2024-01-01T00:00:00Z,1\n")
     shutil.copy(folder / "readings.csv", folder / "scada.sqlite")
     monkeypatch.setenv("ML_BASE_PATH", str(published))
+    monkeypatch.chdir(published.parent)  # what a form names relative to nothing is made here
     return published
 
 
-def path_forms(root: Path, target: Path) -> dict[str, str]:
-    """Ways to name `target`, a file of the victim, that a careless check lets through."""
+def own_model() -> Path:
+    """The model of plant_a's published version."""
+    return workspace_root() / "models" / ORGANIZATION / "versions" / "v1" / "model.txt"
+
+
+def empty_folder(beside: Path) -> Path:
+    """A folder without configurations, so that a fleet ends before it begins."""
+    folder = beside.with_name("no_configs")
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def path_forms(root: Path, target: Path, *, names_a_folder: bool = False) -> dict[str, str]:
+    """Ways to name `target`, a file of the victim, that a careless check lets through; or the folder it lies in."""
     own, outside = root / "artifacts" / ORGANIZATION, root.parent / "outside"
     outside.mkdir(exist_ok=True)
     inside = target.relative_to(root / "artifacts").as_posix()
@@ -52,7 +72,7 @@ def path_forms(root: Path, target: Path) -> dict[str, str]:
         (folder / "folder").unlink(missing_ok=True)
         (folder / "folder").symlink_to(target.parent)
     dots = f"{own}/../{inside}"
-    return {
+    forms = {
         "absolute": str(target),
         "dots": dots,
         "dots and doubled slashes": dots.replace("/", "//"),
@@ -96,6 +116,9 @@ def path_forms(root: Path, target: Path) -> dict[str, str]:
         "hard link outside": str(outside / "twin"),
         "linked folder outside": str(outside / "folder" / target.name),
     }
+    if names_a_folder:
+        forms = {kind: form.removesuffix(f"/{target.name}") for kind, form in forms.items()}
+    return forms
 
 
 ID_FORMS = [
@@ -181,11 +204,30 @@ PATH_INPUTS: dict[str, tuple[str, Callable[[Path, Json, str], Command]]] = {
         "readings.csv",
         lambda file, config, form: (convert_to_onnx.main, [str(write_json(file, config)), form]),
     ),
+    "sample_data": (
+        "readings.csv",
+        lambda file, config, form: (
+            convert_to_onnx.main,
+            [str(write_json(file, config)), str(own_model()), form],
+        ),
+    ),
+    "config": ("readings.csv", lambda file, config, form: (data_prep.main, [form])),
+    "config of ml.predict": (
+        "hyperparameter_results/training_config.json",
+        lambda file, config, form: (predict.main, [form, str(file), str(file.with_name("o.csv"))]),
+    ),
+    "CONFIG_DIR": ("readings.csv", lambda file, config, form: (fleet.main, [form])),
+    "--summary": (
+        "readings.csv",
+        lambda file, config, form: (fleet.main, [str(empty_folder(file)), f"--summary={form}"]),
+    ),
     "data to score": (
         "readings.csv",
         lambda file, config, form: (predict.main, [str(write_json(file, config)), form, str(file.with_name("o.csv"))]),
     ),
 }  # fmt: skip
+
+FOLDERS = {"CONFIG_DIR", "--summary"}
 
 ID_INPUTS: dict[str, Callable[[Path, Json, str], Command]] = {
     "organizationId": lambda file, config, form: (
@@ -196,6 +238,8 @@ ID_INPUTS: dict[str, Callable[[Path, Json, str], Command]] = {
     "ORG": lambda _, __, form: (workspace.main, ["verify", form]),
     "promote VERSION": lambda _, __, form: (workspace.main, ["promote", ORGANIZATION, form]),
     "rollback VERSION": lambda _, __, form: (workspace.main, ["rollback", ORGANIZATION, form]),
+    "list ORG": lambda _, __, form: (workspace.main, ["list", form, "--json"]),
+    "prune ORG": lambda _, __, form: (workspace.main, ["prune", form, "--keep", "0"]),
     "--version": lambda file, config, form: (
         predict.main,
         [str(write_json(file, config)), str(file), str(file.with_name("o.csv")), f"--version={form}"],
@@ -207,7 +251,7 @@ ID_INPUTS: dict[str, Callable[[Path, Json, str], Command]] = {
 def test_a_hostile_path_reaches_nothing_of_another_organisation(two_tenants: Path, database: Path, name: str) -> None:
     file_name, command = PATH_INPUTS[name]
     target = two_tenants / "artifacts" / VICTIM / "v1" / file_name
-    for kind, form in path_forms(two_tenants, target).items():
+    for kind, form in path_forms(two_tenants, target, names_a_folder=name in FOLDERS).items():
         refused(
             two_tenants, command(two_tenants.parent / "config.json", plant_config(database), form), f"{name}: {kind}"
         )
@@ -223,6 +267,37 @@ def test_a_hostile_id_reaches_nothing_of_another_organisation(two_tenants: Path,
         refused(
             two_tenants, ID_INPUTS[name](two_tenants.parent / "config.json", plant_config(database), form), repr(form)
         )
+
+
+def test_reference_scores_reach_nothing_of_another_organisation(two_tenants: Path) -> None:
+    paths = OrganizationPaths(ORGANIZATION, two_tenants)
+    rows = pd.DataFrame({"asset_id": ["a"], "timestamp": pd.to_datetime(["2024-01-01T00:00:00Z"])})
+    target = two_tenants / "artifacts" / VICTIM / "v1" / "readings.csv"
+    for kind, form in path_forms(two_tenants, target).items():
+        reference = ReferenceScore(name="alarm", path=form, column="temperature")
+        with watched(two_tenants / "artifacts" / VICTIM) as touched, pytest.raises(EagleError) as failure:
+            read_reference(reference, rows, paths)
+        assert touched == [], kind
+        assert CANARY not in failure.value.message, kind
+
+
+def test_a_summary_never_lands_with_another_organisation(two_tenants: Path) -> None:
+    folder = two_tenants / "artifacts" / VICTIM / "v1"
+    for kind, form in path_forms(two_tenants, folder / "readings.csv", names_a_folder=True).items():
+        with watched(folder.parent) as touched, suppress(EagleError):
+            write_summary(Summary((), 0.0, None), summary_folder(form))
+        assert touched == [], kind
+
+
+def test_what_tuning_wrote_for_another_organisation_is_not_this_ones_configuration(two_tenants: Path) -> None:
+    """The victim's tuned configuration, which may be used for the victim, put where plant_a's belongs."""
+    own = two_tenants / "artifacts" / ORGANIZATION / "v1" / "hyperparameter_results" / "training_config.json"
+    tuned = json.loads(own.read_text())
+    own.write_text(json.dumps(tuned | {"organizationId": VICTIM}))
+    refused(two_tenants, (data_prep.main, [str(own)]), "named another organisation")
+    own.write_text(json.dumps(tuned))
+    status, document, _ = call((data_prep.main, [str(own)]))
+    assert status == 0, document
 
 
 def test_what_is_written_never_lands_with_another_organisation(two_tenants: Path, database: Path) -> None:

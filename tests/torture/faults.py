@@ -76,9 +76,10 @@ class FaultLayer:
             return
         self._inside = True
         try:
-            path = os.fsdecode(arguments[0])
+            path = _through_descriptors(os.fsdecode(arguments[0]))
             flags = arguments[2] if event == "open" else 0
-            below_a_descriptor = not path.startswith("/") and event == "open" and not flags & _O_PATH
+            relative = not path.startswith("/") and event in ("open", "os.mkdir")
+            below_a_descriptor = relative and not flags & _O_PATH
             if not path.startswith(self._root) and not below_a_descriptor:
                 return
             writing = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
@@ -93,6 +94,14 @@ class FaultLayer:
         self.steps.append(name)
         if len(self.steps) == self._number:
             self._act()
+
+
+def _through_descriptors(path: str) -> str:
+    """``/proc/self/fd/N/name`` by the name of the folder behind the descriptor."""
+    if not path.startswith("/proc/self/fd/"):
+        return path
+    number, slash, rest = path.removeprefix("/proc/self/fd/").partition("/")
+    return f"{Path('/proc/self/fd', number).readlink()}{slash}{rest}"
 
 
 def kill() -> None:

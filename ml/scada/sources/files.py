@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import re
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from operator import and_
@@ -21,6 +20,7 @@ import pyarrow.parquet
 
 from ml.errors import DataError
 from ml.readings.time_range import TimeRange
+from ml.scada.failure_words import words_of
 from ml.scada.fingerprint import refuse_foreign
 from ml.scada.sources.base import Source
 
@@ -126,7 +126,7 @@ class CsvSource(Source):
         return self._unreadable(failure)
 
     def _unreadable(self, failure: Exception) -> DataError:
-        return DataError(f"{self.where} cannot be read: {_reason(failure)}", field=_FIELD)
+        return DataError(f"{self.where} cannot be read: {words_of(failure)}", field=_FIELD)
 
 
 class ParquetSource(Source):
@@ -137,7 +137,7 @@ class ParquetSource(Source):
         try:
             self._data = pyarrow.dataset.dataset(path, format="parquet")
         except (pa.ArrowInvalid, OSError) as failure:
-            raise DataError(f"{self.where} cannot be read as Parquet: {_reason(failure)}", field=_FIELD) from None
+            raise DataError(f"{self.where} cannot be read as Parquet: {words_of(failure)}", field=_FIELD) from None
 
     @property
     def where(self) -> str:
@@ -163,7 +163,7 @@ class ParquetSource(Source):
                 use_threads=False,
             )
         except (pa.ArrowInvalid, OSError) as failure:
-            raise DataError(f"{self.where} cannot be read: {_reason(failure)}", field=_FIELD) from None
+            raise DataError(f"{self.where} cannot be read: {words_of(failure)}", field=_FIELD) from None
 
     def _filter(self, time_column: str, within: TimeRange) -> pyarrow.dataset.Expression | None:
         kind = self._data.schema.field(time_column).type
@@ -176,8 +176,3 @@ class ParquetSource(Source):
         if within.end is not None:
             tests.append(time < pa.scalar(within.end, pa.timestamp("us", tz=kind.tz)))
         return reduce(and_, tests) if tests else None
-
-
-def _reason(failure: Exception) -> str:
-    """The first line of a library's message without the folders of paths in it."""
-    return re.sub(r"[^\s'\"]*/", "", str(failure).splitlines()[0] if str(failure) else type(failure).__name__)

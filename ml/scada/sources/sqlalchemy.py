@@ -21,6 +21,7 @@ from ml.options.base import missing_name, nearest
 from ml.options.source import ScadaDbConfig
 from ml.readings import clock
 from ml.readings.time_range import TimeRange
+from ml.scada.failure_words import words_of
 from ml.scada.sources.base import SlicedSource, TimeAxis
 from ml.scada.sources.shared_table import Tenant
 
@@ -175,7 +176,8 @@ class SqlalchemySource(SlicedSource):
             yield
         except SQLAlchemyError as failure:
             # The text of the driver's own error; SQLAlchemy's would repeat the statement and its parameters.
-            reason = str(getattr(failure, "orig", None) or type(failure).__name__).splitlines()[0]
+            said = getattr(failure, "orig", None)
+            reason = type(failure).__name__ if said is None else words_of(said)
             raise SourceError(f"the database cannot be read: {reason}", field=_FIELD) from None
 
     def _reflect(self, wanted: str | None) -> sa.Table:

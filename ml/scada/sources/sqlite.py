@@ -23,6 +23,7 @@ from ml.options.base import missing_name, nearest
 from ml.readings import clock
 from ml.readings.time_range import TimeRange
 from ml.scada.sources.base import SlicedSource, TimeAxis, keys_within
+from ml.scada.sources.interruptible import Cursor
 from ml.scada.sources.shared_table import Tenant
 
 BATCH_ROWS = 65_536
@@ -162,10 +163,10 @@ class SqliteSource(SlicedSource):
         inner = f"SELECT * FROM {_quoted(self._table)}{condition}{order}"
         query = f"SELECT {first} UNION ALL SELECT {rest} FROM ({inner})"
         with self._cursor() as cursor:
-            cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": BATCH_ROWS})
+            cursor.set_options(**{"adbc.sqlite.query.batch_rows": BATCH_ROWS})
             cursor.execute(query, list(limits) or None)
             skip = 1
-            for batch in cursor.fetch_record_batch():
+            for batch in cursor.batches():
                 rows = batch.slice(skip)
                 yield rows if self._tenant is None else self._tenant.own_rows(rows, self._tenant.organization_id)
                 skip = 0
@@ -222,14 +223,14 @@ class SqliteSource(SlicedSource):
     def _fetch(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._cursor() as cursor:
             cursor.execute(query, list(parameters) or None)
-            return list(cursor.fetchall())
+            return cursor.fetchall()
 
     @contextmanager
-    def _cursor(self) -> Iterator[sqlite.Cursor]:
+    def _cursor(self) -> Iterator[Cursor]:
         uri = f"file:{quote(str(self._path.resolve()))}?mode=ro"
         try:
             with closing(sqlite.connect(uri)) as connection, closing(connection.cursor()) as cursor:
-                yield cursor
+                yield Cursor(cursor)
         except (adbc_driver_manager.Error, OSError) as failure:
             raise SourceError(
                 f"the database {self._path.name} cannot be read: {_reason(failure)}", field="scadaDbConfig.database"

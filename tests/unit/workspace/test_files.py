@@ -55,7 +55,7 @@ def test_a_staged_file_keeps_the_suffix_and_its_mode_when_a_library_replaces_it(
     target = tmp_path / "plot.png"
     with files.staged_file(target) as temporary:
         assert temporary.suffix == ".png"
-        assert temporary.parent == tmp_path
+        assert temporary.parent.samefile(tmp_path)
         temporary.unlink()
         temporary.touch(mode=0o644)
     assert stat.S_IMODE(target.stat().st_mode) == 0o600

@@ -146,6 +146,7 @@ while True:
         {READY}        time.sleep(0.01)
     except Exception: pass""",
     "cleaning up for ever": f"try:\n    {READY}    time.sleep(1000)\nfinally: {STUCK_IN_NATIVE_CODE}",
+    "leaving for ever": f"import atexit\natexit.register(lambda: {STUCK_IN_NATIVE_CODE})\n{READY}time.sleep(1000)",
 }
 
 

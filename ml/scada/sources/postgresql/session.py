@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import adbc_driver_manager
@@ -20,6 +21,8 @@ import pyarrow as pa
 
 from ml.errors import DataError, EagleError, SourceError
 from ml.options.source import ScadaDbConfig
+from ml.scada.failure_words import words_of
+from ml.scada.sources.interruptible import Cursor, interruptibly
 from ml.scada.sources.postgresql.address import connection_string
 
 log = logging.getLogger(__name__)
@@ -88,7 +91,8 @@ class Session:
         with self._plain_errors():
             if self._connection is None:
                 self._connection = self._connect()
-            with self._connection.cursor() as cursor:
+            with self._connection.cursor() as driver_cursor:
+                cursor = Cursor(driver_cursor)
                 cursor.execute(_READ_ONLY)
                 transaction = Transaction(cursor)
                 settings = {**_PINNED, "statement_timeout": f"{self._timeout * 1000}"}
@@ -99,7 +103,7 @@ class Session:
     def _connect(self) -> Any:
         for pause in (*RETRY_AFTER, None):
             try:
-                return postgresql.connect(self._address, autocommit=True)
+                return interruptibly(partial(postgresql.connect, self._address, autocommit=True))
             except (adbc_driver_manager.Error, OSError) as failure:
                 reason = _connection_reason(failure)
                 if pause is None or not _WORTH_ANOTHER_ATTEMPT.search(str(failure)):
@@ -127,7 +131,7 @@ class Session:
 class Transaction:
     """Runs statements that were put together from checked names; see `Session.transaction`."""
 
-    def __init__(self, cursor: Any) -> None:
+    def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
 
     def set(self, settings: Mapping[str, str]) -> None:
@@ -143,17 +147,17 @@ class Transaction:
 
     def plan(self, statement: str) -> str:
         """What EXPLAIN says, as JSON."""
-        self._cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "false"})
+        self._cursor.set_options(**{"adbc.postgresql.use_copy": "false"})
         self._cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}")
         text = "".join(str(row[0]) for row in self._cursor.fetchall())
-        self._cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "true"})
+        self._cursor.set_options(**{"adbc.postgresql.use_copy": "true"})
         return text
 
     def stream(self, statement: str) -> Iterator[pa.RecordBatch]:
         """Batches of about `BATCH_BYTES`; numbers of arbitrary precision arrive as text."""
-        self._cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
+        self._cursor.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
         self._cursor.execute(statement)
-        for batch in self._cursor.fetch_record_batch():
+        for batch in self._cursor.batches():
             yield _plain_types(batch)
 
 
@@ -205,6 +209,5 @@ def _server_message(failure: Exception) -> str:
 
 
 def _connection_reason(failure: Exception) -> str:
-    """The last cause that libpq names, in one line."""
-    lines = [line.strip() for line in str(failure).splitlines() if line.strip()]
-    return lines[0].removeprefix("IO: [libpq] Failed to connect: ") if lines else type(failure).__name__
+    """The first cause that libpq names."""
+    return words_of(failure).removeprefix("IO: [libpq] Failed to connect: ")
