@@ -169,11 +169,13 @@ def _parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.
 
 
 def _secret(config: OrganizationConfig) -> str | None:
-    """The database password; a variable that is not set matters only to the steps that read the database."""
+    """The database password; one that cannot be had matters only to the steps that read the database."""
     database = config.scada_db_config
     if database is None:
         return None
     try:
+        if database.password_file is not None:
+            for_config(config).readable_file(database.password_file, "scadaDbConfig.passwordFile")
         return database.secret()
     except EagleError:
         return None

@@ -31,6 +31,7 @@ REASONS = {
     "ml.fleet.child": "its own standard input, and how much memory the kernel says that it uses",
     "ml.fleet.step_process": "how much memory the kernel says that a step uses",
     "ml.learning.search_study": "the journal that OrganizationPaths.tuning_file has let through",
+    "ml.options.source": "the password file that OrganizationPaths.readable_file has let through",
     "ml.scada.plant.database": "the simulated plant is a source of data, written wherever the user says",
     "ml.scada.sources.files": "a data file that OrganizationPaths.readable_file has let through",
     "ml.scada.sources.sqlite": "a database file that OrganizationPaths.readable_file has let through",
