@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
-from itertools import count
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.pipeline.backend import REPOSITORY, Json, environment, fleet, spawn
+from tests.pipeline.backend import Json, fleet, spawn
+from tests.pipeline.dask_cluster import Cluster, address_in, dask_cluster, dask_scheduler
 from tests.pipeline.small_plant import ORGANIZATION, plant_config, write_json
 from tests.pipeline.test_fleet import ENDLESS, LIGHT, processes_about, version_files, write_config
 
-WORKERS = 3
-START_SECONDS = 30
 STEP_ENDS_SECONDS = 2  # after its worker; raises psutil.TimeoutExpired
 LONG_ENOUGH_TO_BE_KILLED = LIGHT | {
     "earlyStoppingRounds": 0,
@@ -32,81 +24,10 @@ KILLED_WHILE = ("putting readings on the grid", "computing features", "fitting")
 BEGINS = "begins"  # the first line about a step, which has no message
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """A scheduler, and workers that are processes of their own."""
-
-    address: str
-    add_worker: Callable[[], None]
-
-
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """Three workers; one more whenever a test asks for it."""
-    address_file, numbers = tmp_path / "scheduler.json", count()
-    with ExitStack() as stack:
-
-        def add_worker() -> None:
-            stack.enter_context(_worker(address_file, f"worker-{next(numbers)}"))
-
-        stack.enter_context(_scheduler(address_file))
-        for _ in range(WORKERS):
-            add_worker()
-        address = _address(address_file)
-        _wait_for_workers(address)
-        yield Cluster(address, add_worker)
-
-
-def _scheduler(address_file: Path) -> AbstractContextManager[None]:
-    return _dask("scheduler", "--port", "0", "--no-dashboard", file=address_file)
-
-
-def _worker(address_file: Path, name: str) -> AbstractContextManager[None]:
-    resources = ("--resources", "cpus=1 memory=2e9")
-    return _dask(
-        "worker", "--no-nanny", "--no-dashboard", "--nthreads", "1", "--name", name, *resources, file=address_file
-    )
-
-
-@contextmanager
-def _dask(role: str, *arguments: str, file: Path) -> Iterator[None]:
-    with subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            f"distributed.cli.dask_{role}",
-            "--host",
-            "127.0.0.1",
-            "--scheduler-file",
-            file,
-            *arguments,
-        ],
-        cwd=REPOSITORY,
-        env=environment(file.parent),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            yield
-        finally:
-            process.kill()
-
-
-def _address(file: Path) -> str:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if file.exists() and file.stat().st_size:
-            address: str = json.loads(file.read_text(encoding="utf-8"))["address"]
-            return address
-        time.sleep(0.05)
-    raise AssertionError("the scheduler has not started")
-
-
-def _wait_for_workers(address: str) -> None:
-    from distributed import Client
-
-    with Client(address, set_as_default=False) as client:
-        client.wait_for_workers(WORKERS, timeout=START_SECONDS)
+    with dask_cluster(tmp_path) as running:
+        yield running
 
 
 def test_a_killed_worker_costs_time_and_nothing_else(cluster: Cluster, database: Path, tmp_path: Path) -> None:
@@ -169,8 +90,8 @@ def test_workers_must_say_what_they_have(tmp_path: Path, root: Path, database: P
     write_json(tmp_path / "plant_a.json", plant_config(database))
     address_file = tmp_path / "scheduler" / "file.json"
     address_file.parent.mkdir()
-    with _scheduler(address_file):
-        none = fleet(tmp_path, "--scheduler", _address(address_file), root=root)
+    with dask_scheduler(address_file):
+        none = fleet(tmp_path, "--scheduler", address_in(address_file), root=root)
     assert none.exit_code == 4
     assert none.error["code"] == "CLUSTER_UNAVAILABLE"
     assert "no worker" in none.error["message"]
