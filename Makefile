@@ -10,7 +10,7 @@ NODE_FOUND := $(shell node -e 'process.exit(+(Number.parseInt(process.versions.n
 CLIENT_TESTED := $(NODE_FOUND)$(EAGLE_REQUIRE_NODE)
 
 BENCH := .venv-bench
-BENCHMARKS ?= features training search extraction window_graph latency exactness node_exactness batch_scoring
+BENCHMARKS ?= features training search extraction window_graph latency exactness node_exactness batch_scoring fleet fleet_scheduler
 
 .PHONY: demo test check install clean docs bench client torture
 
