@@ -13,7 +13,7 @@ CLIENT_TESTED := $(NODE_FOUND)$(EAGLE_REQUIRE_NODE)
 SIDE_BY_SIDE ?= --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 BENCH := .venv-bench
-BENCHMARKS ?= features training search extraction window_graph latency exactness node_exactness batch_scoring
+BENCHMARKS ?= features training search extraction window_graph latency exactness node_exactness batch_scoring fleet fleet_scheduler
 
 .PHONY: demo test check install clean docs bench client torture
 

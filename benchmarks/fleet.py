@@ -1,11 +1,17 @@
 """Many organisations at once against the same work one after the other.
 
-    python -m benchmarks.fleet [--organizations 8] [--rows 20000] [--cpus 2] [--memory 4G]
+    python -m benchmarks.fleet [--organizations 8] [--rows 20000] [--cpus 2] [--memory 2G] [--alone 2]
 
-A simulated plant of so many readings is the history of every organisation. First a few organisations run alone, one
-step after the other, each step with one thread; their mean is what one organisation costs. Then the fleet runs all of
-them. ``overhead`` is its wall clock divided by (organisations times that mean, by CPUs): 1 is ideal. ``cpuOverhead`` is
-the same for CPU seconds, which work of others on the machine (``otherLoad``: its load average before) disturbs less.
+A simulated plant of so many readings is the history of every organisation. First a few organisations run alone, as an
+engineer runs them: script by script, each with one thread. Their mean is what one organisation costs. Then the fleet
+runs all of them. ``overhead`` is its wall clock divided by (organisations times that mean, by CPUs): at 1 it is as fast
+as single runs spread evenly over the CPUs. ``cpuOverhead`` is the same for CPU seconds, which work of others on the
+machine (``otherLoad``: its load average before) disturbs less. ``stepsPeakMb`` is the largest sum of resident memory of
+all steps at one moment, which the budget bounds; ``fleetPeakMb`` that of the fleet's own process.
+
+50 organisations of 200,000 rows take about 20 minutes on two cores:
+
+    python -m benchmarks.fleet --organizations 50 --rows 200000 --name fleet_50
 """
 
 from __future__ import annotations
@@ -22,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import processes, results
+from benchmarks.resident import ResidentMemory
 from ml.fleet.budget import parse_count, parse_size
 from ml.scada.plant.database import TABLE, write_sqlite
 from ml.scada.plant.station import simulate
@@ -33,7 +40,6 @@ ASSETS = 8
 INTERVAL_SECONDS = 1800
 HORIZON_SECONDS = 43_200
 LEAST_LIFE_DAYS = 3.0  # pumps that fail more often would leave no row without a failure ahead
-ALONE = 2  # organisations that run alone; they do equal work, so more would only repeat
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -42,7 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--organizations", type=parse_count, default=8, help="how many; default: 8")
     parser.add_argument("--rows", type=parse_count, default=20_000, help="readings of each; default: 20,000")
     parser.add_argument("--cpus", type=parse_count, default=2, help="CPUs, one for each task; default: 2")
-    parser.add_argument("--memory", type=parse_size, default=parse_size("4G"), help="budget of all tasks; default: 4G")
+    parser.add_argument("--memory", type=parse_size, default=parse_size("2G"), help="budget of all tasks; default: 2G")
+    parser.add_argument("--alone", type=parse_count, default=2, help="how many run alone before; default: 2")
+    parser.add_argument("--name", default="fleet", help="name of the figures; default: fleet")
     return parser
 
 
@@ -75,11 +83,12 @@ def alone(config: Path, root: Path) -> dict[str, float]:
     }
 
 
-def fleet(configs: Path, root: Path, cpus: int, memory: int) -> dict[str, Any]:
+def fleet(configs: Path, root: Path, cpus: int, memory: int, watched: ResidentMemory) -> dict[str, Any]:
     """The fleet's own JSON result."""
     command = [sys.executable, "-m", "ml.fleet", str(configs), "--steps", *STEPS]
     command += ["--cpus", str(cpus), "--memory", str(memory)]
-    done = processes.run(command, folder=REPOSITORY, environment={"ML_BASE_PATH": str(root)})
+    environment = {"ML_BASE_PATH": str(root)}
+    done = processes.run(command, folder=REPOSITORY, environment=environment, on_start=watched.watch)
     document: dict[str, Any] = json.loads(done.output)
     return document
 
@@ -92,44 +101,62 @@ def with_cpu(work: Callable[..., dict[str, Any]], *arguments: Any) -> tuple[dict
     return result, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def organizations(folder: Path, number: int, rows: int) -> tuple[list[Path], int]:
+    """The configurations of organisations that share one simulated history, and the readings in it."""
+    days = max(1, round(rows * INTERVAL_SECONDS / 86_400 / ASSETS))
+    law = WearLaw(mean_life_days=max(LEAST_LIFE_DAYS, days / 12))
+    station = simulate(seed=5, n_assets=ASSETS, days=days, interval_seconds=INTERVAL_SECONDS, law=law)
+    database, configs = folder / "scada.sqlite", folder / "configs"
+    write_sqlite(station, database)
+    configs.mkdir()
+    files = [configs / f"org_{each:04}.json" for each in range(number)]
+    for file in files:
+        file.write_text(json.dumps(config_of(file.stem, database)), encoding="utf-8")
+    return files, len(station.readings)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Measure, print a table, keep it; returns the exit status."""
     arguments = build_parser().parse_args(argv)
-    days = max(1, round(arguments.rows * INTERVAL_SECONDS / 86_400 / ASSETS))
-    with tempfile.TemporaryDirectory() as name:
+    cpus, memory = arguments.cpus, arguments.memory
+    with tempfile.TemporaryDirectory() as name, ResidentMemory() as watched:
         folder = Path(name)
-        law = WearLaw(mean_life_days=max(LEAST_LIFE_DAYS, days / 12))
-        station = simulate(seed=5, n_assets=ASSETS, days=days, interval_seconds=INTERVAL_SECONDS, law=law)
-        database, configs = folder / "scada.sqlite", folder / "configs"
-        write_sqlite(station, database)
-        configs.mkdir()
-        files = [configs / f"org_{number:04}.json" for number in range(arguments.organizations)]
-        for file in files:
-            file.write_text(json.dumps(config_of(file.stem, database)), encoding="utf-8")
+        files, readings = organizations(folder, arguments.organizations, arguments.rows)
         load = os.getloadavg()[0]
-        singles, singles_cpu = zip(*(with_cpu(alone, file, folder / "alone") for file in files[:ALONE]), strict=True)
-        together, together_cpu = with_cpu(fleet, configs, folder / "together", arguments.cpus, arguments.memory)
-    single = statistics.mean(sum(steps.values()) for steps in singles)
-    ideal = single * arguments.organizations / arguments.cpus
-    peaks = sorted(row["peakMemoryBytes"] / 1e6 for row in together["organizations"])
+        singles, singles_cpu = zip(
+            *(with_cpu(alone, file, folder / "alone") for file in files[: arguments.alone]), strict=True
+        )
+        together, together_cpu = with_cpu(fleet, files[0].parent, folder / "together", cpus, memory, watched)
+    single, single_cpu = statistics.mean(sum(steps.values()) for steps in singles), statistics.mean(singles_cpu)
+    ideal = single * arguments.organizations / cpus
+    rows = together["organizations"]
     figures = {
         "organizations": arguments.organizations,
-        "rows": len(station.readings),
-        "cpus": arguments.cpus,
-        "budgetMb": arguments.memory / 1e6,
+        "rows": readings,
+        "cpus": cpus,
+        "done": together["counts"].get("done", 0),
         "singleSeconds": single,
         "idealSeconds": ideal,
         "fleetSeconds": together["seconds"],
         "overhead": together["seconds"] / ideal,
-        "largestTaskMb": peaks[-1],
-        "largestSumMb": sum(peaks[-arguments.cpus :]),
-        "done": together["counts"].get("done", 0),
-        "cpuOverhead": together_cpu / (statistics.mean(singles_cpu) * arguments.organizations),
+        "cpuOverhead": together_cpu / (single_cpu * arguments.organizations),
+        "budgetMb": memory / 1e6,
+        "stepsPeakMb": watched.children_peak / 1e6,
+        "fleetPeakMb": watched.own_peak / 1e6,
+        "largestTaskMb": max(row["peakMemoryBytes"] for row in rows) / 1e6,
+        "fleetCpuSeconds": watched.own_cpu_seconds,
         "otherLoad": load,
     }
     sys.stdout.write(results.table([figures]) + "\n")
-    by_step = {step: statistics.mean(run[step] for run in singles) for step in STEPS}
-    sys.stdout.write(f"kept in {results.keep('fleet', figures | {'stepSeconds': by_step})}\n")
+    steps = {
+        "singleSteps": {step: statistics.mean(run[step] for run in singles) for step in STEPS},
+        "fleetSteps": {
+            step: statistics.mean(each["seconds"] for row in rows for each in row["steps"] if each["step"] == step)
+            for step in STEPS
+        },
+        "singleCpuSeconds": single_cpu,
+    }
+    sys.stdout.write(f"kept in {results.keep(arguments.name, figures | steps)}\n")
     return 0
 
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,14 @@ class Usage:
     output: str
 
 
-def run(command: Sequence[str], *, folder: Path, environment: dict[str, str] | None = None) -> Usage:
-    """Run a command to its end.
+def run(
+    command: Sequence[str],
+    *,
+    folder: Path,
+    environment: dict[str, str] | None = None,
+    on_start: Callable[[int], None] | None = None,
+) -> Usage:
+    """Run a command to its end; `on_start` is told its process id.
 
     Raises
     ------
@@ -33,6 +39,8 @@ def run(command: Sequence[str], *, folder: Path, environment: dict[str, str] | N
         process = subprocess.Popen(
             command, cwd=folder, env=os.environ | (environment or {}), stdout=output, stderr=complaints
         )
+        if on_start is not None:
+            on_start(process.pid)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)

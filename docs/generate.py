@@ -20,7 +20,7 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from docs import configuration_tables, licence_table, reference_tables, typescript_types  # noqa: E402 - found through the line above
+from docs import configuration_tables, licence_table, reference_tables, scaling_tables, typescript_types  # noqa: E402 - found through the line above
 from ml.config import OrganizationConfig  # noqa: E402
 from ml.export.metadata import metadata_schema  # noqa: E402
 
@@ -30,6 +30,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "flat keys": configuration_tables.flat_keys,
     "licences": licence_table.licence_table,
     **reference_tables.PARTS,
+    **scaling_tables.PARTS,
 }
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "ml/config/organization.schema.json": OrganizationConfig.json_schema,

@@ -179,7 +179,7 @@ class OrganizationConfig(Section):
                 mode="json",
                 by_alias=True,
                 include={"scada_db_config", "data_source", "data_range"},
-                exclude={"scada_db_config": {*how, "password_env", "sslmode", "ssl_root_cert"}},
+                exclude={"scada_db_config": {*how, "password_env", "password_file", "sslmode", "ssl_root_cert"}},
             )
         )
 

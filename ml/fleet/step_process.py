@@ -1,29 +1,29 @@
-"""One step as a process of its own, as the backend spawns it, held to its share of CPUs and memory."""
+"""The process in which an organisation's steps run, held to its share of CPUs and memory."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import signal
+import selectors
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any, NamedTuple, Self
 
 import ml
 from ml.cluster.clients import SCHEDULER_VARIABLE
 from ml.errors import InternalError, StorageError
 from ml.fleet.budget import Budget
+from ml.fleet.running import POLL_SECONDS, RUNNING
 
-POLL_SECONDS = 0.05
-STOP_SECONDS = 0.8
-"""How long a step may take to clean up after SIGTERM before it is killed; a killed one leaves nothing half-written."""
-
+_END_SECONDS = 0.005  # between looks at a process that has nothing left to do but to end
+_PIPE_BYTES = 1 << 16
 _PACKAGE = Path(ml.__file__).resolve().parent
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -46,101 +46,150 @@ class StepOutcome:
         return error
 
 
-class RunningSteps:
-    """The steps that this process runs, so that they can be ended from another thread."""
+class _End(NamedTuple):
+    """How a step ended, and whether its process ended with it."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: dict[int, str] = {}
-        self._stopped: set[str] = set()
-
-    def start(self, run: str, command: list[str], **options: Any) -> subprocess.Popen[bytes] | None:
-        """Start a process for the fleet run `run`; None if that run has been stopped."""
-        with self._lock:
-            if run in self._stopped:
-                return None
-            process = subprocess.Popen(command, **options)
-            self._running[process.pid] = run
-            return process
-
-    def reap(self, pid: int) -> tuple[int, int] | None:
-        """Status and peak resident bytes of a process that has ended; None while it runs."""
-        with self._lock:  # a number that is waited for is free for another process, which must not be signalled
-            ended, status, usage = os.wait4(pid, os.WNOHANG)
-            if not ended:
-                return None
-            del self._running[pid]
-        return os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024
-
-    def kill(self, pid: int) -> None:
-        """End one process at once."""
-        self._signal([pid], signal.SIGKILL)
-
-    def stop(self, run: str) -> None:
-        """End every step of a fleet run, and start no other: SIGTERM, then SIGKILL for what is left."""
-        with self._lock:
-            self._stopped.add(run)
-        self._signal(self._of(run), signal.SIGTERM)
-        deadline = time.monotonic() + STOP_SECONDS
-        while self._of(run) and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
-        self._signal(self._of(run), signal.SIGKILL)
-
-    def _of(self, run: str) -> list[int]:
-        with self._lock:
-            return [pid for pid, owner in self._running.items() if owner == run]
-
-    def _signal(self, pids: list[int], number: signal.Signals) -> None:
-        with self._lock:
-            for pid in pids:
-                if pid in self._running:
-                    os.kill(pid, number)
+    exit_code: int
+    peak_bytes: int
+    result: bytes
+    died: bool = False
+    outgrew: bool = False
 
 
-RUNNING = RunningSteps()
+class StepProcess:
+    """A process that runs the steps of one organisation, one after the other, and no other organisation's.
 
+    A context manager. The process begins with the first step and ends with the block.
 
-def run_step(
-    step: str, config_file: Path, *, root: Path, share: Budget, run: str, tell: Callable[[dict[str, Any]], None]
-) -> StepOutcome | None:
-    """Run one step to its end; its progress lines go to `tell`. None if the run has been stopped before it began.
-
-    A step that needs more resident memory than `share.memory` is killed and reported as StorageError would be.
+    Parameters
+    ----------
+    config_file
+        The organisation's configuration, to be seen in lists of processes.
+    root
+        Workspace root.
+    share
+        What the process may use. One that needs more resident memory is killed.
+    run
+        Id of the fleet run.
+    tell
+        Called with the progress lines of the steps, from another thread.
     """
-    began = time.monotonic()
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+
+    def __init__(
+        self, config_file: Path, *, root: Path, share: Budget, run: str, tell: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self._command = [sys.executable, "-P", "-m", "ml.fleet.child", str(os.getpid()), str(config_file)]
+        self._environment = _environment(root, share.cpus)
+        self._share = share
+        self._run = run
+        self._tell = tell
+        self._process: subprocess.Popen[bytes] | None = None
+        self._listener: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        process = self._process
+        if process is None:
+            return
+        if kind is not None:
+            RUNNING.kill(process.pid)
+        _pipe(process.stdin).close()  # there will be no other step
+        while (ended := RUNNING.reap(process.pid)) is None:
+            time.sleep(_END_SECONDS)
+        self._forget(process, ended[0])
+
+    def run(self, step: str, config_file: Path) -> StepOutcome | None:
+        """Run one step to its end; None if the fleet run has been stopped before.
+
+        A step that outgrows its share of memory is reported as StorageError would be. A step that dies takes the
+        process with it; the next one begins a new process.
+        """
+        began = time.monotonic()
+        process = self._process or self._start()
+        if process is None or RUNNING.is_stopped(self._run):
+            return None
+        with suppress(BrokenPipeError):  # it has just died, which is seen below
+            _pipe(process.stdin).write(json.dumps({"step": step, "config": str(config_file)}).encode() + b"\n")
+        end = self._watch(process)
+        if end.died:
+            self._forget(process, end.exit_code)
+        document = _document(step, end, self._share)
+        return StepOutcome(step, end.exit_code, document, time.monotonic() - began, end.peak_bytes, end.outgrew)
+
+    def _start(self) -> subprocess.Popen[bytes] | None:
         process = RUNNING.start(
-            run,
-            [sys.executable, "-P", "-m", "ml.fleet.child", str(os.getpid()), step, str(config_file)],
+            self._run,
+            self._command,
             cwd=_PACKAGE,
-            env=_environment(root, share.cpus),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            bufsize=0,
             start_new_session=True,  # a terminal's Ctrl-C goes to the fleet, which ends its steps itself
         )
-        if process is None or process.stderr is None:
-            return None
-        with open(process.stderr.fileno(), encoding="utf-8", errors="replace", closefd=False) as lines:
-            listener = threading.Thread(target=_listen, args=(lines, tell), daemon=True)
-            listener.start()
-            exit_code, peak, outgrew = _watch(process.pid, share.memory)
-            process.returncode = exit_code  # it has been waited for
-            listener.join()
-        process.stderr.close()
-        output.seek(0)
-        document = _document(output.read(), step, exit_code, share, outgrew)
-    return StepOutcome(step, exit_code, document, time.monotonic() - began, peak, outgrew)
+        if process is not None:
+            self._process = process
+            os.set_blocking(_pipe(process.stdout).fileno(), False)
+            self._listener = threading.Thread(target=_listen, args=(_pipe(process.stderr), self._tell), daemon=True)
+            self._listener.start()
+        return process
+
+    def _watch(self, process: subprocess.Popen[bytes]) -> _End:
+        """Wait for the step's end or the process's, and look at its memory meanwhile."""
+        stdout, outgrew, written = _pipe(process.stdout), False, b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdout, selectors.EVENT_READ)
+            while (ended := RUNNING.reap(process.pid)) is None:
+                if not outgrew and _resident(process.pid) > self._share.memory:
+                    outgrew = True
+                    RUNNING.kill(process.pid)
+                if not selector.select(POLL_SECONDS):
+                    continue
+                written += (chunk := stdout.read(_PIPE_BYTES) or b"")
+                if not chunk:  # it has closed the pipe and is about to end
+                    time.sleep(_END_SECONDS)
+                elif (end := _told_end(written)) is not None:
+                    return end
+        written += stdout.read() or b""
+        end = _told_end(written) or _End(*ended, written, outgrew=outgrew)
+        return end._replace(died=True)
+
+    def _forget(self, process: subprocess.Popen[bytes], exit_code: int) -> None:
+        """The process has been waited for."""
+        process.returncode = exit_code
+        if self._listener is not None:
+            self._listener.join()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            _pipe(pipe).close()
+        self._process = None
 
 
-def _watch(pid: int, memory: int) -> tuple[int, int, bool]:
-    outgrew = False
-    while (ended := RUNNING.reap(pid)) is None:
-        if not outgrew and _resident(pid) > memory:
-            outgrew = True
-            RUNNING.kill(pid)
-        time.sleep(POLL_SECONDS)
-    return *ended, outgrew
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    if pipe is None:
+        raise InternalError("a step was started without a pipe")
+    return pipe
+
+
+def _told_end(written: bytes) -> _End | None:
+    """The end of a step, once its process has written the line that follows the result."""
+    if not written.endswith(b"\n"):
+        return None
+    result, _, last = written[:-1].rpartition(b"\n")
+    end = _object(last)
+    if end is None or "exitCode" not in end:
+        return None
+    return _End(end["exitCode"], end["peakMemoryBytes"], result)
+
+
+def _object(text: bytes) -> dict[str, Any] | None:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def _resident(pid: int) -> int:
@@ -162,27 +211,21 @@ def _environment(root: Path, threads: int) -> dict[str, str]:
     return own | limits | {"ML_BASE_PATH": str(root), "PYTHONPATH": str(_PACKAGE.parent)}
 
 
-def _listen(lines: TextIO, tell: Callable[[dict[str, Any]], None]) -> None:
-    for line in lines:
-        try:
-            event = json.loads(line)
-        except ValueError:  # a library's own words
-            continue
-        if isinstance(event, dict) and event.get("event") == "progress":
+def _listen(stderr: IO[bytes], tell: Callable[[dict[str, Any]], None]) -> None:
+    for line in io.BufferedReader(io.FileIO(stderr.fileno(), closefd=False)):
+        event = _object(line)  # else it is a library's own words
+        if event is not None and event.get("event") == "progress":
             tell(event)
 
 
-def _document(text: str, step: str, exit_code: int, share: Budget, outgrew: bool) -> Mapping[str, Any]:
-    if outgrew:
-        error = StorageError(
+def _document(step: str, end: _End, share: Budget) -> Mapping[str, Any]:
+    if end.outgrew:
+        outgrown = StorageError(
             f"{step} needed more memory than its share of {share.memory / 1e6:,.0f} MB",
             hint="give tasks more with --task-memory, or run fewer side by side",
         )
-        return {"status": "FAILED", "error": error.to_json()}
-    try:
-        document = json.loads(text)
-    except ValueError:
-        document = None
-    if isinstance(document, dict):
+        return {"status": "FAILED", "error": outgrown.to_json()}
+    if (document := _object(end.result)) is not None:
         return document
-    return {"status": "FAILED", "error": InternalError(f"{step} ended with {exit_code} and told no result").to_json()}
+    lost = InternalError(f"{step} ended with {end.exit_code} and told no result")
+    return {"status": "FAILED", "error": lost.to_json()}

@@ -1,4 +1,4 @@
-"""The work of one Dask task: the steps of one organisation, one process after the other.
+"""The work of one Dask task: the steps of one organisation, one after the other in a process of their own.
 
 A task is given names and numbers only. The configuration, with whatever secret is in it or is named by it, is read by
 the steps themselves; what comes back is what the summary shows. The worker keeps neither.
@@ -15,7 +15,8 @@ from typing import Any, Literal
 from ml.errors import BusyError, EagleError, QualityGateError
 from ml.fleet.budget import Budget
 from ml.fleet.history import STEPS, History, read_findings, read_history
-from ml.fleet.step_process import RUNNING, StepOutcome, run_step
+from ml.fleet.running import RUNNING
+from ml.fleet.step_process import StepOutcome, StepProcess
 from ml.workspace.configurations import load_config
 from ml.workspace.paths import OrganizationPaths
 
@@ -108,29 +109,30 @@ def _run_steps(
 ) -> Outcome:
     config_file = history.config_file or Path(task.config_file)
     ran: list[StepOutcome] = []
-    for step in task.steps[len(history.done) :]:
 
-        def tell_progress(event: dict[str, Any], step: str = step) -> None:
-            numbers = {key: event.get(key) for key in ("done", "total", "message")}
-            tell({"organizationId": task.organization_id, "version": task.version, "step": step, **numbers})
+    def tell_progress(event: dict[str, Any]) -> None:
+        told = {key: event.get(key) for key in ("step", "done", "total", "message")}
+        tell({"organizationId": task.organization_id, "version": task.version, **told})
 
-        tell_progress({"done": 0, "total": 0})
-        outcome = _run_when_free(task, step, config_file, tell_progress)
-        if outcome is None:
-            return _outcome(task, "stopped", ran, paths)
-        ran.append(outcome)
-        if outcome.exit_code != 0:
-            return _outcome(task, _failed_state(outcome), ran, paths)
-        if step == "hyperparameter_tuning":
-            config_file = Path(outcome.document["trainingConfigPath"])
+    with StepProcess(
+        Path(task.config_file), root=Path(task.root), share=task.share, run=task.run, tell=tell_progress
+    ) as process:
+        for step in task.steps[len(history.done) :]:
+            tell_progress({"step": step, "done": 0, "total": 0})
+            outcome = _run_when_free(process, step, config_file)
+            if outcome is None:
+                return _outcome(task, "stopped", ran, paths)
+            ran.append(outcome)
+            if outcome.exit_code != 0:
+                return _outcome(task, _failed_state(outcome), ran, paths)
+            if step == "hyperparameter_tuning":
+                config_file = Path(outcome.document["trainingConfigPath"])
     return _outcome(task, "done", ran, paths)
 
 
-def _run_when_free(
-    task: OrganizationTask, step: str, config_file: Path, tell: Callable[[dict[str, Any]], None]
-) -> StepOutcome | None:
+def _run_when_free(process: StepProcess, step: str, config_file: Path) -> StepOutcome | None:
     for wait in (*BUSY_WAITS, None):
-        outcome = run_step(step, config_file, root=Path(task.root), share=task.share, run=task.run, tell=tell)
+        outcome = process.run(step, config_file)
         if outcome is None or wait is None or (outcome.error() or {}).get("code") != BusyError.code:
             break
         time.sleep(wait)

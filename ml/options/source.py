@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -14,6 +15,7 @@ from ml.errors import ConfigError
 from ml.options.base import PositiveSeconds, Section
 
 PASSWORD_IN_URL = re.compile(r"//[^/@]*:[^/@]*@|[?&][^=]*(pass|pwd|secret|token)[^=]*=", re.IGNORECASE)
+_LONGEST_PASSWORD = 4096  # bytes; a longer file was named by mistake
 
 
 class ScadaDbConfig(Section):
@@ -35,9 +37,17 @@ class ScadaDbConfig(Section):
     port: int | None = Field(default=None, ge=1, le=65535, description="Server port.")
     user: str | None = Field(default=None, description="Role to connect as; read-only is enough.")
     password: SecretStr | None = Field(
-        default=None, exclude=True, description="Password; better `passwordEnv`. Never written anywhere."
+        default=None,
+        exclude=True,
+        description="Password; better `passwordEnv` or `passwordFile`. Never written anywhere.",
     )
     password_env: str | None = Field(default=None, description="Environment variable that holds the password.")
+    password_file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="File that holds the password and nothing else, such as a mounted secret; a line break at its end "
+        "is not part of it.",
+    )
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = Field(
         default=None, description="As in libpq, for postgresql. Default: what `ssl` says, else prefer."
     )
@@ -73,27 +83,29 @@ class ScadaDbConfig(Section):
         """A URL is written into the log and the artifacts, so a password must not be part of it."""
         if self.driver == "sqlalchemy" and PASSWORD_IN_URL.search(self.database):
             raise PydanticCustomError(
-                "password_in_url", "the URL in database must not hold a password; use password or passwordEnv"
+                "password_in_url", "the URL in database must not hold a password; use passwordEnv or passwordFile"
             )
         return self
 
     @model_validator(mode="after")
     def one_password_source(self) -> Self:
         """Two sources for one secret would leave it unclear which one counts."""
-        if self.password is not None and self.password_env is not None:
-            raise PydanticCustomError("two_passwords", "password and passwordEnv exclude each other")
+        if sum(each is not None for each in (self.password, self.password_env, self.password_file)) > 1:
+            raise PydanticCustomError("two_passwords", "password, passwordEnv and passwordFile exclude each other")
         return self
 
     def secret(self) -> str | None:
-        """The password, from here or from the environment.
+        """The password, from here, from the environment or from its file.
 
         Raises
         ------
         ConfigError
-            If `passwordEnv` names a variable that is not set.
+            If `passwordEnv` names a variable that is not set, or `passwordFile` a file that holds no password.
         """
         if self.password is not None:
             return self.password.get_secret_value()
+        if self.password_file is not None:
+            return _password_in(Path(self.password_file))
         if self.password_env is None:
             return None
         if self.password_env not in os.environ:
@@ -103,6 +115,25 @@ class ScadaDbConfig(Section):
                 hint="set it where the step is spawned",
             )
         return os.environ[self.password_env]
+
+
+def _password_in(file: Path) -> str:
+    try:
+        content = file.read_bytes()[: _LONGEST_PASSWORD + 1] if file.is_file() else b""
+        password = content.decode().removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+    except UnicodeDecodeError:  # its text would quote the password
+        problem = "is not text in UTF-8"
+    else:
+        if password and len(content) <= _LONGEST_PASSWORD and password.isprintable():
+            return password
+        problem = "is not a file with one line of text"
+    raise ConfigError(
+        f"the password file {file.name} {problem}",
+        field="scadaDbConfig.passwordFile",
+        hint="put the password, and nothing else, into a file that the step may read",
+    )
 
 
 class DataSource(Section):

@@ -42,7 +42,7 @@ class Input:
 
 
 def refuse_foreign_source(config: OrganizationConfig, paths: OrganizationPaths) -> None:
-    """Check that a configured source file exists and does not lie with another organisation.
+    """Check that every configured file exists and does not lie with another organisation.
 
     Raises
     ------
@@ -53,6 +53,8 @@ def refuse_foreign_source(config: OrganizationConfig, paths: OrganizationPaths) 
         paths.readable_file(config.data_source.path, "dataSource.path")
     if config.scada_db_config is not None and config.scada_db_config.driver == "sqlite":
         paths.readable_file(config.scada_db_config.database, "scadaDbConfig.database")
+    if config.scada_db_config is not None and config.scada_db_config.password_file is not None:
+        paths.readable_file(config.scada_db_config.password_file, "scadaDbConfig.passwordFile")
     authority = None if config.scada_db_config is None else config.scada_db_config.ssl_root_cert
     if authority is not None and authority != "system":
         paths.readable_file(authority, "scadaDbConfig.sslRootCert")

@@ -186,10 +186,13 @@ def _parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.
 
 
 def _secrets(config: OrganizationConfig) -> Iterator[str | None]:
-    """The passwords of databases; a variable that is not set matters only to the steps that use the database."""
-    if config.scada_db_config is not None:
+    """The passwords of databases; one that cannot be had matters only to the steps that use the database."""
+    database = config.scada_db_config
+    if database is not None:
         with contextlib.suppress(EagleError):
-            yield config.scada_db_config.secret()
+            if database.password_file is not None:
+                for_config(config).readable_file(database.password_file, "scadaDbConfig.passwordFile")
+            yield database.secret()
     with contextlib.suppress(EagleError):
         yield config.tuning_config.storage_secret()
 

@@ -115,6 +115,17 @@ def parse(address: str) -> dict[str, Any]:
     return dict(conninfo_to_dict(address))
 
 
+RUNS: list[tuple[Json, int]] = [
+    ({}, 0),
+    ({"user": "somebody"}, 4),
+    ({"database": "nowhere"}, 4),
+    ({"table": "nothing"}, 4),
+    ({"sslmode": "require"}, 4),
+    ({"host": "127.0.0.1 host=elsewhere"}, 4),
+    ({"ssl": {"key": "x"}}, 2),
+]
+
+
 class TestCanary:
     """The password appears in no output, file, or process list, whatever happens."""
 
@@ -124,22 +135,15 @@ class TestCanary:
         database.execute(f"ALTER ROLE {database.reader} PASSWORD $pw${PASSWORD}$pw$")
         return database
 
-    @pytest.mark.parametrize("given", ["password", "passwordEnv"])
     @pytest.mark.parametrize(
-        ("changes", "exit_code"),
-        [
-            ({}, 0),
-            ({"user": "somebody"}, 4),
-            ({"database": "nowhere"}, 4),
-            ({"table": "nothing"}, 4),
-            ({"sslmode": "require"}, 4),
-            ({"host": "127.0.0.1 host=elsewhere"}, 4),
-            ({"ssl": {"key": "x"}}, 2),
-        ],
+        ("given", "changes", "exit_code"),
+        [(given, *case) for given in ("password", "passwordEnv") for case in RUNS] + [("passwordFile", {}, 0)],
     )
     def test_it_is_nowhere(self, given: str, changes: Json, exit_code: int, plant: Database, tmp_path: Path) -> None:
         root = tmp_path / "root"
-        secret = {"password": PASSWORD} if given == "password" else {"password": None, "passwordEnv": "CANARY"}
+        (tmp_path / "secret").write_text(f"{PASSWORD}\n", encoding="utf-8")
+        references = {"passwordEnv": "CANARY", "passwordFile": str(tmp_path / "secret")}
+        secret = {"password": PASSWORD} if given == "password" else {"password": None, given: references[given]}
         if "ssl" in changes:
             changes = {**changes, "sslmode": None}
         config = document(plant, {**secret, **changes})

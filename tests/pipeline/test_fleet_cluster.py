@@ -2,122 +2,64 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.pipeline.backend import REPOSITORY, Json, environment, fleet, spawn
+from tests.pipeline.backend import Json, fleet, spawn
+from tests.pipeline.dask_cluster import Cluster, address_in, dask_cluster, dask_scheduler
 from tests.pipeline.small_plant import ORGANIZATION, plant_config, write_json
 from tests.pipeline.test_fleet import ENDLESS, LIGHT, processes_about, version_files, write_config
 
-WORKERS = 3
-START_SECONDS = 30
 STEP_ENDS_SECONDS = 2  # after its worker; raises psutil.TimeoutExpired
 LONG_ENOUGH_TO_BE_KILLED = LIGHT | {
     "earlyStoppingRounds": 0,
     "lgbParams": {"numLeaves": 7, "numIterations": 250, "learningRate": 0.01, "minDataInLeaf": 20},
 }
-KILLED_WHILE = {"data_prep": "putting readings on the grid", "train_model": "fitting"}
+KILLED_WHILE = ("putting readings on the grid", "computing features", "fitting")
+BEGINS = "begins"  # the first line about a step, which has no message
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[str]:
-    """The address of a scheduler with three workers of their own processes."""
-    address_file = tmp_path / "scheduler.json"
-    with ExitStack() as stack:
-        stack.enter_context(_scheduler(address_file))
-        for number in range(WORKERS):
-            stack.enter_context(_worker(address_file, f"worker-{number}"))
-        yield _address(address_file)
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    with dask_cluster(tmp_path) as running:
+        yield running
 
 
-def _scheduler(address_file: Path) -> AbstractContextManager[None]:
-    return _dask("scheduler", "--port", "0", "--no-dashboard", file=address_file)
-
-
-def _worker(address_file: Path, name: str) -> AbstractContextManager[None]:
-    resources = ("--resources", "cpus=1 memory=2e9")
-    return _dask(
-        "worker", "--no-nanny", "--no-dashboard", "--nthreads", "1", "--name", name, *resources, file=address_file
-    )
-
-
-@contextmanager
-def _dask(role: str, *arguments: str, file: Path) -> Iterator[None]:
-    with subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            f"distributed.cli.dask_{role}",
-            "--host",
-            "127.0.0.1",
-            "--scheduler-file",
-            file,
-            *arguments,
-        ],
-        cwd=REPOSITORY,
-        env=environment(file.parent),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            yield
-        finally:
-            process.kill()
-
-
-def _address(file: Path) -> str:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if file.exists() and file.stat().st_size:
-            address: str = json.loads(file.read_text(encoding="utf-8"))["address"]
-            return address
-        time.sleep(0.05)
-    raise AssertionError("the scheduler has not started")
-
-
-def _wait_for_workers(address: str) -> None:
-    from distributed import Client
-
-    with Client(address, set_as_default=False) as client:
-        client.wait_for_workers(WORKERS, timeout=START_SECONDS)
-
-
-def test_a_killed_worker_costs_time_and_nothing_else(cluster: str, database: Path, tmp_path: Path) -> None:
-    """The worker of a step is killed twice, once in preparation and once in training; both times another goes on."""
-    _wait_for_workers(cluster)
+def test_a_killed_worker_costs_time_and_nothing_else(cluster: Cluster, database: Path, tmp_path: Path) -> None:
+    """One of three workers is killed in preparation, while features are computed and in training; another goes on."""
     root, alone = tmp_path / "workspace", tmp_path / "alone"
     config = plant_config(database, trainingConfig=LONG_ENOUGH_TO_BE_KILLED)
     config["schemaConfig"] |= {"lagSeconds": [1800], "rollingWindows": [4]}
     (tmp_path / "configs").mkdir()
     file = write_json(tmp_path / "configs" / "plant_a.json", config)
-    killed: dict[str, int] = {}
+    killed: list[int] = []
+    told: list[str] = []
 
     def kill_the_worker(event: Json) -> bool:
-        step = event.get("step", "")
-        if step not in killed and event.get("message") == KILLED_WHILE.get(step, "-"):
+        message = event.get("message")
+        if event.get("state") == "running":
+            told.append(message or BEGINS)
+        if len(killed) < len(KILLED_WHILE) and message == KILLED_WHILE[len(killed)]:
             running = _running_step(file)
-            killed[step] = running.ppid()
-            os.kill(killed[step], signal.SIGKILL)
+            killed.append(running.ppid())
+            os.kill(killed[-1], signal.SIGKILL)
             running.wait(timeout=STEP_ENDS_SECONDS)
+            cluster.add_worker()
         return False
 
-    arguments = (tmp_path / "configs", "--steps", "data_prep", "train_model", "--scheduler", cluster)
+    arguments = (tmp_path / "configs", "--steps", "data_prep", "train_model", "--scheduler", cluster.address)
     outcome = fleet(*arguments, root=root, terminate_on=kill_the_worker)
     assert outcome.document["counts"] == {"done": 1}, outcome.document
-    assert len(set(killed.values())) == 2
+    assert len(set(killed)) == len(KILLED_WHILE)
+    assert told[told.index("computing features") + 1] == BEGINS, "no feature was ready when the worker was killed"
     assert [step["step"] for step in outcome.document["organizations"][0]["steps"]] == ["train_model"]
 
-    for step in KILLED_WHILE:
+    for step in ("data_prep", "train_model"):
         assert spawn(step, file, root=alone).exit_code == 0
     assert version_files(root, ORGANIZATION) == version_files(alone, ORGANIZATION)
     prepared = [folder / "artifacts" / ORGANIZATION / "v1" / "prepared_data.parquet" for folder in (root, alone)]
@@ -125,11 +67,10 @@ def test_a_killed_worker_costs_time_and_nothing_else(cluster: str, database: Pat
 
 
 def test_sigterm_ends_the_steps_of_other_processes_too(
-    cluster: str, database: Path, tmp_path: Path, root: Path
+    cluster: Cluster, database: Path, tmp_path: Path, root: Path
 ) -> None:
-    _wait_for_workers(cluster)
     write_config(tmp_path / "configs", database, ORGANIZATION, trainingConfig=LIGHT | ENDLESS)
-    arguments = (tmp_path / "configs", "--steps", "train_model", "--scheduler", cluster)
+    arguments = (tmp_path / "configs", "--steps", "train_model", "--scheduler", cluster.address)
     outcome = fleet(*arguments, root=root, terminate_on=lambda event: event.get("message") == "fitting")
     assert outcome.exit_code == 143
     assert processes_about(tmp_path / "configs") == []
@@ -149,8 +90,8 @@ def test_workers_must_say_what_they_have(tmp_path: Path, root: Path, database: P
     write_json(tmp_path / "plant_a.json", plant_config(database))
     address_file = tmp_path / "scheduler" / "file.json"
     address_file.parent.mkdir()
-    with _scheduler(address_file):
-        none = fleet(tmp_path, "--scheduler", _address(address_file), root=root)
+    with dask_scheduler(address_file):
+        none = fleet(tmp_path, "--scheduler", address_in(address_file), root=root)
     assert none.exit_code == 4
     assert none.error["code"] == "CLUSTER_UNAVAILABLE"
     assert "no worker" in none.error["message"]

@@ -156,6 +156,12 @@ def with_source(config: Json, form: str) -> Json:
     return rest | {"dataSource": {"path": form}}
 
 
+def with_password_file(config: Json, form: str) -> Json:
+    return config | {
+        "scadaDbConfig": {"host": "127.0.0.1", "port": 1, "database": "d", "table": "t", "passwordFile": form}
+    }
+
+
 PATH_INPUTS: dict[str, tuple[str, Callable[[Path, Json, str], Command]]] = {
     "dataSource.path": (
         "readings.csv",
@@ -187,6 +193,10 @@ PATH_INPUTS: dict[str, tuple[str, Callable[[Path, Json, str], Command]]] = {
                 )
             ],
         ),
+    ),
+    "scadaDbConfig.passwordFile": (
+        "readings.csv",
+        lambda file, config, form: (data_prep.main, [str(write_json(file, with_password_file(config, form)))]),
     ),
     "outputPath": (
         "readings.csv",

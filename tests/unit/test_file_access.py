@@ -28,7 +28,9 @@ OS_HARMLESS |= {"sysconf", "path", "cpu_count", "register_at_fork", "access", "g
 REASONS = {
     "ml.config": "the configuration, which the user names and which lies anywhere",
     "ml.fleet.budget": "how much memory the kernel says that there is",
-    "ml.fleet.step_process": "an unnamed file for what a step prints",
+    "ml.fleet.child": "its own standard input, and how much memory the kernel says that it uses",
+    "ml.fleet.step_process": "how much memory the kernel says that a step uses",
+    "ml.options.source": "the password file that OrganizationPaths.readable_file has let through",
     "ml.learning.search_storage": "the journal that OrganizationPaths.tuning_file has let through",
     "ml.scada.plant.database": "the simulated plant is a source of data, written wherever the user says",
     "ml.scada.sources.files": "a data file that OrganizationPaths.readable_file has let through",

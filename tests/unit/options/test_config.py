@@ -286,7 +286,11 @@ VALIDATORS = [
     ({"scadaDbConfig": {"database": "d"}, "dataSource": {"path": "p"}}, "scadaDbConfig and dataSource exclude each"),
     (
         {"scadaDbConfig": {"database": "d", "password": "p", "passwordEnv": "E"}},
-        "password and passwordEnv exclude each other",
+        "password, passwordEnv and passwordFile exclude each other",
+    ),
+    (
+        {"scadaDbConfig": {"database": "d", "passwordFile": "f", "passwordEnv": "E"}},
+        "password, passwordEnv and passwordFile exclude each other",
     ),
     ({"scadaDbConfig": {"driver": "sqlite"}}, '"scadaDbConfig.database" is required'),
     ({"tuningConfig": {"searchSpace": {"a": {"low": 1}}}}, 'give either "choices", or "low" and "high"'),
@@ -437,6 +441,37 @@ class TestSecrets:
         tuning = OrganizationConfig.from_dict(minimal(tuningConfig=named)).tuning_config
         with pytest.raises(ConfigError, match="environment variable SEARCH_PASSWORD is not set"):
             tuning.storage_secret()
+
+    def test_it_may_lie_in_a_file(self, tmp_path: Path) -> None:
+        file = tmp_path / "secret"
+        file.write_text(SECRET + "\n", encoding="utf-8")
+        database = {"database": "d", "passwordFile": str(file)}
+        config = OrganizationConfig.from_dict(minimal(scadaDbConfig=database))
+        assert config.scada_db_config is not None
+        assert config.scada_db_config.secret() == SECRET
+        assert SECRET not in config.to_json() + repr(config)
+
+    @pytest.mark.parametrize(
+        ("content", "problem"),
+        [
+            (None, "is not a file with one line of text"),
+            (b"", "is not a file with one line of text"),
+            (f"{SECRET}\nand more".encode(), "is not a file with one line of text"),
+            (SECRET.encode() * 1000, "is not a file with one line of text"),
+            (SECRET.encode() + b"\xff", "is not text in UTF-8"),
+        ],
+        ids=["missing", "empty", "two lines", "long", "not UTF-8"],
+    )
+    def test_a_file_without_a_password_is_told(self, content: bytes | None, problem: str, tmp_path: Path) -> None:
+        if content is not None:
+            (tmp_path / "secret").write_bytes(content)
+        database = {"database": "d", "passwordFile": str(tmp_path / "secret")}
+        config = OrganizationConfig.from_dict(minimal(scadaDbConfig=database))
+        assert config.scada_db_config is not None
+        with pytest.raises(ConfigError, match=f"the password file secret {problem}") as caught:
+            config.scada_db_config.secret()
+        assert caught.value.field == "scadaDbConfig.passwordFile"
+        assert SECRET not in f"{caught.value} {caught.value.__cause__} {caught.value.__context__}"
 
     def test_without_a_password_there_is_none(self) -> None:
         config = OrganizationConfig.from_dict(minimal(scadaDbConfig={"database": "d"}))
