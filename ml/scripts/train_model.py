@@ -98,7 +98,7 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
         "validation": row_metrics(label[parts.validation], model.validation_probability, model.threshold).to_json()
     }
     if parts.test.any():
-        probability = model.predict(frame, parts.test).astype(np.float32)
+        probability = model.held_out().astype(np.float32)
         scores["test"] = row_metrics(label[parts.test], probability, model.threshold).to_json()
     part = "test" if "test" in scores else "validation"
     return {
