@@ -8,22 +8,10 @@ ends the step in its place; elsewhere the version's lock keeps the successor wai
 
 from __future__ import annotations
 
-import ctypes
 import importlib
-import os
-import signal
 import sys
 
-_PR_SET_PDEATHSIG = 1  # prctl(2)
-
-
-def end_with(parent: int) -> None:
-    """Have the system kill this process when the thread that started it ends; leave at once if it has ended already."""
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(128 + signal.SIGKILL)
+from ml.workspace.parent import end_with
 
 
 def main(parent: str, step: str, config: str) -> int:
