@@ -220,7 +220,7 @@ def _config(readings: Path, engine: str) -> dict[str, Any]:
         "scadaDbConfig": {"driver": "sqlite", "database": str(readings), "table": TABLE},
         "dataConfig": {"samplingIntervalSeconds": INTERVAL, "predictionHorizonSeconds": _HORIZON},
         "featureConfig": {"families": {
-            "lags": False, "rolling": {"statistics": ["mean", "std", "min", "max"]}, "differences": {"kinds": ["rate"]},
+            "lags": False, "rolling": {"statistics": ["mean", "std"]}, "differences": False,
             "anomaly": False, "interactions": False, "domain": False,
         }},
         "trainingConfig": {"engine": engine, "lgbParams": {"numIterations": ROUNDS, "learningRate": 0.1}},

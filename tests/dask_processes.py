@@ -36,7 +36,7 @@ class Processes:
 
     def bring_to(self, workers: int, client: Client) -> None:
         """Start as many workers as are missing, and wait for them; each has one thread."""
-        missing = workers - len(client.scheduler_info(n_workers=-1)["workers"])
+        missing = workers - len(client.nthreads())
         for _ in range(missing):
             self._started += 1
             name = f"worker-{self._started}"

@@ -94,7 +94,7 @@ def _workers(client: Client, wanted: int) -> list[str]:
     """Addresses of the workers, sorted; as many as are `wanted` if they come in time."""
     deadline = time.monotonic() + RECOVERY_SECONDS
     while True:
-        addresses = sorted(client.scheduler_info(n_workers=-1)["workers"])
+        addresses = sorted(_addresses(client))
         if len(addresses) >= wanted and addresses:
             return addresses
         if time.monotonic() > deadline:
@@ -102,6 +102,14 @@ def _workers(client: Client, wanted: int) -> list[str]:
                 raise ClusterError("no worker of the Dask cluster is left")
             return addresses
         time.sleep(_POLL_SECONDS)
+
+
+def _addresses(client: Client) -> set[str]:
+    """Addresses of the workers that the scheduler knows, asked of itself: the client's own notes may lag behind."""
+    try:
+        return set(client.nthreads())
+    except OSError:
+        raise ClusterError("the scheduler of the Dask cluster is gone") from None
 
 
 def _attempt(
@@ -156,7 +164,7 @@ def _model(
         if all(future.status == "finished" for future in futures):
             text: str = futures[0].result()
             return text
-        if lost := set(workers) - set(client.scheduler_info(n_workers=-1)["workers"]):
+        if lost := set(workers) - _addresses(client):
             raise MemberLostError(f"{len(lost)} of {len(workers)} workers are gone")
         if time.monotonic() - heard > STALL_SECONDS:
             raise MemberLostError(f"no member has said a word for {STALL_SECONDS} seconds")

@@ -68,7 +68,7 @@ def worker_processes() -> Iterator[Client]:
     require_dask('trainingConfig.engine "dask"')
     address = os.environ.get(SCHEDULER_VARIABLE)
     with existing_cluster(address) if address else _embedded(available_cpus()) as client:
-        if not client.scheduler_info(n_workers=-1)["workers"]:
+        if not client.nthreads():
             raise ClusterError("the Dask cluster has no worker", hint=_HINT)
         yield client
 

@@ -27,7 +27,7 @@ def plant() -> pd.DataFrame:
     frame["segment"] = (frame["asset_id"].factorize()[0] * 3 + np.arange(n_rows) % 2400 // 900).astype(np.int32)
     load = np.repeat(random.choice([10.0, 50.0], n_rows // 100), 100)
     for sensor, spread in (("pressure", 1.0), ("temperature", 2.0), ("vibration", 3.0)):
-        values = load + random.normal(size=n_rows) * spread + (frame["label"] == 1)
+        values = load + random.normal(size=n_rows) * spread + 3 * (frame["label"] == 1)
         values[random.random(n_rows) < 0.02] = np.nan
         frame[sensor] = values.astype(np.float32)
     frame["load"] = (load + random.normal(0, 0.1, n_rows)).astype(np.float32)
