@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
 from ml.errors import ClusterError, MissingLibraryError
@@ -86,6 +87,7 @@ def _embedded(workers: int) -> Iterator[Client]:
         "distributed.worker.profile.enabled": False,
         "distributed.admin.system-monitor.interval": "10s",
     }
+    _start_silent_tracker()
     with (
         tempfile.TemporaryDirectory(prefix="eagle-workers-") as folder,
         dask.config.set(settings),
@@ -98,9 +100,25 @@ def _embedded(workers: int) -> Iterator[Client]:
             worker_dashboard_address=None,
             memory_limit=int(MEMORY_SHARE * MEMORY_LIMIT / workers),
             local_directory=folder,
+            preload=["ml.distributed.quiet_worker"],
             env=dict.fromkeys(_THREAD_VARIABLES, "1"),
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
+
+
+def _start_silent_tracker() -> None:
+    """Start the process with which Python clears up after this one, before multiprocessing does.
+
+    After a step that had to be ended it would warn on the step's stderr, which carries JSON only.
+    """
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        del os.environ["PYTHONWARNINGS"]
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before

@@ -3,7 +3,7 @@
     python -P -m ml.distributed.member PARENT
 
 A worker starts it, writes a pickled `Order` to its stdin, and reads JSON lines from its stdout: ``{"rows": n}`` while
-rows are binned, ``{"round": n}`` while trees grow, at last ``{"model": text}``, or ``{"error": {...}, "lost": bool}``.
+rows are binned, ``{"round": n}`` while trees grow, at last ``{"model": text}``, or ``{"error": {...}, "lost": bool, "traceback": text}``.
 A process can be ended; a thread inside LightGBM that waits for a dead member cannot. And nothing of the organisation is
 left on the worker once it has ended.
 """
@@ -11,11 +11,11 @@ left on the worker once it has ended.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import pickle
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -189,13 +189,10 @@ def main(parent: str) -> int:
 
         try:
             tell({"model": fit(pickle.load(sys.stdin.buffer), tell)})
-        except EagleError as error:
-            tell({"error": error.to_json(), "lost": False})
         except Exception as error:
-            logging.getLogger(__name__).exception("the member has failed")
-            reason = f"{type(error).__name__}: {error}"
-            gone = isinstance(error, lgb.basic.LightGBMError | OSError)
-            tell({"error": InternalError(reason).to_json(), "lost": gone})
+            told = error if isinstance(error, EagleError) else InternalError(f"{type(error).__name__}: {error}")
+            lost = isinstance(error, lgb.basic.LightGBMError | OSError)
+            tell({"error": told.to_json(), "lost": lost, "traceback": traceback.format_exc()})
     return 0
 
 

@@ -59,7 +59,8 @@ def run_member(topic: str, stored: Stored, common: dict[str, Any], share: Share,
 
     command = [sys.executable, "-P", "-m", "ml.distributed.member", str(os.getpid())]
     environment = os.environ | {"PYTHONPATH": str(_PACKAGE.parent)}
-    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env=environment, **pipes) as process:
         try:
             last = _last_word(
                 process,
@@ -134,7 +135,9 @@ def _error_of(last: dict[str, Any]) -> Exception:
     if last["lost"]:
         return MemberLostError(told["message"])
     kind: type[EagleError] = next((each for each in ERRORS if each.code == told["code"]), InternalError)
-    return kind(told["message"], field=told.get("field"), hint=told.get("hint"))
+    error = kind(told["message"], field=told.get("field"), hint=told.get("hint"))
+    error.add_note(last["traceback"])  # for the step's log
+    return error
 
 
 def _ended_by(status: int) -> str:

@@ -21,9 +21,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from ml.distributed.cluster import SCHEDULER_VARIABLE, existing_cluster, require_dask
 from ml.errors import FleetError, UsageError
 from ml.fleet.budget import Budget, machine_budget, parse_count, parse_size, task_budget
-from ml.fleet.cluster import embedded_cluster, existing_cluster, require_dask, smallest_worker
+from ml.fleet.cluster import embedded_cluster, smallest_worker
 from ml.fleet.coordination import work_off
 from ml.fleet.display import STEP, display_for
 from ml.fleet.history import STEPS
@@ -33,8 +34,6 @@ from ml.fleet.task import OrganizationTask
 from ml.workspace.harness import run_command
 from ml.workspace.paths import workspace_root
 from ml.workspace.redaction import Redactor
-
-SCHEDULER_VARIABLE = "DASK_SCHEDULER_ADDRESS"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -68,7 +67,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     UsageError, ConfigError, IsolationError, MissingLibraryError, ClusterError, StorageError
         Before any organisation is run.
     """
-    require_dask()
+    require_dask("ml.fleet")
     began = time.monotonic()
     folder = summary_folder(arguments.summary)
     organizations, unreadable = find_organizations(Path(arguments.config_dir))

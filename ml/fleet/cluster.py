@@ -6,28 +6,18 @@ its tasks only watch over steps, which are processes of their own.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ml.errors import ClusterError, MissingLibraryError
+from ml.errors import ClusterError
 from ml.fleet.budget import Budget
 
 if TYPE_CHECKING:
     from distributed import Client
 
-CONNECT_SECONDS = 10
 WORKER_COMMAND = 'dask worker SCHEDULER --nthreads 8 --resources "cpus=8 memory=16e9" --no-dashboard'
-
-
-def require_dask() -> None:
-    """Raise MissingLibraryError, which says what to install, if dask is not there."""
-    if any(importlib.util.find_spec(name) is None for name in ("dask", "distributed")):
-        raise MissingLibraryError(
-            "ml.fleet needs dask, which is not installed", hint="pip install -r requirements-fleet.txt"
-        )
 
 
 @contextmanager
@@ -60,24 +50,6 @@ def embedded_cluster(budget: Budget, tasks: int) -> Iterator[Client]:
         SpecCluster({"worker": worker}, scheduler, silence_logs=logging.CRITICAL) as cluster,
         Client(cluster) as client,
     ):
-        yield client
-
-
-@contextmanager
-def existing_cluster(address: str) -> Iterator[Client]:
-    """A client of the scheduler at `address`; raises ClusterError if there is none."""
-    from distributed import Client
-
-    for name in ("distributed.client", "distributed.batched", "distributed.comm"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
-        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise ClusterError(
-            f"the Dask scheduler at {address} cannot be reached: {type(error).__name__}",
-            hint="start it with: dask scheduler --host 127.0.0.1 --no-dashboard",
-        ) from None
-    with client:
         yield client
 
 

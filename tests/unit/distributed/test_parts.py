@@ -93,7 +93,10 @@ def test_members_see_the_same_sum_and_strangers_none() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         found = [pool.submit(member, rank) for rank in range(3)]
-        with Exchange(address, 2, 3, b"?" * TOKEN_BYTES, seconds=20) as stranger, pytest.raises(OSError, match=r"gone|reset|[Bb]roken"):
+        with (
+            Exchange(address, 2, 3, b"?" * TOKEN_BYTES, seconds=20) as stranger,
+            pytest.raises(OSError, match=r"gone|reset|[Bb]roken"),
+        ):
             stranger.sum([1.0, 1.0])
         sums = {tuple(each.result()) for each in found}
     assert sums == {(3.3000000000000003, 3.3000000000000003)}
@@ -109,9 +112,10 @@ def test_a_member_that_is_gone_is_noticed_at_once() -> None:
 
     with ThreadPoolExecutor(1) as pool:
         left = pool.submit(leaving)
-        with Exchange(address, 0, 2, TOKEN, seconds=20) as exchange, pytest.raises(ConnectionError, match=r"gone|reset"):
+        with Exchange(address, 0, 2, TOKEN, seconds=20) as exchange:
             left.result()
-            exchange.sum([1.0])
+            with pytest.raises(ConnectionError, match=r"gone|reset"):
+                exchange.sum([1.0])
 
 
 def sleeping() -> subprocess.Popen[bytes]:
