@@ -119,7 +119,7 @@ def _step(step: str, folder: Path, engine: str, environment: dict[str, str]) -> 
         for line in process.stderr:
             sys.stderr.write(line)
             message = json.loads(line).get("message", "") if line.startswith("{") else ""
-            if message and not message[0].isdigit():
+            if message and not any(character.isdigit() for character in message):
                 first, _ = phases.setdefault(message, (time.perf_counter() - began,) * 2)
                 phases[message] = first, time.perf_counter() - began
         _, status, usage = os.wait4(process.pid, 0)

@@ -3,9 +3,9 @@
     python -P -m ml.distributed.member PARENT
 
 A worker starts it, writes a pickled `Order` to its stdin, and reads JSON lines from its stdout: ``{"rows": n}`` while
-rows are binned, ``{"round": n}`` while trees grow, at last ``{"model": text}``, or ``{"error": {...}, "lost": bool, "traceback": text}``.
-A process can be ended; a thread inside LightGBM that waits for a dead member cannot. And nothing of the organisation is
-left on the worker once it has ended.
+rows are binned, ``{"round": n}`` while trees grow, at last ``{"model": text}``, or ``{"error": {...}, "lost": bool,
+"traceback": text}``. A process can be ended; a thread inside LightGBM that waits for a dead member cannot. And nothing
+of the organisation is left on the worker once it has ended.
 """
 
 from __future__ import annotations

@@ -59,8 +59,8 @@ def run_member(topic: str, stored: Stored, common: dict[str, Any], share: Share,
 
     command = [sys.executable, "-P", "-m", "ml.distributed.member", str(os.getpid())]
     environment = os.environ | {"PYTHONPATH": str(_PACKAGE.parent)}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, env=environment, **pipes) as process:
+    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=nowhere) as process:
         try:
             last = _last_word(
                 process,
