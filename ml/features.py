@@ -25,14 +25,15 @@ from ml.errors import DataError, IntegrityError
 from ml.readings.table import from_table
 from ml.windows import grid
 from ml.windows.catalogue import Feature, list_features
-from ml.windows.channels import Constants, physical_samples
+from ml.windows.channels import Constants
 from ml.windows.chunks import Order, compute
+from ml.windows.normality import Normality
 from ml.windows.operations import Target
 from ml.windows.parallel import threads_for
 from ml.windows.program import Program
-from ml.windows.regimes import Regimes, constants_of
+from ml.windows.regimes import Regimes
 from ml.windows.scaling import Scaling
-from ml.windows.selection import MOST_ROWS, select
+from ml.windows.selection import MOST_ROWS, drawn_rows, select
 
 Float32s = NDArray[np.float32]
 Rows = NDArray[np.bool_]
@@ -154,27 +155,56 @@ class FeatureEngineer:
             (n_rows,), true for training rows; nothing is learned from any other. Default: all.
         """
         rows = np.ones(len(frame), dtype=np.bool_) if rows is None else rows
-        schema, options = self.config.schema_config, self.config.feature_config
-        self._selected = self._regimes = self._program = None
-        training = dict(physical_samples(frame, schema, rows))
-        self._sensors = {name: constants_of(training[name]) for name in schema.continuous_columns}
-        if schema.operating_columns and options.families.regime.enabled:
-            self._regimes = Regimes.learn(
-                training,
-                schema.operating_columns,
-                schema.continuous_columns,
-                options.families.regime.count,
-                self.config.training_config.random_state,
-            )
-            training = self._regimes.normal(training)
-        self._constants = {name: constants_of(training[name]) for name in schema.continuous_columns}
-        self._learn_selection(frame, label, rows)
+        self.adopt_normality(Normality.learn(frame, self.config, rows))
+        drawn = self.rows_to_select_by(rows)
+        if drawn is not None:
+            self.select(self.matrix(frame, rows=drawn), None if label is None else label[drawn])
         groups = range(0, len(self.features), _GROUP_FEATURES)
-        self._scaling = Scaling.learn(
-            options.scaling,
-            (self._matrix(self._compiled(self.features[at : at + _GROUP_FEATURES]), frame, rows) for at in groups),
+        self.adopt_scaling(
+            Scaling.learn(
+                self.config.feature_config.scaling,
+                (self.some_features(frame, slice(at, at + _GROUP_FEATURES), rows) for at in groups),
+            )
         )
         return self
+
+    def adopt_normality(self, normality: Normality) -> None:
+        """Take over constants that were learned elsewhere; what was selected before is forgotten."""
+        self._selected = self._program = None
+        self._sensors, self._constants = dict(normality.sensors), dict(normality.channels)
+        self._regimes = normality.regimes
+
+    def rows_to_select_by(self, rows: Rows) -> Rows | None:
+        """Which of the training rows, (n_rows,), `select` must be given; None where all features are kept."""
+        if self.config.feature_config.selection.method == "none":
+            return None
+        return drawn_rows(rows, MOST_ROWS, self.config.training_config.random_state)
+
+    def select(self, matrix: Float32s, label: NDArray[np.int8] | None) -> None:
+        """Keep the best features, by all features (n_drawn, n_features) of the rows to select by and their labels.
+
+        Raises
+        ------
+        DataError
+            If there are no labels.
+        """
+        options = self.config.feature_config.selection
+        if options.method == "none":
+            return
+        if label is None:
+            raise DataError(
+                f"feature selection by {options.method} needs labels",
+                field="featureConfig.selection.method",
+                hint='pass `label`, or use "none"',
+            )
+        seed = self.config.training_config.random_state
+        kept = select(matrix, label, method=options.method, k=options.k, seed=seed)
+        features = self.features
+        self._selected, self._program = [features[index] for index in kept], None
+
+    def adopt_scaling(self, scaling: Scaling) -> None:
+        """Take over the scaling constants of the features."""
+        self._scaling = scaling
 
     def transform(self, frame: pd.DataFrame, *, rows: Rows | None = None) -> pd.DataFrame:
         """Features of a grid frame.
@@ -197,6 +227,10 @@ class FeatureEngineer:
     def matrix(self, frame: pd.DataFrame, *, rows: Rows | None = None, order: Order = "F") -> Float32s:
         """As `transform`, as an array of shape (n_wanted, n_features): column-major, or row-major for `order` "C"."""
         return self._matrix(self._whole_program(), frame, rows, order)
+
+    def some_features(self, frame: pd.DataFrame, which: slice, rows: Rows | None = None) -> Float32s:
+        """As `matrix`, but only some of the features: column-major (n_wanted, n_some)."""
+        return self._matrix(self._compiled(self.features[which]), frame, rows)
 
     def latest(self, window: NDArray[np.float64], timestamp: int | None = None) -> Float32s:
         """Features of the newest row, from the window that ends with it; the bits that `matrix` gives for that row.
@@ -302,22 +336,6 @@ class FeatureEngineer:
             aggregation=data.aggregation,
         )
 
-    def _learn_selection(self, frame: pd.DataFrame, label: NDArray[np.int8] | None, rows: Rows) -> None:
-        options = self.config.feature_config.selection
-        if options.method == "none":
-            return
-        if label is None:
-            raise DataError(
-                f"feature selection by {options.method} needs labels",
-                field="featureConfig.selection.method",
-                hint='pass `label`, or use "none"',
-            )
-        seed = self.config.training_config.random_state
-        drawn = _drawn(rows, MOST_ROWS, seed)
-        kept = select(self.matrix(frame, rows=drawn), label[drawn], method=options.method, k=options.k, seed=seed)
-        features = self.features
-        self._selected, self._program = [features[index] for index in kept], None
-
     def _whole_program(self) -> Program:
         if self._program is None:
             self._program = self._compiled(self.features)
@@ -330,16 +348,6 @@ class FeatureEngineer:
         threads = threads_for(self.config.training_config.threads)
         schema = self.config.schema_config
         return compute(program, frame, schema, self.look_back, rows=rows, order=order, threads=threads)
-
-
-def _drawn(rows: Rows, most: int, seed: int) -> Rows:
-    """`rows`, or as many of them as `most` drawn by `seed`."""
-    positions = np.flatnonzero(rows)
-    if positions.size <= most:
-        return rows
-    drawn = np.zeros(rows.size, dtype=np.bool_)
-    drawn[np.random.default_rng(seed).choice(positions, most, replace=False)] = True
-    return drawn
 
 
 if __name__ == "features":  # both names must give the same class

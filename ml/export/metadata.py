@@ -98,6 +98,9 @@ class Training(Section):
     rows: PositiveInt = Field(description="Labelled rows of the training part.")
     positives: NonNegativeInt = Field(description="Those of them with a failure ahead.")
     seed: int = Field(description="Seed of everything random.")
+    engine: Literal["local", "dask"] = Field(
+        default="local", description="Where it was fitted: in one process, or by partitions on a Dask cluster."
+    )
     parameters: dict[str, JsonValue] = Field(description="Parameters of the model type.")
     rounds: PositiveInt = Field(description="Trees in use.")
     best_score: FiniteFloat | None = Field(default=None, description="Score at which early stopping chose them.")

@@ -13,34 +13,23 @@ ends the step in its place; elsewhere the version's lock keeps the successor wai
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import importlib
 import json
 import os
 import resource
-import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
 from ml.learning.memory import give_back
+from ml.workspace.parent import end_with
 
 STOPPED_EXITS = (130, 143)
 
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 _PROCESS = Path("/proc/self")
 _RESET_PEAK = "5"  # proc_pid_clear_refs(5)
-
-
-def end_with(parent: int) -> None:
-    """Have the system kill this process when the thread that started it ends; leave at once if it has ended already."""
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(128 + signal.SIGKILL)
 
 
 def main(parent: str) -> int:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ml.features import FeatureEngineer
 from ml.windows.chunks import Order
+from ml.windows.selection import drawn_rows
 
 FloatMatrix = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -52,10 +53,10 @@ class FeatureRows:
         if start >= stop:
             return np.empty((0, self.shape[1]), dtype=np.float32)
         positions = self._positions[start:stop]
-        first = max(0, int(positions[0]) - self._engineer.look_back)
-        wanted = np.zeros(int(positions[-1]) + 1 - first, dtype=np.bool_)
+        first, end = max(0, int(positions[0]) - self._engineer.look_back), int(positions[-1]) + 1
+        wanted = np.zeros(end - first, dtype=np.bool_)
         wanted[positions - first] = True
-        return self._matrix(self._frame.iloc[first : int(positions[-1]) + 1], wanted)
+        return self._matrix(self._between(first, end), wanted)
 
     def batches(self) -> Iterator[FloatMatrix]:
         """All rows, in order, some at a time."""
@@ -67,18 +68,17 @@ class FeatureRows:
 
         Column-major, as they are computed: a second copy of so many would be the largest thing in memory.
         """
-        if n_rows >= len(self):
-            return self._matrix(self._frame, self._rows, "F")
-        drawn = np.random.default_rng(seed).choice(self._positions, n_rows, replace=False)
-        wanted = np.zeros(len(self._rows), dtype=np.bool_)
-        wanted[drawn] = True
-        return self._matrix(self._frame, wanted, "F")
+        return self._matrix(self._between(0, len(self._rows)), drawn_rows(self._rows, n_rows, seed), "F")
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[np.float32]:
         """The whole table, for libraries that need it in memory."""
         if copy is False:
             raise ValueError("the features are computed, so a copy cannot be avoided")
-        return self._matrix(self._frame, self._rows).astype(dtype or np.float32, copy=False)
+        return self._matrix(self._between(0, len(self._rows)), self._rows).astype(dtype or np.float32, copy=False)
+
+    def _between(self, first: int, end: int) -> pd.DataFrame:
+        """Some consecutive rows of the grid frame."""
+        return self._frame.iloc[first:end]
 
     def _matrix(self, frame: pd.DataFrame, rows: BoolArray, order: Order = "C") -> FloatMatrix:
         return self._engineer.scaling.apply(self._engineer.matrix(frame, rows=rows, order=order))

@@ -14,7 +14,7 @@ follows time
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -50,7 +50,13 @@ class SuspiciousColumn:
 
 
 def suspicious_columns(
-    frame: pd.DataFrame, rows: Flags, columns: Sequence[str], *, counters: Sequence[str], horizon_steps: int
+    frame: pd.DataFrame,
+    rows: Flags,
+    columns: Sequence[str],
+    *,
+    counters: Sequence[str],
+    horizon_steps: int,
+    readings: Callable[[Flags], pd.DataFrame] | None = None,
 ) -> tuple[SuspiciousColumn, ...]:
     """The columns that know too much, in the given order.
 
@@ -66,39 +72,41 @@ def suspicious_columns(
         Those of them that the model sees as increases only: these may follow time.
     horizon_steps
         The horizon in samples.
+    readings
+        Gives the sensors of some rows, where `frame` does not hold them. Default: they are in `frame`.
     """
     label = frame["label"].to_numpy()
     asset = pd.factorize(frame["asset_id"])[0]
     rows = rows & (rows.cumsum() % max(1, int(rows.sum()) // _ROWS) == 0)
+    at = np.flatnonzero(rows)
     steps = np.unique(np.linspace(0, max(horizon_steps - 1, 0), _SHIFTS).astype(int)).tolist()
-    ahead = {step: _moved(label, asset, step) for step in sorted({*steps, *(-step for step in steps)})}
-    segment, seconds = frame["segment"].to_numpy(), epoch_seconds(frame["timestamp"])
+    ahead = {step: _moved(label, asset, at, step) for step in sorted({*steps, *(-step for step in steps)})}
+    segment, seconds = frame["segment"].to_numpy()[at], epoch_seconds(frame["timestamp"].iloc[at])
+    sensors = frame.iloc[at] if readings is None else readings(rows)
     found = []
     for column in columns:
-        values = frame[column].to_numpy(dtype=np.float64)
-        finding = _knows_label(column, values, rows, ahead)
+        values = sensors[column].to_numpy(dtype=np.float64)
+        finding = _knows_label(column, values, ahead)
         if finding is None and column not in counters:
-            finding = _follows_time(column, values, rows, segment, seconds)
+            finding = _follows_time(column, values, segment, seconds)
         if finding is not None:
             found.append(finding)
     return tuple(found)
 
 
-def _moved(label: npt.NDArray[Any], asset: npt.NDArray[Any], steps: int) -> npt.NDArray[np.int8]:
-    """The label `steps` rows later, -1 where that is another asset's or unknown."""
-    moved = np.full(len(label), -1, dtype=np.int8)
-    at = np.arange(len(label)) + steps
+def _moved(label: npt.NDArray[Any], asset: npt.NDArray[Any], rows: IntArray, steps: int) -> npt.NDArray[np.int8]:
+    """The label `steps` rows after each of some rows, -1 where that is another asset's or unknown."""
+    moved = np.full(len(rows), -1, dtype=np.int8)
+    at = rows + steps
     inside = (at >= 0) & (at < len(label))
     at = np.clip(at, 0, max(len(label) - 1, 0))
-    same = inside & (asset[at] == asset)
+    same = inside & (asset[at] == asset[rows])
     moved[same] = label[at[same]]
     return moved
 
 
-def _knows_label(
-    column: str, values: Doubles, rows: Flags, ahead: dict[int, npt.NDArray[np.int8]]
-) -> SuspiciousColumn | None:
-    usable = np.flatnonzero(rows & np.isfinite(values))
+def _knows_label(column: str, values: Doubles, ahead: dict[int, npt.NDArray[np.int8]]) -> SuspiciousColumn | None:
+    usable = np.flatnonzero(np.isfinite(values))
     levels = np.unique(values[usable])
     if len(levels) < 2:
         return None
@@ -135,10 +143,10 @@ def _separation(values: Doubles, positive: Flags) -> float:
 
 
 def _follows_time(
-    column: str, values: Doubles, rows: Flags, segment: npt.NDArray[Any], seconds: IntArray
+    column: str, values: Doubles, segment: npt.NDArray[Any], seconds: IntArray
 ) -> SuspiciousColumn | None:
     """The correlation with time inside segments, pooled; only changes inside a segment count, not its level."""
-    usable = rows & np.isfinite(values)
+    usable = np.isfinite(values)
     table = pd.DataFrame({"segment": segment[usable], "x": values[usable], "t": seconds[usable].astype(np.float64)})
     groups = table.groupby("segment")
     table = table[groups["x"].transform("size") >= _LONG_SEGMENT]

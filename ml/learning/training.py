@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,9 @@ from ml.features import FeatureEngineer
 from ml.learning import estimators
 from ml.learning.alarm_curve import alarm_curve
 from ml.learning.calibration import FittedCalibration, fit_calibration
+from ml.learning.engine import Engine, LocalEngine
 from ml.learning.estimators.base import Estimator
 from ml.learning.failures import announcement_horizon
-from ml.learning.feature_rows import FeatureRows
 from ml.learning.imbalance import compare_imbalance
 from ml.learning.leaks import SuspiciousColumn, suspicious_columns
 from ml.learning.resampling import independent_groups
@@ -51,6 +51,7 @@ class TrainedModel:
         float32 probabilities of the validation part by the model that was not fitted on it, before any refit.
     """
 
+    engine: Engine
     engineer: FeatureEngineer
     estimator: Estimator
     parts: Parts
@@ -67,9 +68,14 @@ class TrainedModel:
 
     def predict(self, frame: pd.DataFrame, rows: BoolArray) -> npt.NDArray[np.float64]:
         """Probability of a failure of some rows of a grid frame, float64 (n_wanted,)."""
-        return _predicted(
-            lambda X: self.calibration.map.predict(self.estimator, X), FeatureRows(self.engineer, frame, rows)
-        )
+        return self._predicted(LocalEngine(self.engineer.config, frame), rows)
+
+    def held_out(self) -> npt.NDArray[np.float64]:
+        """Probability of a failure of the test part, float64 (n_test_rows,)."""
+        return self._predicted(self.engine, self.parts.test)
+
+    def _predicted(self, engine: Engine, rows: BoolArray) -> npt.NDArray[np.float64]:
+        return engine.predicted(partial(self.calibration.map.predict, self.estimator), self.engineer, rows)
 
 
 def split_of(config: OrganizationConfig, frame: pd.DataFrame, engineer: FeatureEngineer) -> Parts:
@@ -84,7 +90,7 @@ def split_of(config: OrganizationConfig, frame: pd.DataFrame, engineer: FeatureE
 
 
 def train(
-    config: OrganizationConfig, frame: pd.DataFrame, interval: int, progress: ProgressCallback | None = None
+    config: OrganizationConfig, data: pd.DataFrame | Engine, interval: int, progress: ProgressCallback | None = None
 ) -> TrainedModel:
     """Fit the configured model.
 
@@ -94,8 +100,8 @@ def train(
 
     Parameters
     ----------
-    frame
-        Grid frame with labels.
+    data
+        Grid frame with labels, or the engine that works on one.
     interval
         Grid spacing in seconds.
     progress
@@ -110,36 +116,29 @@ def train(
     """
     tell = progress or silent
     estimator_type = estimators.get(config.training_config.model_type)
+    engine = LocalEngine(config, data) if isinstance(data, pd.DataFrame) else data
+    frame = engine.frame
     engineer = FeatureEngineer(config, interval)
     parts = split_of(config, frame, engineer)
     label = frame["label"].to_numpy()
 
     def fitted(settings: TrainingConfig, rows: BoolArray, stop_by: BoolArray | None) -> Estimator:
         tell(0, 1, "computing features")
-        engineer.fit(frame, label, rows=rows)
-        X = FeatureRows(engineer, frame, rows)
-        X_stop = None if stop_by is None else FeatureRows(engineer, frame, stop_by)
-        estimator = estimator_type(settings).fit(
-            X if estimator_type.streams else np.asarray(X),
-            label[rows],
-            X_stop if X_stop is None or estimator_type.streams else np.asarray(X_stop),
-            None if stop_by is None else label[stop_by],
-            names=engineer.get_feature_names_out(),
-            on_round=lambda done, total: tell(done, total, "fitting"),
-        )
+        engine.learn_features(engineer, rows)
+        estimator = engine.fit(settings, engineer, rows, stop_by, lambda done, total: tell(done, total, "fitting"))
         tell(1, 1, "fitted")  # early stopping ends before the last round that was announced
         return estimator
 
     settings = config.training_config
     estimator = fitted(settings, parts.train, parts.validation)
-    calibration, probability = _calibrated(config, estimator, engineer, frame, parts.validation)
+    calibration, probability = _calibrated(config, estimator, engineer, engine, parts.validation)
     choice = _chosen(config, frame, parts.validation, probability, interval)
     imbalance = {}
     if settings.compare_imbalance:
         imbalance = compare_imbalance(
             settings,
             lambda way: fitted(way, parts.train, parts.validation),
-            lambda model: _predicted(model.predict, FeatureRows(engineer, frame, parts.validation)),
+            lambda model: engine.predicted(model.predict, engineer, parts.validation),
             label[parts.validation],
         )
     schema = config.schema_config
@@ -149,6 +148,7 @@ def train(
         schema.sensor_columns,
         counters=schema.counter_columns,
         horizon_steps=config.data_config.prediction_horizon_seconds // interval,
+        readings=engine.readings,
     )
     for finding in suspicious:
         _log.warning("the column %s is suspicious: %s (%.4g)", finding.column, finding.reason, finding.figure)
@@ -156,7 +156,7 @@ def train(
         settings = estimator_type.without_stopping(settings, estimator.rounds)
         estimator = fitted(settings, parts.train | parts.validation, None)
     return TrainedModel(
-        engineer, estimator, parts, calibration, choice, suspicious, imbalance, probability.astype(np.float32)
+        engine, engineer, estimator, parts, calibration, choice, suspicious, imbalance, probability.astype(np.float32)
     )
 
 
@@ -191,19 +191,14 @@ def _calibrated(
     config: OrganizationConfig,
     estimator: Estimator,
     engineer: FeatureEngineer,
-    frame: pd.DataFrame,
+    engine: Engine,
     rows: BoolArray,
 ) -> tuple[FittedCalibration, npt.NDArray[np.float64]]:
     """The calibration fitted on some rows, and their calibrated probability."""
-    features, table = FeatureRows(engineer, frame, rows), frame.loc[rows]
-    own, method = _predicted(estimator.predict, features), config.training_config.calibration
+    own, method = engine.predicted(estimator.predict, engineer, rows), config.training_config.calibration
     if method == "none":
         return FittedCalibration(Calibration(), {}), own
-    scores = _predicted(estimator.scores, features)
+    scores, table = engine.predicted(estimator.scores, engineer, rows), engine.frame.loc[rows]
     groups = independent_groups(table["asset_id"])
     fitted = fit_calibration(method, scores, own, table["label"].to_numpy(), groups)
     return fitted, own if fitted.map.method == "none" else fitted.map.of_scores(scores)
-
-
-def _predicted(predict: Callable[[FloatMatrix], npt.NDArray[np.float64]], rows: FeatureRows) -> npt.NDArray[np.float64]:
-    return np.concatenate([np.empty(0), *(predict(batch) for batch in rows.batches())])

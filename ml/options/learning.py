@@ -118,6 +118,11 @@ class RfParams(Section):
 class TrainingConfig(Section):
     """How the model is fitted."""
 
+    engine: Literal["local", "dask"] = Field(
+        default="local",
+        description="local: in this process. dask: features and trees by partitions on a Dask cluster, for histories "
+        "too long for one; lightgbm only.",
+    )
     model_type: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] = Field(
         default="lightgbm",
         description="lightgbm, random_forest, logistic_regression, or another file in ml/learning/estimators.",
@@ -152,6 +157,17 @@ class TrainingConfig(Section):
     threads: Annotated[int, Field(ge=1, le=_MAX_THREADS)] | None = Field(
         default=None, description="CPU threads. Default: those this process may use."
     )
+
+    @model_validator(mode="after")
+    def dask_grows_trees_of_lightgbm(self) -> Self:
+        """No other model type can be fitted by processes that each hold a part of the rows."""
+        if self.engine == "dask" and self.model_type != "lightgbm":
+            raise PydanticCustomError(
+                "engine",
+                'engine "dask" fits lightgbm only, and modelType is "{kind}"; set engine to "local"',
+                {"kind": self.model_type},
+            )
+        return self
 
 
 ParameterValue = bool | int | float | str

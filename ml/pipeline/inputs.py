@@ -92,12 +92,13 @@ def prepared_data(
     progress: ProgressCallback | None = None,
     *,
     argument: str | None = None,
+    sensors: bool = True,
 ) -> Input:
     """The data a step works on: the file named on the command line, else what data_prep wrote, else prepared now.
 
     Prepared data is reused if it was made of the same source with the same columns, grid and labels, a source file has
     not changed since, and neither has the prepared data, by its SHA-256. Without a source in the configuration it must
-    have the same columns, grid and labels.
+    have the same columns, grid and labels. Without `sensors` those columns are left where they are.
 
     Raises
     ------
@@ -112,7 +113,7 @@ def prepared_data(
     fingerprint = read_fingerprint(kept) if kept.is_file() else None
     if fingerprint is None:
         prepare_and_keep(config, paths, progress)
-        return kept_data(config, paths)
+        return kept_data(config, paths, sensors=sensors)
     if config.scada_db_config is None and config.data_source is None:
         if not fingerprint.config_digest.startswith(config.settings_digest()):
             raise DataError(
@@ -121,7 +122,7 @@ def prepared_data(
                 field="dataConfig",
                 hint="use the settings that data_prep.py was given, or name the source",
             )
-        return kept_data(config, paths)
+        return kept_data(config, paths, sensors=sensors)
     refuse_foreign_source(config, paths)
     if fingerprint.config_digest != _origin(config):
         log.info("the source or the settings of the data have changed; preparing it again")
@@ -129,12 +130,12 @@ def prepared_data(
         log.warning("%s is not what data_prep wrote; preparing it again", kept.name)
     else:
         log.info("reusing %s", kept.name)
-        return kept_data(config, paths)
+        return kept_data(config, paths, sensors=sensors)
     prepare_and_keep(config, paths, progress)
-    return kept_data(config, paths)
+    return kept_data(config, paths, sensors=sensors)
 
 
-def kept_data(config: OrganizationConfig, paths: OrganizationPaths) -> Input:
+def kept_data(config: OrganizationConfig, paths: OrganizationPaths, *, sensors: bool = True) -> Input:
     """What data_prep or train_model wrote for this version, as it is.
 
     Raises
@@ -143,7 +144,7 @@ def kept_data(config: OrganizationConfig, paths: OrganizationPaths) -> Input:
         If nothing has been prepared.
     """
     kept = paths.prepared_data(config.version)
-    prepared = read_prepared(kept, organization_id=config.organization_id)
+    prepared = read_prepared(kept, organization_id=config.organization_id, sensors=sensors)
     return Input(prepared, sha256(kept), "the organisation's prepared data")
 
 

@@ -15,19 +15,23 @@ if __package__ in (None, ""):
     import _bootstrap  # noqa: F401
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml.config import OrganizationConfig
-from ml.progress import ProgressCallback
+from ml.progress import ProgressCallback, silent
 from ml.workspace.actor import add_actor_option
 from ml.workspace.harness import run_step
 
 if TYPE_CHECKING:
     from ml.export.metadata import ModelMetadata
+    from ml.learning.engine import Engine
     from ml.learning.training import TrainedModel
     from ml.pipeline.inputs import Input
+    from ml.workspace.paths import OrganizationPaths
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
 
     estimators.check(config.training_config.model_type)
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
+    from ml.cluster.libraries import require_dask
     from ml.learning.training import train
     from ml.pipeline.inputs import prepared_data
     from ml.pipeline.trained import refuse_published
@@ -72,11 +77,15 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
 
     paths = for_config(config)
     refuse_published(config, paths)
-    source = prepared_data(config, paths, progress)
-    model = train(config, source.data.frame, source.data.interval, progress)
-    metrics = _metrics(config, source, model)
-    with stage_version(paths, config.version) as folder:
-        _write_version(folder, config, source, model, metrics)
+    in_memory = config.training_config.engine == "local"
+    if not in_memory:
+        require_dask(f'trainingConfig.engine "{config.training_config.engine}"')
+    source = prepared_data(config, paths, progress, sensors=in_memory)
+    with _engine(config, paths, source, progress) as engine:
+        model = train(config, engine, source.data.interval, progress)
+        metrics = _metrics(config, source, model)
+        with stage_version(paths, config.version) as folder:
+            _write_version(folder, config, source, model, metrics)
     write_json(paths.metrics(config.version), metrics)
     model_path = (
         link_model(paths, config.version)
@@ -84,6 +93,35 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
         else paths.version(config.version) / model.estimator.model_file
     )
     return TrainingResult(model_path, paths.run(config.version), metrics)
+
+
+@contextmanager
+def _engine(
+    config: OrganizationConfig, paths: OrganizationPaths, source: Input, progress: ProgressCallback | None
+) -> Iterator[Engine]:
+    """What features are computed and trees are grown by: this process, or the workers of a Dask cluster."""
+    from ml.learning.engine import LocalEngine
+
+    if config.training_config.engine == "local":
+        yield LocalEngine(config, source.data.frame)
+        return
+    from ml.distributed.cluster import worker_processes
+    from ml.distributed.engine import DaskEngine
+    from ml.distributed.stored import Stored
+
+    file = paths.prepared_data(config.version).resolve()
+    with worker_processes() as client:
+        engine = DaskEngine(
+            client,
+            config,
+            Stored(str(file), config.organization_id, source.digest),
+            source.data.frame,
+            progress or silent,
+        )
+        try:
+            yield engine
+        finally:
+            engine.forget()
 
 
 def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> dict[str, Any]:
@@ -98,7 +136,7 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
         "validation": row_metrics(label[parts.validation], model.validation_probability, model.threshold).to_json()
     }
     if parts.test.any():
-        probability = model.predict(frame, parts.test).astype(np.float32)
+        probability = model.held_out().astype(np.float32)
         scores["test"] = row_metrics(label[parts.test], probability, model.threshold).to_json()
     part = "test" if "test" in scores else "validation"
     return {
@@ -107,6 +145,7 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
         "dataPoints": int(parts.train.sum()),
         "features": model.engineer.get_feature_names_out(),
         "modelType": config.training_config.model_type,
+        "engine": config.training_config.engine,
         "threshold": model.threshold,
         "calibration": model.calibration.to_json(),
         "thresholdChoice": model.choice.to_json(),
@@ -134,8 +173,8 @@ def _write_version(
             model.estimator,
             model.engineer,
             metadata,
-            frame=source.data.frame,
-            real_rows=model.engineer.matrix(source.data.frame, rows=compared),
+            frame=model.engine.excerpt(),
+            real_rows=model.engine.features(model.engineer, compared),
             parity_rows=parity_rows,
         )
     model.estimator.save(folder / model.estimator.model_file)
@@ -160,7 +199,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
     )
     from ml.pipeline.libraries import library_versions
     from ml.pipeline.trained import seen_spans
-    from ml.validation.drift import channel_baselines
+    from ml.validation.drift import learn_baseline
 
     schema, engineer, parts = config.schema_config, model.engineer, model.parts
     frame = source.data.frame
@@ -199,6 +238,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
             rows=int(parts.train.sum()),
             positives=int((frame["label"].to_numpy()[parts.train] == 1).sum()),
             seed=config.training_config.random_state,
+            engine=config.training_config.engine,
             parameters=type(model.estimator).parameters(config.training_config).model_dump(mode="json", by_alias=True),
             rounds=model.estimator.rounds,
         ),
@@ -216,7 +256,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
         },
         drift_baseline={
             name: ChannelBaseline(edges=each.edges, counts=each.counts, missing=each.missing)
-            for name, each in channel_baselines(frame, schema, parts.train).items()
+            for name, each in model.engine.each_channel(learn_baseline, parts.train).items()
         },
         suspicious_columns=tuple(finding.to_json() for finding in model.suspicious),
         libraries=library_versions(),

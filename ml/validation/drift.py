@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from ml.errors import DataError
-from ml.options.schema import SchemaConfig
-from ml.windows.channels import Float32s, physical_samples
+from ml.windows.channels import Float32s
 
 _DECILES = np.arange(1, 10) / 10
 # An empty bin would make the index infinite; a share this small is "less than one row in ten thousand".
@@ -45,11 +43,6 @@ class Baseline:
     edges: tuple[float, ...]
     counts: tuple[int, ...]
     missing: int
-
-
-def channel_baselines(frame: pd.DataFrame, schema: SchemaConfig, rows: NDArray[np.bool_]) -> dict[str, Baseline]:
-    """The baseline of every sensor over the chosen rows of a grid frame, by name."""
-    return {name: learn_baseline(values) for name, values in physical_samples(frame, schema, rows)}
 
 
 def learn_baseline(values: Float32s) -> Baseline:

@@ -108,17 +108,18 @@ def stored_columns(frame: pd.DataFrame, schema: SchemaConfig) -> list[NDArray[An
     MissingColumnError
         If the frame lacks a sensor.
     """
-    columns = []
-    for name in schema.sensor_columns:
-        if name not in frame.columns:
-            raise MissingColumnError(
-                f'the data has no column "{name}"; it has {", ".join(map(str, frame.columns[:30]))}',
-                field=f"schemaConfig ({name})",
-            )
-        values = frame[name].to_numpy()
-        wanted = np.float64 if name in schema.counter_columns or values.dtype != np.float32 else np.float32
-        columns.append(np.ascontiguousarray(values, dtype=wanted))
-    return columns
+    return [_stored_column(frame, name, schema) for name in schema.sensor_columns]
+
+
+def _stored_column(frame: pd.DataFrame, name: str, schema: SchemaConfig) -> NDArray[Any]:
+    if name not in frame.columns:
+        raise MissingColumnError(
+            f'the data has no column "{name}"; it has {", ".join(map(str, frame.columns[:30]))}',
+            field=f"schemaConfig ({name})",
+        )
+    values = frame[name].to_numpy()
+    wanted = np.float64 if name in schema.counter_columns or values.dtype != np.float32 else np.float32
+    return np.ascontiguousarray(values, dtype=wanted)
 
 
 def read_sample(name: str, stored: NDArray[Any], schema: SchemaConfig, start: Int64s, out: Float32s) -> None:
@@ -130,9 +131,14 @@ def read_sample(name: str, stored: NDArray[Any], schema: SchemaConfig, start: In
 
 
 def physical_samples(
-    frame: pd.DataFrame, schema: SchemaConfig, rows: NDArray[np.bool_]
+    frame: pd.DataFrame, schema: SchemaConfig, rows: NDArray[np.bool_], names: Sequence[str] | None = None
 ) -> Iterator[tuple[str, Float32s]]:
     """The name and the physical samples of some rows of each channel of a grid frame, one channel after the other.
+
+    Parameters
+    ----------
+    names
+        The channels; `frame` needs no others. Default: all.
 
     Raises
     ------
@@ -141,6 +147,6 @@ def physical_samples(
     """
     start = segment_starts(frame["segment"].to_numpy())
     samples = np.empty(len(frame), dtype=np.float32)
-    for name, stored in zip(schema.sensor_columns, stored_columns(frame, schema), strict=True):
-        read_sample(name, stored, schema, start, samples)
+    for name in schema.sensor_columns if names is None else names:
+        read_sample(name, _stored_column(frame, name, schema), schema, start, samples)
         yield name, samples[rows]

@@ -33,6 +33,16 @@ def select(
     return sorted(int(index) for index in order[:k])
 
 
+def drawn_rows(rows: NDArray[np.bool_], n_rows: int, seed: int) -> NDArray[np.bool_]:
+    """`n_rows` of the rows (n_all,) that are true, drawn by `seed`; all of them where there are no more."""
+    positions = np.flatnonzero(rows)
+    if n_rows >= positions.size:
+        return rows
+    drawn = np.zeros(rows.size, dtype=np.bool_)
+    drawn[np.random.default_rng(seed).choice(positions, n_rows, replace=False)] = True
+    return drawn
+
+
 def _filter(
     matrix: Float32s, label: NDArray[np.int8], method: Literal["mutual_information", "f_test"], seed: int
 ) -> NDArray[np.float64]:

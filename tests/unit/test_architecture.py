@@ -20,7 +20,8 @@ PREDICT = "predict"
 SPREAD = "spread"
 SCRIPTS = "scripts"
 FLEET = "fleet"
-ABOVE = {PIPELINE, PREDICT, SPREAD, SCRIPTS, FLEET}
+DISTRIBUTED = "distributed"
+ABOVE = {PIPELINE, PREDICT, SPREAD, SCRIPTS, FLEET, DISTRIBUTED}
 FOUND_BESIDE_A_SCRIPT = "_bootstrap"
 
 HEAVY = {
@@ -100,6 +101,13 @@ def test_nothing_but_scripts_and_predict_imports_the_pipeline() -> None:
 @pytest.mark.parametrize("top", [PREDICT, SCRIPTS])
 def test_nothing_but_the_fleet_imports_what_stands_at_the_top(top: str) -> None:
     turned = {pair for pair in arrows() if room(pair[0]) not in {top, FLEET} and room(pair[1]) == top}
+    assert turned == set()
+
+
+def test_only_scripts_and_the_fleet_work_on_a_cluster() -> None:
+    turned = {
+        pair for pair in arrows() if room(pair[0]) not in {DISTRIBUTED, SCRIPTS, FLEET} and room(pair[1]) == DISTRIBUTED
+    }
     assert turned == set()
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.errors import IntegrityError, InternalError
-from ml.learning.binning import binned
+from ml.learning.binning import binned, thresholds_of
 from ml.learning.categories import categorical_columns
 from ml.learning.estimators.base import (
     Estimator,
@@ -121,7 +121,7 @@ class LightGBM(Estimator):
         check_width(X, len(names))
         train = self.dataset(X, y, "training", names=names)
         valid = None
-        if X_valid is not None and y_valid is not None and self._stops_early:
+        if X_valid is not None and y_valid is not None and self.stops_early:
             valid = self.dataset(X_valid, y_valid, "validation", names=names, reference=train)
         return self.fit_binned(train, valid, names=names, on_round=on_round)
 
@@ -130,6 +130,12 @@ class LightGBM(Estimator):
     ) -> lgb.Dataset:
         """Bin rows, by the thresholds of `reference` where given; `rows` names them in errors."""
         class_counts(y, rows)
+        return self.part_of_dataset(X, y, names=names, reference=reference)
+
+    def part_of_dataset(
+        self, X: Features, y: Labels, *, names: Sequence[str], reference: lgb.Dataset | None
+    ) -> lgb.Dataset:
+        """As `dataset`, of rows that others complete: they may hold one class only."""
         lgb.register_logger(logging.getLogger(__name__))  # LightGBM would print to stdout otherwise
         with refused_parameters():
             return binned(
@@ -140,6 +146,13 @@ class LightGBM(Estimator):
                 params=self._binning(),
                 seed=self.config.random_state,
             )
+
+    def reference(self, sample: FloatMatrix, *, names: Sequence[str]) -> lgb.Dataset:
+        """The reference for `part_of_dataset` that a sample of all rows, (n_rows, n_features), leads to."""
+        lgb.register_logger(logging.getLogger(__name__))
+        with refused_parameters():
+            categorical = categorical_columns(sample, names, self._params().categorical_features)
+            return thresholds_of(sample, categorical=categorical, params=self._binning())
 
     def fit_binned(
         self,
@@ -157,7 +170,7 @@ class LightGBM(Estimator):
                 train,
                 num_boost_round=self._params().num_iterations,
                 valid_sets=[valid] if valid is not None else None,
-                callbacks=self._callbacks(valid is not None, on_round),
+                callbacks=self.callbacks(valid is not None, on_round),
             )
         self.names = list(names)
         return self
@@ -191,6 +204,14 @@ class LightGBM(Estimator):
     def save(self, path: Path) -> None:
         """Write LightGBM's text format, without the number of threads: it is the machine's and changes no tree."""
         write_text(path, re.sub(r"\[num_threads: \d+\]", "[num_threads: 0]", self.booster.model_to_string()))
+
+    @classmethod
+    def of_text(cls, text: str, config: TrainingConfig, *, names: Sequence[str]) -> Self:
+        """The model that another process has fitted, from LightGBM's text; not for texts from elsewhere: see `load`."""
+        model = cls(config)
+        lgb.register_logger(logging.getLogger(__name__))
+        model._booster, model.names = lgb.Booster(model_str=text), list(names)
+        return model
 
     @classmethod
     def load(cls, path: Path, config: TrainingConfig, *, names: Sequence[str] | None = None) -> Self:
@@ -239,7 +260,7 @@ class LightGBM(Estimator):
             binning=self._params().model_dump(include=_BINNED_BY) | {"seed": self.config.random_state},
             parameters=self.lightgbm_parameters,
             rounds=self._params().num_iterations,
-            patience=self.config.early_stopping_rounds if self._stops_early else None,
+            patience=self.config.early_stopping_rounds if self.stops_early else None,
             learning_rate=self._params().learning_rate,
         )
 
@@ -294,12 +315,14 @@ class LightGBM(Estimator):
         return negatives / positives if self.config.imbalance == "balanced" else 1.0
 
     @property
-    def _stops_early(self) -> bool:
+    def stops_early(self) -> bool:
+        """Whether validation rows choose the number of rounds."""
         return self.config.early_stopping_rounds > 0 and self._params().boosting != "dart"
 
-    def _callbacks(self, has_validation: bool, on_round: RoundCallback | None) -> list[Any]:
+    def callbacks(self, has_validation: bool, on_round: RoundCallback | None) -> list[Any]:
+        """What LightGBM calls after each round."""
         callbacks: list[Any] = []
-        if has_validation and self._stops_early:
+        if has_validation and self.stops_early:
             patience = self.config.early_stopping_rounds
             callbacks.append(lgb.early_stopping(patience, first_metric_only=True, verbose=False))
         if on_round is not None:

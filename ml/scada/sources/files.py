@@ -26,6 +26,10 @@ from ml.scada.sources.base import Source
 
 BATCH_ROWS = 65_536
 _CSV_BLOCK_BYTES = 1 << 22
+# Read ahead, Arrow keeps the whole file's bytes until the last row has been read.
+_PARQUET = pyarrow.dataset.ParquetFileFormat(
+    default_fragment_scan_options=pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False)
+)
 _SEPARATORS = ",;\t"
 _FIELD = "dataSource.path"
 
@@ -135,7 +139,7 @@ class ParquetSource(Source):
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._data = pyarrow.dataset.dataset(path, format="parquet")
+            self._data = pyarrow.dataset.dataset(path, format=_PARQUET)
         except (pa.ArrowInvalid, OSError) as failure:
             raise DataError(f"{self.where} cannot be read as Parquet: {words_of(failure)}", field=_FIELD) from None
 

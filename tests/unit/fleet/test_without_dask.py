@@ -41,6 +41,25 @@ def test_a_search_on_many_workers_says_what_to_install(tmp_path: Path) -> None:
     assert "tuningConfig.workers" in error["message"]
 
 
+def test_training_by_partitions_says_what_to_install(tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(
+        json.dumps(
+            {
+                "organizationId": "plant_a",
+                "schemaConfig": {"continuousColumns": ["a"]},
+                "trainingConfig": {"engine": "dask"},
+            }
+        )
+    )
+    code = f"import os; os.environ['ML_BASE_PATH'] = {str(tmp_path)!r}; "
+    done = run(code + "from ml.scripts.train_model import main; sys.exit(main(sys.argv[1:]))", str(config))
+    assert done.returncode == 4, done.stderr
+    error = json.loads(done.stdout)["error"]
+    assert (error["code"], error["hint"]) == ("LIBRARY_MISSING", "pip install -r requirements-fleet.txt")
+    assert "trainingConfig.engine" in error["message"]
+
+
 @pytest.mark.parametrize(
     "step", ["data_prep", "hyperparameter_tuning", "train_model", "validate_model", "convert_to_onnx"]
 )
@@ -50,7 +69,7 @@ def test_a_step_starts_without_it(step: str) -> None:
     assert "config" in done.stdout
 
 
-def test_only_what_works_beyond_one_process_imports_it() -> None:
+def test_only_what_works_on_a_cluster_imports_it() -> None:
     importers = {
         file.relative_to(REPOSITORY / "ml").parts[0]
         for file in (REPOSITORY / "ml").rglob("*.py")
@@ -58,7 +77,7 @@ def test_only_what_works_beyond_one_process_imports_it() -> None:
         for name in _imported(node)
         if name.split(".")[0] in {"dask", "distributed"}
     }
-    assert importers == {"cluster", "fleet", "spread"}
+    assert importers == {"cluster", "distributed", "fleet", "spread"}
 
 
 def _imported(node: ast.AST) -> list[str]:

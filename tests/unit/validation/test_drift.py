@@ -8,7 +8,8 @@ import pytest
 
 from ml.errors import DataError
 from ml.options.schema import SchemaConfig
-from ml.validation.drift import Baseline, channel_baselines, learn_baseline, stability_index
+from ml.validation.drift import Baseline, learn_baseline, stability_index
+from ml.windows.channels import physical_samples
 
 NAN = np.float32("nan")
 
@@ -74,7 +75,8 @@ def test_a_counter_is_judged_by_its_increase_and_only_the_chosen_rows_count() ->
     frame = pd.DataFrame(
         {"segment": [0, 0, 0, 1], "total": [2.5e8, 2.5e8 + 3, 2.5e8 + 6, 0.0], "speed": readings(1, 2, 3, 9)}
     )
-    baselines = channel_baselines(frame, schema, np.array([True, True, True, False]))
+    rows = np.array([True, True, True, False])
+    baselines = {name: learn_baseline(values) for name, values in physical_samples(frame, schema, rows)}
     assert baselines["total"].edges[-1] == 3.0
     assert (sum(baselines["total"].counts), baselines["total"].missing) == (2, 1)
     assert (sum(baselines["speed"].counts), baselines["speed"].edges[-1]) == (3, 3.0)

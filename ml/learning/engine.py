@@ -1,0 +1,132 @@
+"""Where the readings of an organisation are, and where features are made of them and models fitted: an engine.
+
+Splitting, calibration, the threshold and the search for leaks need labels, times and a few columns; they run where
+they are called. What needs all sensors of all rows goes through an engine, so that the same training works on a table
+in this process and on a file that only a cluster can read in reasonable time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ml.config import OrganizationConfig
+from ml.features import FeatureEngineer
+from ml.learning import estimators
+from ml.learning.estimators.base import Estimator, RoundCallback
+from ml.learning.feature_rows import FeatureRows
+from ml.options.learning import TrainingConfig
+from ml.windows.channels import physical_samples
+
+FloatMatrix = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+Doubles = npt.NDArray[np.float64]
+Found = TypeVar("Found")
+
+
+class Engine(Protocol):
+    """Rows are given as masks (n_rows,) over the grid frame; every result is the same for every engine.
+
+    The exception is `fit`: trees that several processes grow together sum gradients in another order.
+    """
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The grid frame (n_rows, ...), sorted by asset and time; it may lack the sensors."""
+
+    def learn_features(self, engineer: FeatureEngineer, rows: BoolArray) -> None:
+        """As `FeatureEngineer.fit` on the frame, its labels and `rows`."""
+
+    def fit(
+        self,
+        settings: TrainingConfig,
+        engineer: FeatureEngineer,
+        rows: BoolArray,
+        stop_by: BoolArray | None,
+        on_round: RoundCallback,
+    ) -> Estimator:
+        """Fit the configured model type on the scaled features of `rows`; early stopping uses those of `stop_by`."""
+
+    def predicted(
+        self, predict: Callable[[FloatMatrix], Doubles], engineer: FeatureEngineer, rows: BoolArray
+    ) -> Doubles:
+        """What `predict` makes of the scaled features of `rows`, float64 (n_wanted,)."""
+
+    def features(self, engineer: FeatureEngineer, rows: BoolArray) -> FloatMatrix:
+        """Features of a few rows, not scaled: column-major (n_wanted, n_features)."""
+
+    def readings(self, rows: BoolArray) -> pd.DataFrame:
+        """The sensors of a few rows, as the frame stores them."""
+
+    def each_channel(self, function: Callable[[npt.NDArray[np.float32]], Found], rows: BoolArray) -> dict[str, Found]:
+        """What `function` makes of the physical samples (n_wanted,) of each channel; it must be importable."""
+
+    def excerpt(self) -> pd.DataFrame:
+        """Rows of the frame with their sensors, in stretches that represent it: all of it, if it is in memory."""
+
+
+class LocalEngine:
+    """The grid frame in this process, sensors included."""
+
+    def __init__(self, config: OrganizationConfig, frame: pd.DataFrame) -> None:
+        self._schema = config.schema_config
+        self.frame = frame
+
+    def learn_features(self, engineer: FeatureEngineer, rows: BoolArray) -> None:
+        """As `Engine.learn_features`."""
+        engineer.fit(self.frame, self._label, rows=rows)
+
+    def fit(
+        self,
+        settings: TrainingConfig,
+        engineer: FeatureEngineer,
+        rows: BoolArray,
+        stop_by: BoolArray | None,
+        on_round: RoundCallback,
+    ) -> Estimator:
+        """As `Engine.fit`; model types that do not stream are given the whole table."""
+        kind = estimators.get(settings.model_type)
+
+        def table(wanted: BoolArray) -> FeatureRows | FloatMatrix:
+            computed = FeatureRows(engineer, self.frame, wanted)
+            return computed if kind.streams else np.asarray(computed)
+
+        return kind(settings).fit(
+            table(rows),
+            self._label[rows],
+            None if stop_by is None else table(stop_by),
+            None if stop_by is None else self._label[stop_by],
+            names=engineer.get_feature_names_out(),
+            on_round=on_round,
+        )
+
+    def predicted(
+        self, predict: Callable[[FloatMatrix], Doubles], engineer: FeatureEngineer, rows: BoolArray
+    ) -> Doubles:
+        """As `Engine.predicted`."""
+        batches = FeatureRows(engineer, self.frame, rows).batches()
+        return np.concatenate([np.empty(0), *(predict(batch) for batch in batches)])
+
+    def features(self, engineer: FeatureEngineer, rows: BoolArray) -> FloatMatrix:
+        """As `Engine.features`."""
+        return engineer.matrix(self.frame, rows=rows)
+
+    def readings(self, rows: BoolArray) -> pd.DataFrame:
+        """As `Engine.readings`."""
+        return self.frame.loc[rows, list(self._schema.sensor_columns)]
+
+    def each_channel(self, function: Callable[[npt.NDArray[np.float32]], Found], rows: BoolArray) -> dict[str, Found]:
+        """As `Engine.each_channel`."""
+        return {name: function(values) for name, values in physical_samples(self.frame, self._schema, rows)}
+
+    def excerpt(self) -> pd.DataFrame:
+        """The frame."""
+        return self.frame
+
+    @property
+    def _label(self) -> npt.NDArray[Any]:
+        return np.asarray(self.frame["label"])
