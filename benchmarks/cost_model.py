@@ -158,7 +158,7 @@ def _config(readings: Path, sensors: int, rounds: int) -> dict[str, Any]:
         "dataSource": {"path": str(readings)},
         "dataConfig": {"samplingIntervalSeconds": INTERVAL, "predictionHorizonSeconds": 30 * INTERVAL},
         "trainingConfig": {"earlyStoppingRounds": 0, "lgbParams": {"numIterations": rounds}},
-        "validationConfig": dict.fromkeys(gates),
+        "validationConfig": dict.fromkeys(gates) | {"untunedModel": False},  # a second training otherwise
     }
 
 
