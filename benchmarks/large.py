@@ -59,20 +59,23 @@ def main(argv: list[str] | None = None) -> int:
         prepared = _prepared(folder, arguments.rows)
         if arguments.prepare_only:
             return 0
-        measured = [prepared, _by_partitions(folder, arguments.workers, arguments.memory)]
+        _keep(arguments, measured := [prepared, _by_partitions(folder, arguments.workers, arguments.memory)])
         if arguments.compare:
-            measured.append(_local(folder))
+            _keep(arguments, [*measured, _local(folder)])
+    return 0
+
+
+def _keep(arguments: argparse.Namespace, measured: list[dict[str, Any]]) -> None:
     figures: dict[str, Any] = {
         "rows": arguments.rows, "sensors": SENSORS, "assets": ASSETS, "rounds": ROUNDS, "cpus": os.cpu_count(),
         "workers": arguments.workers, "workerLimit": arguments.memory, "loadAverage": os.getloadavg()[0],
         "measured": measured,
     }  # fmt: skip
-    if arguments.compare:
+    if len(measured) > 2:
         figures["averagePrecisionDifference"] = measured[1]["averagePrecision"] - measured[2]["averagePrecision"]
     keep("large" if arguments.rows >= 20_000_000 else f"large_{arguments.rows}", figures)
     shown = [{"what": each["what"], "seconds": each["seconds"], "peakMb": each["peakMb"]} for each in measured]
     sys.stdout.write(table(shown) + "\n" + json.dumps(figures, indent=1) + "\n")
-    return 0
 
 
 def _prepared(folder: Path, n_rows: int) -> dict[str, Any]:
@@ -220,7 +223,7 @@ def _config(readings: Path, engine: str) -> dict[str, Any]:
         "scadaDbConfig": {"driver": "sqlite", "database": str(readings), "table": TABLE},
         "dataConfig": {"samplingIntervalSeconds": INTERVAL, "predictionHorizonSeconds": _HORIZON},
         "featureConfig": {"families": {
-            "lags": False, "rolling": {"statistics": ["mean", "std"]}, "differences": False,
+            "lags": False, "rolling": {"statistics": ["mean", "std", "min", "max"]}, "differences": {"kinds": ["rate"]},
             "anomaly": False, "interactions": False, "domain": False,
         }},
         "trainingConfig": {"engine": engine, "lgbParams": {"numIterations": ROUNDS, "learningRate": 0.1}},

@@ -60,10 +60,15 @@ def failure_numbers(frame: pd.DataFrame, horizon: int) -> IntArray:
         Event number, or for runs a number above all event numbers; -1 on rows that are not positive.
     """
     positive = frame["label"].to_numpy() == 1
-    event = frame["event"].to_numpy().astype(np.int64)
-    numbers = np.where(event >= 0, event, _next_onset(frame, horizon))
-    runs = event.max(initial=-1) + 1 + positive_runs(frame["asset_id"].factorize()[0], frame["label"].to_numpy())
-    return np.where(positive, np.where(numbers >= 0, numbers, runs), -1)
+    event = frame["event"].to_numpy()
+    numbers = _next_onset(frame, horizon)
+    np.copyto(numbers, event, where=event >= 0)
+    unexplained = positive & (numbers < 0)
+    if unexplained.any():
+        runs = positive_runs(frame["asset_id"].factorize()[0], frame["label"].to_numpy())
+        numbers[unexplained] = event.max(initial=-1).astype(np.int64) + 1 + runs[unexplained]
+    numbers[~positive] = -1
+    return numbers
 
 
 def positive_runs(asset: npt.NDArray[Any], label: npt.NDArray[Any]) -> IntArray:

@@ -122,7 +122,8 @@ def _whole_failures(masks: dict[str, BoolArray], failures: IntArray) -> dict[str
 
 def _shares_failure(failures: IntArray, rows: BoolArray) -> BoolArray:
     """Positive rows of those failures that some of `rows` belong to, `rows` included."""
-    return (failures >= 0) & np.isin(failures, failures[rows])
+    positive = failures >= 0
+    return positive & np.isin(failures, np.unique(failures[rows & positive]))
 
 
 def _instant(times: IntArray, share: float) -> float:
