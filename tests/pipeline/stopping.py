@@ -59,10 +59,10 @@ def stopped(command: list[str], environment: Mapping[str, str], ready: Ready, nu
         watchdog = threading.Timer(KILLED_AFTER_SECONDS, process.kill)
         watchdog.start()
         try:
+            control = _Control()
             while not ready(process, told := Path(stderr.name).read_text()):
                 assert process.poll() is None, told
                 time.sleep(_POLL_SECONDS)
-            control = _Control()
             control.begin()
             sent = time.monotonic()
             process.send_signal(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
 import subprocess
@@ -163,14 +164,25 @@ def test_a_search_keeps_its_trials(published: Path, database: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "number"), [("comparing the ONNX model", signal.SIGINT), ("publishing", signal.SIGTERM)]
+    ("lock", "words", "number"),
+    [("organization_lock", "comparing the ONNX model", signal.SIGINT), ("audit_lock", "publishing", signal.SIGTERM)],
 )
-def test_publishing_is_done_or_not_begun(words: str, number: signal.Signals, published: Path, database: Path) -> None:
+def test_publishing_is_done_or_not_begun(
+    lock: str, words: str, number: signal.Signals, published: Path, database: Path
+) -> None:
+    """The step is kept waiting for a lock, which is taken once it compares, and so cannot end before the signal."""
     paths = OrganizationPaths(ORGANIZATION, published)
     paths.current.unlink()
     config = write_json(published.parent / "config.json", plant_config(database))
-    stopped(["scripts/convert_to_onnx.py", str(config)], environment(published), said(words), number)
-    assert verify_organization(paths)["current"] in (None, "v1")
+    with getattr(paths, lock).open("a") as held:
+
+        def waiting(_: subprocess.Popen[bytes], stderr: str) -> bool:
+            if "comparing the ONNX model" in stderr:
+                fcntl.flock(held, fcntl.LOCK_EX)
+            return words in stderr
+
+        stopped(["scripts/convert_to_onnx.py", str(config)], environment(published), waiting, number)
+    assert verify_organization(paths)["current"] is None
     again = spawn("convert_to_onnx", config, root=published)
     assert again.exit_code == 0, again.document
     assert verify_organization(paths)["current"] == "v1"
