@@ -171,6 +171,8 @@ export interface Training {
   readonly positives: number;
   /** Seed of everything random. (whole number) */
   readonly seed: number;
+  /** Where it was fitted: in one process, or by partitions on a Dask cluster. */
+  readonly engine: "local" | "dask";
   /** Parameters of the model type. */
   readonly parameters: Readonly<Record<string, JsonValue>>;
   /** Trees in use. (whole number, > 0) */
