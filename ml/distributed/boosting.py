@@ -127,7 +127,10 @@ def _attempt(
     of_stop = [None] * len(workers) if stop_by is None else shares(stop_by, len(workers))
     told: list[dict[str, Any]] = []
     client.subscribe_topic(name, lambda event: told.append(event[1]))
-    payload = client.scatter(common, broadcast=True, hash=False)
+    try:
+        payload = client.scatter(common, broadcast=True, hash=False)
+    except OSError as error:
+        raise MemberLostError(f"a worker is gone: {error}") from None
     futures = [
         client.submit(
             run_member, name, stored, payload, Share(rank, own, stop), group,

@@ -117,16 +117,18 @@ def _last_word(
             pickle.dump(order, process.stdin)
             process.stdin.close()
         del order
+        outgrew = False
         while process.poll() is None:
-            if limit and _resident(process.pid) + _resident(os.getpid()) > limit:
-                raise StorageError(
-                    f"a worker needs more than its {limit / 1e6:,.0f} MB to hold its share of the rows",
-                    hint="give workers more memory, use more of them, or compute fewer features",
-                )
-            if not is_wanted():
+            outgrew = outgrew or bool(limit and _resident(process.pid) + _resident(os.getpid()) > limit)
+            if outgrew or not is_wanted():
                 process.kill()
             time.sleep(_POLL_SECONDS)
-        listener.join()
+        listener.join()  # it ends with the member; the pipe cannot be closed before
+    if outgrew:
+        raise StorageError(
+            f"a worker needs more than its {(limit or 0) / 1e6:,.0f} MB to hold its share of the rows",
+            hint="give workers more memory, use more of them, or compute fewer features",
+        )
     return last
 
 

@@ -132,6 +132,7 @@ class Watcher:
         self.seen.append(everything_kept(cluster.scheduler, cluster.workers["worker"]))
 
 
+@pytest.mark.usefixtures("several_threads")
 def test_no_password_reaches_a_worker_a_stream_or_a_file(
     storage: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -17,8 +18,8 @@ import pytest
 from ml.config import OrganizationConfig
 from ml.scripts import data_prep, hyperparameter_tuning
 from tests.pipeline.backend import ML, Json, environment, spawn
+from tests.pipeline.dask_cluster import dask_cluster
 from tests.pipeline.small_plant import ORGANIZATION, plant_config, write_json
-from tests.pipeline.test_fleet_cluster import _wait_for_workers, cluster  # noqa: F401 - a fixture
 
 STEP = "hyperparameter_tuning"
 ENDS_SECONDS = 2.0
@@ -30,6 +31,15 @@ TRAINING = {
 }
 SPACE = {"learningRate": {"low": 0.02, "high": 0.3}, "minDataInLeaf": {"low": 5, "high": 200}}
 TUNING = {"nTrials": TRIALS, "cvFolds": 2, "workers": 2, "searchSpace": SPACE}
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    """Address of a scheduler with workers."""
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    with dask_cluster(folder) as running:
+        yield running.address
 
 
 @pytest.fixture
@@ -95,11 +105,12 @@ def assert_nothing_left(root: Path) -> None:
     assert children(root) == []
 
 
+@pytest.mark.usefixtures("several_threads")
 def test_whatever_dies_the_result_is_that_of_one_process(
     in_one_process: list[Json],
     config_file: Path,
     root: Path,
-    cluster: str,  # noqa: F811
+    cluster: str,
 ) -> None:
     """Its workers are killed and then it is stopped; it is killed; at last it goes on elsewhere and loses a worker."""
     threads: list[set[str]] = []
@@ -143,7 +154,6 @@ def test_whatever_dies_the_result_is_that_of_one_process(
             os.kill(killed[0], signal.SIGKILL)
         return False
 
-    _wait_for_workers(cluster)
     elsewhere = {"DASK_SCHEDULER_ADDRESS": cluster}
     outcome = spawn(STEP, config_file, root=root, env=elsewhere, terminate_on=kill_a_worker_of_the_cluster)
     assert outcome.exit_code == 0, outcome.document

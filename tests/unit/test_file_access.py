@@ -27,6 +27,10 @@ OS_HARMLESS |= {"sysconf", "path", "cpu_count", "register_at_fork", "access", "g
 # What opens files by itself, and why that is not a way into the workspace.
 REASONS = {
     "ml.config": "the configuration, which the user names and which lies anywhere",
+    "ml.distributed.cluster": "a scratch folder of Dask's, in which workers keep nothing of the organisation",
+    "ml.distributed.member": "its own standard output",
+    "ml.distributed.members": "the pipe from a member, and how much memory the kernel says that it has",
+    "ml.distributed.quiet_worker": "the null device, in place of its standard streams",
     "ml.fleet.budget": "how much memory the kernel says that there is",
     "ml.fleet.child": "its own standard input, and how much memory the kernel says that it uses",
     "ml.fleet.step_process": "how much memory the kernel says that a step uses",

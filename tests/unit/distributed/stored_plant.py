@@ -44,7 +44,7 @@ def config(**sections: Any) -> OrganizationConfig:
         "engine": "dask",
         "threads": 1,
         "earlyStoppingRounds": 10,
-        "lgbParams": {"numLeaves": 7, "learningRate": 0.1, "numIterations": 40, "minDataInLeaf": 20},
+        "lgbParams": {"numLeaves": 7, "learningRate": 0.1, "numIterations": 20, "minDataInLeaf": 20},
     }
     return OrganizationConfig.from_dict(
         {
