@@ -51,6 +51,7 @@ def content(**changes: Any) -> dict[str, Any]:
             "rows": 100,
             "positives": 7,
             "seed": 42,
+            "engine": "local",
             "parameters": {"numLeaves": 31},
             "rounds": 20,
             "bestScore": 0.7,
