@@ -64,6 +64,7 @@ def spawn(
     root: Path,
     env: Mapping[str, str] | None = None,
     terminate_on: Callable[[Json], bool] | None = None,
+    within: float = KILLED_AFTER_SECONDS,
 ) -> Outcome:
     """Run ``scripts/<step>.py`` to its end; SIGTERM goes to it at the first stderr event that `terminate_on` accepts.
 
@@ -71,7 +72,7 @@ def spawn(
     JSON lines.
     """
     command = [f"scripts/{step}.py", *map(str, arguments)]
-    outcome = _listen(command, ML, environment(root, env), terminate_on)
+    outcome = _listen(command, ML, environment(root, env), terminate_on, within)
     assert outcome.document["step"] == step
     return outcome
 
@@ -142,7 +143,11 @@ def _called(module: str, arguments: Sequence[str | Path], root: Path) -> Outcome
 
 
 def _listen(
-    command: list[str], folder: Path, env: Mapping[str, str], terminate_on: Callable[[Json], bool] | None
+    command: list[str],
+    folder: Path,
+    env: Mapping[str, str],
+    terminate_on: Callable[[Json], bool] | None,
+    within: float = KILLED_AFTER_SECONDS,
 ) -> Outcome:
     lines: list[str] = []
     with subprocess.Popen(
@@ -156,7 +161,7 @@ def _listen(
     ) as process:
         assert process.stdout is not None
         reader = threading.Thread(target=_collect, args=(process, lines, terminate_on), daemon=True)
-        watchdog = threading.Timer(KILLED_AFTER_SECONDS, process.kill)
+        watchdog = threading.Timer(within, process.kill)
         reader.start()
         watchdog.start()
         stdout = process.stdout.read()
