@@ -50,11 +50,15 @@ def two_tenants(published: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def swapping(place: Path, theirs: Path) -> Iterator[None]:
     """Within the block `place` is, in turn, what it was and a link to `theirs`."""
     link = place.with_name(".link")
-    link.symlink_to(os.path.relpath(theirs, place.parent))
+    target = os.path.relpath(theirs, place.parent)
+    link.symlink_to(target)
     stop = threading.Event()
 
     def swap() -> None:
         while not stop.is_set():
+            if not (place.is_symlink() or link.is_symlink()):  # the command has put a file of its own in its place
+                link.unlink()
+                link.symlink_to(target)
             exchange(place, link)
             time.sleep(PAUSE_SECONDS)
 
