@@ -86,7 +86,8 @@ def offered_resources(client: Client) -> list[dict[str, float]]:
     ClusterError
         If there is no worker, or one does not say what it has: its tasks could not be counted.
     """
-    workers = list(client.scheduler_info(n_workers=-1)["workers"].values())
+    # asked of the scheduler itself: the client's own notes, which scheduler_info reads, may lag behind
+    workers = list(client.sync(client.scheduler.identity, n_workers=-1)["workers"].values())
     if not workers:
         raise ClusterError("the Dask cluster has no worker", hint=WORKER_COMMAND)
     offered: list[dict[str, float]] = [worker.get("resources", {}) for worker in workers]

@@ -16,14 +16,15 @@ from tests.pipeline.backend import Json, Outcome, spawn
 from tests.pipeline.small_plant import write_json
 
 VARIABLE = "EAGLE_ML_DATA_DIR"
-QUICK_SEARCH = {
+QUICK_SEARCH: Json = {
     "nTrials": 3,
     "cvFolds": 2,
     "scoringMetric": "log_loss",
     # Faster learners than the default only, to stay within the time that a test may take.
     "searchSpace": {"learningRate": {"low": 0.04, "high": 0.12, "log": True}, "numLeaves": {"choices": [7, 15]}},
 }
-"""`tuningConfig` of the tests."""
+SEARCHES: dict[str, Json | None] = {"FD001": QUICK_SEARCH, "FD002": None}
+"""`tuningConfig` of the tests; None: no search."""
 HORIZON_CYCLES = 30
 _HOUR = 3600
 _LONGEST_STEP_SECONDS = 1800  # the project's own search, on a machine that others use

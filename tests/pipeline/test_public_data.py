@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score
 
 from tests.pipeline.backend import STEPS
 from tests.pipeline.public_data import (
-    QUICK_SEARCH,
+    SEARCHES,
     VARIABLE,
     BenchmarkRun,
     data_folder,
@@ -33,8 +33,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[
     assert folder is not None
     work = {name: tmp_path_factory.mktemp(name) for name in ("FD002", "FD001", "valve1")}
     with ThreadPoolExecutor(2) as pool:
-        search = {"FD002": None, "FD001": QUICK_SEARCH}
-        started = {name: pool.submit(run_turbofans, folder, work[name], name, search[name]) for name in search}
+        started = {
+            name: pool.submit(run_turbofans, folder, work[name], name, SEARCHES[name]) for name in ("FD002", "FD001")
+        }
         yield started | {"valve1": pool.submit(run_valve, folder, work["valve1"])}
 
 
