@@ -9,7 +9,7 @@ as single runs spread evenly over the CPUs. ``cpuOverhead`` is the same for CPU 
 machine (``otherLoad``: its load average before) disturbs less. ``stepsPeakMb`` is the largest sum of resident memory of
 all steps at one moment, which the budget bounds; ``fleetPeakMb`` that of the fleet's own process.
 
-50 organisations of 200,000 rows take about 20 minutes on two cores:
+50 organisations of 200,000 rows take about 12 minutes on two cores:
 
     python -m benchmarks.fleet --organizations 50 --rows 200000 --name fleet_50
 """
