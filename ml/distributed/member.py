@@ -190,7 +190,8 @@ def main(parent: str) -> int:
         try:
             tell({"model": fit(pickle.load(sys.stdin.buffer), tell)})
         except Exception as error:
-            told = error if isinstance(error, EagleError) else InternalError(f"{type(error).__name__}: {error}")
+            # what an unforeseen error says may hold a path: it goes into the log only, with the traceback
+            told = error if isinstance(error, EagleError) else InternalError(f"a member failed: {type(error).__name__}")
             lost = isinstance(error, lgb.basic.LightGBMError | OSError)
             tell({"error": told.to_json(), "lost": lost, "traceback": traceback.format_exc()})
     return 0
