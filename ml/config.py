@@ -17,10 +17,11 @@ import importlib
 import json
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from ml.errors import ConfigError
+from ml.findings import Finding
 from ml.options.backend_form import BackendKeys, fold_backend_form
 from ml.options.base import Identifier, Section, explain
 from ml.options.data import DataConfig
@@ -55,6 +56,12 @@ class OrganizationConfig(Section):
     tuning_config: TuningConfig = Field(default=TuningConfig(), description="Parameter search.")
     validation_config: ValidationConfig = Field(default=ValidationConfig(), description="Validation.")
     conversion_config: ConversionConfig = Field(default=ConversionConfig(), description="Export and publishing.")
+    _findings: tuple[Finding, ...] = PrivateAttr(default=())
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was left out, guessed or mapped when the configuration was read; every step's result repeats it."""
+        return self._findings
 
     @model_validator(mode="before")
     @classmethod
@@ -62,7 +69,7 @@ class OrganizationConfig(Section):
         """Fold the backend's flat form, then put the industry template under it."""
         if not isinstance(data, dict):
             return data
-        return fill_from_template(fold_backend_form(data))
+        return fill_from_template(fold_backend_form(data)[0])
 
     @model_validator(mode="after")
     def has_sensors(self) -> Self:
@@ -130,10 +137,13 @@ class OrganizationConfig(Section):
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Check a configuration given as a dictionary with JSON keys; raises as `load_from_file`."""
+        nested, findings = fold_backend_form(data)
         try:
-            return cls.model_validate(data)
+            config = cls.model_validate(nested)
         except ValidationError as failure:
             raise explain(failure, cls) from None
+        config._findings = tuple(findings)
+        return config
 
     def save_to_file(self, path: str | Path) -> None:
         """Write the configuration, without passwords, so that `load_from_file` gives an equal one."""

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from ml.errors import ConfigError
+from ml.findings import Finding
 from ml.options.base import DistinctColumns, Section, nearest
 from ml.options.learning import LgbParams
 
@@ -27,21 +28,22 @@ class BackendKeys(Section):
     feature_columns: DistinctColumns = Field(default=(), description="Continuous columns to use.")
 
 
-def fold_backend_form(data: dict[str, Any]) -> dict[str, Any]:
-    """The nested form of `data`; already nested input comes back equal.
+def fold_backend_form(data: dict[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
+    """The nested form of `data`, and what was left out, guessed or mapped; already nested input comes back equal.
 
     Raises
     ------
     ConfigError
         If a flat key contradicts its nested twin, or `featureColumns` names a column that the schema lacks.
     """
+    findings: list[Finding] = []
     nested = {key: value for key, value in data.items() if not (key in _NULLABLE_SECTIONS and value is None)}
     _move(nested, "hyperparameters", "trainingConfig", "lgbParams")
     _move(nested, "validationSplit", "dataConfig", "validationSplit")
     _move(nested, "targetColumn", "schemaConfig", "targetColumn")
     if "featureColumns" in nested:
         _limit_features(nested, nested.pop("featureColumns"))
-    return nested
+    return nested, findings
 
 
 def _move(data: dict[str, Any], flat: str, section: str, key: str) -> None:

@@ -39,7 +39,10 @@ class StepResult(Protocol):
     """What a step returns."""
 
     def to_json(self) -> dict[str, Any]:
-        """The step's own part of the JSON result; ``dataDigest``, if there, goes into the audit log as well."""
+        """The step's own part of the JSON result.
+
+        ``dataDigest``, if there, goes into the audit log as well; ``warnings`` are findings in their JSON form.
+        """
 
 
 def run_step(
@@ -84,7 +87,8 @@ def run_step(
             config = config.model_copy(update={"version": reads_version(config, arguments)})
         with lock, _step_files(paths, config.version, step, redactor):
             result = _audited(step, paths, config, lambda: _work(step, work, config, arguments))
-        return {"organizationId": config.organization_id, "version": config.version, **result}
+        warnings = [*(finding.to_json() for finding in config.findings), *result.pop("warnings", [])]
+        return {"organizationId": config.organization_id, "version": config.version, **result, "warnings": warnings}
 
     return run_command(step, parser, command, argv)
 
