@@ -74,6 +74,16 @@ def raising(error: BaseException) -> Work:
     return work
 
 
+def test_findings_of_the_configuration_and_of_the_step_are_warnings(run: Any, paths: OrganizationPaths) -> None:
+    of_the_step = {"code": "ODD", "message": "The step saw something odd."}
+
+    def work(config: OrganizationConfig, arguments: argparse.Namespace, progress: Progress) -> Result:
+        return Result(warnings=[of_the_step])
+
+    _, result, _, _ = run(work, "rows.csv")
+    assert result["warnings"] == [of_the_step]
+
+
 def test_a_successful_step(run: Any, paths: OrganizationPaths) -> None:
     def work(config: OrganizationConfig, arguments: argparse.Namespace, progress: Progress) -> Result:
         print("not for stdout")
@@ -94,6 +104,7 @@ def test_a_successful_step(run: Any, paths: OrganizationPaths) -> None:
             "data": "rows.csv",
             "score": None,
             "dataDigest": "d" * 64,
+            "warnings": [],
         },
     )
     assert "not for stdout" in stderr
