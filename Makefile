@@ -31,7 +31,7 @@ $(CLIENT)/node_modules/.package-lock.json: $(CLIENT)/package-lock.json
 	touch $@
 
 demo: install
-	$(RUN) examples/demo.py
+	$(RUN) -m simulation.demo
 
 check: install
 	$(RUN) -m ruff check .

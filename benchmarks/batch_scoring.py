@@ -28,11 +28,11 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
 from ml.config import OrganizationConfig  # noqa: E402 - found through the line above
-from ml.scada.plant.station import simulate  # noqa: E402
-from ml.scada.plant.wear import WearLaw  # noqa: E402
 from ml.scripts import train_model  # noqa: E402
 from ml.workspace.paths import for_config  # noqa: E402
 from ml.workspace.versions import publish  # noqa: E402
+from simulation.station import simulate  # noqa: E402
+from simulation.wear import WearLaw  # noqa: E402
 from tests.pipeline.small_plant import INTERVAL_SECONDS, plant_config  # noqa: E402
 
 RESULTS = REPOSITORY / "benchmarks" / "results" / "batch_scoring.json"

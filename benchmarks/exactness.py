@@ -44,10 +44,10 @@ from ml.export.window_parity import check_windows  # noqa: E402
 from ml.learning.training import split_of  # noqa: E402
 from ml.pipeline.inputs import kept_data  # noqa: E402
 from ml.pipeline.trained import TrainedVersion, load_version  # noqa: E402
-from ml.scada.plant.station import simulate  # noqa: E402
 from ml.scada.prepare import prepare  # noqa: E402
 from ml.scripts import train_model  # noqa: E402
 from ml.workspace.paths import for_config  # noqa: E402
+from simulation.station import simulate  # noqa: E402
 from tests.pipeline.public_data import VARIABLE, data_folder, label_rows, turbofan_config, with_label_column  # noqa: E402
 
 RESULTS = REPOSITORY / "benchmarks" / "results" / "exactness.json"

@@ -30,9 +30,9 @@ from typing import Any
 from benchmarks import processes, results
 from benchmarks.resident import ResidentMemory
 from ml.fleet.budget import parse_count, parse_size
-from ml.scada.plant.database import TABLE, write_sqlite
-from ml.scada.plant.station import simulate
-from ml.scada.plant.wear import WearLaw
+from simulation.database import TABLE, write_sqlite
+from simulation.station import simulate
+from simulation.wear import WearLaw
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 STEPS = ("data_prep", "train_model", "validate_model", "convert_to_onnx")

@@ -33,10 +33,10 @@ from ml.config import OrganizationConfig  # noqa: E402 - found through the line 
 from ml.export.session import open_model  # noqa: E402
 from ml.pipeline.inputs import kept_data  # noqa: E402
 from ml.pipeline.trained import TrainedVersion, load_version  # noqa: E402
-from ml.scada.plant.station import simulate  # noqa: E402
-from ml.scada.plant.wear import WearLaw  # noqa: E402
 from ml.scripts import train_model  # noqa: E402
 from ml.workspace.paths import for_config  # noqa: E402
+from simulation.station import simulate  # noqa: E402
+from simulation.wear import WearLaw  # noqa: E402
 
 RESULTS = REPOSITORY / "benchmarks" / "results" / "latency.json"
 LOOK_BACK, CHANNELS, FEATURES, TREES = 301, 8, 316, 200

@@ -28,10 +28,10 @@ from ml.config import OrganizationConfig  # noqa: E402 - found through the line 
 from ml.learning.training import split_of  # noqa: E402
 from ml.pipeline.inputs import kept_data  # noqa: E402
 from ml.pipeline.trained import load_version  # noqa: E402
-from ml.scada.plant.station import simulate  # noqa: E402
 from ml.scada.prepare import prepare  # noqa: E402
 from ml.scripts import train_model  # noqa: E402
 from ml.workspace.paths import for_config, workspace_root  # noqa: E402
+from simulation.station import simulate  # noqa: E402
 from tests.pipeline.public_data import data_folder, turbofan_config  # noqa: E402
 
 RESULTS = REPOSITORY / "benchmarks" / "results" / "node_exactness.json"

@@ -25,9 +25,9 @@ from typing import Any
 
 from benchmarks import fleet, processes, results
 from ml.fleet.budget import parse_count
-from ml.scada.plant.database import write_sqlite
-from ml.scada.plant.station import simulate
-from ml.scada.plant.wear import WearLaw
+from simulation.database import write_sqlite
+from simulation.station import simulate
+from simulation.wear import WearLaw
 
 ORGANIZATION = "plant_a"
 TRIAL_CREATED = 4  # in Optuna's journal

@@ -19,9 +19,9 @@ from ml.errors import ConfigError, SourceError, StoppedError
 from ml.learning.feature_sets import FeatureTable
 from ml.learning.search import SearchResult, search
 from ml.options.learning import TrainingConfig, TuningConfig
-from ml.scada.plant.database import write_sqlite
 from ml.scripts import hyperparameter_tuning
 from ml.spread import runner
+from simulation.database import write_sqlite
 from tests.databases.server import Database
 from tests.pipeline.small_plant import ORGANIZATION, plant_config, simulate_small_plant, write_json
 from tests.pipeline.test_fleet_isolation import everything_kept

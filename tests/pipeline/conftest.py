@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ml.scada.plant.database import write_sqlite
-from ml.scada.plant.station import Station
+from simulation.database import write_sqlite
+from simulation.station import Station
 from tests.pipeline.backend import STEPS, run_here, spawn
 from tests.pipeline.small_plant import PipelineRun, plant_config, simulate_small_plant, write_json
 

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from ml.config import OrganizationConfig
 from ml.options.schema import SchemaConfig
 from ml.pipeline.trained import TrainedVersion, load_version
-from ml.scada.plant.database import TABLE
 from ml.validation.drift import learn_baseline, stability_index
 from ml.windows.grid import to_grid
 from ml.workspace.paths import OrganizationPaths
+from simulation.database import TABLE
 from tests.pipeline.backend import Json
 from tests.pipeline.small_plant import BOOLEANS, CONTINUOUS, ORGANIZATION, PipelineRun
 

@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ml.scada.plant.database import TABLE
-from ml.scada.plant.station import Station, simulate
-from ml.scada.plant.wear import WearLaw
+from simulation.database import TABLE
+from simulation.station import Station, simulate
+from simulation.wear import WearLaw
 from tests.pipeline.backend import Json, Outcome
 
 ORGANIZATION = "plant_a"

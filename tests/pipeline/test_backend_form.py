@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ml.scada.plant.database import TABLE
+from simulation.database import TABLE
 from tests.pipeline.backend import Json, spawn, tree
 from tests.pipeline.small_plant import BOOLEANS, CONTINUOUS, write_json
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ml.scada.plant.database import write_sqlite
-from ml.scada.plant.station import Station
+from simulation.database import write_sqlite
+from simulation.station import Station
 from tests.pipeline.backend import run_here
 from tests.pipeline.small_plant import ORGANIZATION, PipelineRun, plant_config, write_json
 

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from ml.features import FeatureEngineer
-from ml.scada.plant.database import write_sqlite
-from ml.scada.plant.station import SENSORS, SIGNALS, TARGET, Station
+from simulation.database import write_sqlite
+from simulation.station import SENSORS, SIGNALS, TARGET, Station
 from tests.pipeline.backend import run_here
 from tests.pipeline.small_plant import ORGANIZATION, PipelineRun, plant_config, write_json
 

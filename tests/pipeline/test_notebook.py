@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ml.scada.plant.station import Station
+from simulation.station import Station
 from tests.pipeline.backend import run_python
 
 NOTEBOOK = """

@@ -15,8 +15,8 @@ import onnx
 import pandas as pd
 import pytest
 
-from ml.scada.plant.station import Station
 from ml.workspace.manifest import write_manifest
+from simulation.station import Station
 from tests.pipeline.backend import (
     REPOSITORY,
     Json,

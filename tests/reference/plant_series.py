@@ -1,4 +1,4 @@
-"""Step-by-step loops: the obvious form of what `ml.scada.plant` computes for whole series at once."""
+"""Step-by-step loops: the obvious form of what `simulation` computes for whole series at once."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ SPREAD = "spread"
 SCRIPTS = "scripts"
 FLEET = "fleet"
 DISTRIBUTED = "distributed"
+COMMAND = "__main__"
 ABOVE = {PIPELINE, PREDICT, SPREAD, SCRIPTS, FLEET, DISTRIBUTED}
 FOUND_BESIDE_A_SCRIPT = "_bootstrap"
 
@@ -85,7 +86,7 @@ def arrows() -> set[tuple[str, str]]:
 
 
 def test_every_room_is_known() -> None:
-    assert {room(module) for module in MODULES} - {""} == BASE | SUBJECTS | ABOVE
+    assert {room(module) for module in MODULES} - {""} == BASE | SUBJECTS | ABOVE | {COMMAND}
 
 
 def test_the_base_knows_nothing_of_what_is_built_on_it() -> None:
@@ -115,8 +116,27 @@ def test_nothing_imports_the_fleet() -> None:
     assert {pair for pair in arrows() if room(pair[0]) != FLEET and room(pair[1]) == FLEET} == set()
 
 
+def test_the_command_only_passes_on() -> None:
+    assert {imported for module, imported in arrows() if room(module) == COMMAND} == {"ml"}
+    assert {module for module, imported in arrows() if room(imported) == COMMAND} == set()
+
+
+def test_no_product_code_imports_the_simulation() -> None:
+    # the one command starts the demo by the name of its module
+    assert [
+        file.name
+        for file in MODULES.values()
+        if "import simulation" in (text := file.read_text(encoding="utf-8")) or "from simulation" in text
+    ] == []
+
+
 def test_errors_and_options_stand_below_everything() -> None:
-    below = {"errors": {"errors"}, "options": {"options", "errors"}, "progress": {"progress"}}
+    below = {
+        "errors": {"errors"},
+        "findings": {"findings"},
+        "options": {"options", "errors", "findings"},
+        "progress": {"progress"},
+    }
     for name, allowed in below.items():
         assert {room(imported) for module, imported in arrows() if room(module) == name} <= allowed
 

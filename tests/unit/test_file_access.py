@@ -36,7 +36,6 @@ REASONS = {
     "ml.fleet.step_process": "how much memory the kernel says that a step uses",
     "ml.options.source": "the password file that OrganizationPaths.readable_file has let through",
     "ml.learning.search_storage": "the journal that OrganizationPaths.tuning_file has let through",
-    "ml.scada.plant.database": "the simulated plant is a source of data, written wherever the user says",
     "ml.scada.sources.files": "a data file that OrganizationPaths.readable_file has let through",
     "ml.scada.sources.sqlite": "a database file that OrganizationPaths.readable_file has let through",
     "ml.scada.spill": "a scratch folder that ml.workspace.files made for this process",

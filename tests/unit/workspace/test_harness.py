@@ -16,6 +16,7 @@ import pytest
 
 from ml.config import OrganizationConfig
 from ml.errors import ERRORS, DataError, EagleError, InternalError, StoppedError
+from ml.findings import Finding
 from ml.workspace import audit
 from ml.workspace.harness import run_step
 from ml.workspace.paths import OrganizationPaths
@@ -74,14 +75,10 @@ def raising(error: BaseException) -> Work:
     return work
 
 
-def test_findings_of_the_configuration_and_of_the_step_are_warnings(run: Any, paths: OrganizationPaths) -> None:
-    of_the_step = {"code": "ODD", "message": "The step saw something odd."}
-
-    def work(config: OrganizationConfig, arguments: argparse.Namespace, progress: Progress) -> Result:
-        return Result(warnings=[of_the_step])
-
-    _, result, _, _ = run(work, "rows.csv")
-    assert result["warnings"] == [of_the_step]
+def test_what_a_step_finds_is_a_warning_of_its_result(run: Any) -> None:
+    finding = Finding("ODD", "The step saw something odd.").to_json()
+    _, result, _, _ = run(lambda *_: Result(warnings=[finding]), "rows.csv")
+    assert result["warnings"] == [finding]
 
 
 def test_a_successful_step(run: Any, paths: OrganizationPaths) -> None:

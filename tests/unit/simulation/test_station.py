@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from ml.errors import UsageError
-from ml.scada.plant.physics import COUNTER_MODULUS
-from ml.scada.plant.station import SENSORS, SIGNALS, TARGET, Station, simulate
-from ml.scada.plant.wear import WearLaw
-from tests.unit.plant.conftest import QUIET
+from simulation.physics import COUNTER_MODULUS
+from simulation.station import SENSORS, SIGNALS, TARGET, Station, simulate
+from simulation.wear import WearLaw
+from tests.unit.simulation.conftest import QUIET
 
 RANGES = {
     "temperature": (-15, 110),

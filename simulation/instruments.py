@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.scada.plant.physics import Behaviour
-from ml.scada.plant.stochastic import Floats, Mask, hold, ornstein_uhlenbeck
-from ml.scada.plant.surroundings import Surroundings
+from simulation.physics import Behaviour
+from simulation.stochastic import Floats, Mask, hold, ornstein_uhlenbeck
+from simulation.surroundings import Surroundings
 
 ALARM_VIBRATION_ON, ALARM_VIBRATION_OFF = 3.6, 3.0
 """mm/s RMS; on above the first, off below the second."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ml.scada.plant.wear import Lives, WearLaw, damage_increments, simulate_lives
+from simulation.wear import Lives, WearLaw, damage_increments, simulate_lives
 
 INTERVAL = 900.0
 LAW = WearLaw()

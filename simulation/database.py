@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from ml.errors import StorageError
-from ml.scada.plant.station import SENSORS, SIGNALS, TARGET, Station
+from simulation.station import SENSORS, SIGNALS, TARGET, Station
 
 TABLE = "scada_readings"
 

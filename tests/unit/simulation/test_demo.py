@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -8,16 +7,11 @@ from types import ModuleType
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+from simulation import demo as module
 
 
 @pytest.fixture(scope="module")
 def demo() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("demo", REPOSITORY / "examples" / "demo.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     return module
 
 
@@ -115,7 +109,7 @@ def test_steps_are_spawned_as_a_backend_spawns_them(
         "print(json.dumps({'status': 'SUCCESS', 'cwd': os.getcwd(), 'arguments': sys.argv[1:],\n"
         "                  'base': os.environ['ML_BASE_PATH'], 'stdin': sys.stdin.read(), 'fill': 'y' * 200_000}))\n"
     )
-    monkeypatch.setattr(demo, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(demo, "ML", tmp_path / "ml")
     events: list[dict[str, object]] = []
     result = demo.run_step("echo", tmp_path / "config.json", tmp_path / "workspace", events.append)
     assert result["cwd"] == str(tmp_path / "ml")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ml.scada.plant.surroundings import DAY, REGIME_DWELL_SECONDS, REGIME_LOADS, YEAR, ambient, demand
+from simulation.surroundings import DAY, REGIME_DWELL_SECONDS, REGIME_LOADS, YEAR, ambient, demand
 
 INTERVAL = 900.0
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.scada.plant.disturbances import DisturbanceRates, disturb_sensors, lost_rows, poll_times, repeat_rows
+from simulation.disturbances import DisturbanceRates, disturb_sensors, lost_rows, poll_times, repeat_rows
 
 INTERVAL = 900.0
 RATES = DisturbanceRates()

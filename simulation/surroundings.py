@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.scada.plant.stochastic import Floats, hold, ornstein_uhlenbeck
+from simulation.stochastic import Floats, hold, ornstein_uhlenbeck
 
 DAY = 86_400.0
 YEAR = 365.25 * DAY

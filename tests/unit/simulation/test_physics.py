@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ml.scada.plant import physics
-from ml.scada.plant.surroundings import Surroundings
+from simulation import physics
+from simulation.surroundings import Surroundings
 from tests.reference.plant_series import litres_counted
 
 NEW = np.zeros((1, 1))

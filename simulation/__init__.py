@@ -2,5 +2,5 @@
 
 `station.simulate` puts the parts together: `surroundings` (demand, weather, mains), `wear` (hidden lives of the
 pumps), `physics` (what a pump of given wear does), `instruments` (what is measured of it), `disturbances` (what the
-archive loses of that). ``python -m ml.scada.plant OUT_DIR`` writes the result as a database.
+archive loses of that). ``python -m simulation OUT_DIR`` writes the result as a database.
 """

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.scada.plant.instruments import Instrument, limit_alarm, with_hysteresis
+from simulation.instruments import Instrument, limit_alarm, with_hysteresis
 from tests.reference.plant_series import alarm_states
 
 TRUTH = np.full((4000, 50), 40.0)

@@ -3,7 +3,7 @@
 Writes OUT_DIR/scada.sqlite (table scada_readings) and OUT_DIR/hidden_wear.parquet. Exit codes: 0 done, 2 usage,
 4 the folder cannot be written.
 
-    python -m ml.scada.plant demo --seed 7 --assets 12 --days 120
+    python -m simulation demo --seed 7 --assets 12 --days 120
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ml.errors import EagleError
-from ml.scada.plant.database import write_hidden, write_sqlite
-from ml.scada.plant.station import DEFAULT_ASSETS, DEFAULT_DAYS, DEFAULT_SEED, simulate
+from simulation.database import write_hidden, write_sqlite
+from simulation.station import DEFAULT_ASSETS, DEFAULT_DAYS, DEFAULT_SEED, simulate
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m ml.scada.plant", description="Simulate a pumping station and write its SCADA archive."
+        prog="python -m simulation", description="Simulate a pumping station and write its SCADA archive."
     )
     parser.add_argument("out_dir", metavar="OUT_DIR", type=Path, help="folder to write into; made if missing")
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="seed of everything random (%(default)s)")

@@ -1,9 +1,9 @@
 """The whole pipeline on a simulated pumping station: `make demo`.
 
-    python examples/demo.py
+    python -m simulation.demo
 
-Simulates the station into the folder demo/ of this repository, then spawns the five steps one after another exactly as
-a backend does: own process, working directory ml/, nothing on stdin, JSON lines on stderr, one JSON document on stdout.
+Simulates the station into the folder demo/ of the working directory, then spawns the five steps one after another as a
+backend does: own process, working directory ml/, nothing on stdin, JSON lines on stderr, one JSON document on stdout.
 The first step that fails ends the demo with that step's error and exit code. Only the standard library is needed here;
 the steps need the installed requirements.
 """
@@ -21,9 +21,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-FOLDER = REPOSITORY / "demo"
-TEMPLATE = REPOSITORY / "ml" / "config" / "manufacturing_org.json"
+PACKAGES = Path(__file__).resolve().parents[1]
+ML = PACKAGES / "ml"
+TEMPLATE = ML / "config" / "manufacturing_org.json"
+FOLDER = Path("demo")
 MARKER = ".made-by-demo"
 ORACLE = "oracle"
 
@@ -66,7 +67,7 @@ def prepare_folder(folder: Path) -> None:
     if folder.is_dir():
         _empty(folder)
     folder.mkdir(exist_ok=True)
-    marker.write_text("Made by examples/demo.py, which deletes this folder when it starts.\n", encoding="utf-8")
+    marker.write_text("Made by simulation/demo.py, which deletes this folder when it starts.\n", encoding="utf-8")
 
 
 def _empty(folder: Path) -> None:
@@ -99,7 +100,7 @@ def run_step(name: str, config: Path, workspace: Path, on_progress: Callable[[Js
     """
     with subprocess.Popen(
         [sys.executable, f"scripts/{name}.py", str(config)],
-        cwd=REPOSITORY / "ml",
+        cwd=ML,
         env=os.environ | {"ML_BASE_PATH": str(workspace)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -241,8 +242,8 @@ def simulate(folder: Path) -> None:
     """
     line = StepLine("simulated station")
     process = subprocess.run(
-        [sys.executable, "-m", "ml.scada.plant", str(folder)],
-        cwd=REPOSITORY,
+        [sys.executable, "-m", "simulation", str(folder)],
+        cwd=PACKAGES,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         encoding="utf-8",
@@ -276,10 +277,11 @@ def main() -> int:
     """Run the demo; the exit code."""
     start = time.monotonic()
     try:
-        prepare_folder(FOLDER)
-        print(f"A simulated pumping station, and the five steps on its history, in {FOLDER}")
-        simulate(FOLDER)
-        print(*run_pipeline(FOLDER), sep="\n")
+        folder = FOLDER.absolute()
+        prepare_folder(folder)
+        print(f"A simulated pumping station, and the five steps on its history, in {folder}")
+        simulate(folder)
+        print(*run_pipeline(folder), sep="\n")
     except DemoError as error:
         print(f"\n{error}", file=sys.stderr)
         return error.exit_code

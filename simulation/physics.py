@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.scada.plant.stochastic import Floats, Mask, first_order_lag
-from ml.scada.plant.surroundings import Surroundings
+from simulation.stochastic import Floats, Mask, first_order_lag
+from simulation.surroundings import Surroundings
 
 RATED_RPM = 2900.0
 RATED_FLOW_LPM = 75.0

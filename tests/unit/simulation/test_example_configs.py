@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from ml.config import OrganizationConfig
-from ml.scada.plant.database import TABLE
-from ml.scada.plant.station import DEFAULT_INTERVAL_SECONDS, SENSORS, SIGNALS, TARGET
+from simulation.database import TABLE
+from simulation.station import DEFAULT_INTERVAL_SECONDS, SENSORS, SIGNALS, TARGET
 
 FOLDER = Path(__file__).resolve().parents[3] / "ml" / "config"
 

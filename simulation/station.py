@@ -9,12 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.errors import UsageError
-from ml.scada.plant.disturbances import DisturbanceRates, disturb_sensors, lost_rows, poll_times, repeat_rows
-from ml.scada.plant.instruments import limit_alarm, measure
-from ml.scada.plant.physics import Behaviour, Individuality, Wear, behave, totaliser
-from ml.scada.plant.stochastic import Floats, Mask
-from ml.scada.plant.surroundings import surround
-from ml.scada.plant.wear import Lives, WearLaw, simulate_lives
+from simulation.disturbances import DisturbanceRates, disturb_sensors, lost_rows, poll_times, repeat_rows
+from simulation.instruments import limit_alarm, measure
+from simulation.physics import Behaviour, Individuality, Wear, behave, totaliser
+from simulation.stochastic import Floats, Mask
+from simulation.surroundings import surround
+from simulation.wear import Lives, WearLaw, simulate_lives
 
 START = pd.Timestamp("2025-01-01T00:00:00Z")
 DEFAULT_SEED = 7

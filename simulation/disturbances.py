@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ml.scada.plant.stochastic import Floats, Mask, episodes, hold
+from simulation.stochastic import Floats, Mask, episodes, hold
 
 NEVER_DROPPED = frozenset({"load_setpoint"})
 """The control system writes its own set point; no wire can break."""

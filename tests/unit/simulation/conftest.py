@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from ml.scada.plant.disturbances import DisturbanceRates
-from ml.scada.plant.station import Station, simulate
+from simulation.disturbances import DisturbanceRates
+from simulation.station import Station, simulate
 
 QUIET = DisturbanceRates(
     dropouts_per_sensor_day=0,

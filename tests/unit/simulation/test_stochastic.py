@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.scada.plant.stochastic import episodes, first_order_lag, hold, ornstein_uhlenbeck
+from simulation.stochastic import episodes, first_order_lag, hold, ornstein_uhlenbeck
 from tests.reference.plant_series import held, lagged
 
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from ml.errors import StorageError
-from ml.scada.plant.__main__ import main
-from ml.scada.plant.database import TABLE, write_hidden, write_sqlite
-from ml.scada.plant.station import SENSORS, Station
+from simulation.__main__ import main
+from simulation.database import TABLE, write_hidden, write_sqlite
+from simulation.station import SENSORS, Station
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -66,7 +66,7 @@ def test_a_failed_write_leaves_the_older_database(
     def full(*_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr("ml.scada.plant.database._records", full)
+    monkeypatch.setattr("simulation.database._records", full)
     with pytest.raises(StorageError, match=r"scada\.sqlite cannot be written: database or disk is full"):
         write_sqlite(station, path)
     assert path.read_text() == "older"

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.scada.plant.stochastic import Floats, Mask, episodes
+from simulation.stochastic import Floats, Mask, episodes
 
 DAY = 86_400.0
 
