@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from ml.windows import scaling as features_scaling
 
 if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler
+
+_PICKLE_PROTOCOL = 5
 
 Scaling = Mapping[str, Any]
 """``{"method", "center", "scale"}``: scaled = (x - center) / scale, all in float32; method ``none``: left as it is."""
@@ -48,6 +51,11 @@ def apply_scaling(rows: NDArray[np.float32], scaling: Scaling | None) -> NDArray
     if scaling is None or constants is None:
         return rows
     return features_scaling.Scaling(scaling["method"], *constants).apply(rows)
+
+
+def scaler_pickle(scaling: Scaling | None, n_features: int) -> bytes:
+    """The pickle of `scaler_object`, for users of scikit-learn; nothing here reads it."""
+    return pickle.dumps(scaler_object(scaling, n_features), protocol=_PICKLE_PROTOCOL)
 
 
 def scaler_object(scaling: Scaling | None, n_features: int) -> StandardScaler:

@@ -1,6 +1,6 @@
 """Step 5: make the ONNX model of a trained version, prove that it is exact, and publish it.
 
-    python scripts/convert_to_onnx.py conversion_config.json [model.pkl] [sample_data]
+    python scripts/convert_to_onnx.py conversion_config.json [model.txt] [sample_data]
 
 Reads: models/<organisation>/versions/<version> (or the model file named), validation_report.json, and rows to compare
 on (the prepared data, or the file named). Writes: model.onnx, window.onnx and metadata.json of the version; and, by
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml.config import OrganizationConfig
-from ml.errors import QualityGateError
+from ml.errors import IntegrityError, QualityGateError
 from ml.progress import ProgressCallback, silent
 from ml.workspace.actor import add_actor_option
 from ml.workspace.harness import run_step
@@ -54,7 +54,11 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of this step."""
     parser = argparse.ArgumentParser(prog="convert_to_onnx.py", description="Export and publish a model.")
     parser.add_argument("config", help="configuration of the organisation (JSON)")
-    parser.add_argument("model", nargs="?", help="model.txt or model.pkl; default: the version's own")
+    parser.add_argument(
+        "model",
+        nargs="?",
+        help="the stored model, such as model.txt; default: the version's own; no pickle",
+    )
     parser.add_argument(
         "sample_data",
         nargs="?",
@@ -92,7 +96,7 @@ def run(
     tell = progress or silent
     paths = for_config(config)
     tell(0, 3, "reading the version")
-    model_file = None if model is None else paths.readable_file(model, "the model")
+    model_file = None if model is None else _model_file(paths, model)
     trained = load_version(config, paths, model_file)
     if sample_data is None:
         sample = inputs.kept_data(config, paths).data
@@ -126,6 +130,16 @@ def run(
     tell(3, 3, "done")
     parity = metadata.parity.model_dump(mode="json", by_alias=True) if metadata.parity else {}
     return ConversionResult(paths.version(config.version) / MODEL_FILE, parity, published, previous)
+
+
+def _model_file(paths: OrganizationPaths, argument: str) -> Path:
+    """The model named on the command line, if it is of a kind that can be read without running it."""
+    if Path(argument).suffix in (".pkl", ".pickle", ".joblib"):
+        raise IntegrityError(
+            f"{Path(argument).name} is a pickle, which can run any program when it is opened; it was not opened",
+            hint="leave the argument out to export the version's own model, or give its model.txt or model.parquet",
+        )
+    return paths.readable_file(argument, "the model")
 
 
 def _install(

@@ -4,7 +4,7 @@
 
 Complete by itself: data that has not been prepared is prepared, and the ONNX models are written
 (trainingConfig.exportOnnx). Reads: prepared_data.parquet, else the configured source. Writes:
-models/<organisation>/versions/<version> with model.txt (or model.pkl), model.onnx, window.onnx, scaler.pkl,
+models/<organisation>/versions/<version> with model.txt (or model.parquet), model.onnx, window.onnx, scaler.pkl,
 metadata.json and manifest.json; the link model_<version>.onnx; and metrics.json under
 artifacts/<organisation>/<version>. `current` is left alone. Exit status: see ml/errors.py.
 """
@@ -161,8 +161,8 @@ def _write_version(
     folder: Path, config: OrganizationConfig, source: Input, model: TrainedModel, metrics: dict[str, Any]
 ) -> None:
     from ml.export.package import exact_models, write_package
-    from ml.export.pickles import dump
-    from ml.export.scaling import scaler_object
+    from ml.export.scaling import scaler_pickle
+    from ml.workspace.files import write_bytes
 
     metadata = _metadata(config, source, model, metrics)
     models = None
@@ -178,10 +178,7 @@ def _write_version(
             parity_rows=parity_rows,
         )
     model.estimator.save(folder / model.estimator.model_file)
-    dump(
-        scaler_object(model.engineer.scaling.to_dict(), len(metadata.features)),
-        folder / "scaler.pkl",
-    )
+    write_bytes(folder / "scaler.pkl", scaler_pickle(model.engineer.scaling.to_dict(), len(metadata.features)))
     write_package(folder, metadata, models)
 
 

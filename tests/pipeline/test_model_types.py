@@ -86,7 +86,7 @@ def test_a_random_forest_goes_all_the_way(two_versions: PipelineRun) -> None:
     for outcome in two_versions.outcomes.values():
         assert outcome.exit_code == 0, outcome.document
     version = two_versions.models / "versions" / "v2"
-    assert {"model.pkl", "model.onnx", "window.onnx", "manifest.json"} <= {file.name for file in version.iterdir()}
+    assert {"model.parquet", "model.onnx", "window.onnx", "manifest.json"} <= {file.name for file in version.iterdir()}
     assert two_versions.models.joinpath("current").readlink().as_posix() == "versions/v2"
     assert two_versions.models.joinpath("model_v2.onnx").readlink().as_posix() == "versions/v2/model.onnx"
     assert two_versions.outcomes["convert_to_onnx"].document["previousVersion"] == "v1"

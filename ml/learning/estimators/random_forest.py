@@ -22,7 +22,7 @@ from ml.learning.estimators.base import (
 )
 from ml.learning.fold_fitting import FloatMatrix, Fold, FoldFitter, Labels
 from ml.learning.fold_forests import ForestFolds
-from ml.learning.stored_forest import checked_forest
+from ml.learning.stored_forest import read_forest, write_forest
 from ml.options.base import Section
 from ml.options.learning import RfParams, SearchRange, TrainingConfig
 
@@ -41,7 +41,7 @@ class RandomForest(Estimator):
     """
 
     model_type: ClassVar[str] = "random_forest"
-    model_file: ClassVar[str] = "model.pkl"
+    model_file: ClassVar[str] = "model.parquet"
     params_type: ClassVar[type[Section]] = RfParams
     params_key: ClassVar[str] = "rf_params"
 
@@ -142,24 +142,20 @@ class RandomForest(Estimator):
         return as_shares(np.asarray(self.forest.feature_importances_), self.names)
 
     def save(self, path: Path) -> None:
-        """Write a pickle that the allow-list loader accepts."""
-        from ml.export.pickles import dump
-
-        dump(self.forest, path)
+        """Write the trees as a table of nodes."""
+        write_forest(self.forest, path)
 
     @classmethod
     def load(cls, path: Path, config: TrainingConfig, *, names: Sequence[str] | None = None) -> Self:
-        """Read a forest through the allow-list loader.
+        """Read a forest that `save` wrote.
 
         Raises
         ------
         IntegrityError
             If the file holds anything but a fitted random forest, or one of another width than `names`.
         """
-        from ml.export.pickles import load
-
         model = cls(config)
-        model._forest = checked_forest(load(path), path.name)
+        model._forest = read_forest(path)
         model.names = names_of_stored(path, model.forest.n_features_in_, names)
         return model
 

@@ -23,8 +23,8 @@ def test_a_forest_does_not_depend_on_threads_or_on_being_watched() -> None:
 def test_a_forest_survives_saving(tmp_path: Path) -> None:
     settings = config("random_forest")
     model = fitted(settings)
-    model.save(tmp_path / "model.pkl")
-    again = estimators.get("random_forest").load(tmp_path / "model.pkl", settings, names=names())
+    model.save(tmp_path / "model.parquet")
+    again = estimators.get("random_forest").load(tmp_path / "model.parquet", settings, names=names())
     X, _ = feature_table(seed=2)
     assert again.predict(X).tobytes() == model.predict(X).tobytes()
     assert again.importances() == model.importances()

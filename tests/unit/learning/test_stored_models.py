@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import pickle
 import re
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightgbm as lgb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.preprocessing import StandardScaler
 
 from ml.errors import IntegrityError
-from ml.export.pickles import dump
-from ml.learning import estimators
+from ml.learning import estimators, stored_forest
 from tests.unit.learning.feature_tables import feature_table, names
 from tests.unit.learning.fitting import TYPES, config, fitted
 
@@ -71,36 +74,66 @@ def test_a_stored_model_of_another_width_is_refused_with_both_numbers(tmp_path: 
     assert len(kind.load(path, config(model_type)).names) == 4
 
 
-def damaged_forest(damage: str) -> Any:
-    forest = fitted(config("random_forest")).forest
-    nodes = forest.estimators_[0].tree_
-    match damage:
-        case "scaler":
-            return StandardScaler()
-        case "unfitted":
-            return RandomForestClassifier()
-        case "width":
-            forest.n_features_in_ = 7
-        case "feature":
-            nodes.feature[0] = 9999
-        case "loop":
-            nodes.children_left[0] = 0
-        case "classes":
-            del forest.n_classes_
-    return forest
+def stored_table() -> pa.Table:
+    """The nodes of a fitted forest."""
+    forest = fitted(config("random_forest"))
+    with tempfile.TemporaryDirectory() as folder:
+        forest.save(Path(folder) / "model.parquet")
+        return pq.read_table(Path(folder) / "model.parquet")
 
 
-@pytest.mark.parametrize(
-    ("damage", "words"),
-    [
-        ("scaler", "holds a StandardScaler"),
-        ("unfitted", "it has no trees"),
-        ("width", "tree 0 has 5 features and the forest 7"),
-        ("feature", "tree 0 has nodes, features or values that cannot be"),
-        ("loop", "tree 0 has nodes, features or values that cannot be"),
-        ("classes", "it cannot predict"),
-    ],
-)
-def test_a_pickle_that_is_no_sound_forest_is_refused(tmp_path: Path, damage: str, words: str) -> None:
-    dump(damaged_forest(damage), tmp_path / "model.pkl")
-    refused(tmp_path / "model.pkl", "random_forest", words)
+def changed_cell(table: pa.Table, column: str, row: int, value: Any) -> pa.Table:
+    cells = table.column(column).to_pylist()
+    cells[row] = value
+    at = table.column_names.index(column)
+    return table.set_column(at, table.schema.field(column), pa.array(cells, type=table.schema.field(column).type))
+
+
+DAMAGES: dict[str, tuple[Callable[[pa.Table], pa.Table], str]] = {
+    "no rows": (lambda table: table.slice(0, 0), "its trees do not come one after the other"),
+    "trees in another order": (lambda table: changed_cell(table, "tree", 0, 3), "do not come one after the other"),
+    "another column": (lambda table: table.drop_columns(["share_1"]), "other columns than a forest"),
+    "an empty cell": (lambda table: changed_cell(table, "threshold", 0, None), "empty cells"),
+    "a foreign feature": (lambda table: changed_cell(table, "feature", 0, 9999), "tree 0 has nodes, features or"),
+    "a loop": (lambda table: changed_cell(table, "left_child", 0, 0), "tree 0 has nodes, features or values"),
+    "a child beyond the end": (lambda table: changed_cell(table, "right_child", 0, 10**6), "tree 0 has nodes"),
+    "half a leaf": (lambda table: changed_cell(table, "left_child", 0, -1), "tree 0 has nodes"),
+    "no threshold": (lambda table: changed_cell(table, "threshold", 0, float("nan")), "tree 0 has nodes"),
+    "no share": (lambda table: changed_cell(table, "share_1", 0, float("inf")), "tree 0 has nodes"),
+    "no width": (lambda table: table.replace_schema_metadata({}), "other columns than a forest"),
+    "a width that is no number": (lambda table: table.replace_schema_metadata({"n_features": "x"}), "not a table"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_table_that_is_no_sound_forest_is_refused(tmp_path: Path, damage: str) -> None:
+    change, words = DAMAGES[damage]
+    pq.write_table(change(stored_table()), tmp_path / "model.parquet")
+    refused(tmp_path / "model.parquet", "random_forest", words)
+
+
+def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.parquet").write_bytes(pickle.dumps({"a": 1}))
+    refused(tmp_path / "model.parquet", "random_forest", "not a table that this program wrote")
+
+
+def test_a_forest_of_too_many_nodes_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored_forest, "MAX_NODES", 10)
+    pq.write_table(stored_table(), tmp_path / "model.parquet")
+    refused(tmp_path / "model.parquet", "random_forest", "allowed are 10")
+
+
+@pytest.mark.parametrize("criterion", ["gini", "entropy"])
+def test_a_stored_forest_gives_the_same_bits_with_missing_values(tmp_path: Path, criterion: str) -> None:
+    model = fitted(config("random_forest", rf_params={"criterion": criterion}))
+    path = tmp_path / "model.parquet"
+    model.save(path)
+    again = estimators.get("random_forest").load(path, config("random_forest"), names=names())
+    X, _ = feature_table(seed=4)
+    X = X.copy()
+    X[::3, 1] = np.nan
+    assert again.predict(X).tobytes() == model.predict(X).tobytes()
+    assert again.leaves(X).tobytes() == model.leaves(X).tobytes()
+    assert again.importances() == model.importances()
+    again.save(tmp_path / "again.parquet")
+    assert (tmp_path / "again.parquet").read_bytes() == path.read_bytes()
