@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from ml.errors import ParityError
 from ml.export.encoding import LIGHTGBM_ZERO, Encoding, Membership
 from ml.export.lightgbm_text import MISSING_NONE, MISSING_ZERO, LightgbmModel, LightgbmTree, parse_model
+from ml.export.xgboost_json import XgboostTree
+from ml.export.xgboost_json import parse_model as parse_xgboost
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -233,23 +235,66 @@ def _unflushed(threshold: _Doubles) -> _Doubles:
     return np.where(passes_zero, _LIGHTGBM_ZERO, np.where(stops_zero, below, threshold))
 
 
+def from_xgboost(text: str) -> TreeEnsemble:
+    """The trees of an XGBoost model, given as its JSON; the base score is part of the first tree's leaves.
+
+    XGBoost adds the weights of the leaves in float32; here they are added in float64. Leaves reached are the same.
+
+    Raises
+    ------
+    IntegrityError, ParityError
+        As `ml.export.xgboost_json.parse_model`.
+    """
+    model = parse_xgboost(text)
+    parts = [_xgboost_part(tree) for tree in model.trees]
+    parts[0] = replace(parts[0], leaf_weight=parts[0].leaf_weight + model.base)
+    return _assemble(parts, n_features=model.n_features, divisor=1, link="sigmoid", accepts_infinity=True)
+
+
+def _xgboost_part(tree: XgboostTree) -> _TreePart:
+    weights = tree.threshold.astype(np.float64)[tree.left < 0]
+    if tree.left[0] < 0:
+        return _lone_leaf(float(weights[0]))
+    # A row goes left where its value is below the threshold: at most the float32 before it.
+    below = np.nextafter(tree.threshold, np.float32(-np.inf)).astype(np.float64)
+    return _numbered_together(tree.left, tree.right, tree.feature, below, tree.default_left, weights)
+
+
 def _forest_part(tree: Tree) -> _TreePart:
     is_leaf = np.asarray(tree.children_left) < 0
-    numbers = np.flatnonzero(is_leaf)
     weights = np.asarray(tree.value, dtype=np.float64)[is_leaf, 0, 1]
     if is_leaf[0]:
         return _lone_leaf(float(weights[0]))
-    # scikit-learn numbers splits and leaves together; here each kind is numbered for itself.
+    return _numbered_together(
+        np.asarray(tree.children_left),
+        np.asarray(tree.children_right),
+        np.asarray(tree.feature, dtype=np.int64),
+        np.asarray(tree.threshold, dtype=np.float64),
+        np.asarray(tree.missing_go_to_left, dtype=np.bool_),
+        weights,
+    )
+
+
+def _numbered_together(
+    left: _Integers,
+    right: _Integers,
+    feature: _Integers,
+    threshold: _Doubles,
+    missing_left: _Flags,
+    leaf_weight: _Doubles,
+) -> _TreePart:
+    """A tree whose library numbers splits and leaves together; here each kind is numbered for itself."""
+    is_leaf = left < 0
     codes = np.where(is_leaf, ~(np.cumsum(is_leaf) - 1), np.cumsum(~is_leaf) - 1)
     splits = ~is_leaf
     return _TreePart(
-        feature=np.asarray(tree.feature, dtype=np.int64)[splits],
-        threshold=np.asarray(tree.threshold, dtype=np.float64)[splits],
-        true_child=codes[np.asarray(tree.children_left)[splits]],
-        false_child=codes[np.asarray(tree.children_right)[splits]],
-        missing_true=np.asarray(tree.missing_go_to_left, dtype=np.bool_)[splits],
-        leaf_weight=weights,
-        leaf_number=numbers,
+        feature=feature[splits],
+        threshold=threshold[splits],
+        true_child=codes[left[splits]],
+        false_child=codes[right[splits]],
+        missing_true=missing_left[splits],
+        leaf_weight=leaf_weight,
+        leaf_number=np.flatnonzero(is_leaf),
     )
 
 

@@ -125,7 +125,7 @@ class TrainingConfig(Section):
     )
     model_type: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] = Field(
         default="lightgbm",
-        description="lightgbm, random_forest, logistic_regression, or another file in ml/learning/estimators.",
+        description="lightgbm, random_forest, logistic_regression, xgboost, or another file in ml/learning/estimators.",
     )
     lgb_params: LgbParams = Field(default=LgbParams(), description="Parameters of lightgbm.")
     rf_params: RfParams = Field(default=RfParams(), description="Parameters of random_forest.")

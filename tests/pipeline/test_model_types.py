@@ -97,10 +97,11 @@ def test_a_random_forest_goes_all_the_way(two_versions: PipelineRun) -> None:
     "training",
     [
         {"modelType": "logistic_regression"},
+        {"modelType": "xgboost", "modelParams": {"numIterations": 30}},
         {"lgbParams": {"boosting": "rf", "zeroAsMissing": True, "numIterations": 20}},
         {"lgbParams": {"categoricalFeatures": ["operating_regime"], "numIterations": 20}},
     ],
-    ids=["logistic_regression", "averaged_trees", "categorical"],
+    ids=["logistic_regression", "xgboost", "averaged_trees", "categorical"],
 )
 def test_other_kinds_go_all_the_way(training: Json, published: Path, database: Path) -> None:
     config = plant_config(

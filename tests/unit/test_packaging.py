@@ -16,7 +16,10 @@ EXTRAS = PROJECT["optional-dependencies"]
 DECLARED = {
     "requirements.txt": PROJECT["dependencies"],
     "requirements-fleet.txt": EXTRAS["fleet"],
-    "requirements-dev.txt": [line for line in EXTRAS["dev"] if not line.startswith("eagle-ml")],
+    "requirements-dev.txt": [
+        *(line for line in EXTRAS["dev"] if not line.startswith("eagle-ml")),
+        *EXTRAS["xgboost"],
+    ],
 }
 
 

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
 from ml.export.trees import TreeEnsemble, from_lightgbm, from_random_forest
+from ml.learning import estimators
+from ml.learning.estimators.base import default_names
+from ml.options.learning import TrainingConfig
 
 N_FEATURES = 6
 
@@ -121,6 +124,15 @@ def _boosted(missing: float = 0.1, **parameters: Any) -> Trained:
     return of_booster(train_booster(rows, labels, **parameters), rows)
 
 
+def of_xgboost(missing: float = 0.1, **parameters: Any) -> Trained:
+    rows, labels = plant_rows(missing=missing)
+    config = TrainingConfig(
+        model_type="xgboost", model_params={"numIterations": 25, "learningRate": 0.3, **parameters}, threads=1
+    )
+    model = estimators.get("xgboost")(config).fit(rows, labels, names=default_names(N_FEATURES))
+    return Trained(model.ensemble(), model.predict, model.leaves, rows)
+
+
 KINDS: dict[str, Callable[[], Trained]] = {
     "gbdt": _boosted,
     "gbdt_without_missing": lambda: _boosted(missing=0.0),
@@ -137,6 +149,9 @@ KINDS: dict[str, Callable[[], Trained]] = {
     "zero_as_missing_averaged": lambda: _boosted(
         zero_as_missing=True, boosting="rf", bagging_freq=1, bagging_fraction=0.6
     ),
+    "xgboost": of_xgboost,
+    "xgboost_without_missing": lambda: of_xgboost(missing=0.0),
+    "xgboost_lone_leaf": lambda: of_xgboost(gamma=1e9, numIterations=3),
     "categorical": lambda: _categorical(),
     "categorical_one_by_one": lambda: _categorical(max_cat_to_onehot=64),
     "categorical_zero_as_missing": lambda: _categorical(zero_as_missing=True),

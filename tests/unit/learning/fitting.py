@@ -9,7 +9,7 @@ from ml.learning.estimators.base import Estimator
 from ml.options.learning import TrainingConfig
 from tests.unit.learning.feature_tables import feature_table, names
 
-TYPES = ("lightgbm", "random_forest")
+TYPES = ("lightgbm", "random_forest", "xgboost")
 
 
 def config(model_type: str, **options: Any) -> TrainingConfig:
@@ -19,6 +19,8 @@ def config(model_type: str, **options: Any) -> TrainingConfig:
         "rf_params": {"n_estimators": 30, **options.pop("rf_params", {})},
         "threads": 1,
     }
+    if model_type == "xgboost":
+        small["model_params"] = {"numIterations": 40, "maxDepth": 3, **options.pop("model_params", {})}
     return TrainingConfig.model_validate({**small, **options})
 
 
