@@ -5,7 +5,8 @@
 Compares, and writes the counts to benchmarks/results/exactness.json and as a table to stdout:
 
 - tree models of every kind with their ONNX form: the leaf that each row reaches in each tree, and the bits of the
-  probability, on adversarial rows (every threshold and its float32 neighbours, NaN, infinities, denormals);
+  probability, on adversarial rows (every threshold and its float32 neighbours, NaN, infinities, denormals); beside it
+  what the stock converters (onnxmltools, skl2onnx) make of such rows without infinities;
 - the window graph of two organisations with the features computed offline, cell by cell, on all test rows: the
   simulated station, and turbofans FD001, where EAGLE_ML_DATA_DIR names the folder of the public data.
 
@@ -21,17 +22,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightgbm
 import numpy as np
+import onnx
 import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
+from benchmarks import stock_converters  # noqa: E402 - found through the line above
 from ml.config import OrganizationConfig  # noqa: E402 - found through the line above
 from ml.errors import ParityError  # noqa: E402
 from ml.export.adversarial import adversarial_rows  # noqa: E402
@@ -41,7 +45,10 @@ from ml.export.session import Scorer, open_model  # noqa: E402
 from ml.export.trees import TreeEnsemble, from_lightgbm, from_random_forest  # noqa: E402
 from ml.export.window_graph import build_feature_probe  # noqa: E402
 from ml.export.window_parity import check_windows  # noqa: E402
+from ml.learning import estimators  # noqa: E402
+from ml.learning.estimators.base import default_names  # noqa: E402
 from ml.learning.training import split_of  # noqa: E402
+from ml.options.learning import TrainingConfig  # noqa: E402
 from ml.pipeline.inputs import kept_data  # noqa: E402
 from ml.pipeline.trained import TrainedVersion, load_version  # noqa: E402
 from ml.scada.prepare import prepare  # noqa: E402
@@ -52,6 +59,7 @@ from tests.pipeline.public_data import VARIABLE, data_folder, label_rows, turbof
 
 RESULTS = REPOSITORY / "benchmarks" / "results" / "exactness.json"
 _CHUNK_ROWS = 50_000
+_STOCK_ROWS = 10_000  # their leaves are followed in numpy
 _FEATURES, _TRAINING_ROWS = 60, 20_000
 _TREES = 200
 
@@ -75,54 +83,98 @@ def plant_table(seed: int = 0) -> tuple[Rows, Any]:
     return table.astype(np.float32), label
 
 
-def boosted(**parameters: Any) -> tuple[TreeEnsemble, Callable[[Rows], Any], Callable[[Rows], Any]]:
-    """LightGBM with 200 trees of 31 leaves: its trees, probabilities and leaves."""
+@dataclass(frozen=True)
+class Trained:
+    """A model as its library sees it, as we read it, and as the stock converter writes it, where one does."""
+
+    ensemble: TreeEnsemble
+    predict: Callable[[Rows], Any]
+    leaves: Callable[[Rows], Any]
+    stock: Callable[[], onnx.ModelProto] | None = None
+
+
+def boosted(*, stock: bool = False, **parameters: Any) -> Trained:
+    """LightGBM with 200 trees of 31 leaves."""
     table, label = plant_table()
     settings = {"objective": "binary", "num_leaves": 31, "learning_rate": 0.1, "seed": 1, "verbosity": -1, **parameters}
     categories = [5] if settings.pop("categorical", False) else []
     data = lightgbm.Dataset(table, label, params=settings, categorical_feature=categories)
     booster = lightgbm.train(settings, data, _TREES)
-    return from_lightgbm(booster), booster.predict, lambda rows: booster.predict(rows, pred_leaf=True)
+    return Trained(
+        from_lightgbm(booster),
+        booster.predict,
+        lambda rows: booster.predict(rows, pred_leaf=True),
+        (lambda: stock_converters.of_lightgbm(booster)) if stock else None,
+    )
 
 
-def forest() -> tuple[TreeEnsemble, Callable[[Rows], Any], Callable[[Rows], Any]]:
-    """scikit-learn's forest with 200 trees: its trees, probabilities and leaves."""
+def xgboosted() -> Trained:
+    """XGBoost with 200 trees."""
+    table, label = plant_table()
+    config = TrainingConfig(
+        model_type="xgboost", model_params={"numIterations": _TREES, "learningRate": 0.1}, early_stopping_rounds=0
+    )
+    model = estimators.get("xgboost")(config).fit(table, label, names=default_names(_FEATURES))
+    booster: Any = model.booster  # type: ignore[attr-defined] # of this model type
+    return Trained(model.ensemble(), model.predict, model.leaves, lambda: stock_converters.of_xgboost(booster))
+
+
+def forest() -> Trained:
+    """scikit-learn's forest with 200 trees."""
     table, label = plant_table()
     model = RandomForestClassifier(_TREES, min_samples_leaf=5, random_state=1, n_jobs=1).fit(table, label)
-    return from_random_forest(model), lambda rows: model.predict_proba(rows)[:, 1], model.apply
+    return Trained(
+        from_random_forest(model),
+        lambda rows: model.predict_proba(rows)[:, 1],
+        model.apply,
+        lambda: stock_converters.of_forest(model),
+    )
 
 
-MODELS: dict[str, tuple[int, Callable[[], Any]]] = {
-    "LightGBM gbdt": (1_000_000, boosted),
+MODELS: dict[str, tuple[int, Callable[[], Trained]]] = {
+    "LightGBM gbdt": (1_000_000, lambda: boosted(stock=True)),
     "LightGBM dart": (100_000, lambda: boosted(boosting="dart")),
     "LightGBM goss": (100_000, lambda: boosted(data_sample_strategy="goss")),
     "LightGBM rf": (100_000, lambda: boosted(boosting="rf", bagging_freq=1, bagging_fraction=0.6)),
     "LightGBM zero_as_missing": (100_000, lambda: boosted(zero_as_missing=True)),
     "LightGBM categorical": (100_000, lambda: boosted(categorical=True, max_cat_to_onehot=1, min_data_per_group=20)),
     "RandomForest": (200_000, forest),
+    "XGBoost": (200_000, xgboosted),
 }
 """What is compared, on how many rows."""
 
 
-def compare_trees(name: str, n_rows: int, train: Callable[[], Any]) -> Json:
+def compare_trees(name: str, n_rows: int, train: Callable[[], Trained]) -> Json:
     """The counts of one kind of model; raises ParityError at the first difference."""
     start = time.monotonic()
-    ensemble, predict, leaves = train()
+    trained = train()
+    ensemble = trained.ensemble
     content = build_model(ensemble, n_features=_FEATURES, scaling=None, threshold=0.5, metadata={})
     scorer = Scorer(content, threads=os.cpu_count() or 1)
     real = plant_table(seed=1)[0]
     counts = {"rows": 0, "rowsWithNan": 0, "leaves": 0, "differingLeaves": 0, "differingBits": 0, "differingLabels": 0}
     for seed, first in enumerate(range(0, n_rows, _CHUNK_ROWS)):
         rows = adversarial_rows(ensemble, min(_CHUNK_ROWS, n_rows - first), seed=seed, base_rows=real)
-        bits = check_parity(predict, scorer, rows, threshold=0.5)
-        paths = check_leaves(leaves, ensemble, rows)
+        bits = check_parity(trained.predict, scorer, rows, threshold=0.5)
+        paths = check_leaves(trained.leaves, ensemble, rows)
         counts["rows"] += bits.rows
         counts["rowsWithNan"] += int(np.isnan(rows).any(axis=1).sum())
         counts["leaves"] += paths.rows * paths.trees
         counts["differingLeaves"] += paths.differing
         counts["differingBits"] += bits.differing_bits
         counts["differingLabels"] += bits.differing_labels
-    return {"model": name, "trees": ensemble.n_trees, **counts, "seconds": round(time.monotonic() - start, 1)}
+    seconds = round(time.monotonic() - start, 1)
+    return {"model": name, "trees": ensemble.n_trees, **counts, "seconds": seconds, **_stock_counts(trained, n_rows)}
+
+
+def _stock_counts(trained: Trained, n_rows: int) -> Json:
+    """What the stock converter's file makes of rows of the same kind."""
+    if trained.stock is None:
+        return {}
+    base = plant_table(seed=1)[0]
+    rows = adversarial_rows(trained.ensemble, min(_STOCK_ROWS, n_rows), seed=0, base_rows=base)
+    rows = rows[~np.isinf(rows).any(axis=1)]
+    return stock_converters.differences(trained.stock(), trained.ensemble, trained.predict, trained.leaves, rows)
 
 
 def compare_windows(name: str, trained: TrainedVersion, frame: pd.DataFrame, rows: Any) -> Json:

@@ -25,6 +25,14 @@ def test_no_leaf_and_no_bit_differs(name):
     assert (counts["differingLeaves"], counts["differingBits"], counts["differingLabels"]) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("name", ["LightGBM gbdt", "RandomForest", "XGBoost"])
+def test_the_stock_converters_are_not_exact(name):
+    _, train = exactness.MODELS[name]
+    counts = exactness.compare_trees(name, 4000, train)
+    assert counts["stockRows"] > 1000
+    assert counts["stockDifferingBits"] > 0
+
+
 def test_a_difference_ends_it(monkeypatch, capsys):
     broken = model_graph.build_model
 
