@@ -15,6 +15,8 @@ if __name__ == "config":  # imported with ml/ as the working directory; make the
 import hashlib
 import importlib
 import json
+import re
+from collections import Counter
 from typing import Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
@@ -23,7 +25,7 @@ from pydantic_core import PydanticCustomError
 from ml.errors import ConfigError
 from ml.findings import Finding
 from ml.options.backend_form import BackendKeys, fold_backend_form
-from ml.options.base import Identifier, Section, explain
+from ml.options.base import Identifier, Section, explain, field_path, shortened
 from ml.options.data import DataConfig
 from ml.options.delivery import ConversionConfig, ValidationConfig
 from ml.options.features import FeatureConfig
@@ -32,7 +34,10 @@ from ml.options.schema import SchemaConfig
 from ml.options.source import DataRange, DataSource, ScadaDbConfig
 from ml.options.templates import fill_from_template
 
-MAX_CONFIG_BYTES = 4_000_000  # a configuration is written by people and the backend; larger is a wrong file
+MAX_CONFIG_BYTES = 1_000_000  # a configuration is written by people and the backend; larger is a wrong file
+_HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
+MAX_DEPTH = 20  # lists and objects within each other; the keys need eight
+MAX_ENTRIES = 5_000  # of one list or object, such as columns: checking a hundred thousand of them takes minutes
 
 
 class OrganizationConfig(Section):
@@ -137,6 +142,7 @@ class OrganizationConfig(Section):
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Check a configuration given as a dictionary with JSON keys; raises as `load_from_file`."""
+        _refuse_unusual(data)
         nested, findings = fold_backend_form(data)
         try:
             config = cls.model_validate(nested)
@@ -221,12 +227,45 @@ def _read(path: Path) -> str:
         ) from None
 
 
+def _refuse_unusual(data: dict[str, Any]) -> None:
+    """Raise ConfigError for more than `MAX_ENTRIES` in one list or object, deep nesting, or half a character."""
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), data)]
+    while waiting:
+        place, value = waiting.pop()
+        if isinstance(value, dict | list | tuple):
+            _refuse_many(place, len(value))
+            parts = value.items() if isinstance(value, dict) else enumerate(value)
+            waiting += [((*place, key), part) for key, part in parts]
+        last = place[-1] if place else ""
+        if not (_is_text(value) and _is_text(last)):
+            raise ConfigError(
+                f"{field_path(place[:-1]) or 'the configuration'} holds half a character of UTF-16, which is no text",
+                field=field_path(place[:-1]) or None,
+                hint="write the character itself, or both halves",
+            )
+
+
+def _refuse_many(place: tuple[str | int, ...], entries: int) -> None:
+    if len(place) > MAX_DEPTH:
+        raise ConfigError("the configuration is nested too deeply", field=field_path(place[:1]))
+    if entries > MAX_ENTRIES:
+        field = field_path(place)
+        raise ConfigError(
+            f"{field or 'the configuration'} has {entries:,} entries; at most {MAX_ENTRIES:,} are allowed",
+            field=field or None,
+            hint="name fewer columns, or read from a view that holds those that matter",
+        )
+
+
+def _is_text(value: Any) -> bool:
+    return not isinstance(value, str) or value.isascii() or _HALF_CHARACTER.search(value) is None
+
+
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     data = dict(pairs)
     if len(data) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ConfigError(f'the key "{twice}" appears twice in one object', field=twice)
+        twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+        raise ConfigError(f'the key "{shortened(twice)}" appears twice in one object', field=shortened(twice))
     return data
 
 

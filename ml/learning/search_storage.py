@@ -18,6 +18,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from ml.cluster.libraries import require_psycopg
 from ml.errors import SourceError
+from ml.options.database_url import LIBPQ_WITHOUT_LOGINS, DatabaseUrl, parse_url
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -67,7 +68,7 @@ def opened_storage(tuning: TuningConfig, journal: Path | None, name: str) -> Ite
     journal
         Journal file; one process at a time may use it.
     name
-        Of the search: trials of others in the same storage are not seen.
+        Of the search, ``organisation/...``: trials of others in the same storage are not seen.
 
     Raises
     ------
@@ -75,12 +76,12 @@ def opened_storage(tuning: TuningConfig, journal: Path | None, name: str) -> Ite
         If the library for PostgreSQL is not installed.
     SourceError
         If the database cannot be reached, refuses, or holds tables of another version of Optuna.
-    ConfigError
-        If the variable with the password is not set.
+    ConfigError, IsolationError
+        If the password that is named is not there.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if tuning.storage is not None:
-        with _database(tuning.storage, tuning.storage_secret()) as storage:
+        with _database(parse_url(tuning.storage), tuning.storage_secret(name.partition("/")[0])) as storage:
             yield TrialStorage(_study(storage, name))
     elif journal is not None:
         _clear_after_kill(journal)
@@ -92,12 +93,15 @@ def opened_storage(tuning: TuningConfig, journal: Path | None, name: str) -> Ite
 
 
 @contextmanager
-def _database(url: str, password: str | None) -> Iterator[optuna.storages.RDBStorage]:
+def _database(address: DatabaseUrl, password: str | None) -> Iterator[optuna.storages.RDBStorage]:
     require_psycopg(_FIELD)
-    options: dict[str, Any] = {"connect_timeout": _CONNECT_SECONDS}
-    if password is not None:
-        options["password"] = password
-    storage = _with_tables(url.replace("postgresql:", "postgresql+psycopg:", 1), options)
+    import sqlalchemy
+
+    url = sqlalchemy.URL.create(
+        "postgresql+psycopg", address.user, None, address.host, address.port, address.database, address.options
+    )
+    options = {"connect_timeout": _CONNECT_SECONDS, "password": password or "", **LIBPQ_WITHOUT_LOGINS}
+    storage = _with_tables(url.render_as_string(), options)
     try:
         yield storage
     finally:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -31,8 +33,17 @@ _HARMLESS_CONNECTION_KEYS = (
     "sliceSeconds",
     "requireLeastPrivilege",
 )
-_STORAGE_KEYS = ("storage", "storagePasswordEnv")  # the same holds for the URL of a search's storage
+_STORAGE_KEYS = (
+    "storage",
+    "storagePasswordEnv",
+    "storagePasswordFile",
+)  # the same holds for a search
+ADDRESS_ERROR = "address"
+"""Type of an error about an address where none belongs: it may hold a password, so it is not repeated."""
 _SEEN_LIMIT = 80
+_MESSAGE_LIMIT = 400
+_COMPARED = 500  # names, when one is looked for that is like another: ten thousand would take a quarter of a minute
+_LONGEST_NAME = 128
 _SQL_MARKS = (";", "--", "/*", "'", '"', "\\", "$$")
 _MAX_SECONDS = 10**9  # about 31 years: longer than any plant's records, and far from overflowing in microseconds
 
@@ -84,7 +95,7 @@ ColumnName = Annotated[
 def distinct(values: Iterable[Any]) -> tuple[Any, ...]:
     """Refuse a list that names something twice."""
     items = tuple(values)
-    twice = sorted({str(item) for item in items if items.count(item) > 1})
+    twice = sorted(str(item) for item, times in Counter(items).items() if times > 1)
     if twice:
         raise PydanticCustomError("not_distinct", "names {names} more than once", {"names": ", ".join(twice)})
     return items
@@ -99,8 +110,10 @@ DistinctColumns = Annotated[tuple[ColumnName, ...], AfterValidator(distinct)]
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str | None:
-    """The allowed name that `name` was probably meant to be, if one is close enough."""
-    by_lower = {candidate.lower(): candidate for candidate in allowed}
+    """The allowed name that `name` was probably meant to be, if one is close; of many, the first are compared."""
+    by_lower = {candidate.lower(): candidate for candidate in islice(allowed, _COMPARED)}
+    if len(name) > _LONGEST_NAME:
+        return None
     matches = difflib.get_close_matches(name.lower().replace("_", ""), by_lower, n=1, cutoff=0.6)
     return by_lower[matches[0]] if matches else None
 
@@ -123,12 +136,17 @@ def field_path(location: Iterable[str | int]) -> str:
     return path
 
 
+def shortened(text: str) -> str:
+    """`text` for a message: cut where it would fill pages."""
+    return text if len(text) <= _MESSAGE_LIMIT else f"{text[:_MESSAGE_LIMIT]}…"
+
+
 def _seen(error: ErrorDetails) -> str:
     """The offending value, short, and never a secret."""
     location = error["loc"]
     if error["type"] == "missing" or (_CONNECTION in location and location[-1] not in _HARMLESS_CONNECTION_KEYS):
         return ""
-    if any(key in location for key in _STORAGE_KEYS):
+    if error["type"] == ADDRESS_ERROR or any(key in location for key in _STORAGE_KEYS):
         return ""
     value = error["input"]
     if isinstance(value, dict | BaseModel):
@@ -167,7 +185,7 @@ def explain(failure: ValidationError, model: type[BaseModel]) -> EagleError:
     """A pydantic failure as the one error that the user reads: field, value seen, what is allowed, what to do."""
     errors = failure.errors(include_url=False)
     first = min(errors, key=lambda error: error["type"] != "unsafe_identifier")
-    field = field_path(first["loc"])
+    field = shortened(field_path(first["loc"]))
     more = (
         f" ({len(errors) - 1} more problem{'s' if len(errors) > 2 else ''} after this one)" if len(errors) > 1 else ""
     )
@@ -181,6 +199,7 @@ def explain(failure: ValidationError, model: type[BaseModel]) -> EagleError:
     if first["type"] == "missing":
         return ConfigError(f'"{field}" is required{more}', field=field)
     message = "must be text, and this is a number: put it in quotes" if _unquoted(first) else first["msg"]
-    message = message.removeprefix("Value error, ")
+    message = shortened(message.removeprefix("Value error, "))
     where = f"{field}: " if field else ""
-    return ConfigError(f"{where}{message}{_seen(first)}{more}", field=field or None)
+    hint = first.get("ctx", {}).get("hint")
+    return ConfigError(f"{where}{message}{_seen(first)}{more}", field=field or None, hint=hint)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeFloat, PositiveFloat, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
-from ml.errors import ConfigError
 from ml.options.base import PositiveSeconds, Section, distinct
-from ml.options.source import PASSWORD_IN_URL
+from ml.options.database_url import UrlError, parse_url
+from ml.options.secrets import SecretName, secret_in_file, secret_in_variable
 from ml.options.thresholds import ThresholdPolicy
 
 _MAX_THREADS = 1024  # above any machine's cores; the thread pools of the learners crash when asked for a million
 
-_STORAGE_URL = re.compile(  # with no place in it where a password could stand
-    r"postgresql://(?:[^\s/:@?]+@)?(?:[^\s/:@?]*|\[[0-9a-fA-F:]+\])(?::\d+)?/[^\s/:@?]+(?:\?[^\s@]*)?"
-)
-_PASSWORD_VARIABLE = "PGPASSWORD"  # libpq's own
+_STORAGE_HINT = "the name of its password belongs in storagePasswordEnv or storagePasswordFile"
 
 Share = Annotated[float, Field(ge=0.001, le=1)]  # a smaller share draws nothing from most tables
 RowCount = Annotated[int, Field(ge=1, le=10**9)]  # the learners count rows in 32 bits
@@ -230,40 +233,50 @@ class TuningConfig(Section):
         description="Where finished trials are kept: `postgresql://user@host/database`, without a password. Default: a "
         "journal file in hyperparameter_results.",
     )
-    storage_password_env: str | None = Field(
-        default=None,
-        description="Environment variable that holds the password of `storage`. Default: PGPASSWORD, if it is set.",
+    storage_password_env: SecretName | None = Field(
+        default=None, description="Name of the password of `storage`, as in `scadaDbConfig.passwordEnv`."
+    )
+    storage_password_file: SecretName | None = Field(
+        default=None, description="Name of the password of `storage`, as in `scadaDbConfig.passwordFile`."
     )
 
-    @model_validator(mode="after")
-    def storage_is_a_url_without_a_password(self) -> Self:
+    @field_validator("storage")
+    @classmethod
+    def storage_is_a_url_without_a_password(cls, value: str | None) -> str | None:
         """A URL is written into the log and the artifacts, so a password must not be part of it."""
-        if self.storage is None:
-            return self
-        if PASSWORD_IN_URL.search(self.storage):
-            raise PydanticCustomError(
-                "password_in_url", "the URL in storage must not hold a password; use storagePasswordEnv or PGPASSWORD"
-            )
-        if not _STORAGE_URL.fullmatch(self.storage):
-            raise PydanticCustomError("storage_url", "storage must be a URL such as postgresql://user@host/database")
+        if value is None:
+            return None
+        reason = "must be a URL such as postgresql://user@host/database"
+        try:
+            url = parse_url(value)
+        except UrlError as error:
+            reason = str(error)
+        else:
+            if url.scheme == "postgresql" and url.database:
+                return value
+        raise PydanticCustomError("storage_url", "{reason}", {"reason": reason, "hint": _STORAGE_HINT})
+
+    @model_validator(mode="after")
+    def one_storage_password(self) -> Self:
+        """Two sources for one secret would leave it unclear which one counts."""
+        if self.storage_password_env is not None and self.storage_password_file is not None:
+            raise PydanticCustomError("two_passwords", "storagePasswordEnv and storagePasswordFile exclude each other")
         return self
 
-    def storage_secret(self) -> str | None:
-        """The password of `storage`, from the environment; None if there is no storage, or none is set.
+    def storage_secret(self, organization_id: str) -> str | None:
+        """The password of `storage`; None if there is no storage, or no password is named.
 
         Raises
         ------
-        ConfigError
-            If `storagePasswordEnv` names a variable that is not set.
+        ConfigError, IsolationError
+            As `ml.options.secrets.secret_in_variable` and `secret_in_file`.
         """
         if self.storage is None:
             return None
-        if self.storage_password_env is None:
-            return os.environ.get(_PASSWORD_VARIABLE)
-        if self.storage_password_env not in os.environ:
-            raise ConfigError(
-                f"the environment variable {self.storage_password_env} is not set",
-                field="tuningConfig.storagePasswordEnv",
-                hint="set it where the step is spawned",
-            )
-        return os.environ[self.storage_password_env]
+        if self.storage_password_file is not None:
+            field = "tuningConfig.storagePasswordFile"
+            return secret_in_file(organization_id, self.storage_password_file, field=field)
+        if self.storage_password_env is not None:
+            field = "tuningConfig.storagePasswordEnv"
+            return secret_in_variable(organization_id, self.storage_password_env, field=field)
+        return None

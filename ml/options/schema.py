@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -108,13 +109,14 @@ class SchemaConfig(Section):
     @model_validator(mode="after")
     def subsets_name_continuous_columns(self) -> Self:
         """Counters, operating columns, roles and units speak of columns that exist."""
-        for key, names, allowed in (
-            ("counterColumns", self.counter_columns, self.continuous_columns),
-            ("operatingColumns", self.operating_columns, self.continuous_columns),
-            ("columnRoles", tuple(self.column_roles), self.continuous_columns),
-            ("columnUnits", tuple(self.column_units), self.continuous_columns),
-            ("validRange", tuple(self.valid_range), self.continuous_columns),
-            ("stuckAfterSeconds", tuple(self.stuck_after_seconds), self.continuous_columns),
+        allowed = dict.fromkeys(self.continuous_columns)
+        for key, names in (
+            ("counterColumns", self.counter_columns),
+            ("operatingColumns", self.operating_columns),
+            ("columnRoles", tuple(self.column_roles)),
+            ("columnUnits", tuple(self.column_units)),
+            ("validRange", tuple(self.valid_range)),
+            ("stuckAfterSeconds", tuple(self.stuck_after_seconds)),
         ):
             for name in names:
                 if name not in allowed:
@@ -153,8 +155,7 @@ class SchemaConfig(Section):
     @model_validator(mode="after")
     def mapping_is_one_to_one(self) -> Self:
         """Two source columns under one name would silently lose one of them."""
-        targets = list(self.column_mapping.values())
-        twice = {name for name in targets if targets.count(name) > 1}
+        twice = {name for name, times in Counter(self.column_mapping.values()).items() if times > 1}
         if twice:
             raise _column_error("columnMapping gives the name {names} to more than one column", twice)
         return self

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import re
+from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from ml.errors import ConfigError
-from ml.options.base import PositiveSeconds, Section
+from ml.options.base import ADDRESS_ERROR, PositiveSeconds, Section
+from ml.options.database_url import UrlError, check_database_name, check_host, check_user, parse_url, refuse_url
+from ml.options.secrets import SecretName, secret_in_file, secret_in_variable
 
-PASSWORD_IN_URL = re.compile(r"//[^/@]*:[^/@]*@|[?&][^=]*(pass|pwd|secret|token)[^=]*=", re.IGNORECASE)
-_LONGEST_PASSWORD = 4096  # bytes; a longer file was named by mistake
+PASSWORD_HINT = "the password belongs in password, or its name in passwordEnv or passwordFile"
 
 
 class ScadaDbConfig(Section):
@@ -28,12 +26,13 @@ class ScadaDbConfig(Section):
     database: str = Field(
         min_length=1,
         description="Database name; for sqlite the path of the file; for sqlalchemy a URL without a password, such as "
-        "`mysql+pymysql://reader@host/plant`.",
+        "`mysql+pymysql://reader@host/plant`, with the options that "
+        "[the documentation](#databases-by-url) lists.",
     )
     table: str | None = Field(
         default=None, min_length=1, description="Table or view with one row per reading, as `table` or `schema.table`."
     )
-    host: str | None = Field(default=None, description="Server name.")
+    host: str | None = Field(default=None, description="Name or address of the server.")
     port: int | None = Field(default=None, ge=1, le=65535, description="Server port.")
     user: str | None = Field(default=None, description="Role to connect as; read-only is enough.")
     password: SecretStr | None = Field(
@@ -41,12 +40,14 @@ class ScadaDbConfig(Section):
         exclude=True,
         description="Password; better `passwordEnv` or `passwordFile`. Never written anywhere.",
     )
-    password_env: str | None = Field(default=None, description="Environment variable that holds the password.")
-    password_file: str | None = Field(
+    password_env: SecretName | None = Field(
         default=None,
-        min_length=1,
-        description="File that holds the password and nothing else, such as a mounted secret; a line break at its end "
-        "is not part of it.",
+        description="Name of the password: it is in the environment variable `EAGLE_SECRET_<organizationId>__<name>`.",
+    )
+    password_file: SecretName | None = Field(
+        default=None,
+        description="Name of the password: it is the one line of the file `<organizationId>/<name>` in the folder "
+        "`EAGLE_ML_SECRETS`, such as a mounted secret.",
     )
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = Field(
         default=None, description="As in libpq, for postgresql. Default: what `ssl` says, else prefer."
@@ -78,14 +79,23 @@ class ScadaDbConfig(Section):
         "that may write to the table. Otherwise such a role gets a warning; for postgresql.",
     )
 
-    @model_validator(mode="after")
-    def url_holds_no_password(self) -> Self:
-        """A URL is written into the log and the artifacts, so a password must not be part of it."""
-        if self.driver == "sqlalchemy" and PASSWORD_IN_URL.search(self.database):
-            raise PydanticCustomError(
-                "password_in_url", "the URL in database must not hold a password; use passwordEnv or passwordFile"
-            )
-        return self
+    @field_validator("host", "user", "table", "ssl_root_cert")
+    @classmethod
+    def no_key_holds_an_address(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """People paste whole addresses where a name belongs; what is pasted is written into artifacts."""
+        checks = {"host": check_host, "user": check_user}
+        if value:
+            _checked(checks.get(info.field_name or "", refuse_url), value)
+        return value
+
+    @field_validator("database")
+    @classmethod
+    def database_is_what_the_driver_takes(cls, value: str, info: ValidationInfo) -> str:
+        """A name, a path or a URL, which is written into the log and the artifacts: no password may be part of it."""
+        checks = {"postgresql": check_database_name, "sqlite": refuse_url, "sqlalchemy": parse_url}
+        if "driver" in info.data:
+            _checked(checks[info.data["driver"]], value)
+        return value
 
     @model_validator(mode="after")
     def one_password_source(self) -> Self:
@@ -94,52 +104,41 @@ class ScadaDbConfig(Section):
             raise PydanticCustomError("two_passwords", "password, passwordEnv and passwordFile exclude each other")
         return self
 
-    def secret(self) -> str | None:
-        """The password, from here, from the environment or from its file.
+    def secret(self, organization_id: str) -> str | None:
+        """The password, from here or from where the operator keeps it for the organisation.
 
         Raises
         ------
-        ConfigError
-            If `passwordEnv` names a variable that is not set, or `passwordFile` a file that holds no password.
+        ConfigError, IsolationError
+            As `ml.options.secrets.secret_in_variable` and `secret_in_file`.
         """
         if self.password is not None:
             return self.password.get_secret_value()
         if self.password_file is not None:
-            return _password_in(Path(self.password_file))
-        if self.password_env is None:
-            return None
-        if self.password_env not in os.environ:
-            raise ConfigError(
-                f"the environment variable {self.password_env} is not set",
-                field="scadaDbConfig.passwordEnv",
-                hint="set it where the step is spawned",
-            )
-        return os.environ[self.password_env]
+            return secret_in_file(organization_id, self.password_file, field="scadaDbConfig.passwordFile")
+        if self.password_env is not None:
+            return secret_in_variable(organization_id, self.password_env, field="scadaDbConfig.passwordEnv")
+        return None
 
 
-def _password_in(file: Path) -> str:
+def _checked(check: Callable[[str], object], value: str) -> None:
     try:
-        content = file.read_bytes()[: _LONGEST_PASSWORD + 1] if file.is_file() else b""
-        password = content.decode().removesuffix("\n").removesuffix("\r")
-    except OSError as error:
-        problem = f"cannot be read: {error.strerror}"
-    except UnicodeDecodeError:  # its text would quote the password
-        problem = "is not text in UTF-8"
-    else:
-        if password and len(content) <= _LONGEST_PASSWORD and password.isprintable():
-            return password
-        problem = "is not a file with one line of text"
-    raise ConfigError(
-        f"the password file {file.name} {problem}",
-        field="scadaDbConfig.passwordFile",
-        hint="put the password, and nothing else, into a file that the step may read",
-    )
+        check(value)
+    except UrlError as error:
+        raise PydanticCustomError(ADDRESS_ERROR, "{reason}", {"reason": str(error), "hint": PASSWORD_HINT}) from None
 
 
 class DataSource(Section):
     """Rows in a file instead of a database."""
 
     path: str = Field(min_length=1, description="CSV (.csv, .csv.gz) or Parquet (.parquet) file.")
+
+    @field_validator("path")
+    @classmethod
+    def path_is_no_url(cls, value: str) -> str:
+        """A URL may hold a password."""
+        _checked(refuse_url, value)
+        return value
 
 
 class DataRange(Section):

@@ -14,6 +14,7 @@ from ml.progress import ProgressCallback
 from ml.scada.fingerprint import read_fingerprint
 from ml.scada.prepare import prepare
 from ml.scada.prepared import Prepared, is_prepared, read_prepared
+from ml.scada.sources.sqlite_files import refuse_second_names, state_of
 from ml.scada.streamed import prepare_to_file
 from ml.workspace.files import read_json, sha256, staged_file, write_json
 from ml.workspace.locks import slices_lock
@@ -52,9 +53,7 @@ def refuse_foreign_source(config: OrganizationConfig, paths: OrganizationPaths) 
     if config.data_source is not None:
         paths.readable_file(config.data_source.path, "dataSource.path")
     if config.scada_db_config is not None and config.scada_db_config.driver == "sqlite":
-        paths.readable_file(config.scada_db_config.database, "scadaDbConfig.database")
-    if config.scada_db_config is not None and config.scada_db_config.password_file is not None:
-        paths.readable_file(config.scada_db_config.password_file, "scadaDbConfig.passwordFile")
+        refuse_second_names(paths.readable_file(config.scada_db_config.database, "scadaDbConfig.database"))
     authority = None if config.scada_db_config is None else config.scada_db_config.ssl_root_cert
     if authority is not None and authority != "system":
         paths.readable_file(authority, "scadaDbConfig.sslRootCert")
@@ -161,8 +160,7 @@ def _origin(config: OrganizationConfig) -> str:
     """What prepared data depends on: the settings, the source, and the state of a source file."""
     source, database = config.data_source, config.scada_db_config
     file = source.path if source else database.database if database and database.driver == "sqlite" else None
-    state = Path(file).stat() if file is not None else None
-    changed = "" if state is None else f":{state.st_size}:{state.st_mtime_ns}"
+    changed = "" if file is None else state_of(Path(file).resolve())
     return f"{config.settings_digest()}:{config.source_digest()}{changed}"
 
 

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 
 from ml.cluster.libraries import require_dask, require_psycopg
 from ml.config import OrganizationConfig
-from ml.options.learning import TuningConfig
 from ml.progress import ProgressCallback
 from ml.workspace.actor import add_actor_option
 from ml.workspace.harness import run_step
@@ -92,7 +91,7 @@ def run(
     from ml.learning import estimators
 
     estimators.check(config.training_config.model_type)
-    _check_what_is_there(config.tuning_config)
+    _check_what_is_there(config)
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.learning.feature_sets import with_features
     from ml.learning.search_results import write_results
@@ -126,13 +125,14 @@ def run(
     )
 
 
-def _check_what_is_there(tuning: TuningConfig) -> None:
-    """Raise MissingLibraryError or ConfigError now, not after the data is prepared."""
+def _check_what_is_there(config: OrganizationConfig) -> None:
+    """Raise MissingLibraryError, ConfigError or IsolationError now, not after the data is prepared."""
+    tuning = config.tuning_config
     if tuning.workers > 1:
         require_dask("tuningConfig.workers above 1")
     if tuning.storage is not None:
         require_psycopg("tuningConfig.storage")
-        tuning.storage_secret()
+        tuning.storage_secret(config.organization_id)
 
 
 def _search(

@@ -37,7 +37,8 @@ def written_job(
     from ml.scada.prepared import write_prepared
 
     unneeded = {"scada_db_config": None, "data_source": None}
-    tuning = config.tuning_config.model_copy(update={"storage": None, "storage_password_env": None})
+    nothing = dict.fromkeys(("storage", "storage_password_env", "storage_password_file"))
+    tuning = config.tuning_config.model_copy(update=nothing)
     told = config.model_copy(update={**unneeded, "tuning_config": tuning})
     with scratch_directory(paths.run(config.version), "workers") as folder:
         rows = data_file or folder / _ROWS

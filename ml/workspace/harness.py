@@ -194,11 +194,9 @@ def _secrets(config: OrganizationConfig) -> Iterator[str | None]:
     database = config.scada_db_config
     if database is not None:
         with contextlib.suppress(EagleError):
-            if database.password_file is not None:
-                for_config(config).readable_file(database.password_file, "scadaDbConfig.passwordFile")
-            yield database.secret()
+            yield database.secret(config.organization_id)
     with contextlib.suppress(EagleError):
-        yield config.tuning_config.storage_secret()
+        yield config.tuning_config.storage_secret(config.organization_id)
 
 
 @contextmanager

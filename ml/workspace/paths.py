@@ -16,6 +16,7 @@ import ml
 from ml.config import OrganizationConfig
 from ml.errors import DataError, IsolationError, MissingArtifactError
 from ml.options.base import Identifier
+from ml.options.secrets import secrets_folder
 from ml.workspace.opening import refuse_second_name
 
 _IDENTIFIER = TypeAdapter(Identifier)
@@ -231,7 +232,7 @@ class OrganizationPaths:
         given, real = Path(os.path.abspath(path)), Path(os.path.realpath(Path(path).parent)) / name  # noqa: PTH100
         given_inside, inside = (any(lies_in(file, base) for base in self._workspace) for file in (given, real))
         in_scores = real.parent.name == _SCORES and real.parent.parent.parent == self.artifacts
-        if (inside and not in_scores) or (given_inside and not inside):
+        if (inside and not in_scores) or (given_inside and not inside) or self._is_foreign(real):
             raise IsolationError(
                 f"{what} must not lie among the files that the steps keep",
                 hint=f"write it outside the workspace, or to artifacts/{self.organization_id}/<version>/{_SCORES}",
@@ -276,6 +277,9 @@ class OrganizationPaths:
         return lies_in(path, self.models) or lies_in(path, self.artifacts)
 
     def _is_foreign(self, path: Path) -> bool:
+        secrets = secrets_folder()
+        if secrets is not None and lies_in(path, secrets):
+            return True  # also this organisation's own: a secret is no data, and its text would be told in messages
         return any(lies_in(path, base) for base in self._workspace) and not self._is_own(path)
 
 

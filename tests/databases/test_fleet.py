@@ -30,8 +30,10 @@ def test_workers_look_passwords_up_and_the_cluster_never_sees_them(plant: Databa
     configs, root = tmp_path / "configs", tmp_path / "workspace"
     for folder in (configs, root):
         folder.mkdir()
-    (tmp_path / "secret").write_text(f"{PASSWORD}\n", encoding="utf-8")
-    references = {"by_variable": {"passwordEnv": "CANARY"}, "by_file": {"passwordFile": str(tmp_path / "secret")}}
+    kept = {"EAGLE_SECRET_by_variable__scada": PASSWORD, "EAGLE_ML_SECRETS": str(tmp_path / "secrets")}
+    (tmp_path / "secrets" / "by_file").mkdir(parents=True)
+    (tmp_path / "secrets" / "by_file" / "scada").write_text(f"{PASSWORD}\n", encoding="utf-8")
+    references = {"by_variable": {"passwordEnv": "scada"}, "by_file": {"passwordFile": "scada"}}
     for organization, reference in references.items():
         config = document(plant, {"password": None, **reference}) | {"organizationId": organization}
         write_json(configs / f"{organization}.json", config)
@@ -53,7 +55,7 @@ def test_workers_look_passwords_up_and_the_cluster_never_sees_them(plant: Databa
 
     seen: list[bytes] = []
     with (
-        dask_cluster(tmp_path, workers=2, worker_environment={"CANARY": PASSWORD}) as cluster,
+        dask_cluster(tmp_path, workers=2, worker_environment=kept) as cluster,
         Client(cluster.address, set_as_default=False) as client,
     ):
 

@@ -97,15 +97,20 @@ class TestInjection:
     @pytest.mark.parametrize("text", INJECTIONS)
     @pytest.mark.parametrize("key", ["host", "database", "user", "password", "sslRootCert"])
     def test_values_of_the_connection_cannot_add_others(self, key: str, text: str, powerful: Database) -> None:
+        from ml.errors import ConfigError
         from ml.scada.sources.postgresql.address import connection_string
         from tests.databases.history import config
 
         spelled = f"{text} sslmode=disable' host='evil"
+        if key in ("host", "database", "user"):
+            with pytest.raises(ConfigError, match=f"scadaDbConfig.{key}: must be the name"):
+                config(powerful, {key: spelled})
+            return
         database = config(powerful, {key: spelled}).scada_db_config
         assert database is not None
-        parsed = parse(connection_string(database))
-        assert parsed[{"database": "dbname", "sslRootCert": "sslrootcert"}.get(key, key)] == spelled
-        assert key == "host" or parsed["host"] == "127.0.0.1"
+        parsed = parse(connection_string(database, database.secret("plant_a")))
+        assert parsed[key.lower()] == spelled
+        assert parsed["host"] == "127.0.0.1"
 
 
 def parse(address: str) -> dict[str, Any]:
@@ -121,7 +126,7 @@ RUNS: list[tuple[Json, int]] = [
     ({"database": "nowhere"}, 4),
     ({"table": "nothing"}, 4),
     ({"sslmode": "require"}, 4),
-    ({"host": "127.0.0.1 host=elsewhere"}, 4),
+    ({"host": "127.0.0.1 host=elsewhere"}, 2),
     ({"ssl": {"key": "x"}}, 2),
 ]
 
@@ -141,9 +146,11 @@ class TestCanary:
     )
     def test_it_is_nowhere(self, given: str, changes: Json, exit_code: int, plant: Database, tmp_path: Path) -> None:
         root = tmp_path / "root"
-        (tmp_path / "secret").write_text(f"{PASSWORD}\n", encoding="utf-8")
-        references = {"passwordEnv": "CANARY", "passwordFile": str(tmp_path / "secret")}
-        secret = {"password": PASSWORD} if given == "password" else {"password": None, given: references[given]}
+        folder = tmp_path / "secrets" / "plant_a"
+        folder.mkdir(parents=True)
+        (folder / "scada").write_text(f"{PASSWORD}\n", encoding="utf-8")
+        kept = {"EAGLE_ML_SECRETS": str(folder.parent), "EAGLE_SECRET_plant_a__scada": PASSWORD}
+        secret = {"password": PASSWORD} if given == "password" else {"password": None, given: "scada"}
         if "ssl" in changes:
             changes = {**changes, "sslmode": None}
         config = document(plant, {**secret, **changes})
@@ -152,7 +159,7 @@ class TestCanary:
         watcher = threading.Thread(target=note_command_lines, args=(lists, over))
         watcher.start()
         root.mkdir()
-        outcome = spawn("data_prep", write_json(tmp_path / "root.json", config), root=root, env={"CANARY": PASSWORD})
+        outcome = spawn("data_prep", write_json(tmp_path / "root.json", config), root=root, env=kept)
         over.set()
         watcher.join()
         assert outcome.exit_code == exit_code, outcome.document

@@ -28,7 +28,7 @@ from tests.pipeline.test_fleet_isolation import everything_kept
 from tests.unit.learning.feature_tables import feature_table, names
 
 PASSWORD, SCADA_PASSWORD = "Tr0ub4dor-canary", "another-canary"
-VARIABLE = "SEARCH_PASSWORD"
+VARIABLE = "EAGLE_SECRET_plant_a__SEARCH"
 SPACE = {"learningRate": {"low": 0.02, "high": 0.3, "log": True}, "minDataInLeaf": {"low": 5, "high": 150}}
 
 
@@ -36,11 +36,12 @@ SPACE = {"learningRate": {"low": 0.02, "high": 0.3, "log": True}, "minDataInLeaf
 def storage(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """`tuningConfig` of a database whose role may create tables; its password is in the environment."""
     monkeypatch.setenv(VARIABLE, PASSWORD)
+    monkeypatch.setenv(VARIABLE.replace("plant_a", "plant_b"), PASSWORD)
     role = sql.Identifier(database.reader)
     database.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(PASSWORD)))
     database.execute(sql.SQL("GRANT ALL ON SCHEMA public TO {}").format(role))
     url = f"postgresql://{database.reader}@127.0.0.1:{database.server.port}/{database.name}"
-    yield {"storage": url, "storagePasswordEnv": VARIABLE}
+    yield {"storage": url, "storagePasswordEnv": "SEARCH"}
     database.execute(sql.SQL("DROP OWNED BY {}").format(role))
 
 

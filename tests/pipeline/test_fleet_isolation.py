@@ -30,11 +30,11 @@ def everything_kept(scheduler: Any, worker: Any) -> bytes:
     return cloudpickle.dumps((tasks, repr(rest)))
 
 
-@pytest.mark.parametrize("secret", [{"password": PASSWORD}, {"passwordEnv": "FLEET_TEST_PASSWORD"}], ids=str)
+@pytest.mark.parametrize("secret", [{"password": PASSWORD}, {"passwordEnv": "FLEET_TEST"}], ids=str)
 def test_no_password_reaches_the_cluster(
     secret: dict[str, str], database: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FLEET_TEST_PASSWORD", PASSWORD)
+    monkeypatch.setenv(f"EAGLE_SECRET_{ORGANIZATION}__FLEET_TEST", PASSWORD)
     config = plant_config(database)
     config["scadaDbConfig"] |= {"user": "reader", **secret}
     file = write_json(tmp_path / "config.json", config)

@@ -27,14 +27,14 @@ def files_with(text: str, root: Path) -> list[str]:
     ("secret", "steps"),
     [
         ({"password": PASSWORD}, ["hyperparameter_tuning", "train_model"]),
-        ({"passwordEnv": "SCADA_PASSWORD"}, ["hyperparameter_tuning"]),
+        ({"passwordEnv": "SCADA"}, ["hyperparameter_tuning"]),
     ],
     ids=["given", "named"],
 )
 def test_the_password_is_nowhere_after_a_run(secret: Json, steps: list[str], root: Path, database: Path) -> None:
     file = config(database, root, secret)
     for step in steps:
-        outcome = spawn(step, file, root=root, env={"SCADA_PASSWORD": PASSWORD})
+        outcome = spawn(step, file, root=root, env={"EAGLE_SECRET_plant_a__SCADA": PASSWORD})
         assert outcome.exit_code == 0, outcome.document
         assert PASSWORD not in outcome.stdout_text + outcome.stderr_text
     assert files_with(USER, root), "the user's name is written, so a password written beside it would be found"
@@ -43,7 +43,7 @@ def test_the_password_is_nowhere_after_a_run(secret: Json, steps: list[str], roo
 
 def test_the_password_is_not_in_an_error_that_quotes_its_surroundings(root: Path, database: Path) -> None:
     document = plant_config(database)
-    document["scadaDbConfig"] |= {"password": PASSWORD, "passwordEnv": "SCADA_PASSWORD"}
+    document["scadaDbConfig"] |= {"password": PASSWORD, "passwordEnv": "SCADA"}
     outcome = spawn("data_prep", write_json(root.parent / "config.json", document), root=root)
     assert outcome.exit_code == 2
     assert "exclude each other" in outcome.error["message"]

@@ -34,7 +34,7 @@ REASONS = {
     "ml.fleet.budget": "how much memory the kernel says that there is",
     "ml.fleet.child": "its own standard input, and how much memory the kernel says that it uses",
     "ml.fleet.step_process": "how much memory the kernel says that a step uses",
-    "ml.options.source": "the password file that OrganizationPaths.readable_file has let through",
+    "ml.options.secrets": "a secret in the operator's folder, called by a name that leads nowhere else",
     "ml.learning.search_storage": "the journal that OrganizationPaths.tuning_file has let through",
     "ml.scada.sources.files": "a data file that OrganizationPaths.readable_file has let through",
     "ml.scada.sources.sqlite": "a database file that OrganizationPaths.readable_file has let through",

@@ -15,25 +15,26 @@ from ml.scada.sources.shared_table import USUAL_NAMES, OwnRows, Tenant
 log = logging.getLogger(__name__)
 
 
-def _sqlite(database: ScadaDbConfig, table: str | None, tenant: Tenant | None) -> Source:
+def _sqlite(database: ScadaDbConfig, password: str | None, table: str | None, tenant: Tenant | None) -> Source:
+    del password  # a file has none
     from ml.scada.sources.sqlite import SqliteSource  # drivers are heavy; only the one in use is loaded
 
     return SqliteSource(Path(database.database), table, tenant)
 
 
-def _postgresql(database: ScadaDbConfig, table: str | None, tenant: Tenant | None) -> Source:
+def _postgresql(database: ScadaDbConfig, password: str | None, table: str | None, tenant: Tenant | None) -> Source:
     from ml.scada.sources.postgresql.source import PostgresqlSource
 
-    return PostgresqlSource(database, table, tenant)
+    return PostgresqlSource(database, password, table, tenant)
 
 
-def _sqlalchemy(database: ScadaDbConfig, table: str | None, tenant: Tenant | None) -> Source:
+def _sqlalchemy(database: ScadaDbConfig, password: str | None, table: str | None, tenant: Tenant | None) -> Source:
     from ml.scada.sources.sqlalchemy import SqlalchemySource
 
-    return SqlalchemySource(database, table, tenant)
+    return SqlalchemySource(database, password, table, tenant)
 
 
-DRIVERS: dict[str, Callable[[ScadaDbConfig, str | None, Tenant | None], Source]] = {
+DRIVERS: dict[str, Callable[[ScadaDbConfig, str | None, str | None, Tenant | None], Source]] = {
     "sqlite": _sqlite,
     "postgresql": _postgresql,
     "sqlalchemy": _sqlalchemy,
@@ -52,7 +53,7 @@ def open_source(config: OrganizationConfig, path: Path | None = None) -> Source:
     DataError
         If the file cannot be read.
     IsolationError
-        If the file was prepared for another organisation.
+        If the file was prepared for another organisation, or the password that is named is not this one's.
     """
     column = config.schema_config.organization_column
     tenant = None if column is None else Tenant(column, config.organization_id)
@@ -70,7 +71,8 @@ def open_source(config: OrganizationConfig, path: Path | None = None) -> Source:
             hint="give scadaDbConfig (a database) or dataSource.path (a CSV or Parquet file)",
         )
     database = config.scada_db_config
-    source = DRIVERS[database.driver](database, database.table or config.schema_config.table, tenant)
+    password = database.secret(config.organization_id)
+    source = DRIVERS[database.driver](database, password, database.table or config.schema_config.table, tenant)
     if tenant is None:
         _warn_if_shared(source, config)
     return source  # the caller closes it

@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from ml.errors import ConfigError, DataError, SourceError
 from ml.options.base import missing_name, nearest
+from ml.options.database_url import LIBPQ_WITHOUT_LOGINS, DatabaseUrl, parse_url
 from ml.options.source import ScadaDbConfig
 from ml.readings import clock
 from ml.readings.time_range import TimeRange
@@ -29,6 +30,25 @@ BATCH_ROWS = 20_000  # rows are Python objects here, so a batch takes some hundr
 _FIELD = "scadaDbConfig.database"
 _DAY = 86_400_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_OF_FILES = {"sqlite", "duckdb"}
+_ANONYMOUS = {"postgresql", "mysql", "mariadb"}  # without a user they take the account's name, and no login of it
+_LIBPQ = ("psycopg2", "psycopg")
+_MYSQL = ("mysqldb", "pymysql", "mysqlconnector", "mariadbconnector")
+# The first is what SQLAlchemy takes where the URL names none. Drivers that are not known may read files by options.
+_DRIVERS = {
+    "postgresql": (*_LIBPQ, "pg8000"),
+    "mysql": _MYSQL,
+    "mariadb": _MYSQL,
+    "mssql": ("pyodbc", "pymssql"),
+    "oracle": ("cx_oracle", "oracledb"),
+}
+# A server of MySQL may ask its client for any file (LOAD DATA LOCAL), and some drivers would send it.
+_NO_FILES: Mapping[str, Mapping[str, Any]] = {
+    "mysqldb": {"local_infile": 0},
+    "pymysql": {"local_infile": False},
+    "mysqlconnector": {"allow_local_infile": False},
+    "mariadbconnector": {"local_infile": False},
+}
 
 
 class SqlalchemySource(SlicedSource):
@@ -44,8 +64,8 @@ class SqlalchemySource(SlicedSource):
         If the organisation's column is missing.
     """
 
-    def __init__(self, database: ScadaDbConfig, table: str | None, tenant: Tenant | None) -> None:
-        self._engine = _engine(database)
+    def __init__(self, database: ScadaDbConfig, password: str | None, table: str | None, tenant: Tenant | None) -> None:
+        self._engine = _engine(database, password)
         self._tenant = tenant
         try:
             with self._plain_errors():
@@ -204,32 +224,62 @@ class SqlalchemySource(SlicedSource):
         return sa.Table(name, sa.MetaData(), schema=schema, autoload_with=self._engine)
 
 
-def _engine(database: ScadaDbConfig) -> sa.Engine:
+def _engine(database: ScadaDbConfig, password: str | None) -> sa.Engine:
+    address = parse_url(database.database)
+    user, host = database.user or address.user, database.host or address.host
+    _refuse_ambiguous(address, user, host)
+    url = sa.URL.create(
+        address.scheme, user, password, host, database.port or address.port, address.database or None, address.options
+    )
     try:
-        url = sa.make_url(database.database)
-        url = url.set(
-            username=database.user, host=database.host, port=database.port, password=database.secret()
-        )  # None leaves what the URL says
-        if not url.host:
-            raise ConfigError(
-                "the SQLAlchemy URL names no server",
-                field=_FIELD,
-                hint='for a file use driver "sqlite", or dataSource.path',
-            )
-        return sa.create_engine(url, poolclass=sa.NullPool)
+        return sa.create_engine(url, poolclass=sa.NullPool, connect_args=_safe_arguments(url, database))
     except (NoSuchModuleError, ImportError) as failure:
-        missing = getattr(failure, "name", None) or database.database.partition(":")[0]
+        missing = getattr(failure, "name", None) or address.scheme
         raise ConfigError(
             f"the SQLAlchemy dialect or driver {missing} is not installed",
             field=_FIELD,
             hint="install it with pip beside this package",
         ) from None
-    except (ArgumentError, ValueError):
+    except (ArgumentError, TypeError, ValueError):
         raise ConfigError(
-            "database is not an SQLAlchemy URL",
+            "database is not a URL that its dialect takes",
             field=_FIELD,
             hint="write it as dialect+driver://user@host:port/database",
         ) from None
+
+
+def _refuse_ambiguous(address: DatabaseUrl, user: str | None, host: str | None) -> None:
+    """Without these parts, libraries open files, or use names and logins of this machine's configuration."""
+    if not host or address.dialect in _OF_FILES:
+        raise ConfigError(
+            "the SQLAlchemy URL names no server",
+            field=_FIELD,
+            hint='for a file use driver "sqlite", or dataSource.path',
+        )
+    if not address.database and "service_name" not in address.options:
+        raise ConfigError("the SQLAlchemy URL names no database", field=_FIELD, hint="end it with /database")
+    if not user and address.dialect not in _ANONYMOUS:
+        raise ConfigError(
+            "the SQLAlchemy URL names no user; the login of this process is no organisation's",
+            field="scadaDbConfig.user",
+            hint="name the role to connect as",
+        )
+    drivers = _DRIVERS.get(address.dialect)
+    if drivers is not None and (address.driver or drivers[0]) not in drivers:
+        raise ConfigError(
+            f"{address.dialect} is not read with the driver {address.driver}; allowed are {', '.join(drivers)}",
+            field=_FIELD,
+        )
+
+
+def _safe_arguments(url: sa.URL, database: ScadaDbConfig) -> dict[str, Any]:
+    """What a driver must be told to send no file and no login of this machine, and how it encrypts."""
+    driver = url.drivername.partition("+")[2] or _DRIVERS.get(url.drivername, ("",))[0]
+    if driver not in _LIBPQ:
+        return dict(_NO_FILES.get(driver, {}))
+    given = {"sslmode": database.sslmode, "sslrootcert": database.ssl_root_cert}
+    password = {} if url.password else {"password": ""}
+    return {**LIBPQ_WITHOUT_LOGINS, **password, **{name: value for name, value in given.items() if value is not None}}
 
 
 _READABLE = (clock.EARLIEST, clock.LATEST)

@@ -22,9 +22,11 @@ from ml.errors import ConfigError, SourceError
 from ml.options.base import missing_name, nearest
 from ml.readings import clock
 from ml.readings.time_range import TimeRange
+from ml.scada.failure_words import words_of
 from ml.scada.sources.base import SlicedSource, TimeAxis, keys_within
 from ml.scada.sources.interruptible import Cursor
 from ml.scada.sources.shared_table import Tenant
+from ml.scada.sources.sqlite_files import refuse_second_names, state_of
 
 BATCH_ROWS = 65_536
 _SECOND = 1_000_000  # microseconds; more than the rounding of any epoch number
@@ -36,7 +38,7 @@ _TABLES = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND na
 _DATE_PATTERN = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
 # The driver takes a column's type from the first rows, where a sparse column may be all null. A first row of our own
 # settles it; it is dropped on reading.
-_FIRST_VALUE = {"text": "''", "number": "0.5"}
+_FIRST_VALUE = {"text": "x''", "number": "0.5"}
 
 
 class SqliteSource(SlicedSource):
@@ -45,7 +47,9 @@ class SqliteSource(SlicedSource):
     Raises
     ------
     SourceError
-        If the file is missing or no database, or has no such table.
+        If the file is missing, damaged or no database, or has no such table.
+    IsolationError
+        If the file, or one that SQLite opens beside it, has a second name; every reading raises it, too.
     ConfigError
         If no table is named.
     MissingColumnError
@@ -54,7 +58,7 @@ class SqliteSource(SlicedSource):
 
     def __init__(self, path: Path, table: str | None, tenant: Tenant | None = None) -> None:
         _check_readable(path)
-        self._path = path
+        self._path = path.resolve()  # SQLite looks for its other files beside what a link leads to
         self._table = self._find_table(table)
         self._tenant = tenant
         if tenant is not None:
@@ -68,13 +72,12 @@ class SqliteSource(SlicedSource):
     @property
     def identity(self) -> str:
         """File and table."""
-        return f"sqlite:{self._path.resolve()}:{self._table}"
+        return f"sqlite:{self._path}:{self._table}"
 
     @property
     def state(self) -> str:
-        """Size and time of the file: any change to it may have changed any row."""
-        status = self._path.stat()
-        return f"{status.st_size}:{status.st_mtime_ns}"
+        """Size and time of the files: any change to them may have changed any row."""
+        return state_of(self._path)
 
     def columns(self) -> list[str]:
         """Names of all columns, in the order of the table."""
@@ -167,7 +170,8 @@ class SqliteSource(SlicedSource):
             cursor.execute(query, list(limits) or None)
             skip = 1
             for batch in cursor.batches():
-                rows = batch.slice(skip)
+                refuse_second_names(self._path)
+                rows = _as_strings(batch.slice(skip))
                 yield rows if self._tenant is None else self._tenant.own_rows(rows, self._tenant.organization_id)
                 skip = 0
 
@@ -194,10 +198,7 @@ class SqliteSource(SlicedSource):
         return int(self._own(f"SELECT count(*) FROM {_quoted(self._table)}", condition, limits)[0][0])
 
     def _find_table(self, table: str | None) -> str:
-        rows = self._fetch(
-            "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'"
-        )
-        tables = sorted(str(row[0]) for row in rows)
+        tables = sorted(str(row[0]) for row in self._fetch(_TABLES))
         listing = f"available: {', '.join(tables)}" if tables else "the database has no table"
         if table is None:
             raise ConfigError("no table is named", field="scadaDbConfig.table", hint=listing)
@@ -223,17 +224,22 @@ class SqliteSource(SlicedSource):
     def _fetch(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._cursor() as cursor:
             cursor.execute(query, list(parameters) or None)
-            return cursor.fetchall()
+            rows = cursor.fetchall()
+            refuse_second_names(self._path)  # again: they were opened by name
+            return rows
 
     @contextmanager
     def _cursor(self) -> Iterator[Cursor]:
-        uri = f"file:{quote(str(self._path.resolve()))}?mode=ro"
+        refuse_second_names(self._path)
+        uri = f"file:{quote(str(self._path))}?mode=ro"
         try:
             with closing(sqlite.connect(uri)) as connection, closing(connection.cursor()) as cursor:
                 yield Cursor(cursor)
-        except (adbc_driver_manager.Error, OSError) as failure:
+        except (adbc_driver_manager.Error, OSError, pa.ArrowException, UnicodeDecodeError) as failure:
             raise SourceError(
-                f"the database {self._path.name} cannot be read: {_reason(failure)}", field="scadaDbConfig.database"
+                f"the database {self._path.name} cannot be read: {_reason(failure)}",
+                field="scadaDbConfig.database",
+                hint="is it an SQLite database, and whole? sqlite3 FILE 'PRAGMA integrity_check' tells",
             ) from None
 
 
@@ -254,12 +260,26 @@ def _quoted(name: str) -> str:
 
 
 def _as_text(name: str) -> str:
-    """Every value as text without loss; binary values become a word that no reader takes for a value."""
+    """Every value as the bytes of its text, without loss; binary values become a word that is no reader's value."""
     column = _quoted(name)
     return (
-        f"CASE typeof({column}) WHEN 'blob' THEN '<binary>' "
-        f"WHEN 'real' THEN printf('%!.17g', {column}) ELSE CAST({column} AS TEXT) END"
+        f"CAST(CASE typeof({column}) WHEN 'blob' THEN '<binary>' "
+        f"WHEN 'real' THEN printf('%!.17g', {column}) ELSE {column} END AS BLOB)"
     )
+
+
+def _as_strings(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Bytes as text; SQLite does not check that text is UTF-8, and what is not gets replacement characters."""
+    columns = [_as_string(column) if pa.types.is_binary(column.type) else column for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _as_string(column: pa.Array) -> pa.Array:
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowInvalid:
+        texts = [None if value is None else value.decode(errors="replace") for value in column.to_pylist()]
+        return pa.array(texts, pa.string())
 
 
 def _between(axis: TimeAxis, start: int, end: int) -> tuple[str, list[object]]:
@@ -289,4 +309,6 @@ def _day_key(text: str) -> int:
 
 def _reason(failure: Exception) -> str:
     """The cause at the end of the driver's message, without the file's full path before it."""
-    return str(failure).splitlines()[0].rsplit(": ", 1)[-1]
+    if isinstance(failure, UnicodeDecodeError):  # its text would quote the value
+        return "it holds a name or a time that is not UTF-8"
+    return words_of(failure).rsplit(": ", 1)[-1]

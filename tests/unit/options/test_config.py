@@ -361,7 +361,7 @@ class TestSecrets:
 
     def test_the_password_is_there_for_who_asks(self, config: OrganizationConfig) -> None:
         assert config.scada_db_config is not None
-        assert config.scada_db_config.secret() == SECRET
+        assert config.scada_db_config.secret("plant") == SECRET
 
     def test_the_password_is_nowhere_else(self, config: OrganizationConfig, tmp_path: Path) -> None:
         config.save_to_file(tmp_path / "saved.json")
@@ -399,18 +399,6 @@ class TestSecrets:
         error = refusal(minimal(scadaDbConfig=database))
         assert SECRET not in f"{error.to_json()} {error} {error.__cause__}"
 
-    def test_it_may_come_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        config = OrganizationConfig.from_dict(minimal(scadaDbConfig={"database": "d", "passwordEnv": "PLANT_PASSWORD"}))
-        assert config.scada_db_config is not None
-        monkeypatch.setenv("PLANT_PASSWORD", SECRET)
-        assert config.scada_db_config.secret() == SECRET
-        assert SECRET not in config.to_json() + repr(config)
-        assert OrganizationConfig.from_json(config.to_json()) == config
-        monkeypatch.delenv("PLANT_PASSWORD")
-        with pytest.raises(ConfigError, match="environment variable PLANT_PASSWORD is not set") as caught:
-            config.scada_db_config.secret()
-        assert caught.value.field == "scadaDbConfig.passwordEnv"
-
     @pytest.mark.parametrize(
         "storage",
         [
@@ -431,52 +419,10 @@ class TestSecrets:
         assert "storage" in error.message
         assert SECRET not in f"{error.to_json()} {error} {error.__cause__}"
 
-    def test_that_of_a_storage_comes_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("PGPASSWORD", SECRET)
-        url = "postgresql://searcher@[::1]:5432/trials?sslmode=require"
-        tuning = OrganizationConfig.from_dict(minimal(tuningConfig={"storage": url})).tuning_config
-        assert (tuning.storage, tuning.storage_secret()) == (url, SECRET)
-        assert OrganizationConfig.from_dict(minimal()).tuning_config.storage_secret() is None
-        named = {"storage": "postgresql:///trials", "storagePasswordEnv": "SEARCH_PASSWORD"}
-        tuning = OrganizationConfig.from_dict(minimal(tuningConfig=named)).tuning_config
-        with pytest.raises(ConfigError, match="environment variable SEARCH_PASSWORD is not set"):
-            tuning.storage_secret()
-
-    def test_it_may_lie_in_a_file(self, tmp_path: Path) -> None:
-        file = tmp_path / "secret"
-        file.write_text(SECRET + "\n", encoding="utf-8")
-        database = {"database": "d", "passwordFile": str(file)}
-        config = OrganizationConfig.from_dict(minimal(scadaDbConfig=database))
-        assert config.scada_db_config is not None
-        assert config.scada_db_config.secret() == SECRET
-        assert SECRET not in config.to_json() + repr(config)
-
-    @pytest.mark.parametrize(
-        ("content", "problem"),
-        [
-            (None, "is not a file with one line of text"),
-            (b"", "is not a file with one line of text"),
-            (f"{SECRET}\nand more".encode(), "is not a file with one line of text"),
-            (SECRET.encode() * 1000, "is not a file with one line of text"),
-            (SECRET.encode() + b"\xff", "is not text in UTF-8"),
-        ],
-        ids=["missing", "empty", "two lines", "long", "not UTF-8"],
-    )
-    def test_a_file_without_a_password_is_told(self, content: bytes | None, problem: str, tmp_path: Path) -> None:
-        if content is not None:
-            (tmp_path / "secret").write_bytes(content)
-        database = {"database": "d", "passwordFile": str(tmp_path / "secret")}
-        config = OrganizationConfig.from_dict(minimal(scadaDbConfig=database))
-        assert config.scada_db_config is not None
-        with pytest.raises(ConfigError, match=f"the password file secret {problem}") as caught:
-            config.scada_db_config.secret()
-        assert caught.value.field == "scadaDbConfig.passwordFile"
-        assert SECRET not in f"{caught.value} {caught.value.__cause__} {caught.value.__context__}"
-
     def test_without_a_password_there_is_none(self) -> None:
         config = OrganizationConfig.from_dict(minimal(scadaDbConfig={"database": "d"}))
         assert config.scada_db_config is not None
-        assert config.scada_db_config.secret() is None
+        assert config.scada_db_config.secret("plant") is None
 
 
 class TestFiles:
@@ -518,7 +464,7 @@ class TestFiles:
 
     def test_a_file_that_is_too_large_is_not_read(self, tmp_path: Path) -> None:
         (tmp_path / "huge.json").write_bytes(b" " * (MAX_CONFIG_BYTES + 1))
-        with pytest.raises(ConfigError, match=r"huge\.json is larger than 4,000,000 bytes"):
+        with pytest.raises(ConfigError, match=r"huge\.json is larger than 1,000,000 bytes"):
             OrganizationConfig.load_from_file(tmp_path / "huge.json")
 
     def test_a_file_that_is_not_text_is_refused(self, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def config_of(organization: str) -> OrganizationConfig:
             "organizationId": organization,
             "schemaConfig": {"continuousColumns": ["pressure"]},
             "scadaDbConfig": {"database": f"{SECRET}_history", "user": f"{SECRET}_user", "password": SECRET},
-            "tuningConfig": {"storage": f"postgresql://{SECRET}@host/trials", "storagePasswordEnv": f"{SECRET}_env"},
+            "tuningConfig": {"storage": f"postgresql://{SECRET}@host/trials", "storagePasswordEnv": f"{SECRET}_name"},
         }
     )
 

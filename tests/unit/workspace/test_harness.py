@@ -208,7 +208,7 @@ def test_no_secret_gets_out(run: Any, paths: OrganizationPaths) -> None:
 
 def test_a_variable_that_is_not_set_matters_only_to_who_needs_it(run: Any, config: Path) -> None:
     document = json.loads(config.read_text())
-    document["scadaDbConfig"] = {"database": "scada", "table": "t", "passwordEnv": "EAGLE_TEST_PASSWORD_NOT_SET"}
+    document["scadaDbConfig"] = {"database": "scada", "table": "t", "passwordEnv": "NOT_SET"}
     config.write_text(json.dumps(document))
     assert run(lambda *_: Result())[0] == 0
 

@@ -110,7 +110,7 @@ def test_secrets_stay_inside(script: Any, root: Path) -> None:
     done = run(
         script(
             "import logging; logging.getLogger('ml.x').warning(PW)\nraise ValueError(PW)".replace(
-                "PW", "config.scada_db_config.secret()"
+                "PW", "config.scada_db_config.secret(config.organization_id)"
             )
         )
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ml.errors import ConfigError
+from ml.options.database_url import LIBPQ_WITHOUT_LOGINS
 from ml.options.source import ScadaDbConfig
 
 APPLICATION = "eagle-ml"
@@ -14,13 +15,13 @@ _SSL_FIELD = "scadaDbConfig.ssl"
 _SSL_KEYS = ("rejectUnauthorized", "ca")
 
 
-def connection_string(database: ScadaDbConfig) -> str:
+def connection_string(database: ScadaDbConfig, password: str | None) -> str:
     """Keywords and values for libpq, the password among them: never to be written anywhere.
 
     Raises
     ------
     ConfigError
-        If `ssl` holds what has no counterpart, or the password's environment variable is not set.
+        If `ssl` holds what has no counterpart.
     """
     sslmode, authority = _encryption(database)
     parts: dict[str, Any] = {
@@ -28,12 +29,13 @@ def connection_string(database: ScadaDbConfig) -> str:
         "port": database.port,
         "dbname": database.database,
         "user": database.user,
-        "password": database.secret(),
+        "password": password or "",  # not PGPASSWORD, which is no organisation's
         "sslmode": sslmode,
         "sslrootcert": authority,
         "connect_timeout": database.connect_timeout_seconds,
         "application_name": APPLICATION,
         **_KEEPALIVE,
+        **LIBPQ_WITHOUT_LOGINS,
     }
     return " ".join(f"{name}={_quoted(str(value))}" for name, value in parts.items() if value is not None)
 

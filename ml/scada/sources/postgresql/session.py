@@ -56,17 +56,17 @@ class Session:
 
     Parameters
     ----------
-    database
+    database, password
         Where to connect, as whom, and the timeouts.
 
     Raises
     ------
     ConfigError
-        If the password's environment variable is not set, or `ssl` asks for what is not supported.
+        If `ssl` asks for what is not supported.
     """
 
-    def __init__(self, database: ScadaDbConfig) -> None:
-        self._address = connection_string(database)
+    def __init__(self, database: ScadaDbConfig, password: str | None) -> None:
+        self._address = connection_string(database, password)
         self._timeout = database.statement_timeout_seconds
         self._connection: Any = None
 

@@ -49,7 +49,7 @@ class PostgresqlSource(SlicedSource):
 
     Parameters
     ----------
-    database
+    database, password
         Connection; `require_least_privilege` makes a role with more power a refusal instead of a warning.
     table
         As configured.
@@ -68,8 +68,8 @@ class PostgresqlSource(SlicedSource):
         If the organisation's column is missing.
     """
 
-    def __init__(self, database: ScadaDbConfig, table: str | None, tenant: Tenant | None) -> None:
-        self._session = Session(database)
+    def __init__(self, database: ScadaDbConfig, password: str | None, table: str | None, tenant: Tenant | None) -> None:
+        self._session = Session(database, password)
         self._identity = f"postgresql:{database.host}:{database.port}:{database.database}"
         self._tenant = tenant
         try:
