@@ -68,7 +68,7 @@ class SqlalchemySource(SlicedSource):
         self._engine = _engine(database, password)
         self._tenant = tenant
         try:
-            with self._plain_errors():
+            with self._plain_errors(), _connected(self._engine):
                 self._table = self._reflect(table)
             if tenant is not None:
                 tenant.require_column(self.columns(), self.where)
@@ -187,7 +187,7 @@ class SqlalchemySource(SlicedSource):
 
     @contextmanager
     def _connection(self) -> Iterator[sa.Connection]:
-        with self._plain_errors(), self._engine.connect() as connection:
+        with self._plain_errors(), _connected(self._engine) as connection:
             yield connection
 
     @contextmanager
@@ -222,6 +222,20 @@ class SqlalchemySource(SlicedSource):
                 hint=f'did you mean "{guess}"? {listing}' if guess else listing,
             )
         return sa.Table(name, sa.MetaData(), schema=schema, autoload_with=self._engine)
+
+
+@contextmanager
+def _connected(engine: sa.Engine) -> Iterator[sa.Connection]:
+    try:
+        connection = engine.connect()
+    except (TypeError, ValueError) as failure:  # of the driver's own code, before it reaches a server
+        raise ConfigError(
+            f"the driver {engine.driver} does not take what the URL says: {type(failure).__name__}",
+            field=_FIELD,
+            hint="leave out the options of the URL, or use another driver",
+        ) from None
+    with connection:
+        yield connection
 
 
 def _engine(database: ScadaDbConfig, password: str | None) -> sa.Engine:
