@@ -23,13 +23,13 @@ from typing import Any
 
 import lightgbm
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
 from ml.config import OrganizationConfig  # noqa: E402 - found through the line above
+from ml.export.onnx_runtime import onnxruntime  # noqa: E402
 from ml.export.session import open_model  # noqa: E402
 from ml.pipeline.inputs import kept_data  # noqa: E402
 from ml.pipeline.trained import TrainedVersion, load_version  # noqa: E402

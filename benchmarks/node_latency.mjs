@@ -12,6 +12,7 @@ import { createRequire } from "node:module";
 import os from "node:os";
 import path from "node:path";
 
+process.env.ORT_DISABLE_TELEMETRY = "1"; // before the library is loaded
 const client = new URL("../examples/node/package.json", import.meta.url);
 const { InferenceSession, Tensor, env } = createRequire(client)("onnxruntime-node");
 

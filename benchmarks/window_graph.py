@@ -21,7 +21,6 @@ from typing import Any
 
 import lightgbm
 import numpy as np
-import onnxruntime
 import pandas as pd
 from numpy.typing import NDArray
 
@@ -30,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from ml.config import OrganizationConfig
 from ml.export.graph_builder import DOUBLE, GraphBuilder, value_info
 from ml.export.model_graph import INPUT, build_model
+from ml.export.onnx_runtime import onnxruntime
 from ml.export.session import open_model
 from ml.export.tensors import Tensor
 from ml.export.trees import from_lightgbm

@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import ArrayLike, NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 from ml.errors import DataError, IntegrityError, MissingArtifactError
 from ml.export.graph_builder import ML_DOMAIN
 from ml.export.graph_parts import LABEL, PROBABILITIES
 from ml.export.model_graph import INPUT
+from ml.export.onnx_runtime import onnxruntime, runtime_errors
 from ml.workspace.opening import read_bytes
 
 BATCH_ROWS = 16_384

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 from numpy.typing import NDArray
 
 from ml.errors import ParityError
 from ml.export.figures import WindowFigures
 from ml.export.graph_parts import LABEL, PROBABILITIES
+from ml.export.onnx_runtime import onnxruntime
 from ml.export.session import Scorer, batches
 from ml.export.window_graph import FEATURES
 from ml.export.window_readings import TIMESTAMP, WINDOW

@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from ml.export.onnx_runtime import onnxruntime
 from ml.features import FeatureEngineer
 from ml.validation.page import MAX_BYTES
 from tests.pipeline.backend import STEPS, Json, spawn, tree, workspace_command

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 import pytest
 
 from ml.config import OrganizationConfig
+from ml.export.onnx_runtime import onnxruntime
 from ml.learning import estimators
 from ml.scripts import convert_to_onnx, train_model, validate_model
 from tests.pipeline.backend import Json, run_here

@@ -1,8 +1,13 @@
-/** What can go wrong with stored models, and with a step. Codes are those of ml/errors.py. */
+/** What can go wrong with stored models, and with a step. Codes of steps are those of ml/errors.py. */
 
-export type ModelErrorCode = "ARTIFACT_MISSING" | "INTEGRITY_REFUSED" | "ISOLATION_REFUSED" | "RUNTIME_TOO_OLD";
+export type ModelErrorCode =
+  | "ARTIFACT_MISSING"
+  | "INTEGRITY_REFUSED"
+  | "ISOLATION_REFUSED"
+  | "MODEL_RELEASED" // by its user, who goes on using it
+  | "RUNTIME_TOO_OLD";
 
-/** A published model is not there, or is refused; nothing of it has been used. */
+/** A published model is not there any more, or is refused; nothing of it has been used. */
 export class ModelError extends Error {
   override readonly name = "ModelError";
 

@@ -54,6 +54,7 @@ async function main(): Promise<void> {
   const columns = { asset: given["asset-column"]!, time: given["time-column"]! };
   await replay(model, newest(await readCsv(readings, columns), Number(given.days)));
   stop();
+  await model.close();
 }
 
 async function show(step: Step, config: string, mlFolder: string, workspace: string, python: string): Promise<void> {

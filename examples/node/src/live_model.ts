@@ -29,6 +29,7 @@ const SPARE = 2; // keeps twice the rows needed: a later version may look furthe
 export class LiveModel {
   private readonly histories = new Map<string, AssetHistory>();
   private refreshing: Promise<Change | null> | undefined;
+  private closed = false;
 
   private constructor(
     private readonly organization: Organization,
@@ -78,6 +79,7 @@ export class LiveModel {
 
   /**
    * Use what is published now, if that is another version; predictions go on with the one before until it is ready.
+   * The one before gives its memory back as soon as the predictions that it has begun have ended.
    *
    * Rejects with a ModelError if it cannot be used; the version before stays in use.
    */
@@ -95,18 +97,27 @@ export class LiveModel {
     return () => clearInterval(timer);
   }
 
+  /** Give the model's memory back once the predictions that run have ended; later ones reject. */
+  async close(): Promise<void> {
+    this.closed = true;
+    await this.refreshing?.catch(() => null); // whoever asked for it hears of it
+    await this.model.release();
+  }
+
   private async adopt(): Promise<Change | null> {
+    if (this.closed) return null;
     const published = await currentIdentity(this.organization).catch(() => null); // readCurrent tells why
     if (published === this.identity) return null;
     const stored = await readCurrent(this.organization);
     if (stored.identity === this.identity) return null;
     const model = await WindowModel.open(stored);
-    const previous = this.metadata;
+    const previous = this.model;
     const historyRestarted = !this.suits(model.metadata);
     if (historyRestarted) this.histories.clear();
     this.model = model;
     this.identity = stored.identity;
-    return { previous: previous.version, version: stored.version, historyRestarted };
+    await previous.release();
+    return { previous: previous.metadata.version, version: stored.version, historyRestarted };
   }
 
   /** Whether the kept rows are those that the other version would have. */

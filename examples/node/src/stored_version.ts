@@ -6,12 +6,12 @@
  */
 
 import { createHash } from "node:crypto";
-import { constants } from "node:fs";
-import { open, readdir, readlink, realpath } from "node:fs/promises";
+import { readdir, readlink } from "node:fs/promises";
 import path from "node:path";
 
 import { ModelError } from "./errors.js";
 import type { FileChecksum, ModelMetadata } from "./metadata.js";
+import { inFolder, readPlainFile } from "./opening.js";
 
 export const MANIFEST = "manifest.json";
 const FORMAT_VERSION = 1; // of manifest.json and of metadata.json
@@ -46,7 +46,7 @@ interface Manifest {
  * Read the published version: one version or the other, whole, if another one is published meanwhile.
  *
  * Rejects with a ModelError: ARTIFACT_MISSING if nothing is published, INTEGRITY_REFUSED if a byte differs,
- * ISOLATION_REFUSED if it is not this organisation's.
+ * ISOLATION_REFUSED if it is not this organisation's, or may not be: a link, or a file with a second name.
  */
 export async function readCurrent(organization: Organization): Promise<StoredVersion> {
   for (let attempt = 1; ; attempt += 1) {
@@ -64,16 +64,17 @@ export async function readCurrent(organization: Organization): Promise<StoredVer
 /** What `StoredVersion.identity` would be now, without reading the model; rejects like `readCurrent`. */
 export async function currentIdentity(organization: Organization): Promise<string> {
   const version = await currentVersion(organization);
-  return identityOf(version, await readRegularFile(await versionFolder(organization, version), MANIFEST));
+  return identityOf(version, await inVersion(organization, version, (folder) => readFile(folder, MANIFEST)));
 }
 
 /** Name of the published version. */
 export async function currentVersion(organization: Organization): Promise<string> {
-  const link = path.join(organization.modelsFolder, checkedId(organization.organizationId), "current");
+  const name = checkedId(organization.organizationId);
   let target: string;
   try {
-    target = await readlink(link);
+    target = await inFolder(organization.modelsFolder, [name], (folder) => readlink(path.join(folder, "current")));
   } catch (error) {
+    if (error instanceof ModelError) throw error;
     if (isErrno(error, "ENOENT")) throw missing(`${organization.organizationId} has no published version`, error);
     throw refused(`"current" is not a link`, error);
   }
@@ -86,51 +87,52 @@ export async function currentVersion(organization: Organization): Promise<string
 
 /** Read one version; rejects like `readCurrent`. */
 export async function readVersion(organization: Organization, version: string): Promise<StoredVersion> {
-  const folder = await versionFolder(organization, version);
-  const manifestBytes = await readRegularFile(folder, MANIFEST);
-  const manifest = parseManifest(manifestBytes, organization.organizationId, version);
-  const names = new Set(await readdir(folder));
-  names.delete(MANIFEST);
-  const files = new Map<string, Buffer>();
-  for (const [name, expected] of Object.entries(manifest.files)) {
-    if (!names.delete(name)) throw refused(`${name} of version "${version}" is missing`);
-    const content = await readRegularFile(folder, name);
-    if (content.length !== expected.bytes || sha256(content) !== expected.sha256) {
-      throw refused(`${name} of version "${version}" is not what its manifest says`);
+  return inVersion(organization, version, async (folder) => {
+    const manifestBytes = await readFile(folder, MANIFEST);
+    const manifest = parseManifest(manifestBytes, organization.organizationId, version);
+    const names = new Set(await readdir(folder));
+    names.delete(MANIFEST);
+    const files = new Map<string, Buffer>();
+    for (const [name, expected] of Object.entries(manifest.files)) {
+      if (!names.delete(name)) throw refused(`${name} of version "${version}" is missing`);
+      files.set(name, await readExpected(folder, name, expected, version));
     }
-    files.set(name, content);
-  }
-  for (const extra of names) throw refused(`${extra} of version "${version}" is not in its manifest`);
-  const metadata = parseMetadata(files.get("metadata.json"), organization.organizationId, version);
-  return { version, metadata, files, identity: identityOf(version, manifestBytes) };
+    for (const extra of names) throw refused(`${extra} of version "${version}" is not in its manifest`);
+    const metadata = parseMetadata(files.get("metadata.json"), organization.organizationId, version);
+    return { version, metadata, files, identity: identityOf(version, manifestBytes) };
+  });
 }
 
-/** The real folder of a version, which must lie where its name says: no link may lead elsewhere. */
-async function versionFolder(organization: Organization, version: string): Promise<string> {
+/** What `work` makes of the folder of a version, which stays the same folder until it has ended. */
+async function inVersion<Result>(
+  organization: Organization,
+  version: string,
+  work: (folder: string) => Promise<Result>,
+): Promise<Result> {
   const name = checkedId(organization.organizationId);
   if (!isIdentifier(version)) throw isolated(`"${version}" is not the name of a version`);
-  const inside = path.join(name, "versions", version);
   try {
-    const models = await realpath(organization.modelsFolder);
-    const folder = await realpath(path.join(models, inside));
-    if (folder !== path.join(models, inside)) throw isolated(`version "${version}" is a link that leads elsewhere`);
-    return folder;
+    return await inFolder(organization.modelsFolder, [name, "versions", version], work);
   } catch (error) {
     if (isErrno(error, "ENOENT")) throw missing(`there is no version "${version}"`, error);
     throw error;
   }
 }
 
-async function readRegularFile(folder: string, name: string): Promise<Buffer> {
+async function readExpected(folder: string, name: string, expected: FileChecksum, version: string): Promise<Buffer> {
+  const content = await readFile(folder, name, Number(expected?.bytes));
+  if (content === undefined || sha256(content) !== expected.sha256) {
+    throw refused(`${name} of version "${version}" is not what its manifest says`);
+  }
+  return content;
+}
+
+async function readFile(folder: string, name: string): Promise<Buffer>;
+async function readFile(folder: string, name: string, bytes: number): Promise<Buffer | undefined>;
+async function readFile(folder: string, name: string, bytes?: number): Promise<Buffer | undefined> {
   if (name !== path.basename(name)) throw refused(`a manifest names "${name}", which is not a file beside it`);
   try {
-    const file = await open(path.join(folder, name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    try {
-      if (!(await file.stat()).isFile()) throw refused(`${name} is not a regular file`);
-      return await file.readFile();
-    } finally {
-      await file.close();
-    }
+    return await readPlainFile(path.join(folder, name), bytes);
   } catch (error) {
     if (error instanceof ModelError) throw error;
     throw refused(`${name} cannot be read`, error);

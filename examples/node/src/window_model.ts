@@ -1,9 +1,10 @@
 /** `window.onnx` as a function of raw readings on the grid. */
 
-import { InferenceSession, Tensor, env } from "onnxruntime-node";
+import type { InferenceSession as Session } from "onnxruntime-node";
 
 import { ModelError } from "./errors.js";
 import type { ModelMetadata } from "./metadata.js";
+import { InferenceSession, Tensor, env } from "./onnx_runtime.js";
 import type { StoredVersion } from "./stored_version.js";
 
 /** What the model says of one asset at one instant. */
@@ -15,9 +16,13 @@ export interface Prediction {
 }
 
 export class WindowModel {
+  private running = 0;
+  private released = false;
+  private ended: (() => void) | undefined;
+
   private constructor(
     readonly metadata: ModelMetadata,
-    private readonly session: InferenceSession,
+    private readonly session: Session,
   ) {}
 
   /** Open a version; rejects with a ModelError if it has no usable window.onnx, or needs a newer onnxruntime-node. */
@@ -29,7 +34,7 @@ export class WindowModel {
     }
     requireRuntime(metadata.runtime.minimumOnnxruntimeNode);
     // From the bytes that were checked, not from the path, which may lead to other ones by now.
-    const options: InferenceSession.SessionOptions = {
+    const options: Session.SessionOptions = {
       executionProviders: ["cpu"],
       intraOpNumThreads: metadata.runtime.intraOpNumThreads,
       interOpNumThreads: 1,
@@ -57,13 +62,36 @@ export class WindowModel {
           `${n * lookBack * channels.length} values, not ${windows.length}`,
       );
     }
-    const { probabilities, label } = await this.session.run({
+    const { probabilities, label } = await this.run({
       window: new Tensor("float64", windows, [n, lookBack, channels.length]),
       timestamp: new Tensor("int64", BigInt64Array.from(seconds, BigInt), [n]),
     });
     const probability = probabilities?.data as Float32Array; // [n, 2]: no failure, failure
     const alarm = label?.data as BigInt64Array;
     return seconds.map((_, row) => ({ probability: probability[2 * row + 1]!, alarm: alarm[row] === 1n }));
+  }
+
+  /**
+   * Give the model's memory back once the predictions that run have ended; later ones reject.
+   *
+   * Its memory is not JavaScript's: the garbage collector, which sees a small object, leaves it for long.
+   */
+  async release(): Promise<void> {
+    if (this.released) return;
+    this.released = true;
+    if (this.running > 0) await new Promise<void>((resolve) => (this.ended = resolve));
+    await this.session.release();
+  }
+
+  private async run(feeds: Session.FeedsType): Promise<Session.ReturnType> {
+    if (this.released) throw new ModelError("MODEL_RELEASED", `version "${this.metadata.version}" has been released`);
+    this.running += 1;
+    try {
+      return await this.session.run(feeds);
+    } finally {
+      this.running -= 1;
+      if (this.running === 0) this.ended?.();
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 /** What Python wrote for these tests (tests/pipeline/golden_vectors.py), and throw-away copies of its models. */
 
 import { readFileSync } from "node:fs";
-import { cp, mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdtemp, rename, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { TestContext } from "node:test";
@@ -65,6 +65,16 @@ export async function copiedModels(test: TestContext): Promise<Organization> {
   const modelsFolder = path.join(await temporaryFolder(test), "models");
   await cp(organization.modelsFolder, modelsFolder, { recursive: true, verbatimSymlinks: true });
   return { ...organization, modelsFolder };
+}
+
+let swaps = 0;
+
+/** Publish as Python does: a new link, renamed over the old one. */
+export async function publish({ modelsFolder, organizationId }: Organization, version: string): Promise<void> {
+  const folder = path.join(modelsFolder, organizationId);
+  const staged = path.join(folder, `.staged-${(swaps += 1)}`);
+  await symlink(`versions/${version}`, staged);
+  await rename(staged, path.join(folder, "current"));
 }
 
 /** The readings of one asset, in the order in which the source has them. */

@@ -1,25 +1,15 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { renameSync, rmSync, symlinkSync } from "node:fs";
-import { cp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { LiveModel, ModelError, readCurrent } from "../src/index.js";
 import type { Change, ModelMetadata, Organization } from "../src/index.js";
-import { copiedModels, golden, organization, readingsOf } from "./golden.js";
+import { copiedModels, golden, organization, publish, readingsOf } from "./golden.js";
 import { bits } from "./replay.js";
-
-let swaps = 0;
-
-/** Publish as Python does: a new link, renamed over the old one. */
-async function publish({ modelsFolder, organizationId }: Organization, version: string): Promise<void> {
-  const folder = path.join(modelsFolder, organizationId);
-  const staged = path.join(folder, `.staged-${(swaps += 1)}`);
-  await symlink(`versions/${version}`, staged);
-  await rename(staged, path.join(folder, "current"));
-}
 
 /** A copy of v1 under another name, with some metadata changed and a manifest that vouches for it. */
 async function installEdited(of: Organization, version: string, changes: Partial<ModelMetadata>): Promise<void> {

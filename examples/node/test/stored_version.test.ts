@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { appendFile, cp, readFile, rename, rm, symlink, unlink, writeFile } from "node:fs/promises";
+import { appendFile, cp, link, mkdir, readFile, rename, rm, symlink, unlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
 
@@ -101,11 +102,11 @@ test("links to another organisation are refused, of the version and of the organ
   await symlink(copy.organizationId, path.join(copy.modelsFolder, "plant_b"));
   await assert.rejects(
     readCurrent({ ...copy, organizationId: "plant_b" }),
-    refusedWith("ISOLATION_REFUSED", /leads elsewhere/),
+    refusedWith("ISOLATION_REFUSED", /plant_b is a link or no folder/),
   );
   await rename(folderOf(copy), path.join(copy.modelsFolder, "moved"));
   await symlink(path.join(copy.modelsFolder, "moved"), folderOf(copy));
-  await assert.rejects(readCurrent(copy), refusedWith("ISOLATION_REFUSED", /leads elsewhere/));
+  await assert.rejects(readCurrent(copy), refusedWith("ISOLATION_REFUSED", /v2 is a link or no folder/));
 });
 
 test("a model file that is a link is refused", async (t) => {
@@ -113,13 +114,45 @@ test("a model file that is a link is refused", async (t) => {
   const file = path.join(folderOf(copy), "model.onnx");
   await rename(file, path.join(copy.modelsFolder, "model.onnx"));
   await symlink(path.join(copy.modelsFolder, "model.onnx"), file);
-  await assert.rejects(readCurrent(copy), refusedWith("INTEGRITY_REFUSED", /model\.onnx cannot be read/));
+  await assert.rejects(readCurrent(copy), refusedWith("ISOLATION_REFUSED", /model\.onnx is a link/));
+});
+
+for (const name of ["model.onnx", "metadata.json", "manifest.json"]) {
+  test(`${name} with a second name, which may be another organisation's, is refused`, async (t) => {
+    const copy = await copiedModels(t);
+    await link(path.join(folderOf(copy), name), path.join(copy.modelsFolder, "second"));
+    await assert.rejects(readCurrent(copy), refusedWith("ISOLATION_REFUSED", new RegExp(`${name} has a second name`)));
+  });
+}
+
+test("a pipe, a folder and a link to nothing are refused, and nobody waits for them", async (t) => {
+  const [pipe, folder, dangling] = [await copiedModels(t), await copiedModels(t), await copiedModels(t)];
+  for (const copy of [pipe, folder, dangling]) await rm(path.join(folderOf(copy), "scaler.pkl"));
+  execFileSync("mkfifo", [path.join(folderOf(pipe), "scaler.pkl")]);
+  await assert.rejects(readCurrent(pipe), refusedWith("ISOLATION_REFUSED", /scaler\.pkl is not a regular file/));
+  await mkdir(path.join(folderOf(folder), "scaler.pkl"));
+  await assert.rejects(readCurrent(folder), refusedWith("ISOLATION_REFUSED", /scaler\.pkl is not a regular file/));
+  await symlink("nothing", path.join(folderOf(dangling), "scaler.pkl"));
+  await assert.rejects(readCurrent(dangling), refusedWith("ISOLATION_REFUSED", /scaler\.pkl is a link/));
+});
+
+test("the folder of versions may not be a link, the folder of all models may", async (t) => {
+  const copy = await copiedModels(t);
+  const alias = `${copy.modelsFolder}_alias`;
+  await symlink(copy.modelsFolder, alias);
+  assert.equal((await readCurrent({ ...copy, modelsFolder: alias })).version, "v2");
+  const versions = path.dirname(folderOf(copy));
+  await rename(versions, path.join(copy.modelsFolder, "moved"));
+  await symlink(path.join(copy.modelsFolder, "moved"), versions);
+  await assert.rejects(readCurrent(copy), refusedWith("ISOLATION_REFUSED", /versions is a link or no folder/));
 });
 
 for (const [change, words] of [
   [{ formatVersion: 2 }, /has format 2; this client reads 1/],
   [{ version: "v1" }, /another version/],
   [{ files: null }, /lists no files/],
+  [{ files: { "model.onnx": null } }, /model\.onnx.*not what its manifest/],
+  [{ files: { "model.onnx": 7 } }, /model\.onnx.*not what its manifest/],
   [{ files: { "../../secret": { sha256: "", bytes: 0 } } }, /secret/],
 ] as const) {
   test(`a manifest with ${JSON.stringify(change)} is refused`, async (t) => {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-import onnxruntime
 import pandas as pd
 import pytest
 
 from ml.errors import InternalError, ParityError
 from ml.export import window_rules
+from ml.export.onnx_runtime import onnxruntime
 from ml.export.session import open_model
 from ml.export.trees import from_lightgbm
 from ml.export.window_graph import build_feature_probe, build_window_model
