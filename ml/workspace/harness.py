@@ -20,6 +20,7 @@ from typing import Any, NoReturn, Protocol
 
 from ml.config import OrganizationConfig
 from ml.errors import EagleError, InternalError, StoppedError, StorageError, UsageError
+from ml.private_folders import settle_matplotlib
 from ml.workspace import audit
 from ml.workspace.configurations import load_config
 from ml.workspace.files import is_disk_error, plain, plain_storage_errors, storage_error
@@ -33,6 +34,7 @@ from ml.workspace.result_stream import ResultStream
 from ml.workspace.stopping import StopGuard, stopped_error, stopped_exit_code
 
 _log = logging.getLogger(__name__)
+_OTHERS_WRITE = 0o022
 
 
 class StepResult(Protocol):
@@ -76,6 +78,7 @@ def run_step(
     """
 
     def command(arguments: argparse.Namespace, redactor: Redactor) -> dict[str, Any]:
+        settle_matplotlib()
         config = load_config(arguments.config)
         for secret in _secrets(config):
             redactor.hide(secret)
@@ -120,6 +123,7 @@ def run_command(
         ResultStream() as stdout,
         StopGuard(_end_process(name, stdout, session)) as stop,
         warnings_on_stderr(redactor),
+        _nothing_writable_for_others(),
     ):
         if failure is None:
             try:
@@ -135,6 +139,17 @@ def run_command(
         if isinstance(failure, StoppedError) and argv is None and stdout.is_process:
             _leave(status)
     return status
+
+
+@contextmanager
+def _nothing_writable_for_others() -> Iterator[None]:
+    """Whatever libraries write, byte code among it, others may not change: with a umask of 000 they could."""
+    before = os.umask(_OTHERS_WRITE)
+    os.umask(before | _OTHERS_WRITE)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _leave(status: int) -> NoReturn:

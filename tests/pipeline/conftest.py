@@ -24,6 +24,14 @@ def database(station: Station, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="session")
+def readings(station: Station, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plant's readings as a file, without the target."""
+    file = tmp_path_factory.mktemp("readings") / "readings.parquet"
+    station.readings.drop(columns="failure_indicator").to_parquet(file)
+    return file
+
+
+@pytest.fixture(scope="session")
 def pipeline(database: Path, tmp_path_factory: pytest.TempPathFactory) -> PipelineRun:
     """All five steps on the small plant, each given what the step before wrote. To be read only."""
     folder = tmp_path_factory.mktemp("pipeline")

@@ -30,14 +30,6 @@ from tests.pipeline.backend import (
 from tests.pipeline.small_plant import INTERVAL_SECONDS, ORGANIZATION, PipelineRun, write_json
 
 
-@pytest.fixture(scope="session")
-def readings(station: Station, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The plant's readings as a file, without the target."""
-    file = tmp_path_factory.mktemp("readings") / "readings.parquet"
-    station.readings.drop(columns="failure_indicator").to_parquet(file)
-    return file
-
-
 def same_bits(left: pd.Series, right: pd.Series) -> bool:
     return left.to_numpy(np.float32).tobytes() == right.to_numpy(np.float32).tobytes()
 

@@ -13,7 +13,8 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-BASE = {"errors", "findings", "options", "config", "progress", "readings", "windows", "features"}
+BASE = {"errors", "findings", "options", "config", "progress", "readings", "windows", "features",
+        "private_folders"}
 SUBJECTS = {"scada", "learning", "validation", "export", "workspace", "cluster"}
 PIPELINE = "pipeline"
 PREDICT = "predict"
