@@ -62,7 +62,9 @@ def _unfit(folder: Path) -> str:
     """What is wrong with `folder`, "" if it is safe and can be written; made if it is not there."""
     if not folder.is_absolute():
         return "is not named by an absolute path"
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for above in reversed(folder.parents):
+        if not above.exists():
+            above.mkdir(mode=0o700, exist_ok=True)  # whatever the umask is
     folder = folder.parent.resolve() / folder.name
     for above in folder.parents:
         status = above.stat()

@@ -10,8 +10,8 @@ import os
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # whatever it was: "0" or "" would leave it on
 
-import onnxruntime as onnxruntime  # noqa: E402
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors  # noqa: E402
+import onnxruntime as onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 onnxruntime.disable_telemetry_events()  # the rest of it, where a notebook had loaded the library before us
 

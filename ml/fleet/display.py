@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
 
 from ml.fleet.task import Outcome
+from ml.workspace.printable import printable
 from ml.workspace.progress import Progress
 
 if TYPE_CHECKING:
@@ -126,5 +127,5 @@ class Board:
         for event in running:
             share = f"{event['done'] / event['total']:.0%}" if event["total"] else ""
             cells = (event["organizationId"], event["version"], event["step"], share, event.get("message") or "")
-            table.add_row(*map(Text, cells))  # as text: nothing in it is markup
+            table.add_row(*(Text(printable(str(cell))) for cell in cells))  # as text: nothing in it is markup
         return table

@@ -26,6 +26,10 @@ _SCHEMA = pa.schema(
 _TEXT_SCHEMA = _SCHEMA.set(1, pa.field("timestamp", pa.string()))
 _ISO = "%Y-%m-%dT%H:%M:%SZ"  # grid instants are whole seconds
 _NAMES = _SCHEMA.names
+# What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection"), also behind white space and in full
+# width; a number is no formula.
+_FORMULA = r"^[\s\p{Z}\p{C}]*[=+\-@＝＋－＠]"
+_NUMBER = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 
 
 @contextmanager
@@ -34,17 +38,27 @@ def score_writer(file: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
 
     The columns are ``asset_id``, ``timestamp`` (UTC; ISO 8601 to the second in CSV), ``probability`` (float32; CSV
     holds the shortest decimal that reads back as the same float32) and ``label`` (0 or 1).
+
+    In CSV an asset id that a spreadsheet would take for a formula has an apostrophe before it, so that opening the file
+    runs nothing; Parquet holds every id as it is.
     """
     if file.suffix == ".parquet":
         with pq.ParquetWriter(file, _SCHEMA, compression="zstd") as parquet:
             yield lambda rows: parquet.write_table(_table(rows))
         return
     with pyarrow.csv.CSVWriter(file, _TEXT_SCHEMA) as text:
-        yield lambda rows: text.write_table(_with_iso_times(_table(rows)))
+        yield lambda rows: text.write_table(_without_formulas(_with_iso_times(_table(rows))))
 
 
 def _table(rows: pd.DataFrame) -> pa.Table:
     return pa.Table.from_pandas(rows[_NAMES], schema=_SCHEMA, preserve_index=False)
+
+
+def _without_formulas(table: pa.Table) -> pa.Table:
+    assets = table["asset_id"]
+    runs = pc.and_not(pc.match_substring_regex(assets, _FORMULA), pc.match_substring_regex(assets, _NUMBER))
+    neutral = pc.if_else(runs, pc.binary_join_element_wise("'", assets, ""), assets)
+    return table.set_column(0, _TEXT_SCHEMA.field(0), neutral)
 
 
 def _with_iso_times(table: pa.Table) -> pa.Table:

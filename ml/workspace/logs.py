@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ml.workspace.files import FILE_MODE, make_folder, plain_storage_errors
 from ml.workspace.opening import open_file
+from ml.workspace.printable import printable
 from ml.workspace.redaction import Redactor
 
 _LOGGERS = ("ml", "py.warnings")
@@ -54,7 +55,7 @@ def step_log(file: Path, redactor: Redactor) -> Iterator[None]:
 
 
 class _RedactingFormatter(logging.Formatter):
-    """Formats in UTC and redacts the finished text, so that tracebacks are covered, too."""
+    """Formats in UTC, a line for a message; redacts the finished text, so that tracebacks are covered, too."""
 
     def __init__(self, redactor: Redactor) -> None:
         super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
@@ -62,7 +63,10 @@ class _RedactingFormatter(logging.Formatter):
         self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
-        return self._redactor.text(super().format(record))
+        return printable(self._redactor.text(super().format(record)), keep="\n")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is the library's
+        return printable(self._redactor.text(super().formatMessage(record)))
 
 
 class _FileHandler(logging.StreamHandler):  # type: ignore[type-arg]
@@ -83,7 +87,7 @@ class _StderrHandler(logging.Handler):
         message = self._redactor.text(record.getMessage()).strip()
         with suppress(OSError, ValueError, AttributeError):  # stderr is closed or missing
             is_terminal = sys.stderr.isatty()
-            event = message if is_terminal else json.dumps({"event": "warning", "message": message})
+            event = printable(message) if is_terminal else json.dumps({"event": "warning", "message": message})
             sys.stderr.write(f"{event}\n")
             sys.stderr.flush()
 

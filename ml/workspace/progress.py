@@ -13,6 +13,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TextIO
 
+from ml.workspace.printable import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
@@ -132,7 +134,7 @@ class Progress:
         if self._bar is None:
             self._bar = _new_bar(self._stream, self._step)
         bar, task = self._bar
-        bar.update(task, completed=state.done, total=state.total, message=state.message)
+        bar.update(task, completed=state.done, total=state.total, message=printable(state.message))
 
     def _is_terminal(self) -> bool:
         with suppress(AttributeError, ValueError):

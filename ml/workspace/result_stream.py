@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Self, TextIO
 
+from ml.workspace.printable import printable
+
 _STDOUT, _STDERR = 1, 2
 _LOCK_SECONDS = 0.3  # a writer that holds the lock longer is blocked by a reader that does not read
 
@@ -68,7 +70,9 @@ class ResultStream:
     def _send(self, document: Mapping[str, Any], for_people: str | None) -> None:
         if self.is_process and self._real_stdout is not None:
             on_terminal = os.isatty(self._real_stdout)
-            text = for_people if on_terminal and for_people else _json_text(document, 2 if on_terminal else None)
+            text = _json_text(document, 2 if on_terminal else None)
+            if on_terminal and for_people:
+                text = printable(for_people, keep="\n")
             rest = text.encode(errors="backslashreplace")
             while rest:
                 rest = rest[os.write(self._real_stdout, rest) :]

@@ -53,7 +53,9 @@ def python(program: str, *arguments: object, env: dict[str, str]) -> Heard:
     ],
 )  # fmt: skip
 def test_the_kernel_hears_what_it_is_there_for(program: str, peer: str, name: str | None) -> None:
-    heard = python(f"import contextlib, ctypes, socket\nwith contextlib.suppress(OSError): {program}", env={**os.environ})
+    heard = python(
+        f"import contextlib, ctypes, socket\nwith contextlib.suppress(OSError): {program}", env={**os.environ}
+    )
     assert heard.packets > 0
     assert peer in heard.peers
     assert heard.names == ([name] if name else [])

@@ -10,14 +10,15 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.pipeline.backend import ML, REPOSITORY
 from tests.pipeline.golden_vectors import write_golden_vectors
-from tests.pipeline.small_plant import PipelineRun, write_json
+from tests.pipeline.network_namespace import REPORTS_AFTER_SECONDS, run_unplugged
+from tests.pipeline.small_plant import ORGANIZATION, PipelineRun, write_json
 
 CLIENT = REPOSITORY / "examples" / "node"
 SUITES = sorted(file.name.removesuffix(".test.ts") for file in (CLIENT / "test").glob("*.test.ts"))
@@ -58,9 +59,9 @@ def golden(two_versions: PipelineRun, tmp_path_factory: pytest.TempPathFactory) 
     return folder
 
 
-def run(*command: str, golden: Path | None = None) -> str:
+def run(*command: str, golden: Path | None = None, extra: Mapping[str, str] | None = None) -> str:
     """What a command in the client's folder prints; asserts that it ends well."""
-    extra = {} if golden is None else {"EAGLE_GOLDEN": str(golden)}
+    extra = dict(extra or {}) if golden is None else {"EAGLE_GOLDEN": str(golden)}
     done = subprocess.run(
         command,
         cwd=CLIENT,
@@ -86,6 +87,47 @@ def test_the_suite_passes_in_node(client: Path, golden: Path, suite: str) -> Non
     compiled = client / "dist" / "test" / f"{suite}.test.js"
     totals = dict(counts(run("node", "--test", "--test-reporter=tap", str(compiled), golden=golden)))
     assert totals["tests"] == totals["pass"] > 0
+
+
+PREDICTING = f"""
+import {{ LiveModel }} from "./dist/src/index.js";
+const model = await LiveModel.open({{ modelsFolder: process.argv[1], organizationId: "{ORGANIZATION}" }});
+model.add("PUMP-01", {{ time: 0, values: {{ temperature: 1 }} }});
+if ((await model.predict("PUMP-01", 0)) === null) throw new Error("nothing was predicted");
+setTimeout(() => console.log("done"), {1000 * REPORTS_AFTER_SECONDS});
+"""
+
+
+def test_the_client_reaches_nothing_and_keeps_no_reports(client: Path, golden: Path, tmp_path: Path) -> None:
+    """onnxruntime-node queued what models say of themselves, organisations' names among it, for its maker."""
+    env = os.environ | {"HOME": str(tmp_path), "ORT_DISABLE_TELEMETRY": "0"}
+    env.pop("XDG_CACHE_HOME", None)
+    command = ["node", "--input-type=module", "--eval", PREDICTING, golden / "models"]
+    heard = run_unplugged(command, folder=client, env=env)
+    assert heard.ended.stdout == "done\n", heard.ended.stderr
+    assert heard.nothing, heard
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_thread_loads_the_runtime_only_where_telemetry_is_off(client: Path) -> None:
+    """A thread cannot switch it off: the environment that it sees is a copy."""
+    program = """
+import { Worker } from "node:worker_threads";
+const source = `import("${process.cwd()}/dist/src/onnx_runtime.js").then(() => console.log("loaded"))`;
+new Worker(source, { eval: true }).on("error", (error) => console.log(error.message));
+"""
+    refused = run("node", "--input-type=module", "--eval", program, extra={"ORT_DISABLE_TELEMETRY": "0"})
+    assert refused.startswith("set ORT_DISABLE_TELEMETRY=1 in the main thread")
+    loaded = run("node", "--input-type=module", "--eval", program, extra={"ORT_DISABLE_TELEMETRY": "1"})
+    assert loaded == "loaded\n"
+
+
+def test_one_file_of_the_client_loads_the_runtime() -> None:
+    loading = re.compile(
+        r"""(?:^import (?!type)[^;]*?from|require\(|import\(|\)\()\s*["']onnxruntime-node["']""", re.MULTILINE
+    )
+    sources = [*(CLIENT / "src").glob("*.ts"), *(CLIENT / "test").glob("*.ts")]
+    assert [file.name for file in sources if loading.search(file.read_text(encoding="utf-8"))] == ["onnx_runtime.ts"]
 
 
 def test_the_example_of_the_readme_has_the_types_of_the_client(client: Path) -> None:

@@ -13,8 +13,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-BASE = {"errors", "findings", "options", "config", "progress", "readings", "windows", "features",
-        "private_folders"}
+BASE = {"errors", "findings", "options", "config", "progress", "readings", "windows", "features", "private_folders"}
 SUBJECTS = {"scada", "learning", "validation", "export", "workspace", "cluster"}
 PIPELINE = "pipeline"
 PREDICT = "predict"
@@ -176,6 +175,20 @@ def test_imports_are_absolute_and_of_modules_that_exist() -> None:
 
 def test_every_module_is_named_after_a_subject() -> None:
     assert [name for name in MODULES if name.rpartition(".")[2] in {"utils", "util", "helpers", "common", "misc"}] == []
+
+
+def test_one_module_imports_onnxruntime() -> None:
+    """Its telemetry must be off before it is loaded, wherever that is: see ml.export.onnx_runtime."""
+    importing = {
+        file.relative_to(REPOSITORY).as_posix()
+        for folder in ("ml", "tests", "benchmarks", "docs", "examples", "notebooks")
+        for file in (REPOSITORY / folder).rglob("*.py")
+        if "node_modules" not in file.parts
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "onnxruntime" for alias in node.names))
+        or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "onnxruntime")
+    }
+    assert importing == {"ml/export/onnx_runtime.py"}
 
 
 @pytest.mark.parametrize("module", LIGHT_MODULES)

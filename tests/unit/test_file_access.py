@@ -36,6 +36,7 @@ REASONS = {
     "ml.fleet.step_process": "how much memory the kernel says that a step uses",
     "ml.options.secrets": "a secret in the operator's folder, called by a name that leads nowhere else",
     "ml.learning.search_storage": "the journal that OrganizationPaths.tuning_file has let through",
+    "ml.private_folders": "folders of the user's own, for caches of libraries; it refuses what others may write",
     "ml.scada.sources.files": "a data file that OrganizationPaths.readable_file has let through",
     "ml.scada.sources.sqlite": "a database file that OrganizationPaths.readable_file has let through",
     "ml.scada.spill": "a scratch folder that ml.workspace.files made for this process",

@@ -10,7 +10,7 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { parseArgs } from "node:util";
 
-import { LiveModel, ModelError, StepError, runStep } from "./index.js";
+import { LiveModel, ModelError, StepError, printable, runStep } from "./index.js";
 import type { Reading, Step } from "./index.js";
 
 const DAY_MS = 86_400_000;
@@ -48,13 +48,18 @@ async function main(): Promise<void> {
   });
   describe(model);
   const stop = model.watch({
-    onChange: ({ previous, version }) => console.log(`version ${version} takes over from ${previous}`),
-    onError: (error) => console.error(String(error)),
+    onChange: ({ previous, version }) => say(`version ${version} takes over from ${previous}`),
+    onError: (error) => console.error(printable(String(error))),
   });
   const columns = { asset: given["asset-column"]!, time: given["time-column"]! };
   await replay(model, newest(await readCsv(readings, columns), Number(given.days)));
   stop();
   await model.close();
+}
+
+/** A line for people, whatever the names in it hold. */
+function say(line: string): void {
+  console.log(printable(line));
 }
 
 async function show(step: Step, config: string, mlFolder: string, workspace: string, python: string): Promise<void> {
@@ -68,17 +73,17 @@ async function show(step: Step, config: string, mlFolder: string, workspace: str
     python,
     signal: cancel.signal,
     onProgress: ({ done, total, message }) => {
-      console.log(`${step} ${Math.round((100 * done) / total)} % ${message ?? ""}`);
+      say(`${step} ${Math.round((100 * done) / total)} % ${message ?? ""}`);
     },
   }).finally(() => process.removeListener("SIGINT", onInterrupt));
-  console.log(`${step} made version ${result.version}`);
+  say(`${step} made version ${result.version}`);
 }
 
 function describe({ metadata }: LiveModel): void {
   const { lookBack, channels } = metadata.window;
   const named = channels.map(({ name, unit }) => (unit === null ? name : `${name} [${unit}]`)).join(", ");
-  console.log(`version ${metadata.version}: ${lookBack} rows of ${metadata.samplingIntervalSeconds} s, ${named}`);
-  console.log(`failures within ${metadata.horizonSeconds / 3600} h; alarm from ${metadata.threshold.toFixed(3)} on`);
+  say(`version ${metadata.version}: ${lookBack} rows of ${metadata.samplingIntervalSeconds} s, ${named}`);
+  say(`failures within ${metadata.horizonSeconds / 3600} h; alarm from ${metadata.threshold.toFixed(3)} on`);
 }
 
 /** Predict for every asset at every grid instant, with the readings that had arrived by then. */
@@ -102,13 +107,13 @@ async function replay(model: LiveModel, arrived: readonly Arrived[]): Promise<vo
       if (prediction.alarm && !alarming.has(asset)) {
         alarms += 1;
         const when = new Date(seconds * 1000).toISOString();
-        console.log(`${when} ${asset}: alarm, probability ${prediction.probability.toFixed(3)}`);
+        say(`${when} ${asset}: alarm, probability ${prediction.probability.toFixed(3)}`);
       }
       alarming[prediction.alarm ? "add" : "delete"](asset);
     }
   }
   const each = Math.round((1000 * spent) / predictions);
-  console.log(`${predictions} predictions, ${each} µs each; ${alarms} alarms began`);
+  say(`${predictions} predictions, ${each} µs each; ${alarms} alarms began`);
 }
 
 async function readCsv(file: string, columns: { readonly asset: string; readonly time: string }): Promise<Arrived[]> {
@@ -130,7 +135,8 @@ function newest(arrived: readonly Arrived[], days: number): readonly Arrived[] {
 }
 
 main().catch((error: unknown) => {
-  if (error instanceof StepError || error instanceof ModelError) console.error(`${error.code}: ${error.message}`);
-  else console.error(error);
+  const known = error instanceof StepError || error instanceof ModelError;
+  const text = known ? `${error.code}: ${error.message}` : error instanceof Error ? error.stack : error;
+  console.error(printable(String(text)));
   process.exitCode = 1;
 });

