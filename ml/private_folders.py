@@ -34,7 +34,7 @@ def private_folder(library: str) -> tuple[Path | None, str]:
         better: lambda: Path(os.environ.get(variable) or Path(_kept(), PRODUCT, library)),
         "the temporary folder": lambda: Path(tempfile.gettempdir(), f"{PRODUCT}-{os.geteuid()}", library),
     }
-    reasons = []
+    reasons: list[str] = []
     for name, place in places.items():
         try:
             folder = place()

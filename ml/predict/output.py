@@ -28,7 +28,7 @@ _ISO = "%Y-%m-%dT%H:%M:%SZ"  # grid instants are whole seconds
 _NAMES = _SCHEMA.names
 # What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection"), also behind white space and in full
 # width; a number is no formula.
-_FORMULA = r"^[\s\p{Z}\p{C}]*[=+\-@＝＋－＠]"
+_FORMULA = r"^[\s\p{Z}\p{C}]*[=+\-@\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]"
 _NUMBER = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 
 

@@ -109,7 +109,8 @@ def test_the_client_reaches_nothing_and_keeps_no_reports(client: Path, golden: P
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_worker_thread_loads_the_runtime_only_where_telemetry_is_off(client: Path) -> None:
+@pytest.mark.usefixtures("client")
+def test_a_worker_thread_loads_the_runtime_only_where_telemetry_is_off() -> None:
     """A thread cannot switch it off: the environment that it sees is a copy."""
     program = """
 import { Worker } from "node:worker_threads";

@@ -71,10 +71,9 @@ def test_division_by_zero_is_as_in_numpy(kernels: Path, tmp_path: Path) -> None:
     assert call(tmp_path, "from kernels.called import half; print(half(0.0))") == ["inf"]
 
 
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("place", [{}, {"NUMBA_CACHE_DIR": ""}])
-def test_no_other_user_can_change_what_is_kept_even_with_a_umask_of_000(
-    kernels: Path, tmp_path: Path, place: dict[str, str]
-) -> None:
+def test_no_other_user_can_change_what_is_kept_even_with_a_umask_of_000(tmp_path: Path, place: dict[str, str]) -> None:
     """What is kept is unpickled and executed."""
     home = {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": "", **place}
     call(tmp_path, umask=0, **home)
@@ -86,7 +85,8 @@ def test_no_other_user_can_change_what_is_kept_even_with_a_umask_of_000(
     assert call(tmp_path, umask=0, **home) == ["2.0", "1"]
 
 
-def test_a_folder_that_others_may_write_is_not_used_and_told_once(kernels: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("kernels")
+def test_a_folder_that_others_may_write_is_not_used_and_told_once(tmp_path: Path) -> None:
     call(tmp_path)
     (tmp_path / "cache").chmod(0o777)
     told = process(tmp_path, CALL, TMPDIR=str(tmp_path))
@@ -96,7 +96,8 @@ def test_a_folder_that_others_may_write_is_not_used_and_told_once(kernels: Path,
     assert call(tmp_path, TMPDIR=str(tmp_path)) == ["2.0", "1"], "from the temporary folder"
 
 
-def test_where_nothing_can_be_kept_kernels_work_and_one_warning_says_why(kernels: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("kernels")
+def test_where_nothing_can_be_kept_kernels_work_and_one_warning_says_why(tmp_path: Path) -> None:
     (tmp_path / "eagle-ml-0").write_text("in the way")
     (tmp_path / f"eagle-ml-{os.geteuid()}").write_text("in the way")
     told = process(tmp_path, CALL, NUMBA_CACHE_DIR="/dev/null/cache", TMPDIR=str(tmp_path))
