@@ -16,7 +16,6 @@ import pandas as pd
 import pytest
 
 from ml.workspace.manifest import write_manifest
-from simulation.station import Station
 from tests.pipeline.backend import (
     REPOSITORY,
     Json,
