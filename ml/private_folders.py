@@ -65,7 +65,7 @@ def _unfit(folder: Path) -> str:
     for above in reversed(folder.parents):
         if not above.exists():
             above.mkdir(mode=0o700, exist_ok=True)  # whatever the umask is
-    folder = folder.parent.resolve() / folder.name
+    folder = Path(os.path.realpath(folder.parent), folder.name)  # a circle of links raises nothing here
     for above in folder.parents:
         status = above.stat()
         shared = status.st_mode & _OTHERS_MAY_WRITE and not status.st_mode & stat.S_ISVTX
