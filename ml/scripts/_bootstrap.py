@@ -1,6 +1,17 @@
-"""Make the package importable for a script that is run as a file, whatever the working directory."""
+"""Make the package importable for a script that is run as a file, whatever the working directory.
+
+The first of our own code that such a process runs: who has started it is noted here, and from here on a signal ends it
+with a result, also while libraries are still being loaded.
+"""
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from ml.workspace import (
+    parent,  # noqa: F401
+    stopping,
+)
+
+stopping.stop_while_loading(Path(sys.argv[0]).stem)

@@ -1,32 +1,42 @@
-"""Where a configuration may lie: outside the folders of organisations, or where tuning wrote it for that very one."""
+"""Where a configuration may lie: outside the folders of organisations, or with the very one that it is about.
+
+Two files of an organisation are configurations: the request that the backend writes for a training, and the one that
+tuning writes.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, IsolationError
 from ml.workspace.opening import refuse_second_name
 from ml.workspace.paths import lies_in, workspace_root
 
+_REQUEST = ("training_config.json",)
 _TUNED = ("hyperparameter_results", "training_config.json")
+_WRITTEN = {_REQUEST: "the backend", _TUNED: "hyperparameter_tuning.py"}
+"""Configurations below ``artifacts/<organisation>/<version>``, and who writes them."""
 
 
 def load_config(path: str | Path) -> OrganizationConfig:
     """The configuration in a file.
 
-    Within ``models/`` and ``artifacts/`` only ``artifacts/<organisation>/<folder>/hyperparameter_results/
-    training_config.json`` is one, and only of that organisation. Nothing else there is opened: which organisation a
-    configuration is about is known after reading it, and a message about it would tell what is in it.
+    Within ``models/`` and ``artifacts/`` only ``artifacts/<organisation>/<folder>/training_config.json``, which the
+    backend writes, and ``artifacts/<organisation>/<folder>/hyperparameter_results/training_config.json`` are, and only
+    of that organisation; the former also only of the version that the folder is named after, or to which its
+    ``outputPath`` leads. Nothing else there is opened: which organisation a configuration is about is known after
+    reading it, and a message about it would tell what is in it.
 
     Raises
     ------
     ConfigError
         As `OrganizationConfig.load_from_file`.
     IsolationError
-        If it lies elsewhere in the workspace, links followed, is about another organisation than the one in whose
-        folder it lies, or has a second name (a hard link), which may be another organisation's.
+        If it lies elsewhere in the workspace, links followed, is about another organisation or version than the one
+        in whose folder it lies, or has a second name (a hard link), which may be another organisation's.
     """
     if "\0" in str(path):
         raise ConfigError("the path of the configuration has a zero byte in it", hint="give the path of a JSON file")
@@ -37,10 +47,31 @@ def load_config(path: str | Path) -> OrganizationConfig:
             refuse_second_name(file.stat(), file)
     except OSError:
         pass  # reading it says what is wrong
+    if owner is None:
+        return OrganizationConfig.load_from_file(file)
     config = OrganizationConfig.load_from_file(file)
-    if owner not in (None, config.organization_id):
+    if owner.organization_id != config.organization_id:
         raise IsolationError("the configuration lies with another organisation than the one that it is about")
+    if owner.written == _REQUEST and owner.folder != config.version and not _leads_to(config, file.parent):
+        raise IsolationError(
+            f'the request lies in the folder of version "{owner.folder}" and is about another version',
+            field="version",
+            hint="write each request into artifacts/<organizationId>/<version>",
+        )
     return config
+
+
+class _Owner(NamedTuple):
+    """In whose folder a configuration lies, and which of `_WRITTEN` it is."""
+
+    organization_id: str
+    folder: str
+    written: tuple[str, ...]
+
+
+def _leads_to(config: OrganizationConfig, folder: Path) -> bool:
+    """Whether the configuration names `folder` for its artifacts."""
+    return config.output_path is not None and Path(os.path.realpath(config.output_path)) == folder
 
 
 def in_an_organization(path: str | Path) -> bool:
@@ -49,17 +80,17 @@ def in_an_organization(path: str | Path) -> bool:
     return any(lies_in(place, base) for place in (given, real) for base in _bases())
 
 
-def _owner(given: str | Path, real: Path) -> str:
-    """Organisation in whose folder a configuration lies that tuning wrote."""
+def _owner(given: str | Path, real: Path) -> _Owner:
+    """In whose folder a configuration lies that may lie there."""
     artifacts = _bases()[1]
     parts = real.relative_to(artifacts).parts if real.is_relative_to(artifacts) else ()
-    if len(parts) != 2 + len(_TUNED) or parts[2:] != _TUNED or Path(given).is_symlink():
+    if parts[2:] not in _WRITTEN or Path(given).is_symlink():
         raise IsolationError(
             "the configuration lies among the files of an organisation",
             hint="keep configurations outside models/ and artifacts/; only the training_config.json that "
-            "hyperparameter_tuning.py wrote is read from there",
+            f"{' or '.join(_WRITTEN.values())} wrote for that organisation is read from there",
         )
-    return parts[0]
+    return _Owner(parts[0], parts[1], parts[2:])
 
 
 def _bases() -> tuple[Path, Path]:

@@ -27,6 +27,7 @@ from ml.workspace.files import is_disk_error, plain, plain_storage_errors, stora
 from ml.workspace.leftovers import clear_leftovers
 from ml.workspace.locks import version_lock
 from ml.workspace.logs import step_log, warnings_on_stderr
+from ml.workspace.parent import ParentWatch
 from ml.workspace.paths import OrganizationPaths, for_config
 from ml.workspace.progress import Progress
 from ml.workspace.redaction import Redactor
@@ -91,9 +92,10 @@ def run_step(
         with lock, _step_files(paths, config.version, step, redactor):
             result = _audited(step, paths, config, lambda: _work(step, work, config, arguments))
         warnings = [*(finding.to_json() for finding in config.findings), *result.pop("warnings", [])]
-        return {"organizationId": config.organization_id, "version": config.version, **result, "warnings": warnings}
+        distinct = [entry for at, entry in enumerate(warnings) if entry not in warnings[:at]]
+        return {"organizationId": config.organization_id, "version": config.version, **result, "warnings": distinct}
 
-    return run_command(step, parser, command, argv)
+    return run_command(step, parser, command, argv, ends_with_parent=True)
 
 
 def run_command(
@@ -102,12 +104,15 @@ def run_command(
     command: Callable[[argparse.Namespace, Redactor], Mapping[str, Any]],
     argv: list[str] | None = None,
     for_people: Callable[[argparse.Namespace, Mapping[str, Any]], str | None] | None = None,
+    *,
+    ends_with_parent: bool = False,
 ) -> int:
     """Run `command` and report it: exactly one JSON document on stdout, and the exit status that goes with it.
 
     The document is ``{"status": "SUCCESS", "step": name, ...}`` with what `command` returns, or
-    ``{"status": "FAILED", "step": name, "error": {...}}``. `for_people` may turn a successful result into text that a
-    terminal shows in its place.
+    ``{"status": "FAILED", "step": name, "error": {...}}``. The error is also the last line on stderr. `for_people` may
+    turn a successful result into text that a terminal shows in its place. With `ends_with_parent`, a process of its own
+    stops when the one that started it has gone.
     """
     redactor = Redactor()
     failure: EagleError | None = None
@@ -124,6 +129,7 @@ def run_command(
         StopGuard(_end_process(name, stdout, session)) as stop,
         warnings_on_stderr(redactor),
         _nothing_writable_for_others(),
+        ParentWatch(enabled=ends_with_parent and argv is None),
     ):
         if failure is None:
             try:
@@ -134,7 +140,10 @@ def run_command(
         if failure is not None and stop.signal_number is not None:
             failure = stopped_error(stop.signal_number)  # whatever a library made of the interruption
         text = for_people(arguments, result) if for_people is not None and failure is None else None
-        stdout.write(_document(name, result, failure, redactor, session), text)
+        document = _document(name, result, failure, redactor, session)
+        if failure is not None:
+            stdout.tell_error(document["error"])  # before the result, after which nobody waits for us any more
+        stdout.write(document, text)
         status = _exit_code(failure, stop.signal_number)
         if isinstance(failure, StoppedError) and argv is None and stdout.is_process:
             _leave(status)
@@ -295,6 +304,7 @@ def _end_process(name: str, stdout: ResultStream, session: audit.Session) -> Cal
     def end(signal_number: int) -> None:
         document = _document(name, {}, stopped_error(signal_number), Redactor(), session)
         if stdout.is_process and (stdout.write(document) or not stdout.is_complete):
+            stdout.tell_error_without_waiting(document["error"])
             os._exit(stopped_exit_code(signal_number))
 
     return end

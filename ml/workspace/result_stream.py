@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
 import threading
 from collections.abc import Mapping
@@ -52,6 +53,29 @@ class ResultStream:
             os.dup2(self._real_stdout, _STDOUT)
             os.close(self._real_stdout)
 
+    def tell_error(self, error: Mapping[str, Any]) -> None:
+        """Write `error` to stderr as its last line: ``{"event": "error", ...}``, or in words where people read it.
+
+        Callers that read stderr alone find the reason there. What libraries have printed and not yet sent comes before.
+        """
+        _flush_c_libraries()
+        with suppress(OSError, ValueError, AttributeError):  # stderr is closed or missing
+            on_terminal = sys.stderr.isatty()
+            if on_terminal and self._real_stdout is not None and os.isatty(self._real_stdout):
+                return  # the result beside it says the same
+            line = f"{error['code']}: {error['message']}" if on_terminal else json.dumps(_event(error))
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+
+    def tell_error_without_waiting(self, error: Mapping[str, Any]) -> None:
+        """As `tell_error`, for a process that ends at once: where nobody empties the pipe, the line is left out."""
+        line = json.dumps(_event(error)).encode() + b"\n"
+        with suppress(OSError):
+            poll = select.poll()
+            poll.register(_STDERR, select.POLLOUT)
+            if len(line) <= select.PIPE_BUF and any(event & select.POLLOUT for _, event in poll.poll(0)):
+                os.write(_STDERR, line)
+
     def write(self, document: Mapping[str, Any], for_people: str | None = None) -> bool:
         """Write `document`, or on a terminal `for_people` if given, unless there is a result already; says whether."""
         if not self._lock.acquire(timeout=_LOCK_SECONDS):
@@ -79,6 +103,10 @@ class ResultStream:
         elif self._python_stdout is not None:
             self._python_stdout.write(_json_text(document, None))
             self._python_stdout.flush()
+
+
+def _event(error: Mapping[str, Any]) -> dict[str, Any]:
+    return {"event": "error", **error}
 
 
 def _json_text(document: Mapping[str, Any], indent: int | None) -> str:

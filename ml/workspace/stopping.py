@@ -8,6 +8,7 @@ stops the watcher as well; none of the libraries here does.)
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -22,6 +23,8 @@ GRACE_SECONDS = 1.5
 """How long the main thread may take to clean up before the process is ended."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_WHILE_LOADING: dict[signal.Signals, Any] = {}
+"""Handlers of `stop_while_loading`; once a step has run they must not come back, as it has told its result."""
 
 
 def stopped_error(signal_number: int) -> StoppedError:
@@ -32,6 +35,26 @@ def stopped_error(signal_number: int) -> StoppedError:
 def stopped_exit_code(signal_number: int) -> int:
     """Exit status of a process ended by a signal, as shells report it."""
     return 128 + signal_number
+
+
+def stop_while_loading(step: str) -> None:
+    """Until a `StopGuard` takes over, let SIGTERM and SIGINT end this process with the result that a step would give.
+
+    A signal that is ignored stays ignored.
+    """
+
+    def end(number: int, _: FrameType | None) -> None:
+        error = stopped_error(number).to_json()
+        told = {1: {"status": "FAILED", "step": step, "error": error}, 2: {"event": "error", **error}}
+        for descriptor, document in told.items():
+            with suppress(OSError):  # closed, or nobody reads
+                os.write(descriptor, json.dumps(document).encode() + b"\n")
+        os._exit(stopped_exit_code(number))
+
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end)
+            _WHILE_LOADING[number] = end
 
 
 class StopGuard:
@@ -63,7 +86,9 @@ class StopGuard:
             self._start_watcher()
             for number in _SIGNALS:
                 if signal.getsignal(number) is not signal.SIG_IGN:
-                    self._previous[number] = signal.signal(number, self._handle)
+                    previous = signal.signal(number, self._handle)
+                    is_early = previous is _WHILE_LOADING.get(number)
+                    self._previous[number] = signal.SIG_DFL if is_early else previous
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -124,6 +124,7 @@ def test_every_error_has_its_exit_status(run: Any, paths: OrganizationPaths, kin
     assert result == {"status": "FAILED", "step": "data_prep", "error": error, "auditHead": head}
     assert "Traceback" in log
     assert "Traceback" not in stderr
+    assert json.loads(stderr.splitlines()[-1]) == {"event": "error", **error}
     assert audit.records(paths)[-1]["result"] == f"failed: {kind.code}"
 
 
@@ -136,7 +137,9 @@ def test_an_unexpected_error_shows_an_id_and_logs_the_traceback(run: Any) -> Non
     assert "ZeroDivisionError: internal detail" in log
     assert "Traceback" not in stderr
     assert "internal detail" not in stderr + json.dumps(result)
-    assert json.loads(stderr.splitlines()[-1]) == {"event": "warning", "message": f"unexpected error {identity}"}
+    warning, error = map(json.loads, stderr.splitlines()[-2:])
+    assert warning == {"event": "warning", "message": f"unexpected error {identity}"}
+    assert error == {"event": "error", **result["error"]}
 
 
 @pytest.mark.parametrize(
@@ -176,7 +179,7 @@ def test_a_bad_command_line(run: Any) -> None:
     status, result, stderr, _ = run(raising(AssertionError()), "a", "--colour", "red")
     assert (status, result["error"]["code"]) == (2, "USAGE")
     assert "unrecognized arguments: --colour" in result["error"]["message"]
-    assert stderr == ""
+    assert json.loads(stderr) == {"event": "error", **result["error"]}
 
 
 def test_help_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
