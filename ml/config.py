@@ -15,8 +15,7 @@ if __name__ == "config":  # imported with ml/ as the working directory; make the
 import hashlib
 import importlib
 import json
-import re
-from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
@@ -25,19 +24,25 @@ from pydantic_core import PydanticCustomError
 from ml.errors import ConfigError
 from ml.findings import Finding
 from ml.options.backend_form import BackendKeys, fold_backend_form
-from ml.options.base import Identifier, Section, explain, field_path, shortened
+from ml.options.base import Identifier, Section, explain
 from ml.options.data import DataConfig
 from ml.options.delivery import ConversionConfig, ValidationConfig
 from ml.options.features import FeatureConfig
 from ml.options.learning import TrainingConfig, TuningConfig
 from ml.options.schema import SchemaConfig
 from ml.options.source import DataRange, DataSource, ScadaDbConfig
+from ml.options.strict_json import parse_json, refuse_unusual
 from ml.options.templates import fill_from_template
 
 MAX_CONFIG_BYTES = 1_000_000  # a configuration is written by people and the backend; larger is a wrong file
-_HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
-MAX_DEPTH = 20  # lists and objects within each other; the keys need eight
-MAX_ENTRIES = 5_000  # of one list or object, such as columns: checking a hundred thousand of them takes minutes
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """What was noted when a configuration was read; two that ask for the same are equal whatever was."""
+
+    findings: tuple[Finding, ...] = field(default=(), compare=False)
+    optional_columns: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 class OrganizationConfig(Section):
@@ -61,12 +66,17 @@ class OrganizationConfig(Section):
     tuning_config: TuningConfig = Field(default=TuningConfig(), description="Parameter search.")
     validation_config: ValidationConfig = Field(default=ValidationConfig(), description="Validation.")
     conversion_config: ConversionConfig = Field(default=ConversionConfig(), description="Export and publishing.")
-    _findings: tuple[Finding, ...] = PrivateAttr(default=())
+    _notes: _Notes = PrivateAttr(default_factory=lambda: _Notes())
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What was left out, guessed or mapped when the configuration was read; every step's result repeats it."""
-        return self._findings
+        return self._notes.findings
+
+    @property
+    def optional_columns(self) -> frozenset[str]:
+        """Sensors that were guessed, or that the backend maps; the source may lack them, and they are left out then."""
+        return self._notes.optional_columns
 
     @model_validator(mode="before")
     @classmethod
@@ -74,7 +84,7 @@ class OrganizationConfig(Section):
         """Fold the backend's flat form, then put the industry template under it."""
         if not isinstance(data, dict):
             return data
-        return fill_from_template(fold_backend_form(data)[0])
+        return fill_from_template(fold_backend_form(data).data)
 
     @model_validator(mode="after")
     def has_sensors(self) -> Self:
@@ -124,17 +134,7 @@ class OrganizationConfig(Section):
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Parse a JSON configuration; raises as `load_from_file`."""
-        try:
-            data = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
-        except (json.JSONDecodeError, RecursionError) as error:
-            where = f" at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-            what = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-            raise ConfigError(f"the configuration is not valid JSON{where}: {what}") from None
-        except ValueError:  # of Python's limit on the digits of a whole number
-            raise ConfigError(
-                f"the configuration holds a whole number of more than {sys.get_int_max_str_digits():,} digits",
-                hint="put identifiers in quotes, such as organizationId and version",
-            ) from None
+        data = parse_json(text, "the configuration")
         if not isinstance(data, dict):
             raise ConfigError(f"the configuration must be a JSON object, not {type(data).__name__}")
         return cls.from_dict(data)
@@ -142,13 +142,14 @@ class OrganizationConfig(Section):
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Check a configuration given as a dictionary with JSON keys; raises as `load_from_file`."""
-        _refuse_unusual(data)
-        nested, findings = fold_backend_form(data)
+        refuse_unusual(data)
+        folded = fold_backend_form(data)
         try:
-            config = cls.model_validate(nested)
+            config = cls.model_validate(folded.data)
         except ValidationError as failure:
             raise explain(failure, cls) from None
-        config._findings = tuple(findings)
+        optional = folded.optional_columns & set(config.schema_config.sensor_columns)
+        config._notes = _Notes(tuple(folded.findings), optional)
         return config
 
     def save_to_file(self, path: str | Path) -> None:
@@ -225,52 +226,6 @@ def _read(path: Path) -> str:
         raise ConfigError(
             f"the configuration {path.name} cannot be read: {error.strerror}", hint="give the path of a JSON file"
         ) from None
-
-
-def _refuse_unusual(data: dict[str, Any]) -> None:
-    """Raise ConfigError for more than `MAX_ENTRIES` in one list or object, deep nesting, or half a character."""
-    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), data)]
-    while waiting:
-        place, value = waiting.pop()
-        if isinstance(value, dict | list | tuple):
-            _refuse_many(place, len(value))
-            parts = value.items() if isinstance(value, dict) else enumerate(value)
-            waiting += [((*place, key), part) for key, part in parts]
-        last = place[-1] if place else ""
-        if not (_is_text(value) and _is_text(last)):
-            raise ConfigError(
-                f"{field_path(place[:-1]) or 'the configuration'} holds half a character of UTF-16, which is no text",
-                field=field_path(place[:-1]) or None,
-                hint="write the character itself, or both halves",
-            )
-
-
-def _refuse_many(place: tuple[str | int, ...], entries: int) -> None:
-    if len(place) > MAX_DEPTH:
-        raise ConfigError("the configuration is nested too deeply", field=field_path(place[:1]))
-    if entries > MAX_ENTRIES:
-        field = field_path(place)
-        raise ConfigError(
-            f"{field or 'the configuration'} has {entries:,} entries; at most {MAX_ENTRIES:,} are allowed",
-            field=field or None,
-            hint="name fewer columns, or read from a view that holds those that matter",
-        )
-
-
-def _is_text(value: Any) -> bool:
-    return not isinstance(value, str) or value.isascii() or _HALF_CHARACTER.search(value) is None
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    data = dict(pairs)
-    if len(data) < len(pairs):
-        twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
-        raise ConfigError(f'the key "{shortened(twice)}" appears twice in one object', field=shortened(twice))
-    return data
-
-
-def _no_constants(name: str) -> None:
-    raise ConfigError(f"{name} is not valid JSON; use null or a number")
 
 
 if __name__ == "config":  # both names must give the same classes

@@ -154,7 +154,10 @@ class CrossValidation:
 
 
 def score(metric: str, label: npt.NDArray[Any], probability: npt.NDArray[np.float64]) -> float:
-    """A scoring metric, larger is better: log loss is negated, F1 is that at the best threshold for these rows.
+    """A scoring metric, larger is better: log loss is negated.
+
+    Metrics of alarms (F1, precision, recall, accuracy) are those at the threshold of the best F1 for these rows: by
+    itself, recall would be best with an alarm that never ends, and precision with a single row.
 
     Raises
     ------
@@ -168,8 +171,12 @@ def score(metric: str, label: npt.NDArray[Any], probability: npt.NDArray[np.floa
             return float(metrics.average_precision_score(label, probability))
         case "roc_auc":
             return float(metrics.roc_auc_score(label, probability))
-        case "f1":
-            return float(metrics.f1_score(label, is_alarm(probability, best_f1_threshold(label, probability))))
+        case "f1" | "precision" | "recall" | "accuracy":
+            alarm = is_alarm(probability, best_f1_threshold(label, probability))
+            if metric == "accuracy":
+                return float(metrics.accuracy_score(label, alarm))
+            of_alarms = {"f1": metrics.f1_score, "precision": metrics.precision_score, "recall": metrics.recall_score}
+            return float(of_alarms[metric](label, alarm, zero_division=0.0))
         case "log_loss":
             return -float(metrics.log_loss(label, probability))
     raise ConfigError(f'unknown scoring metric "{metric}"', field="tuningConfig.scoringMetric")

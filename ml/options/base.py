@@ -45,6 +45,10 @@ _MESSAGE_LIMIT = 400
 _COMPARED = 500  # names, when one is looked for that is like another: ten thousand would take a quarter of a minute
 _LONGEST_NAME = 128
 _SQL_MARKS = (";", "--", "/*", "'", '"', "\\", "$$")
+_HINTS = {
+    "industry": "a template only fills what is left out: name the columns in schemaConfig, and leave industry out"
+}
+_SPELLED_ALIKE = 0.75  # of difflib's ratio: a slip of the pen, not another word that shares its letters
 _MAX_SECONDS = 10**9  # about 31 years: longer than any plant's records, and far from overflowing in microseconds
 
 
@@ -118,6 +122,41 @@ def nearest(name: str, allowed: Iterable[str]) -> str | None:
     return by_lower[matches[0]] if matches else None
 
 
+def nearest_key(name: str, value: Any, model: type[BaseModel]) -> str | None:
+    """The key of `model` that `name` was probably meant to be: spelled almost alike, and for this kind of value."""
+    if len(name) > _LONGEST_NAME:
+        return None
+    schema = model.model_json_schema(by_alias=True)
+    by_lower: dict[str, str] = {key.lower(): key for key in schema["properties"]}
+    for match in difflib.get_close_matches(name.lower().replace("_", ""), by_lower, n=3, cutoff=_SPELLED_ALIKE):
+        key = by_lower[match]
+        if _kind_of(value) in _kinds(schema["properties"][key], schema.get("$defs", {})):
+            return key
+    return None
+
+
+def _kind_of(value: Any) -> str:
+    """The kind of a JSON value, by its name in JSON Schema; a whole number is a number as well."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "boolean"
+    kinds = {str: "string", int: "number", float: "number", list: "array", tuple: "array", dict: "object"}
+    return next((name for kind, name in kinds.items() if isinstance(value, kind)), "")
+
+
+def _kinds(schema: dict[str, Any], definitions: dict[str, Any]) -> set[str]:
+    """The kinds of values that a JSON Schema allows."""
+    kinds: set[str] = set()
+    waiting = [schema]
+    while waiting:
+        part = waiting.pop()
+        if "$ref" in part:
+            waiting.append(definitions[part["$ref"].rpartition("/")[2]])
+        waiting += part.get("anyOf", [])
+        if "type" in part:
+            kinds.add("number" if part["type"] == "integer" else part["type"])
+    return kinds
+
+
 def missing_name(kind: type[EagleError], name: str, message: str, *, field: str, hint: str | None) -> EagleError:
     """The error about a name that a source does not have: of `kind`, or of the configuration if it reads like SQL.
 
@@ -155,18 +194,18 @@ def _seen(error: ErrorDetails) -> str:
     return f" (got {text[:_SEEN_LIMIT]}{'…' if len(text) > _SEEN_LIMIT else ''})"
 
 
-def _allowed_keys(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
-    """The keys allowed beside the unknown key at `location`, found by walking the models down to it."""
+def _section_at(model: type[BaseModel], location: tuple[str | int, ...]) -> type[BaseModel] | None:
+    """The section in which the unknown key at `location` stands, found by walking the models down to it."""
     current: type[BaseModel] | None = model
     for part in location[:-1]:
         if current is None or not isinstance(part, str):
-            return []
+            return None
         field = next(
             (field for name, field in current.model_fields.items() if part in (name, field.alias)),
             None,
         )
         current = _model_in(field.annotation) if field else None
-    return [field.alias or name for name, field in current.model_fields.items()] if current else []
+    return current
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
@@ -192,8 +231,9 @@ def explain(failure: ValidationError, model: type[BaseModel]) -> EagleError:
     if first["type"] == "unsafe_identifier":
         return IsolationError(f"{field} {first['msg']}{_seen(first)}", field=field)
     if first["type"] == "extra_forbidden":
-        allowed = _allowed_keys(model, first["loc"])
-        guess = nearest(str(first["loc"][-1]), allowed)
+        section = _section_at(model, first["loc"])
+        guess = nearest_key(str(first["loc"][-1]), first["input"], section) if section else None
+        allowed = [field.alias or name for name, field in section.model_fields.items()] if section else []
         hint = f'did you mean "{guess}"?' if guess else f"allowed here: {', '.join(allowed)}" if allowed else None
         return ConfigError(f'unknown key "{field}"{more}', field=field, hint=hint)
     if first["type"] == "missing":
@@ -201,5 +241,5 @@ def explain(failure: ValidationError, model: type[BaseModel]) -> EagleError:
     message = "must be text, and this is a number: put it in quotes" if _unquoted(first) else first["msg"]
     message = shortened(message.removeprefix("Value error, "))
     where = f"{field}: " if field else ""
-    hint = first.get("ctx", {}).get("hint")
+    hint = first.get("ctx", {}).get("hint") or (_HINTS.get(field) if first["type"] == "literal_error" else None)
     return ConfigError(f"{where}{message}{_seen(first)}{more}", field=field or None, hint=hint)

@@ -211,8 +211,12 @@ class TuningConfig(Section):
         default=None,
         description='"leaks": folds of shuffled single rows instead, whose scores are too good and marked so.',
     )
-    scoring_metric: Literal["average_precision", "roc_auc", "f1", "log_loss"] = Field(
-        default="average_precision", description="What is optimised on the folds."
+    scoring_metric: Literal["average_precision", "roc_auc", "f1", "log_loss", "accuracy", "precision", "recall"] = (
+        Field(
+            default="average_precision",
+            description="What is optimised on the folds; f1, accuracy, precision and recall at the threshold of the "
+            "best F1.",
+        )
     )
     random_state: Annotated[int, Field(ge=0, lt=2**31)] = Field(default=42, description="Seed of the search.")
     pruning: bool = Field(

@@ -38,7 +38,9 @@ def schemas(draw: st.DrawFn) -> Json:
         "rollingWindows": st.lists(st.integers(2, 500), min_size=1, max_size=4, unique=True) | st.none(),
         "columnRoles": st.dictionaries(st.sampled_from(continuous), st.sampled_from(ROLES)),
         "columnUnits": st.dictionaries(st.sampled_from(continuous), st.sampled_from(["°C", "l/min", "1"])),
-        "columnMapping": st.dictionaries(column_names, st.sampled_from(continuous), max_size=1),
+        "columnMapping": st.dictionaries(
+            column_names.filter(lambda name: name not in names), st.sampled_from(continuous), max_size=1
+        ),
         "table": st.text(min_size=1, max_size=8) | st.none(),
     }
     return {

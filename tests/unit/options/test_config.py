@@ -134,8 +134,6 @@ class TestFlatForm:
                 '"hyperparameters" and "trainingConfig.lgbParams" contradict each other',
             ),
             ({"validationSplit": 0.3, "dataConfig": {"validationSplit": 0.2}}, "(0.3 and 0.2)"),
-            ({"targetColumn": "a", "schemaConfig": {"targetColumn": "b"}}, "('a' and 'b')"),
-            ({"featureColumns": ["z"]}, 'featureColumns names "z", which schemaConfig does not have'),
             ({"featureColumns": "x"}, "featureColumns must be a list of column names"),
         ],
     )
@@ -266,7 +264,6 @@ VALIDATORS = [
     ({"schemaConfig": {"columnRoles": {"x": "heat"}}}, "'temperature', 'pressure'"),
     ({"schemaConfig": {"columnUnits": {"z": "bar"}}}, "columnUnits names z, which is not in continuousColumns"),
     ({"schemaConfig": {"columnUnits": {"x": " bar"}}}, "schemaConfig.columnUnits.x"),
-    ({"schemaConfig": {"columnUnits": {"x": ""}}}, "schemaConfig.columnUnits.x"),
     (
         {"schemaConfig": {"counterColumns": ["x"], "operatingColumns": ["x"]}},
         "x cannot be both a counter and an operating column",

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from ml.config import MAX_CONFIG_BYTES, MAX_ENTRIES, OrganizationConfig
+from ml.config import MAX_CONFIG_BYTES, OrganizationConfig
+from ml.options.strict_json import MAX_ENTRIES
 from ml.errors import ConfigError, EagleError
 
 LIMIT_SECONDS = 0.5
