@@ -15,6 +15,7 @@ if __name__ == "config":  # imported with ml/ as the working directory; make the
 import hashlib
 import importlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -23,11 +24,11 @@ from pydantic_core import PydanticCustomError
 
 from ml.errors import ConfigError
 from ml.findings import Finding
-from ml.options.backend_form import BackendKeys, fold_backend_form
+from ml.options.backend_form import BackendKeys, fold_backend_form, without_columns
 from ml.options.base import Identifier, Section, explain
 from ml.options.data import DataConfig
 from ml.options.delivery import ConversionConfig, ValidationConfig
-from ml.options.features import FeatureConfig
+from ml.options.features import FamiliesConfig, FeatureConfig
 from ml.options.learning import TrainingConfig, TuningConfig
 from ml.options.schema import SchemaConfig
 from ml.options.source import DataRange, DataSource, ScadaDbConfig
@@ -152,6 +153,25 @@ class OrganizationConfig(Section):
         config._notes = _Notes(tuple(folded.findings), optional)
         return config
 
+    def without_sensors(self, names: Collection[str], finding: Finding) -> Self:
+        """The configuration without some sensors, and without what speaks of them; `finding` says why."""
+        schema, families = self.schema_config, self.feature_config.families
+        update: dict[str, Any] = {
+            key: tuple(name for name in getattr(schema, key) if name not in names)
+            for key in ("continuous_columns", "boolean_columns", "counter_columns", "operating_columns")
+        }
+        for key in ("column_roles", "column_units", "valid_range", "stuck_after_seconds"):
+            update[key] = {name: value for name, value in getattr(schema, key).items() if name not in names}
+        kept = FamiliesConfig.model_validate(without_columns(families.model_dump(by_alias=True), set(names)))
+        config = self.model_copy(
+            update={
+                "schema_config": schema.model_copy(update=update),
+                "feature_config": self.feature_config.model_copy(update={"families": kept}),
+            }
+        )
+        config._notes = _Notes((*self.findings, finding), self.optional_columns - set(names))
+        return config
+
     def save_to_file(self, path: str | Path) -> None:
         """Write the configuration, without passwords, so that `load_from_file` gives an equal one."""
         Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
@@ -183,7 +203,13 @@ class OrganizationConfig(Section):
                         "column_roles",
                         "column_units",
                     },
-                    "data_config": {"split_by", "validation_split", "test_split", "min_failure_events"},
+                    "data_config": {
+                        "split_by",
+                        "validation_split",
+                        "test_split",
+                        "min_failure_events",
+                        "prepared_format",
+                    },
                 },
             )
         )

@@ -254,8 +254,9 @@ def _limit_columns(data: Json, schema: Json, wanted: list[str], findings: list[F
             )
         )
     data["schemaConfig"] = _limited(schema, kept)
-    if left_out and isinstance(data.get("featureConfig"), dict):
-        data["featureConfig"] = _without_columns(data["featureConfig"], set(left_out))
+    features = data.get("featureConfig")
+    if left_out and isinstance(features, dict) and isinstance(features.get("families"), dict):
+        data["featureConfig"] = {**features, "families": without_columns(features["families"], set(left_out))}
 
 
 def _unknown_columns(unknown: list[str], sensors: list[str], *, everything: bool) -> Finding:
@@ -281,23 +282,24 @@ def _limited(schema: Json, kept: list[str]) -> Json:
     return limited
 
 
-def _without_columns(features: Json, gone: set[str]) -> Json:
-    """`featureConfig` whose families speak of no column that is gone."""
-    families = features.get("families")
-    if not isinstance(families, dict):
-        return features
+def without_columns(families: Json, gone: set[str]) -> Json:
+    """`featureConfig.families` without columns and pairs of columns that are gone."""
 
     def limited(family: Any) -> Any:
         if not isinstance(family, dict):
             return family
         family = dict(family)
-        if isinstance(family.get("columns"), list | tuple):
-            family["columns"] = [name for name in family["columns"] if name not in gone]
+        if (names := listed(family, "columns")) and family["columns"]:
+            family["columns"] = [name for name in names if name not in gone]
         if isinstance(family.get("pairs"), list | tuple):
-            family["pairs"] = [pair for pair in family["pairs"] if not (isinstance(pair, list) and gone & set(pair))]
+            family["pairs"] = [pair for pair in family["pairs"] if not _speaks_of(pair, gone)]
         return family
 
-    return {**features, "families": {name: limited(family) for name, family in families.items()}}
+    return {name: limited(family) for name, family in families.items()}
+
+
+def _speaks_of(pair: Any, names: set[str]) -> bool:
+    return isinstance(pair, list | tuple) and any(isinstance(name, str) and name in names for name in pair)
 
 
 def _mapped_columns(data: Json) -> set[str]:

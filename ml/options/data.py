@@ -63,6 +63,11 @@ class DataConfig(Section):
         default=MIN_FAILURE_EVENTS, description="Refuse to learn or judge with fewer failure events in a part."
     )
 
+    prepared_format: Literal["parquet", "csv"] = Field(
+        default="parquet",
+        description="csv: prepared_data.csv is written beside prepared_data.parquet, which the steps go on reading.",
+    )
+
     @property
     def zone(self) -> str:
         """The zone in which timestamps without one are read."""

@@ -67,7 +67,7 @@ class SchemaConfig(Section):
     target_column: ColumnName = Field(default="failure_indicator", description="1 while the asset is failed.")
     lag_seconds: Annotated[tuple[PositiveSeconds, ...], AfterValidator(distinct)] | None = Field(
         default=None,
-        description="Lags in seconds, multiples of the sampling interval; an empty list means none. "
+        description="Lags in seconds, each read at the nearest sample; an empty list means none. "
         "Default: derived from interval and horizon.",
     )
     rolling_windows: Annotated[tuple[WindowLength, ...], Field(min_length=1), AfterValidator(distinct)] | None = Field(

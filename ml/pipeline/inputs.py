@@ -14,9 +14,10 @@ from ml.progress import ProgressCallback
 from ml.scada.fingerprint import read_fingerprint
 from ml.scada.prepare import prepare
 from ml.scada.prepared import Prepared, is_prepared, read_prepared
+from ml.scada.prepared_csv import is_prepared_csv, read_prepared_csv, write_prepared_csv
 from ml.scada.sources.sqlite_files import refuse_second_names, state_of
 from ml.scada.streamed import prepare_to_file
-from ml.workspace.files import read_json, sha256, staged_file, write_json
+from ml.workspace.files import read_json, remove_below, sha256, staged_file, write_json
 from ml.workspace.locks import slices_lock
 from ml.workspace.paths import OrganizationPaths
 
@@ -82,7 +83,18 @@ def prepare_and_keep(
     with reading, staged_file(target) as staged:
         summary = prepare_to_file(config, staged, config_digest=origin, slices=paths.slices, progress=progress)
     write_json(paths.data_summary(config.version), {**summary, _DIGEST_KEY: sha256(target)})
+    _keep_csv(config, paths)
     return summary
+
+
+def _keep_csv(config: OrganizationConfig, paths: OrganizationPaths) -> None:
+    """Write the prepared data as CSV if asked to; else take away what was written of other data."""
+    file = paths.prepared_csv(config.version)
+    if config.data_config.prepared_format != "csv":
+        remove_below(file)
+        return
+    with staged_file(file) as staged:
+        write_prepared_csv(paths.prepared_data(config.version), staged)
 
 
 def prepared_data(
@@ -176,6 +188,8 @@ def external_data(
     file = paths.readable_file(file, "the data")
     if is_prepared(file):
         prepared = read_prepared(file, organization_id=config.organization_id)
+    elif is_prepared_csv(file):
+        prepared = read_prepared_csv(file, config, interval=interval)
     else:
         prepared = prepare(config, source_path=file, interval=interval, progress=progress)
     return Input(prepared, sha256(file), file.name)

@@ -23,6 +23,7 @@ from ml.pipeline.reference_scores import read_reference
 from ml.pipeline.shipped import model_latency, shipped_model, window_latency
 from ml.pipeline.split_pictures import split_pictures
 from ml.pipeline.trained import TrainedVersion
+from ml.pipeline.warnings import distinct, warnings_of, warnings_of_training
 from ml.progress import ProgressCallback, silent
 from ml.validation import plots
 from ml.validation.drawing import ImageFormat
@@ -140,6 +141,7 @@ def judge(
         split=rows.split,
         data_summary=rows.summary,
         suspicious_columns=trained.metadata.suspicious_columns,
+        warnings=_warnings(config, paths, trained, rows),
         provenance=_provenance(config, trained),
     )
     drawings = _draw(report, rows, probability, threshold, references)
@@ -152,6 +154,14 @@ def judge(
         {name: bitmap for name, (_, bitmap) in drawings.items()},
         predictions.reset_index(drop=True),
     )
+
+
+def _warnings(
+    config: OrganizationConfig, paths: OrganizationPaths, trained: TrainedVersion, rows: JudgedData
+) -> list[dict[str, Any]]:
+    """What training told about the version, and what was found in this configuration and these rows."""
+    of_training = warnings_of_training(paths, config.version)
+    return distinct([*of_training, *warnings_of(config, rows.summary, trained.metadata.sampling_interval_seconds)])
 
 
 def _provenance(config: OrganizationConfig, trained: TrainedVersion) -> dict[str, Any]:

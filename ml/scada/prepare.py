@@ -16,7 +16,7 @@ from ml.scada.quality import comparable_sensors, summarize
 from ml.scada.reading import read_in_parts
 from ml.scada.sources import open_source
 from ml.scada.unit_outliers import UsualValues
-from ml.windows.grid import check_lags, resolve_interval, resolve_max_gap, to_grid
+from ml.windows.grid import resolve_interval, resolve_max_gap, to_grid
 
 # Shares of the whole after each part, as measured on a million rows from SQLite.
 _READ, _ON_GRID, _LABELLED, _DONE = 0.7, 0.85, 0.95, 1.0
@@ -87,7 +87,6 @@ def prepare(
         interval = resolve_interval(readings["asset_id"], readings["timestamp"])
         logger.info("sampling interval derived from the readings: %d s", interval)
     max_gap = resolve_max_gap(settings.max_gap_seconds, interval)
-    check_lags(config.schema_config, interval)
 
     report(_READ, _DONE, "putting readings on the grid")
     grid = to_grid(

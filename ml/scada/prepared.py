@@ -25,6 +25,8 @@ _TRAILING = {
     "label": pa.int8(),
     "status": pa.dictionary(pa.int8(), pa.string()),
 }
+LEADING_COLUMNS, TRAILING_COLUMNS = tuple(_LEADING), tuple(_TRAILING)
+"""Columns before and after the sensors."""
 
 
 @dataclass(frozen=True)

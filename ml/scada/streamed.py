@@ -29,7 +29,7 @@ from ml.scada.reading import read_in_parts
 from ml.scada.sources import open_source
 from ml.scada.spill import AssetSpill
 from ml.scada.unit_outliers import UsualValues
-from ml.windows.grid import FLAG_COLUMNS, check_lags, median_interval, refuse_absurd_size, resolve_max_gap
+from ml.windows.grid import FLAG_COLUMNS, median_interval, refuse_absurd_size, resolve_max_gap
 from ml.windows.grid_stream import stream_grid
 from ml.workspace.files import make_folder, remove_below
 from ml.workspace.leftovers import temporary_path
@@ -105,7 +105,6 @@ class _Grids:
         self.spill = spill
         self.interval = interval
         self.max_gap = resolve_max_gap(config.data_config.max_gap_seconds, interval)
-        check_lags(config.schema_config, interval)
         self._rows = self._segments = self._events = 0
 
     def labelled_rows(self, asset: str) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from ml.config import OrganizationConfig
 from ml.errors import IntegrityError, QualityGateError
 from ml.progress import ProgressCallback, silent
 from ml.workspace.actor import add_actor_option
+from ml.workspace.configurations import beside_config
 from ml.workspace.harness import run_step
 
 if TYPE_CHECKING:
@@ -207,7 +208,12 @@ def main(argv: list[str] | None = None) -> int:
     return run_step(
         "convert_to_onnx",
         build_parser(),
-        lambda config, arguments, progress: run(config, arguments.model, arguments.sample_data, progress=progress),
+        lambda config, arguments, progress: run(
+            config,
+            arguments.model,
+            beside_config(arguments.sample_data, arguments.config, config),
+            progress=progress,
+        ),
         argv,
     )
 

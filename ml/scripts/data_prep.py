@@ -3,7 +3,7 @@
     python scripts/data_prep.py config/manufacturing_org.json
 
 Reads: the configured database or file. Writes, under artifacts/<organisation>/<version>: prepared_data.parquet,
-data_summary.json. Exit status: see ml/errors.py.
+data_summary.json, and prepared_data.csv if dataConfig.preparedFormat says so. Exit status: see ml/errors.py.
 """
 
 from __future__ import annotations
@@ -27,21 +27,36 @@ class PreparationResult:
     """Where the prepared data is, and what was found in the source."""
 
     prepared_data: Path
+    prepared_csv: Path | None
     data_summary: Path
     rows: int
     assets: int
     failure_events: int
+    sensors: list[str]
+    first_time: str
+    last_time: str
+    positive_rate: float | None
+    """Share of the labelled rows that are positive."""
     findings: list[str]
+    """The summary's sentences."""
+    warnings: list[dict[str, Any]]
+    """Findings in their JSON form."""
 
     def to_json(self) -> dict[str, Any]:
-        """The step's part of the JSON result."""
+        """The step's part of the JSON result; the backend reads the keys from ``dataPoints`` to ``dataFile``."""
         return {
             "preparedDataPath": str(self.prepared_data),
             "dataSummaryPath": str(self.data_summary),
             "rows": self.rows,
             "assets": self.assets,
             "failureEvents": self.failure_events,
+            "dataPoints": self.rows,
+            "features": self.sensors,
+            "dateRange": {"start": self.first_time, "end": self.last_time},
+            "failureRate": self.positive_rate,
+            "dataFile": str(self.prepared_csv or self.prepared_data),
             "findings": self.findings,
+            "warnings": self.warnings,
         }
 
 
@@ -63,17 +78,26 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
     """
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.pipeline.inputs import prepare_and_keep
+    from ml.pipeline.present_columns import with_present_columns
+    from ml.pipeline.warnings import warnings_of
     from ml.workspace.paths import for_config
 
     paths = for_config(config)
+    config = with_present_columns(config, paths)
     summary = prepare_and_keep(config, paths, progress)
     return PreparationResult(
         prepared_data=paths.prepared_data(config.version),
+        prepared_csv=paths.prepared_csv(config.version) if config.data_config.prepared_format == "csv" else None,
         data_summary=paths.data_summary(config.version),
         rows=summary["gridRows"],
         assets=summary["assets"],
         failure_events=summary["failureEvents"]["total"],
+        sensors=list(config.schema_config.sensor_columns),
+        first_time=summary["firstTime"],
+        last_time=summary["lastTime"],
+        positive_rate=summary["positiveRate"],
         findings=list(summary["verdict"]),
+        warnings=warnings_of(config, summary, summary["samplingIntervalSeconds"]),
     )
 
 

@@ -27,6 +27,7 @@ from ml.cluster.libraries import require_dask, require_psycopg
 from ml.config import OrganizationConfig
 from ml.progress import ProgressCallback
 from ml.workspace.actor import add_actor_option
+from ml.workspace.configurations import beside_config
 from ml.workspace.harness import run_step
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class TuningResult:
     """What became of feature selection."""
     leaks: bool
     """Whether the scores come from shuffled rows, and are too good."""
+    warnings: list[dict[str, Any]]
+    """Findings in their JSON form."""
 
     def to_json(self) -> dict[str, Any]:
         """The step's part of the JSON result."""
@@ -64,6 +67,7 @@ class TuningResult:
             "trials": self.trials,
             "selection": self.selection,
             **(LEAKING if self.leaks else {}),
+            "warnings": self.warnings,
         }
 
 
@@ -97,10 +101,13 @@ def run(
     from ml.learning.search_results import write_results
     from ml.learning.search_storage import LOCK_SUFFIX
     from ml.pipeline import inputs
+    from ml.pipeline.present_columns import with_present_columns
+    from ml.pipeline.warnings import warnings_of
     from ml.workspace.files import make_folder, write_text
     from ml.workspace.paths import for_config
 
     paths = for_config(config)
+    config = with_present_columns(config, paths)
     folder = paths.tuning(config.version)
     _, _, training_config = (
         paths.tuning_file(config.version, name) for name in (JOURNAL, JOURNAL + LOCK_SUFFIX, "training_config.json")
@@ -122,6 +129,7 @@ def run(
         trials=len(result.trials),
         selection="none" if config.feature_config.selection.method == "none" else "not used in the search",
         leaks=leaks,
+        warnings=warnings_of(config, data.summary, data.interval),
     )
 
 
@@ -176,7 +184,9 @@ def main(argv: list[str] | None = None) -> int:
     return run_step(
         "hyperparameter_tuning",
         build_parser(),
-        lambda config, arguments, progress: run(config, arguments.prepared_data, progress=progress),
+        lambda config, arguments, progress: run(
+            config, beside_config(arguments.prepared_data, arguments.config, config), progress=progress
+        ),
         argv,
     )
 

@@ -70,12 +70,14 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
     from ml.cluster.libraries import require_dask
     from ml.learning.training import train
     from ml.pipeline.inputs import prepared_data
+    from ml.pipeline.present_columns import with_present_columns
     from ml.pipeline.trained import refuse_published
     from ml.workspace.files import write_json
     from ml.workspace.paths import for_config
     from ml.workspace.versions import link_model, stage_version
 
     paths = for_config(config)
+    config = with_present_columns(config, paths)
     refuse_published(config, paths)
     in_memory = config.training_config.engine == "local"
     if not in_memory:
@@ -128,6 +130,7 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
     """Scores on the test part (on the validation part where none is held out), and on the validation part."""
     import numpy as np
 
+    from ml.pipeline.warnings import warnings_of
     from ml.validation.metrics import row_metrics
 
     frame, parts = source.data.frame, model.parts
@@ -154,6 +157,7 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
         **({"imbalance": model.imbalance} if model.imbalance else {}),
         "suspiciousColumns": [finding.to_json() for finding in model.suspicious],
         "split": parts.describe(),
+        "warnings": warnings_of(config, source.data.summary, source.data.interval),
     }
 
 

@@ -22,6 +22,7 @@ from ml.config import OrganizationConfig
 from ml.errors import QualityGateError
 from ml.progress import ProgressCallback
 from ml.workspace.actor import add_actor_option
+from ml.workspace.configurations import beside_config
 from ml.workspace.harness import run_step
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class ValidationResult:
             "metrics": content["metrics"],
             "references": content["references"],
             "gates": content["gates"],
+            "warnings": content["warnings"],
         }
 
 
@@ -107,7 +109,9 @@ def main(argv: list[str] | None = None) -> int:
     return run_step(
         "validate_model",
         build_parser(),
-        lambda config, arguments, progress: run(config, arguments.test_data, progress=progress),
+        lambda config, arguments, progress: run(
+            config, beside_config(arguments.test_data, arguments.config, config), progress=progress
+        ),
         argv,
     )
 

@@ -90,6 +90,8 @@ class ValidationReport:
     data_summary: Mapping[str, Any] | None = None
     suspicious_columns: Sequence[Mapping[str, Any]] = ()
     """Sensors that seem to know the label or the time: column, reason and figure of each."""
+    warnings: Sequence[Mapping[str, Any]] = ()
+    """What was left out, guessed or mapped, and what looks wrong: findings in their JSON form."""
     provenance: Mapping[str, Any] | None = None
 
     @property
@@ -154,6 +156,7 @@ class ValidationReport:
             "split": self.split,
             "dataSummary": self.data_summary,
             "suspiciousColumns": self.suspicious_columns,
+            "warnings": self.warnings,
             "provenance": self.provenance,
         }
         return {key: json_value(value) for key, value in content.items()}

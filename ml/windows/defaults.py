@@ -27,8 +27,16 @@ def rolling_windows(schema: SchemaConfig, data: DataConfig, interval: int) -> tu
 
 
 def lag_steps(schema: SchemaConfig, data: DataConfig, interval: int) -> tuple[int, ...]:
-    """Lags in samples, ascending: the configured ones, or one sample, the shortest and the middle default window."""
+    """Lags in samples, ascending: the configured ones, or one sample, the shortest and the middle default window.
+
+    A lag between two samples is that of the nearest; one that is nearer to the newest row than to any other is none.
+    """
     if schema.lag_seconds is not None:
-        return tuple(sorted(seconds // interval for seconds in schema.lag_seconds))
+        return tuple(sorted({nearest_steps(seconds, interval) for seconds in schema.lag_seconds} - {0}))
     windows = rolling_windows(schema, data, interval)
     return tuple(sorted({1, windows[0], windows[len(windows) // 2]}))
+
+
+def nearest_steps(seconds: int, interval: int) -> int:
+    """Samples back to the one nearest to `seconds` ago, the older one of two as near."""
+    return (2 * seconds + interval) // (2 * interval)

@@ -89,25 +89,6 @@ def resolve_max_gap(max_gap: int | None, interval: int) -> int:
     return max_gap
 
 
-def check_lags(schema: SchemaConfig, interval: int) -> None:
-    """Refuse lags that do not fall on the grid.
-
-    Raises
-    ------
-    ConfigError
-        If a value of ``lagSeconds`` is not a multiple of the sampling interval; names the nearest multiples.
-    """
-    for position, lag in enumerate(schema.lag_seconds or ()):
-        below = lag // interval * interval
-        if lag != below:
-            near = [str(multiple) for multiple in (below, below + interval) if multiple > 0]
-            raise ConfigError(
-                f"a lag of {lag} s is not a multiple of the sampling interval of {interval} s",
-                field=f"schemaConfig.lagSeconds[{position}]",
-                hint=f"use {' or '.join(near)}",
-            )
-
-
 def to_grid(
     frame: pd.DataFrame,
     *,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, IsolationError
 from ml.workspace.opening import refuse_second_name
-from ml.workspace.paths import lies_in, workspace_root
+from ml.workspace.paths import for_config, lies_in, workspace_root
 
 _REQUEST = ("training_config.json",)
 _TUNED = ("hyperparameter_results", "training_config.json")
@@ -72,6 +72,17 @@ class _Owner(NamedTuple):
 def _leads_to(config: OrganizationConfig, folder: Path) -> bool:
     """Whether the configuration names `folder` for its artifacts."""
     return config.output_path is not None and Path(os.path.realpath(config.output_path)) == folder
+
+
+def beside_config(name: str | None, config_file: str | Path, config: OrganizationConfig) -> str | None:
+    """A file that a command line names without a folder: where it was started, beside the configuration, or in the run.
+
+    Where it is in none of them, the name comes back as it is.
+    """
+    if name is None or Path(name).name != name or "\0" in name:
+        return name
+    places = (Path(), Path(config_file).parent, for_config(config).run(config.version))
+    return str(next((place / name for place in places if (place / name).is_file()), name))
 
 
 def in_an_organization(path: str | Path) -> bool:

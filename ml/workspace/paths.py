@@ -141,6 +141,10 @@ class OrganizationPaths:
         """The prepared grid."""
         return self._in_run(version, "prepared_data.parquet")
 
+    def prepared_csv(self, version: str) -> Path:
+        """The same as CSV."""
+        return self._in_run(version, "prepared_data.csv")
+
     def data_summary(self, version: str) -> Path:
         """What preparation found in the data."""
         return self._in_run(version, "data_summary.json")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ml.errors import ConfigError, DataError
 from ml.options.schema import SchemaConfig
-from ml.windows.grid import check_lags, resolve_interval, resolve_max_gap, to_grid
+from ml.windows.grid import resolve_interval, resolve_max_gap, to_grid
 from tests.reference.grid import naive_grid
 
 SCHEMA = SchemaConfig(
@@ -191,17 +191,6 @@ def test_gap_limit_defaults_to_five_intervals_and_spans_one() -> None:
     assert resolve_max_gap(90, 60) == 90
     with pytest.raises(ConfigError, match="maxGapSeconds is 30"):
         resolve_max_gap(30, 60)
-
-
-def test_lags_must_lie_on_the_grid() -> None:
-    check_lags(SchemaConfig(lag_seconds=(60, 120)), 60)
-    with pytest.raises(ConfigError) as caught:
-        check_lags(SchemaConfig(lag_seconds=(60, 100)), 60)
-    assert caught.value.field == "schemaConfig.lagSeconds[1]"
-    assert caught.value.hint == "use 60 or 120"
-    with pytest.raises(ConfigError) as caught:
-        check_lags(SchemaConfig(lag_seconds=(30,)), 60)
-    assert caught.value.hint == "use 60"
 
 
 def test_a_grid_far_larger_than_the_readings_is_refused_before_it_is_made() -> None:
