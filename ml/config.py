@@ -9,6 +9,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+if __name__ == "__main__":  # started by mistake: the package could not even be imported
+    sys.stderr.write(
+        "config.py declares what a configuration may say and is imported (from config import OrganizationConfig); "
+        "to use a configuration, run: python scripts/data_prep.py CONFIG.json\n"
+    )
+    raise SystemExit(2)
+
 if __name__ == "config":  # imported with ml/ as the working directory; make the package importable as well
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -68,6 +75,11 @@ class OrganizationConfig(Section):
     validation_config: ValidationConfig = Field(default=ValidationConfig(), description="Validation.")
     conversion_config: ConversionConfig = Field(default=ConversionConfig(), description="Export and publishing.")
     _notes: _Notes = PrivateAttr(default_factory=lambda: _Notes())
+
+    @property
+    def schema(self) -> SchemaConfig:  # type: ignore[override]
+        """Short for `schema_config`; pydantic's own old method of this name is out of the way."""
+        return self.schema_config
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -9,6 +9,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+if __name__ == "__main__":  # started by mistake: the package could not even be imported
+    sys.stderr.write(
+        "features.py computes features and is imported (from features import FeatureEngineer); "
+        "to train with them, run: python scripts/train_model.py CONFIG.json\n"
+    )
+    raise SystemExit(2)
+
 if __name__ == "features":  # imported with ml/ as the working directory; make the package importable as well
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
