@@ -8,6 +8,7 @@ from typing import Any
 
 from ml.config import OrganizationConfig
 from ml.options.backend_form import BackendKeys
+from ml.options.forms import KEYS
 
 Schema = dict[str, Any]
 
@@ -46,6 +47,16 @@ def full_reference() -> str:
             words.append("The same keys serve " + ", ".join(f"`{path}`" for path in paths) + ".")
         parts.append("\n\n".join([*words, _table(section, schema)]))
     return "\n\n".join(parts)
+
+
+def names_of_others() -> str:
+    """The keys that others write, and what becomes of each."""
+    rows = ["| Key | What becomes of it |", "|---|---|"]
+    for form in (form for form in KEYS if "." in form.path):
+        ours = " and ".join(f"`{path}`" for path in form.to)
+        what = f"read as {ours}" if ours else f"refused: {form.told}" if form.refused else f"left out: {form.told}"
+        rows.append(f"| `{form.path}` | {what} |")
+    return "\n".join(rows)
 
 
 def flat_keys() -> str:

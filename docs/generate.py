@@ -28,6 +28,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "configuration overview": configuration_tables.section_overview,
     "configuration reference": configuration_tables.full_reference,
     "flat keys": configuration_tables.flat_keys,
+    "names of others": configuration_tables.names_of_others,
     "licences": licence_table.licence_table,
     **reference_tables.PARTS,
     **scaling_tables.PARTS,

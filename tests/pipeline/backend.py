@@ -123,6 +123,82 @@ def run_python(*arguments: str, root: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+class TrainingFailedError(Exception):
+    """What the backend makes of a training that did not succeed; its operators read nothing else."""
+
+
+class TrainingService:
+    """Trains as the backend's TrainingService does: folders, request, process, error and metrics, step by step.
+
+    Parameters
+    ----------
+    base
+        ``ML_BASE_PATH``.
+    umask
+        Of the backend's process, by which its folders and files get their modes.
+    """
+
+    def __init__(self, base: Path, umask: int = 0o022) -> None:
+        self.base, self.umask = base, umask
+        self._trainings = 0
+
+    def version(self) -> str:
+        """The name of the next version."""
+        self._trainings += 1
+        return f"v2026-11-27T19-05-31-{self._trainings:03d}Z_a1b2c3d4"
+
+    def prepare(self, organization: str, version: str, request: Json) -> Path:
+        """Make the folders and write the request; its path."""
+        before = os.umask(self.umask)
+        try:
+            scripts = self.base / "scripts"
+            for name in ("models", "artifacts"):
+                (self.base / name).mkdir(parents=True, exist_ok=True)
+            if not scripts.exists():
+                scripts.symlink_to(ML / "scripts")
+            (self.base / "models" / organization).mkdir(exist_ok=True)
+            folder = self.base / "artifacts" / organization / version
+            folder.mkdir(parents=True, exist_ok=True)
+            file = folder / "training_config.json"
+            whole = {"organizationId": organization, "version": version, "outputPath": str(folder), **request}
+            file.write_text(json.dumps(whole, indent=2))
+        finally:
+            os.umask(before)
+        return file
+
+    def spawn(self, request: Path, **options: Any) -> subprocess.Popen[str]:
+        """Start the training of a request, with pipes for all three streams."""
+        return subprocess.Popen(
+            [sys.executable, str(self.base / "scripts" / "train_model.py"), str(request)],
+            cwd=self.base,
+            env=environment(self.base),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            **options,
+        )
+
+    def train(self, organization: str, request: Json, version: str | None = None) -> Json:
+        """Train; what the backend stores of the model, where missing metrics are 0.8.
+
+        Raises
+        ------
+        TrainingFailedError
+            With the words that the backend's operators see.
+        """
+        version = version or self.version()
+        process = self.spawn(self.prepare(organization, version, request))
+        _, stderr = process.communicate(timeout=KILLED_AFTER_SECONDS)
+        if process.returncode != 0:
+            raise TrainingFailedError(f"Python training failed with code {process.returncode}: {stderr}")
+        metrics = json.loads((self.base / "artifacts" / organization / version / "metrics.json").read_text())
+        model = self.base / "models" / organization / f"model_{version}.onnx"
+        assert model.stat().st_size > 1000
+        kept = {name: metrics.get(name, 0.8) for name in ("accuracy", "precision", "recall", "auc")}
+        return {"version": version, "features": metrics["features"], "dataPoints": metrics["dataPoints"], **kept}
+
+
 def tree(folder: Path) -> dict[str, str]:
     """Everything below `folder`: relative path -> SHA-256 of a file, ``-> target`` of a link, ``/`` of a folder."""
     return {path.relative_to(folder).as_posix(): _describe(path) for path in sorted(folder.rglob("*"))}

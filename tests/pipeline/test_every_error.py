@@ -275,6 +275,7 @@ def test_an_error_is_told_once_and_tells_no_secret(plant: Plant, cause: str) -> 
     document = json.loads(stdout)
     assert (document["status"], document["error"]["code"]) == ("FAILED", code), document
     assert status == EXIT_CODES[code]
+    assert json.loads(stderr.splitlines()[-1]) == {"event": "error", **document["error"]}
     shown = {"stdout": stdout, "stderr": stderr, **shown_files(plant.root)}
     for place, text in shown.items():
         assert "Traceback" not in text, place

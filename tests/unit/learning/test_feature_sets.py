@@ -88,7 +88,7 @@ def test_the_longest_look_back_of_all_choices_purges_the_folds() -> None:
         ("families", [[]], "switches every feature off"),
         ("rollingWindows", [[0]], "searchSpace.rollingWindows"),
         ("rollingWindows", [5, 10], 'needs "choices" that are lists'),
-        ("lagSeconds", [[90]], "searchSpace.lagSeconds"),
+        ("lagSeconds", [[0]], "searchSpace.lagSeconds"),
     ],
 )
 def test_a_choice_that_is_not_allowed_is_refused_before_any_trial(key: str, choices: list[Any], words: str) -> None:
