@@ -20,7 +20,7 @@ from pydantic import Field
 from ml.errors import ConfigError
 from ml.findings import Finding
 from ml.options.base import DistinctColumns, Section, nearest
-from ml.options.column_forms import column_list, fold_columns, in_our_names, listed
+from ml.options.column_forms import column_list, fold_columns, in_our_names, listed, other_columns
 from ml.options.feature_names import sensors_of
 from ml.options.forms import KEYS, Json, fold_forms, read_sections
 from ml.options.learning import LgbParams
@@ -201,7 +201,7 @@ def _columns_of_features(
     for name in wanted:
         made_of = None if name in booleans else sensors_of(name)
         columns |= dict.fromkeys((name,) if made_of is None else made_of)
-    other = {schema.get(key) for key in ("targetColumn", "timestampColumn", "assetColumn")} | set(booleans)
+    other = other_columns(schema) | set(booleans)
     found = [name for name in columns if name not in other]
     if found != [name for name in wanted if name not in booleans]:
         findings.append(

@@ -73,6 +73,12 @@ def in_our_names(schema: Json, name: str) -> str:
     return ours if isinstance(ours, str) else name
 
 
+def other_columns(schema: Json) -> set[str]:
+    """The columns that the schema names for something else than readings."""
+    named = (schema.get(key) for key in (*_ONE_COLUMN, "organizationColumn"))
+    return {name for name in named if isinstance(name, str)}
+
+
 def _from_columns(schema: Json, findings: list[Finding]) -> list[str]:
     """Take ``columns`` and ``columnConfigs`` out of the schema, and its sensors from there where it names none."""
     columns, configs = schema.pop("columns", None), schema.pop("columnConfigs", None)
@@ -81,7 +87,7 @@ def _from_columns(schema: Json, findings: list[Finding]) -> list[str]:
     settings = _settings(columns, configs)
     if schema.get("continuousColumns") or not settings:
         return []
-    other = {*_NEVER_SENSORS, *(schema.get(key) for key in (*_ONE_COLUMN, "organizationColumn"))}
+    other = {*_NEVER_SENSORS, *other_columns(schema)}
     booleans = listed(schema, "booleanColumns") or []
     kinds = {name: _kind(each) for name, each in settings.items()}
     guessed = [name for name, kind in kinds.items() if kind != "none" and name not in other and name not in booleans]

@@ -26,9 +26,9 @@ def load_config(path: str | Path) -> OrganizationConfig:
 
     Within ``models/`` and ``artifacts/`` only ``artifacts/<organisation>/<folder>/training_config.json``, which the
     backend writes, and ``artifacts/<organisation>/<folder>/hyperparameter_results/training_config.json`` are, and only
-    of that organisation; the former also only of the version that the folder is named after, or to which its
-    ``outputPath`` leads. Nothing else there is opened: which organisation a configuration is about is known after
-    reading it, and a message about it would tell what is in it.
+    of that organisation; the former also only of the version that the folder is named after. Nothing else there is
+    opened: which organisation a configuration is about is known after reading it, and a message about it would tell
+    what is in it.
 
     Raises
     ------
@@ -47,12 +47,12 @@ def load_config(path: str | Path) -> OrganizationConfig:
             refuse_second_name(file.stat(), file)
     except OSError:
         pass  # reading it says what is wrong
-    if owner is None:
-        return OrganizationConfig.load_from_file(file)
     config = OrganizationConfig.load_from_file(file)
+    if owner is None:
+        return config
     if owner.organization_id != config.organization_id:
         raise IsolationError("the configuration lies with another organisation than the one that it is about")
-    if owner.written == _REQUEST and owner.folder != config.version and not _leads_to(config, file.parent):
+    if owner.written == _REQUEST and owner.folder != config.version:
         raise IsolationError(
             f'the request lies in the folder of version "{owner.folder}" and is about another version',
             field="version",
@@ -67,11 +67,6 @@ class _Owner(NamedTuple):
     organization_id: str
     folder: str
     written: tuple[str, ...]
-
-
-def _leads_to(config: OrganizationConfig, folder: Path) -> bool:
-    """Whether the configuration names `folder` for its artifacts."""
-    return config.output_path is not None and Path(os.path.realpath(config.output_path)) == folder
 
 
 def beside_config(name: str | None, config_file: str | Path, config: OrganizationConfig) -> str | None:

@@ -106,8 +106,7 @@ def test_a_request_is_read_for_its_own_organisation_and_version_only(
     field: str, service: TrainingService, database: Path
 ) -> None:
     file = service.prepare(ORGANIZATION, "v1", request(database))
-    content = {key: value for key, value in json.loads(file.read_text()).items() if key != "outputPath"}
-    file.write_text(json.dumps(content | {field: "another"}))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {field: "another"}))
     stdout, _ = service.spawn(file).communicate(timeout=60)
     assert json.loads(stdout)["error"]["code"] == "ISOLATION_REFUSED"
     assert not [name for name in tree(service.base) if "another" in name]

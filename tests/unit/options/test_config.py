@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,25 @@ class TestRoundTrip:
         assert other_model.digest() != plain.digest()
         assert other_model.settings_digest() == plain.settings_digest()
         assert other_horizon.settings_digest() != plain.settings_digest()
+
+
+class TestBesideTheConfiguration:
+    def test_schema_is_the_schema_and_no_method_of_a_library(self) -> None:
+        config = OrganizationConfig.from_dict(minimal())
+        assert config.schema is config.schema_config
+
+    @pytest.mark.parametrize("module", ["config", "features"])
+    def test_a_module_that_is_started_says_what_it_is_for(self, module: str) -> None:
+        started = [sys.executable, f"{module}.py"]
+        done = subprocess.run(started, cwd=FOLDER.parent, capture_output=True, encoding="utf-8", check=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"from {module} import" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+    def test_what_was_noted_makes_no_other_configuration(self) -> None:
+        noted = OrganizationConfig.from_dict(minimal(featureColumns=["x", "nowhere"]))
+        assert [finding.code for finding in noted.findings] == ["FEATURE_COLUMNS_UNKNOWN", "COLUMNS_NOT_USED"]
+        assert OrganizationConfig.from_json(noted.to_json()) == noted
 
 
 class TestFlatForm:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from ml.config import OrganizationConfig
-from ml.errors import ConfigError
+from ml.errors import ConfigError, EagleError
 from ml.options.feature_names import sensors_of
 from ml.options.forms import KEYS, SECTIONS, VALUES, KeyForm
 from ml.windows.catalogue import list_features
@@ -274,3 +275,23 @@ class TestHints:
     def test_the_working_directory_is_no_wish_for_a_folder(self) -> None:
         config = read(outputPath=".")
         assert (config.output_path, codes(config)) == (None, ["OUTPUT_PATH_LEFT_OUT"])
+
+
+STRANGE = [None, 5, "{", [], [None], [["x"]], {"a": 1}, {"x": None}]
+STRANGE_KEYS = [
+    *(form.path for form in KEYS if form.convert or not form.to or "." not in form.path),
+    *SECTIONS,
+    *("featureColumns", "targetColumn", "modelPath", "outputPath", "industry", "featureConfig.families.lags"),
+    *(f"schemaConfig.{key}" for key in ("columns", "columnConfigs", "columnMapping", "continuousColumns")),
+    *(f"schemaConfig.{key}" for key in ("booleanColumns", "columnUnits", "targetColumn", "organizationColumn")),
+]
+
+
+@pytest.mark.parametrize("base", [{"schemaConfig": SCHEMA}, {"featureColumns": ["x", "y__value", "a__product__b"]}])
+def test_a_strange_value_is_an_error_of_the_configuration(base: Json) -> None:
+    for path in dict.fromkeys(STRANGE_KEYS):
+        for value in STRANGE:
+            section, _, key = path.partition(".")
+            part = {**base.get(section, {}), **nested(key, value)} if key else value
+            with suppress(EagleError):
+                OrganizationConfig.from_dict({"organizationId": "plant", **base, section: part})

@@ -133,7 +133,7 @@ def test_the_json_has_exactly_the_promised_keys_and_no_nan():
         "formatVersion", "status", "verdict", "organizationId", "version", "modelType", "modelSha256", "threshold",
         "horizonSeconds", "testSet", "metrics", "events", "gates", "references", "baselines", "champion",
         "latencyMs", "windowLatencyMs", "robustness", "drift", "importances", "explanation",
-        "split", "dataSummary", "suspiciousColumns", "provenance",
+        "split", "dataSummary", "suspiciousColumns", "warnings", "provenance",
     ]  # fmt: skip
     assert set(content["testSet"]) == {"source", "rows", "positives", "events", "assets", "from", "to", "digest"}
     assert set(content["metrics"]) == {
@@ -350,6 +350,15 @@ def test_records_become_a_table_whatever_their_form():
     assert records_table({"a": 1, "perAsset": {"pump": 2}}, "Part") is None
     assert records_table([], "Part") is None
     assert records_table(3, "Part") is None
+
+
+def test_warnings_have_a_section_and_a_key():
+    warning = {"code": "COLUMNS_ABSENT", "message": "the table has no <voltage>: left out", "hint": "name the columns"}
+    page = Page(render_html(report(warnings=(warning,)), {})).text
+    assert "Warnings" in page
+    assert "the table has no <voltage>: left out (name the columns)" in " ".join(page.split())
+    assert report(warnings=(warning,)).to_json()["warnings"] == [warning]
+    assert "Warnings" not in Page(render_html(report(), {})).text
 
 
 def test_suspicious_columns_are_named_before_the_numbers():
