@@ -77,7 +77,8 @@ def beside_config(name: str | None, config_file: str | Path, config: Organizatio
     if name is None or Path(name).name != name or "\0" in name:
         return name
     places = (Path(), Path(config_file).parent, for_config(config).run(config.version))
-    return str(next((place / name for place in places if (place / name).is_file()), name))
+    found = (place / name for place in places if os.path.isfile(place / name))  # noqa: PTH113 - false for any odd name
+    return str(next(found, name))
 
 
 def in_an_organization(path: str | Path) -> bool:
