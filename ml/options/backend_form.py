@@ -11,7 +11,7 @@ in `ml.options.forms`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -218,12 +218,12 @@ def _columns_of_features(
 def _limit_columns(data: Json, schema: Json, wanted: list[str], findings: list[Finding]) -> None:
     """Keep the continuous columns that are wanted; two-state signals always stay."""
     continuous, booleans = schema["continuousColumns"], schema.get("booleanColumns") or []
-    sensors = [*continuous, *booleans]
+    sensors = dict.fromkeys([*continuous, *booleans])
     used: set[str] = set()
     mapped, unknown = [], []
     for name in wanted:
         made_of = (name,) if name in sensors else sensors_of(name, sensors)
-        if made_of is None or not set(made_of) <= set(sensors):
+        if made_of is None or not set(made_of) <= sensors.keys():
             unknown.append(name)
             continue
         used |= set(made_of)
@@ -259,7 +259,7 @@ def _limit_columns(data: Json, schema: Json, wanted: list[str], findings: list[F
         data["featureConfig"] = {**features, "families": without_columns(features["families"], set(left_out))}
 
 
-def _unknown_columns(unknown: list[str], sensors: list[str], *, everything: bool) -> Finding:
+def _unknown_columns(unknown: list[str], sensors: Collection[str], *, everything: bool) -> Finding:
     guesses = {name: guess for name in unknown if (guess := nearest(name, sensors))}
     done = "all columns of schemaConfig are used" if everything else "left out"
     return Finding(
@@ -272,13 +272,13 @@ def _unknown_columns(unknown: list[str], sensors: list[str], *, everything: bool
 
 def _limited(schema: Json, kept: list[str]) -> Json:
     """The schema with these continuous columns, and nothing that speaks of the others."""
-    limited = {**schema, "continuousColumns": kept}
+    limited, named = {**schema, "continuousColumns": kept}, set(kept)
     for key in ("counterColumns", "operatingColumns"):
         if schema.get(key) and (names := listed(schema, key)) is not None:
-            limited[key] = [name for name in names if name in kept]
+            limited[key] = [name for name in names if name in named]
     for key in ("columnRoles", "columnUnits", "validRange", "stuckAfterSeconds"):
         if isinstance(schema.get(key), dict):
-            limited[key] = {name: value for name, value in schema[key].items() if name in kept}
+            limited[key] = {name: value for name, value in schema[key].items() if name in named}
     return limited
 
 

@@ -150,9 +150,9 @@ def _rename(schema: Json, findings: list[Finding]) -> None:
 
     for key in _LISTS:
         if (names := listed(schema, key)) is not None and key in schema:
-            both = [ours(name) for name in names]
+            both, given = [ours(name) for name in names], set(names)
             # Named in both ways it is still one column.
-            schema[key] = [name for at, name in enumerate(both) if names[at] == name or name not in names]
+            schema[key] = [name for at, name in enumerate(both) if names[at] == name or name not in given]
     for key in _BY_COLUMN:
         if isinstance(schema.get(key), dict):
             schema[key] = {ours(name): value for name, value in schema[key].items()}

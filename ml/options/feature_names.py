@@ -35,7 +35,7 @@ def sensors_of(name: str, known: Collection[str] = ()) -> tuple[str, ...] | None
     if matched and (not known or matched["sensor"] in known):
         return (matched["sensor"],)
     pairs = [(name[: mark.start()], name[mark.end() :]) for mark in _OF_TWO_SENSORS.finditer(name)]
-    pair = next((pair for pair in pairs if not known or set(pair) <= set(known)), None)
+    pair = next((pair for pair in pairs if not known or all(name in known for name in pair)), None)
     if pair is not None:
         return pair
     return (matched["sensor"],) if matched else pairs[0] if pairs else None

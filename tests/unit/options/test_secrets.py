@@ -72,7 +72,7 @@ class TestBothSections:
     @pytest.mark.parametrize(
         "name",
         [
-            "../victim/scada", "/etc/hostname", "victim/scada", "./scada", "..", ".", "", "scada/", "scada\0",
+            "../victim/scada", "/etc/hostname", "victim/scada", "./scada", "..", ".", "scada/", "scada\0",
             "scada\n",
             "..%2fvictim%2fscada", "victim__SCADA", "_SCADA", "SCADA_", "a__b", "a" * 129, "a b", "ä", "$HOME", "~root",
             "EAGLE_SECRET_victim__SCADA", "a=b", "C:\\x", "scada.", ".scada", "a..b",

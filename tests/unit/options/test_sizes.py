@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ml.config import MAX_CONFIG_BYTES, OrganizationConfig
-from ml.options.strict_json import MAX_ENTRIES
 from ml.errors import ConfigError, EagleError
+from ml.options.strict_json import MAX_ENTRIES
 
 LIMIT_SECONDS = 0.5
 BASE: dict[str, Any] = {"organizationId": "plant", "schemaConfig": {"continuousColumns": ["x"]}}
