@@ -63,7 +63,8 @@ class ResultStream:
             on_terminal = sys.stderr.isatty()
             if on_terminal and self._real_stdout is not None and os.isatty(self._real_stdout):
                 return  # the result beside it says the same
-            line = f"{error['code']}: {error['message']}" if on_terminal else json.dumps(_event(error))
+            words = printable(f"{error['code']}: {error['message']}")
+            line = words if on_terminal else json.dumps(_event(error))
             sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
 
