@@ -101,7 +101,7 @@ class FeatureEngineer:
         if self._selected is not None:
             return self._selected
         if self._catalogue is None:
-            grid.check_lags(self.config.schema_config, self.interval)
+            grid.check_lags(self.config, self.interval)
             self._catalogue = list_features(self.config, self.interval)
         return self._catalogue
 

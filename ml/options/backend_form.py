@@ -15,7 +15,9 @@ from ml.errors import ConfigError
 from ml.findings import Finding
 from ml.options.base import DistinctColumns, Section, nearest
 from ml.options.learning import LgbParams
+from ml.options.serving_profile import choose_profile
 
+_FLAT_KEYS = ("hyperparameters", "validationSplit", "targetColumn", "featureColumns")
 _NULLABLE_SECTIONS = ("scadaDbConfig", "schemaConfig", "dataRange", "dataSource")
 
 
@@ -43,6 +45,7 @@ def fold_backend_form(data: dict[str, Any]) -> tuple[dict[str, Any], list[Findin
     _move(nested, "targetColumn", "schemaConfig", "targetColumn")
     if "featureColumns" in nested:
         _limit_features(nested, nested.pop("featureColumns"))
+    findings += choose_profile(nested, flat=any(key in data for key in _FLAT_KEYS))
     return nested, findings
 
 

@@ -87,7 +87,7 @@ def prepare(
         interval = resolve_interval(readings["asset_id"], readings["timestamp"])
         logger.info("sampling interval derived from the readings: %d s", interval)
     max_gap = resolve_max_gap(settings.max_gap_seconds, interval)
-    check_lags(config.schema_config, interval)
+    check_lags(config, interval)
 
     report(_READ, _DONE, "putting readings on the grid")
     grid = to_grid(

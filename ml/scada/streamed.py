@@ -105,7 +105,7 @@ class _Grids:
         self.spill = spill
         self.interval = interval
         self.max_gap = resolve_max_gap(config.data_config.max_gap_seconds, interval)
-        check_lags(config.schema_config, interval)
+        check_lags(config, interval)
         self._rows = self._segments = self._events = 0
 
     def labelled_rows(self, asset: str) -> pd.DataFrame:

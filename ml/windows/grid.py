@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ml.config import OrganizationConfig
 from ml.errors import ConfigError, DataError
 from ml.options.schema import SchemaConfig
 
@@ -89,15 +90,17 @@ def resolve_max_gap(max_gap: int | None, interval: int) -> int:
     return max_gap
 
 
-def check_lags(schema: SchemaConfig, interval: int) -> None:
-    """Refuse lags that do not fall on the grid.
+def check_lags(config: OrganizationConfig, interval: int) -> None:
+    """Refuse lags that do not fall on the grid, unless a serving profile takes the nearest row.
 
     Raises
     ------
     ConfigError
         If a value of ``lagSeconds`` is not a multiple of the sampling interval; names the nearest multiples.
     """
-    for position, lag in enumerate(schema.lag_seconds or ()):
+    if config.feature_config.serving_profile is not None:
+        return
+    for position, lag in enumerate(config.schema_config.lag_seconds or ()):
         below = lag // interval * interval
         if lag != below:
             near = [str(multiple) for multiple in (below, below + interval) if multiple > 0]

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml.config import OrganizationConfig
 from ml.errors import ConfigError, DataError
 from ml.options.schema import SchemaConfig
 from ml.windows.grid import check_lags, resolve_interval, resolve_max_gap, to_grid
@@ -194,13 +195,19 @@ def test_gap_limit_defaults_to_five_intervals_and_spans_one() -> None:
 
 
 def test_lags_must_lie_on_the_grid() -> None:
-    check_lags(SchemaConfig(lag_seconds=(60, 120)), 60)
+    def check(lags: list[int], **features: str) -> None:
+        schema = {"continuousColumns": ["x"], "lagSeconds": lags}
+        config = {"organizationId": "a", "schemaConfig": schema, "featureConfig": features}
+        check_lags(OrganizationConfig.from_dict(config), 60)
+
+    check([60, 120])
+    check([60, 100], servingProfile="backend")
     with pytest.raises(ConfigError) as caught:
-        check_lags(SchemaConfig(lag_seconds=(60, 100)), 60)
+        check([60, 100])
     assert caught.value.field == "schemaConfig.lagSeconds[1]"
     assert caught.value.hint == "use 60 or 120"
     with pytest.raises(ConfigError) as caught:
-        check_lags(SchemaConfig(lag_seconds=(30,)), 60)
+        check([30])
     assert caught.value.hint == "use 60"
 
 
