@@ -40,7 +40,7 @@ def choose_profile(data: dict[str, Any], *, flat: bool) -> list[Finding]:
         features = data["featureConfig"] = {**features, "servingProfile": "backend"}
         findings.append(_CHOSEN)
     if features.get("servingProfile") == "backend" and isinstance(schema, dict):
-        for key in (key for key in _NOT_SERVED if schema.get(key)):
+        for key in (key for key in _NOT_SERVED if _names_columns(schema.get(key))):
             findings.append(Finding(
                 "SERVING_PROFILE_IGNORES",
                 f"{key} is left out, because the backend's server computes the features: {_NOT_SERVED[key]}",
@@ -49,6 +49,11 @@ def choose_profile(data: dict[str, Any], *, flat: bool) -> list[Finding]:
             ))  # fmt: skip
             schema = data["schemaConfig"] = {**schema, key: []}
     return findings
+
+
+def _names_columns(value: Any) -> bool:
+    """Whether there are columns to leave out; anything else is left to validation."""
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(name, str) for name in value)
 
 
 def check_profile(schema: SchemaConfig, features: FeatureConfig) -> None:
@@ -106,5 +111,5 @@ _NOT_CHOSEN = Finding(
     "the request is in the backend's form, but names featureConfig.families, which the backend's server does not "
     "compute: it would feed 0 for every feature",
     field=PROFILE,
-    hint=f'leave families out for a model that it can serve, or set {PROFILE} to null and serve window.onnx',
+    hint=f"leave families out for a model that it can serve, or set {PROFILE} to null and serve window.onnx",
 )

@@ -27,7 +27,7 @@ def rolling(
     """Write rolling statistics of some series over the last samples.
 
     The window of row t with length w is the rows max(start[t], t - w + 1) .. t. NaN are skipped; a window without a
-    value gives NaN, and so does std of no more than `ddof` values, and slope of fewer than two. The slope is per second.
+    value gives NaN; so do std of no more than `ddof` values and slope of fewer than two. The slope is per second.
 
     Parameters
     ----------
@@ -109,7 +109,9 @@ def _put(found: Float32s, rows: int, columns: Int64s, out: Float32s, stride: int
 
 
 @compiled
-def _put_ranges(low: Float32s, high: Float32s, rows: int, columns: Int64s, out: Float32s, stride: int, place: int) -> None:
+def _put_ranges(
+    low: Float32s, high: Float32s, rows: int, columns: Int64s, out: Float32s, stride: int, place: int
+) -> None:
     """Maximum less minimum, in float64; too large for float32 is NaN."""
     for index in range(columns.size):
         if columns[index] >= 0:

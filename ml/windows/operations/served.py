@@ -94,7 +94,7 @@ class ServedShare(Operation):
     channel: str
     statistic: Literal["rate", "count"]
     window: int
-    formula: ClassVar[str] = "count: number of i in t - w + 1 .. t with x[i] = 1; rate: count / number of rows among them"
+    formula: ClassVar[str] = "count: rows i of t - w + 1 .. t with x[i] = 1; rate: count / number of rows"
     unit: ClassVar[str] = "rows; rate: none"
     missing: ClassVar[str] = "a missing reading counts as 0"
 
@@ -113,7 +113,7 @@ class ServedShare(Operation):
 
 
 def _without_repeats(operations: Sequence[ServedRolling], columns: Int64s) -> list[dict[ServedRolling, int]]:
-    """Operations and their columns, in groups without repeats: windows of different seconds may hold as many samples."""
+    """Operations and their columns, in groups without repeats: windows of other seconds may hold as many samples."""
     groups: list[dict[ServedRolling, int]] = []
     for each, column in zip(operations, columns, strict=True):
         group = next((group for group in groups if each not in group), None)
