@@ -31,8 +31,7 @@ Unit = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^\S([^\x00-\x
 
 SHORTEST_WINDOW = 2
 LONGEST_WINDOW = 20_000  # samples: two weeks of minutes; time and memory of the window graph grow with it
-_LONGEST_SECONDS = 366 * 86_400
-WindowLength = Annotated[int, Field(ge=1, le=_LONGEST_SECONDS)]
+WindowLength = Annotated[int, Field(ge=1)]  # samples or seconds: ml.options.serving_profile knows, and keeps the bounds
 
 DEFAULT_TIMESTAMP_COLUMNS = ("created_timestamp", "timestamp")
 

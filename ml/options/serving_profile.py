@@ -14,6 +14,8 @@ from ml.options.features import FamiliesConfig, FeatureConfig
 from ml.options.schema import LONGEST_WINDOW, SHORTEST_WINDOW, SchemaConfig
 
 PROFILE = "featureConfig.servingProfile"
+_WINDOWS = "schemaConfig.rollingWindows"
+_LONGEST_SECONDS = 366 * 86_400
 LAG_SECONDS = (60, 120)
 """What the backend's server uses where its configuration names no lags."""
 ROLLING_WINDOWS = (300,)
@@ -64,10 +66,12 @@ def check_profile(schema: SchemaConfig, features: FeatureConfig) -> None:
     ConfigError
         If families are chosen beside a profile, or windows are no lengths in samples where they have to be.
     """
-    if features.serving_profile is None:
-        for position, window in enumerate(schema.rolling_windows or ()):
+    for position, window in enumerate(schema.rolling_windows or ()):
+        if features.serving_profile is None:
             check_window(position, window)
-    elif features.families != FamiliesConfig():
+        else:
+            _require(position, window, 1, _LONGEST_SECONDS)
+    if features.serving_profile is not None and features.families != FamiliesConfig():
         raise ConfigError(
             f'featureConfig.families has no meaning under {PROFILE} "{features.serving_profile}", which fixes the '
             "features",
@@ -76,27 +80,33 @@ def check_profile(schema: SchemaConfig, features: FeatureConfig) -> None:
         )
 
 
-def check_window(position: int, samples: int, seconds: int | None = None) -> None:
-    """Refuse a window by its length in samples; `seconds` is the length as it was written, where that is in seconds."""
-    field = f"schemaConfig.rollingWindows[{position}]"
-    if seconds is not None:
-        if samples > LONGEST_WINDOW:
-            raise ConfigError(
-                f"{field}: {seconds:,} s are {samples:,} samples of this grid; allowed are {LONGEST_WINDOW:,} samples",
-                field=field,
-                hint=f"set dataConfig.samplingIntervalSeconds to {-(-seconds // (LONGEST_WINDOW - 1)):,} or more, "
-                "or use a shorter window",
-            )
-    elif samples < SHORTEST_WINDOW:
+def check_window(position: int, samples: int) -> None:
+    """Refuse a window that is no length in samples; raises ConfigError."""
+    _require(position, samples, SHORTEST_WINDOW, LONGEST_WINDOW)
+
+
+def check_served_window(position: int, seconds: int, interval: int) -> None:
+    """Refuse a window of the profile that holds too many samples of a grid; raises ConfigError."""
+    samples = seconds // interval + 1
+    if samples > LONGEST_WINDOW:
         raise ConfigError(
-            f"{field}: Input should be greater than or equal to {SHORTEST_WINDOW} (got {samples})", field=field
+            f"{_WINDOWS}[{position}]: {seconds:,} s are {samples:,} samples of {interval} s; "
+            f"allowed are {LONGEST_WINDOW:,} samples",
+            field=f"{_WINDOWS}[{position}]",
+            hint=f"set dataConfig.samplingIntervalSeconds to {-(-seconds // (LONGEST_WINDOW - 1)):,} or more, "
+            "or use a shorter window",
         )
-    elif samples > LONGEST_WINDOW:
-        raise ConfigError(
-            f"{field}: Input should be less than or equal to {LONGEST_WINDOW} samples (got {samples})",
-            field=field,
-            hint=f'rollingWindows are samples; they are seconds under {PROFILE} "backend" only',
-        )
+
+
+def _require(position: int, value: int, least: int, most: int) -> None:
+    if least <= value <= most:
+        return
+    bound = f"greater than or equal to {least}" if value < least else f"less than or equal to {most}"
+    raise ConfigError(
+        f"{_WINDOWS}[{position}]: Input should be {bound} (got {value})",
+        field=f"{_WINDOWS}[{position}]",
+        hint=f'they are samples; in seconds they are written under {PROFILE} "backend" only' if most < value else None,
+    )
 
 
 _CHOSEN = Finding(

@@ -5,8 +5,8 @@
 Complete by itself: data that has not been prepared is prepared, and the ONNX models are written
 (trainingConfig.exportOnnx). Reads: prepared_data.parquet, else the configured source. Writes:
 models/<organisation>/versions/<version> with model.txt (or model.parquet), model.onnx, window.onnx, scaler.pkl,
-metadata.json and manifest.json; the link model_<version>.onnx; and metrics.json under
-artifacts/<organisation>/<version>. `current` is left alone. Exit status: see ml/errors.py.
+metadata.json and manifest.json; the link model_<version>.onnx and its listing, model_<version>.onnx.metadata.json; and
+metrics.json under artifacts/<organisation>/<version>. `current` is left alone. Exit status: see ml/errors.py.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml.config import OrganizationConfig
+from ml.findings import Finding
 from ml.progress import ProgressCallback, silent
 from ml.workspace.actor import add_actor_option
 from ml.workspace.harness import run_step
@@ -41,10 +42,17 @@ class TrainingResult:
     model_path: Path
     artifacts_path: Path
     metrics: dict[str, Any]
+    findings: tuple[Finding, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The step's part of the JSON result."""
-        return {"modelPath": str(self.model_path), "artifactsPath": str(self.artifacts_path), **self.metrics}
+        warnings = [finding.to_json() for finding in self.findings]
+        return {
+            "modelPath": str(self.model_path),
+            "artifactsPath": str(self.artifacts_path),
+            **self.metrics,
+            "warnings": warnings,
+        }
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -71,6 +79,7 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
     from ml.learning.training import train
     from ml.pipeline.inputs import prepared_data
     from ml.pipeline.trained import refuse_published
+    from ml.windows.serving import serving_findings
     from ml.workspace.files import write_json
     from ml.workspace.paths import for_config
     from ml.workspace.versions import link_model, stage_version
@@ -92,7 +101,8 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
         if config.training_config.export_onnx
         else paths.version(config.version) / model.estimator.model_file
     )
-    return TrainingResult(model_path, paths.run(config.version), metrics)
+    findings = serving_findings(config, source.data.interval, model.threshold)
+    return TrainingResult(model_path, paths.run(config.version), metrics, tuple(findings))
 
 
 @contextmanager
@@ -144,9 +154,11 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
         "part": part,
         "dataPoints": int(parts.train.sum()),
         "features": model.engineer.get_feature_names_out(),
+        "servingProfile": config.feature_config.serving_profile,
         "modelType": config.training_config.model_type,
         "engine": config.training_config.engine,
         "threshold": model.threshold,
+        "suggestedThreshold": model.threshold,
         "calibration": model.calibration.to_json(),
         "thresholdChoice": model.choice.to_json(),
         "rounds": model.estimator.rounds,
@@ -207,7 +219,9 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
         features=tuple(engineer.get_feature_names_out()),
         horizon_seconds=config.data_config.prediction_horizon_seconds,
         sampling_interval_seconds=engineer.interval,
+        serving_profile=config.feature_config.serving_profile,
         threshold=model.threshold,
+        suggested_threshold=model.threshold,
         calibration=model.calibration.map,
         threshold_choice=model.choice.to_json(),
         window=Window(

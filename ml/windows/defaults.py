@@ -49,7 +49,7 @@ def served_windows(config: OrganizationConfig, interval: int) -> dict[int, int]:
     configured = config.schema_config.rolling_windows
     windows = serving_profile.ROLLING_WINDOWS if configured is None else configured
     for position, seconds in enumerate(windows):
-        serving_profile.check_window(position, seconds // interval + 1, seconds)
+        serving_profile.check_served_window(position, seconds, interval)
     return {seconds: seconds // interval + 1 for seconds in sorted(windows)}
 
 

@@ -24,14 +24,15 @@ class Server:
         boolean: Sequence[str] = (),
         lags: Sequence[int] = LAG_SECONDS,
         windows: Sequence[int] = ROLLING_WINDOWS,
+        keep: int | None = None,
     ) -> None:
+        self._keep = keep
         self._continuous, self._boolean, self._lags, self._windows = continuous, boolean, lags, windows
         self._history: list[tuple[float, Mapping[str, Any]]] = []
 
     def push(self, seconds: float, row: Mapping[str, Any]) -> dict[str, float]:
         """The features, by name, once the row has arrived; a cell that is None is null, one that is text may be any."""
-        self._history.append((seconds, row))
-        self._history.sort(key=lambda entry: entry[0])
+        self.remember(seconds, row)
         features: dict[str, float] = {}
         for name in self._continuous:
             features[name] = _or_zero(_number(row.get(name)))
@@ -57,6 +58,13 @@ class Server:
                 features[f"{name}_rolling_{window}s_rate"] = sum(on) / len(on)
                 features[f"{name}_rolling_{window}s_count"] = sum(on)
         return features
+
+    def remember(self, seconds: float, row: Mapping[str, Any]) -> None:
+        """Put a row into the history, of which the newest `keep` stay."""
+        self._history.append((seconds, row))
+        if self._keep is not None:
+            self._history = self._history[-self._keep :]
+        self._history.sort(key=lambda entry: entry[0])
 
     def _nearest(self, seconds: float) -> Mapping[str, Any]:
         found, best = self._history[0][1], math.inf

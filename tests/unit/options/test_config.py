@@ -94,8 +94,9 @@ class TestFlatForm:
             "trainingConfig": {"lgbParams": parameters},
             "dataConfig": {"validationSplit": share},
             "schemaConfig": {"continuousColumns": sorted(wanted), "targetColumn": "failed"},
+            "featureConfig": {"servingProfile": "backend"},
         }
-        assert OrganizationConfig.from_dict(flat) == OrganizationConfig.from_dict(nested)
+        assert OrganizationConfig.from_dict(flat).to_dict() == OrganizationConfig.from_dict(nested).to_dict()
 
     def test_feature_columns_stand_in_for_missing_columns(self) -> None:
         data = {
@@ -109,6 +110,7 @@ class TestFlatForm:
     def test_feature_columns_limit_what_speaks_of_columns(self) -> None:
         data = minimal(
             featureColumns=["y"],
+            featureConfig={"servingProfile": None},
             schemaConfig={
                 "counterColumns": ["x"],
                 "operatingColumns": ["y"],
