@@ -12,7 +12,7 @@ from ml.config import OrganizationConfig
 from ml.errors import ERRORS
 from ml.fleet import __main__ as fleet_command
 from ml.predict import __main__ as predict_command
-from ml.windows.catalogue import FAMILIES, Family, Request
+from ml.windows.catalogue import FAMILIES, PROFILES, Family, Feature, Request
 from ml.windows.operations import Operation
 from ml.workspace import __main__ as workspace_commands
 
@@ -41,10 +41,23 @@ def feature_families() -> str:
     return "\n\n".join(_family(family, request) for family in FAMILIES)
 
 
+def serving_profiles() -> str:
+    """The same for what takes the place of the families under a serving profile, with its own lags and windows."""
+    columns = OrganizationConfig.load_from_file(_EXAMPLE).schema_config.model_dump(
+        by_alias=True, include={"continuous_columns", "boolean_columns"}
+    )
+    data = {"organizationId": "example", "schemaConfig": columns}
+    parts = []
+    for name, family in PROFILES.items():
+        config = OrganizationConfig.from_dict(data | {"featureConfig": {"servingProfile": name}})
+        parts.append(_family(family, Request(config, _EXAMPLE_INTERVAL, (), ())))
+    return "\n\n".join(parts)
+
+
 def _family(family: Family, request: Request) -> str:
     examples: dict[type[Operation], dict[str, str]] = {operation: {} for operation in family.operations}
     for feature in family.features(request):
-        examples[type(feature.operation)].setdefault(_function(feature.name), feature.name)
+        examples[type(feature.operation)].setdefault(_function(feature), feature.name)
     lines = [
         f"### {family.name}",
         "",
@@ -66,9 +79,10 @@ def _family(family: Family, request: Request) -> str:
     return "\n".join(lines)
 
 
-def _function(name: str) -> str:
-    """The middle of ``<channel>__<function>__<parameter>``; the whole of a name without channel."""
-    return name.partition("__")[2].partition("__")[0] or name
+def _function(feature: Feature) -> str:
+    """What a name says beside its channel, without parameters; the whole of a name without channel."""
+    middle = feature.name.partition("__")[2].partition("__")[0]
+    return middle or feature.name.removeprefix(next(iter(feature.operation.sensors), ""))
 
 
 def look_back(operation: type[Operation]) -> str:
@@ -133,6 +147,7 @@ def _in_usage(argument: argparse.Action) -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "exit codes": exit_codes,
     "feature families": feature_families,
+    "serving profiles": serving_profiles,
     "step arguments": step_arguments,
     "workspace arguments": workspace_arguments,
     "fleet arguments": fleet_arguments,

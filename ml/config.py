@@ -38,6 +38,7 @@ from ml.options.delivery import ConversionConfig, ValidationConfig
 from ml.options.features import FamiliesConfig, FeatureConfig
 from ml.options.learning import TrainingConfig, TuningConfig
 from ml.options.schema import SchemaConfig
+from ml.options.serving_profile import check_profile
 from ml.options.source import DataRange, DataSource, ScadaDbConfig
 from ml.options.strict_json import parse_json, refuse_unusual
 from ml.options.templates import fill_from_template
@@ -122,6 +123,12 @@ class OrganizationConfig(Section):
                 "scaled_categories",
                 'trainingConfig.lgbParams.categoricalFeatures needs featureConfig.scaling "none"',
             )
+        return self
+
+    @model_validator(mode="after")
+    def features_fit_the_profile(self) -> Self:
+        """Families and the unit of windows depend on who computes the features."""
+        check_profile(self.schema_config, self.feature_config)
         return self
 
     @model_validator(mode="after")

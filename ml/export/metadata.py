@@ -183,7 +183,13 @@ class ModelMetadata(Section):
     features: tuple[str, ...] = Field(min_length=1, description="Columns of the model's input, in order.")
     horizon_seconds: NonNegativeInt = Field(description="How far ahead a failure is announced; 0: detection.")
     sampling_interval_seconds: PositiveInt = Field(description="Time between two samples.")
+    serving_profile: Literal["backend"] | None = Field(
+        default=None, description="The server that computes these features itself; null where only window.onnx does."
+    )
     threshold: Probability = Field(description="label is 1 where the float32 probability is at least this.")
+    suggested_threshold: Probability | None = Field(
+        default=None, description="The same, for a server that has an alarm threshold of its own."
+    )
     calibration: Calibration = Field(
         default=Calibration(), description="What turns scores into probabilities; part of both models."
     )

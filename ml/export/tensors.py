@@ -91,6 +91,11 @@ class Tensor:
         options = {"imputed_value_floats": [value], "replaced_value_float": np.nan}
         return self._apply("Imputer", self, domain=ML_DOMAIN, **options)
 
+    def or_zero(self) -> Tensor:
+        """Float64 values rounded to float32 and widened again; 0 in place of NaN and of what is infinite by then."""
+        rounded = self.rounded()
+        return where(abs(rounded).below(np.inf), rounded, 0.0)
+
     def at_least(self, bound: float) -> Tensor:
         """The larger of value and bound; NaN stays NaN."""
         return where(self.below(bound), bound, self)
@@ -146,6 +151,10 @@ class Tensor:
     def slice(self, start: int, stop: int, axis: int) -> Tensor:
         """Entries start to stop (exclusive) of one axis."""
         return self._apply("Slice", self, *(np.array([number]) for number in (start, stop, axis)))
+
+    def take_each(self, index: Tensor) -> Tensor:
+        """One entry of axis 1 for each entry of axis 0, by an index of shape (N,); axis 1 disappears."""
+        return self._apply("GatherND", self, index.as_column(), batch_dims=1)
 
     def as_column(self) -> Tensor:
         """A tensor (N,) as (N, 1)."""

@@ -53,6 +53,20 @@ class View:
         runs = np.split(place, np.flatnonzero(np.diff(place) != 1) + 1)
         return concat([values.slice(int(run[0]), int(run[-1]) + 1, axis=2) for run in runs], axis=2)
 
+    @property
+    def empty(self) -> Tensor:
+        """1 for a row without a reading of any channel, else 0: float64 (rows, N)."""
+        return self.values.is_nan().cast(DOUBLE).min(axis=2)
+
+    def first_there(self, channels: Sequence[str], steps: int) -> Tensor:
+        """Readings of some channels in the first row that is not empty, from that many samples ago on: float64 (N, n).
+
+        NaN if all of these rows are empty.
+        """
+        oldest = self.rows - 1 - steps
+        row = self.empty.slice(oldest, self.rows, axis=0).first_smallest(axis=0) + np.array(oldest)
+        return pick(self.values.transpose(1, 0, 2).take_each(row).cast(DOUBLE), self.channels, channels, axis=1)
+
     def at(self, channels: Sequence[str], steps: int = 0) -> Tensor:
         """Readings of some channels that many samples ago, float64 (N, n)."""
         row = self.values.take(np.array(self.rows - 1 - steps), axis=0).cast(DOUBLE)

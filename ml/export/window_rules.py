@@ -7,7 +7,7 @@ float32 at the same places. Only the last rounding is left to the caller.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -44,9 +44,13 @@ class Workshop:
 
     def mean(self, channels: Sequence[str], window: int) -> Tensor:
         """Rolling means of some channels (N, n), rounded to float32 as the feature of that name is."""
-        means = self.rolling["mean"]
-        of_window = means.values.take(np.array(means.windows.index(window)), axis=0)
-        return pick(of_window, means.channels, channels, axis=1).rounded()
+        return self.statistic("mean", channels, window).rounded()
+
+    def statistic(self, name: str, channels: Sequence[str], window: int) -> Tensor:
+        """A rolling statistic of some channels over one window: float64 (N, n), not rounded."""
+        statistic = self.rolling[name]
+        of_window = statistic.values.take(np.array(statistic.windows.index(window)), axis=0)
+        return pick(of_window, statistic.channels, channels, axis=1)
 
     def deviation(self, channels: Sequence[str], values: Tensor) -> Tensor:
         """`values` (N, n) as training standard deviations from the training mean."""
@@ -99,6 +103,8 @@ def _wanted(operations: Iterable[Operation], present: Sequence[str]) -> list[Wan
             smoothed.append(("mean", operation.channel, operation.window))
         elif isinstance(operation, ops.Trend):
             smoothed += [("mean", operation.channel, window) for window in (operation.short, operation.long)]
+        elif isinstance(operation, ops.ServedRolling):
+            smoothed += [(name, operation.channel, operation.window) for name in _MADE_OF[operation.statistic]]
     medians = [each for each in smoothed if each[0] == "median"]
     others = [each for each in smoothed if each[0] != "median"]
     return [
@@ -252,6 +258,38 @@ def _regime(workshop: Workshop, operations: list[ops.Regime]) -> Iterator[Column
     yield workshop.readings.regime.as_column(), operations
 
 
+_MADE_OF: Mapping[str, tuple[str, ...]] = {
+    "mean": ("mean",),
+    "std": ("population_std",),
+    "min": ("min",),
+    "max": ("max",),
+    "range": ("max", "min"),
+}
+
+
+def _served_value(workshop: Workshop, operations: list[ops.ServedValue]) -> Iterator[Columns]:
+    yield workshop.readings.normal.at(_channels(operations)).or_zero(), operations
+
+
+def _served_lag(workshop: Workshop, operations: list[ops.ServedLag]) -> Iterator[Columns]:
+    for steps, group in _grouped(operations, lambda op: op.steps):
+        yield workshop.readings.physical.first_there(_channels(group), steps).or_zero(), group
+
+
+def _served_rolling(workshop: Workshop, operations: list[ops.ServedRolling]) -> Iterator[Columns]:
+    for (statistic, window), group in _grouped(operations, lambda op: (op.statistic, op.window)):
+        parts = [workshop.statistic(name, _channels(group), window) for name in _MADE_OF[statistic]]
+        yield reduce(Tensor.__sub__, parts).or_zero(), group
+
+
+def _served_share(workshop: Workshop, operations: list[ops.ServedShare]) -> Iterator[Columns]:
+    physical = workshop.readings.physical
+    for (statistic, window), group in _grouped(operations, lambda op: (op.statistic, op.window)):
+        on = abs(physical.over_time(_channels(group), window).cast(DOUBLE)).above(0.0).cast(DOUBLE).sum(axis=0)
+        there = (1.0 - physical.empty.slice(physical.rows - window, physical.rows, axis=0)).sum(axis=0).as_column()
+        yield (on / there).or_zero() if statistic == "rate" else on, group
+
+
 RULES: dict[type[Operation], _Rule] = {
     ops.Value: _value,
     ops.Lag: _lag,
@@ -272,5 +310,9 @@ RULES: dict[type[Operation], _Rule] = {
     ops.Trend: _trend,
     ops.Health: _health,
     ops.Regime: _regime,
+    ops.ServedValue: _served_value,
+    ops.ServedLag: _served_lag,
+    ops.ServedRolling: _served_rolling,
+    ops.ServedShare: _served_share,
 }
 """One rule per operation; the catalogue may only use operations that are here."""

@@ -45,6 +45,11 @@ class WindowStatistics:
         squares = [deviation * deviation for deviation in self._above(self.mean())]
         return (self._sums(squares) / (self._counts()[0] - 1.0)).sqrt()
 
+    def population_std(self) -> Tensor:
+        """Standard deviation, ddof = 0."""
+        squares = [deviation * deviation for deviation in self._above(self.mean())]
+        return (self._sums(squares) / self._counts()[0]).sqrt()
+
     def slope(self) -> Tensor:
         """Slope of the least-squares line per sample; NaN below two values."""
         count, sum_t, sum_tt = self._counts()

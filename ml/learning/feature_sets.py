@@ -129,6 +129,12 @@ def checked_choices(config: OrganizationConfig, interval: int, space: Mapping[st
     ConfigError
         If a value is not allowed, or leaves no feature.
     """
+    if FAMILIES_KEY in space and config.feature_config.serving_profile is not None:
+        raise ConfigError(
+            f'families have no meaning under featureConfig.servingProfile "{config.feature_config.serving_profile}"',
+            field=f"tuningConfig.searchSpace.{FAMILIES_KEY}",
+            hint="leave them out of the search, or set featureConfig.servingProfile to null",
+        )
     longest = {FAMILIES_KEY: FeatureEngineer(config, interval).look_back}
     for key in FEATURE_KEYS:
         for choice in _choices(key, space):

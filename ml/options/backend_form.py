@@ -24,6 +24,7 @@ from ml.options.column_forms import column_list, fold_columns, in_our_names, lis
 from ml.options.feature_names import sensors_of
 from ml.options.forms import KEYS, Json, fold_forms, read_sections
 from ml.options.learning import LgbParams
+from ml.options.serving_profile import choose_profile
 from ml.options.templates import TEMPLATES
 
 DEFAULT_TABLE = "jk2"
@@ -90,6 +91,7 @@ def fold_backend_form(data: Json) -> Folded:
     optional = fold_columns(nested, findings)
     _fold_target(nested, findings)
     optional |= _fold_features(nested, findings)
+    findings += choose_profile(nested, flat=is_flat)
     if is_flat:
         _apply_flat_defaults(nested, findings)
         optional |= _mapped_columns(nested)

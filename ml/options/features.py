@@ -125,7 +125,14 @@ class SelectionConfig(Section):
 class FeatureConfig(Section):
     """What the model sees."""
 
-    families: FamiliesConfig = Field(default=FamiliesConfig(), description="Feature families.")
+    serving_profile: Literal["backend"] | None = Field(
+        default=None,
+        description='"backend": exactly the features that the backend\'s own server computes, by its rules and names, '
+        "with 0 for what is missing, in place of the families; a request in the flat form gets it. Default: families.",
+    )
+    families: FamiliesConfig = Field(
+        default=FamiliesConfig(), description="Feature families, where there is no profile."
+    )
     selection: SelectionConfig = Field(default=SelectionConfig(), description="Feature selection.")
     scaling: Literal["none", "standard", "minmax", "robust"] = Field(
         default="none", description="Scaling of features; trees need none."

@@ -29,8 +29,9 @@ RESERVED_COLUMNS = ("asset_id", "timestamp", "segment", "target", "event", "labe
 Unit = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^\S([^\x00-\x1f]*\S)?$")]
 """A unit as people write it (``°C``, ``l/min``); shown to clients, never interpreted."""
 
-_LONGEST_WINDOW = 20_000  # samples: two weeks of minutes; some statistics take time in proportion to it
-WindowLength = Annotated[int, Field(ge=2, le=_LONGEST_WINDOW)]
+SHORTEST_WINDOW = 2
+LONGEST_WINDOW = 20_000  # samples: two weeks of minutes; time and memory of the window graph grow with it
+WindowLength = Annotated[int, Field(ge=1)]  # samples or seconds: ml.options.serving_profile knows, and keeps the bounds
 
 DEFAULT_TIMESTAMP_COLUMNS = ("created_timestamp", "timestamp")
 
@@ -68,11 +69,13 @@ class SchemaConfig(Section):
     lag_seconds: Annotated[tuple[PositiveSeconds, ...], AfterValidator(distinct)] | None = Field(
         default=None,
         description="Lags in seconds, each read at the nearest sample; an empty list means none. "
-        "Default: derived from interval and horizon.",
+        'Default: derived from interval and horizon; under featureConfig.servingProfile "backend": 60, 120.',
     )
     rolling_windows: Annotated[tuple[WindowLength, ...], Field(min_length=1), AfterValidator(distinct)] | None = Field(
         default=None,
-        description="Window lengths in samples, at least one. Default: derived from interval and horizon.",
+        description="Window lengths in samples, 2 to 20,000, at least one. Default: derived from interval and horizon. "
+        'Under featureConfig.servingProfile "backend" in seconds, of any length that 20,000 samples hold; '
+        "default there: 300.",
     )
     valid_range: dict[ColumnName, tuple[float | None, float | None]] = Field(
         default={},

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ml.config import OrganizationConfig
 from ml.errors import EagleError
+from ml.findings import Finding
 from ml.windows.timing import timing_findings
 from ml.workspace.files import read_json
 from ml.workspace.paths import OrganizationPaths
@@ -14,8 +15,10 @@ from ml.workspace.paths import OrganizationPaths
 Warnings = list[dict[str, Any]]
 
 
-def warnings_of(config: OrganizationConfig, summary: Mapping[str, Any], interval: int) -> Warnings:
-    """Findings of reading the configuration, of lags and windows, and of the data, in their JSON form.
+def warnings_of(
+    config: OrganizationConfig, summary: Mapping[str, Any], interval: int, of_step: Iterable[Finding] = ()
+) -> Warnings:
+    """Findings of reading the configuration, of lags, of a step, and of the data, in their JSON form.
 
     Parameters
     ----------
@@ -24,8 +27,8 @@ def warnings_of(config: OrganizationConfig, summary: Mapping[str, Any], interval
     interval
         Sampling interval in seconds.
     """
-    of_config = [*config.findings, *timing_findings(config, interval)]
-    return distinct([*(finding.to_json() for finding in of_config), *summary.get("findings", [])])
+    findings = [*config.findings, *timing_findings(config, interval), *of_step]
+    return distinct([*(finding.to_json() for finding in findings), *summary.get("findings", [])])
 
 
 def warnings_of_training(paths: OrganizationPaths, version: str) -> Warnings:

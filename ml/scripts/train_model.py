@@ -5,8 +5,8 @@
 Complete by itself: data that has not been prepared is prepared, and the ONNX models are written
 (trainingConfig.exportOnnx). Reads: prepared_data.parquet, else the configured source. Writes:
 models/<organisation>/versions/<version> with model.txt (or model.parquet), model.onnx, window.onnx, scaler.pkl,
-metadata.json and manifest.json; the link model_<version>.onnx; and metrics.json under
-artifacts/<organisation>/<version>. `current` is left alone. Exit status: see ml/errors.py.
+metadata.json and manifest.json; the link model_<version>.onnx and its listing, model_<version>.onnx.metadata.json; and
+metrics.json under artifacts/<organisation>/<version>. `current` is left alone. Exit status: see ml/errors.py.
 """
 
 from __future__ import annotations
@@ -132,6 +132,7 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
 
     from ml.pipeline.warnings import warnings_of
     from ml.validation.metrics import row_metrics
+    from ml.windows.serving import serving_findings
 
     frame, parts = source.data.frame, model.parts
     label = frame["label"].to_numpy()
@@ -147,9 +148,11 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
         "part": part,
         "dataPoints": int(parts.train.sum()),
         "features": model.engineer.get_feature_names_out(),
+        "servingProfile": config.feature_config.serving_profile,
         "modelType": config.training_config.model_type,
         "engine": config.training_config.engine,
         "threshold": model.threshold,
+        "suggestedThreshold": model.threshold,
         "calibration": model.calibration.to_json(),
         "thresholdChoice": model.choice.to_json(),
         "rounds": model.estimator.rounds,
@@ -157,7 +160,12 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
         **({"imbalance": model.imbalance} if model.imbalance else {}),
         "suspiciousColumns": [finding.to_json() for finding in model.suspicious],
         "split": parts.describe(),
-        "warnings": warnings_of(config, source.data.summary, source.data.interval),
+        "warnings": warnings_of(
+            config,
+            source.data.summary,
+            source.data.interval,
+            serving_findings(config, source.data.interval, model.threshold),
+        ),
     }
 
 
@@ -211,7 +219,9 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
         features=tuple(engineer.get_feature_names_out()),
         horizon_seconds=config.data_config.prediction_horizon_seconds,
         sampling_interval_seconds=engineer.interval,
+        serving_profile=config.feature_config.serving_profile,
         threshold=model.threshold,
+        suggested_threshold=model.threshold,
         calibration=model.calibration.map,
         threshold_choice=model.choice.to_json(),
         window=Window(

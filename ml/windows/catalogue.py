@@ -19,7 +19,7 @@ from ml.options.features import FamiliesConfig
 from ml.options.schema import ColumnRole
 from ml.windows import defaults
 from ml.windows import operations as ops
-from ml.windows.operations import Operation
+from ml.windows.operations import Operation, ServedStatistic
 
 _KEY_COLUMNS = 3  # interactions grow with the square of the columns
 
@@ -231,14 +231,46 @@ FAMILIES: tuple[Family, ...] = (
 )
 
 
+_SERVED_STATISTICS: tuple[ServedStatistic, ...] = ("mean", "std", "min", "max", "range")
+
+
+def _backend(request: Request) -> Iterator[Feature]:
+    schema, interval = request.config.schema_config, request.interval
+    lags, windows = defaults.served_lags(request.config, interval), defaults.served_windows(request.config, interval)
+    for name in schema.sensor_columns:
+        yield Feature(name, ops.ServedValue(name))
+        for seconds, steps in lags.items():
+            yield Feature(f"{name}_lag_{seconds}s", ops.ServedLag(name, steps))
+    for seconds, window in windows.items():
+        for name in schema.continuous_columns:
+            for statistic in _SERVED_STATISTICS:
+                yield Feature(f"{name}_rolling_{seconds}s_{statistic}", ops.ServedRolling(name, statistic, window))
+        for name in schema.boolean_columns:
+            yield Feature(f"{name}_rolling_{seconds}s_rate", ops.ServedShare(name, "rate", window))
+            yield Feature(f"{name}_rolling_{seconds}s_count", ops.ServedShare(name, "count", window))
+
+
+PROFILES: dict[str, Family] = {
+    "backend": Family(
+        "backend",
+        "all that the backend's server computes of each sensor, under its names; seconds stand in the names",
+        (ops.ServedValue, ops.ServedLag, ops.ServedRolling, ops.ServedShare),
+        _backend,
+    )
+}
+"""Serving profile -> the features that it has in place of the families."""
+
+
 def list_features(config: OrganizationConfig, interval: int) -> list[Feature]:
     """Every feature that a configuration asks for, in order, before selection.
 
     Raises
     ------
     ConfigError
-        If a family names a column that is not there, or if no feature is left.
+        If a family names a column that is not there, if no feature is left, or if two would have the same name.
     """
+    if config.feature_config.serving_profile is not None:
+        return _served(config, interval)
     request = Request.of(config, interval)
     features = [
         feature
@@ -248,4 +280,18 @@ def list_features(config: OrganizationConfig, interval: int) -> list[Feature]:
     ]
     if not features:
         raise ConfigError("featureConfig.families switches every feature off", field="featureConfig.families")
+    return features
+
+
+def _served(config: OrganizationConfig, interval: int) -> list[Feature]:
+    features = list(PROFILES[config.feature_config.serving_profile or ""].features(Request(config, interval, (), ())))
+    seen: set[str] = set()
+    for feature in features:
+        if feature.name in seen:
+            raise ConfigError(
+                f'two features would have the name "{feature.name}", and the backend\'s server knows features by name',
+                field="schemaConfig.continuousColumns",
+                hint="give that column another name with columnMapping",
+            )
+        seen.add(feature.name)
     return features

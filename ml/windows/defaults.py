@@ -6,6 +6,8 @@ of 5, 10 and 20 samples reach an average precision of 0.86, and 5 to 80 samples 
 
 from __future__ import annotations
 
+from ml.config import OrganizationConfig
+from ml.options import serving_profile
 from ml.options.data import DataConfig
 from ml.options.schema import SchemaConfig
 
@@ -19,6 +21,8 @@ _LONGEST_AT_LEAST, _LONGEST_AT_MOST = 40, 512
 def rolling_windows(schema: SchemaConfig, data: DataConfig, interval: int) -> tuple[int, ...]:
     """Window lengths in samples, ascending: the configured ones, or a geometric series up to 8/3 of the horizon."""
     if schema.rolling_windows is not None:
+        for position, window in enumerate(schema.rolling_windows):
+            serving_profile.check_window(position, window)
         return tuple(sorted(schema.rolling_windows))
     wanted = round(_LONGEST_PER_HORIZON * data.prediction_horizon_seconds / interval)
     longest = min(max(wanted, _LONGEST_AT_LEAST), _LONGEST_AT_MOST)
@@ -40,3 +44,25 @@ def lag_steps(schema: SchemaConfig, data: DataConfig, interval: int) -> tuple[in
 def nearest_steps(seconds: int, interval: int) -> int:
     """Samples back to the one nearest to `seconds` ago, the older one of two as near."""
     return (2 * seconds + interval) // (2 * interval)
+
+
+def served_windows(config: OrganizationConfig, interval: int) -> dict[int, int]:
+    """Window lengths of the serving profile, ascending: seconds -> samples, of which both ends of the window are two.
+
+    Raises
+    ------
+    ConfigError
+        If a window holds too many samples.
+    """
+    configured = config.schema_config.rolling_windows
+    windows = serving_profile.ROLLING_WINDOWS if configured is None else configured
+    for position, seconds in enumerate(windows):
+        serving_profile.check_served_window(position, seconds, interval)
+    return {seconds: seconds // interval + 1 for seconds in sorted(windows)}
+
+
+def served_lags(config: OrganizationConfig, interval: int) -> dict[int, int]:
+    """Lags of the serving profile, ascending: seconds -> samples to the nearest row, the older one of two as near."""
+    configured = config.schema_config.lag_seconds
+    lags = serving_profile.LAG_SECONDS if configured is None else configured
+    return {seconds: nearest_steps(seconds, interval) for seconds in sorted(lags)}

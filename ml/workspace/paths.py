@@ -129,6 +129,10 @@ class OrganizationPaths:
         """The name under which the backend opens one version's model."""
         return self._inside(self.models / f"model_{_checked(version, 'version')}.onnx")
 
+    def model_listing(self, version: str) -> Path:
+        """What the backend's deployment service reads beside that name."""
+        return self._inside(self.models / f"model_{_checked(version, 'version')}.onnx.metadata.json")
+
     def run(self, version: str) -> Path:
         """Folder of what the runs for `version` leave behind."""
         name = _checked(version, "version")

@@ -31,8 +31,8 @@ class Pruned:
 def prune(paths: OrganizationPaths, keep: int) -> Pruned:
     """Remove all model versions but the `keep` installed last; the published one stays and is not counted.
 
-    A version goes by a rename, so that no reader sees half of one, together with its ``model_<version>.onnx``. What
-    runs left in ``artifacts/`` stays. Each removal has its own records in the audit log.
+    A version goes by a rename, so that no reader sees half of one, together with its ``model_<version>.onnx``
+    and the listing of that. What runs left in ``artifacts/`` stays. Each removal has its own records in the audit log.
 
     Raises
     ------
@@ -60,12 +60,13 @@ def prune(paths: OrganizationPaths, keep: int) -> Pruned:
 
 
 def _remove(paths: OrganizationPaths, version: str) -> None:
-    folder, link = paths.version(version), paths.model_link(version)
+    folder, link, listing = paths.version(version), paths.model_link(version), paths.model_listing(version)
     with audit.recorded(paths, "prune", version=version), plain_storage_errors(f'version "{version}"'):
         with pinned(link.parent) as place:
             if (place / link.name).is_symlink():
                 (place / link.name).unlink()
-                sync_folder(place)
+            (place / listing.name).unlink(missing_ok=True)
+            sync_folder(place)
         with pinned(folder.parent) as place:
             # a killed run's remains under this name are cleared, not given back
             aside = temporary_path(place / folder.name, "staging")

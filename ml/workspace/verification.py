@@ -6,6 +6,7 @@ from typing import Any
 
 from ml.errors import EagleError, IntegrityError, MissingArtifactError
 from ml.workspace import audit
+from ml.workspace.listing import check_listing
 from ml.workspace.manifest import verify
 from ml.workspace.paths import OrganizationPaths
 from ml.workspace.versions import current_version, list_versions
@@ -14,7 +15,7 @@ _NAMED_PROBLEMS = 5  # enough to act on; a thousand would not be read
 
 
 def verify_organization(paths: OrganizationPaths) -> dict[str, Any]:
-    """Check every version's manifest, the published link and the audit chain.
+    """Check every version's manifest and listing, the published link and the audit chain.
 
     Returns
     -------
@@ -53,6 +54,7 @@ def verify_organization(paths: OrganizationPaths) -> dict[str, Any]:
 def _problem(paths: OrganizationPaths, version: str) -> list[str]:
     try:
         verify(paths.version(version), paths.organization_id, version)
+        check_listing(paths, version)
     except EagleError as error:
         return [error.message]
     return []

@@ -25,6 +25,7 @@ from ml.workspace.files import (
     sync_folder,
 )
 from ml.workspace.leftovers import clear_leftovers, temporary_path
+from ml.workspace.listing import write_listing
 from ml.workspace.locks import organization_lock
 from ml.workspace.manifest import MANIFEST, verify, write_manifest
 from ml.workspace.opening import pinned, read_bytes
@@ -187,7 +188,7 @@ def rollback(paths: OrganizationPaths, to: str | None = None) -> Published:
 
 
 def link_model(paths: OrganizationPaths, version: str) -> Path:
-    """Make the name under which the backend opens this version's model lead to it, and return that name.
+    """Make the name under which the backend opens this version's model lead to it, list it, and return that name.
 
     Raises
     ------
@@ -200,6 +201,7 @@ def link_model(paths: OrganizationPaths, version: str) -> Path:
     link = paths.model_link(version)
     with organization_lock(paths):
         _point(link, target)
+        write_listing(paths, version)
     return link
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def rolling_cell(x, first, t, window, statistic, interval):
+def rolling_cell(x, first, t, window, statistic, interval, ddof=1):
     """The float32 statistic of row `t` of `x`, whose segment begins at row `first`.
 
     Rows before the segment are there and missing, so that time in the window counts from its oldest row in any case.
@@ -14,10 +14,10 @@ def rolling_cell(x, first, t, window, statistic, interval):
     tail = np.concatenate([np.full(window - inside.size, np.nan), inside])
     time = np.arange(tail.size)[~np.isnan(tail)]
     values = tail[~np.isnan(tail)]
-    if values.size == 0 or (values.size < 2 and statistic in ("std", "slope")):
+    if values.size == 0 or (statistic == "std" and values.size <= ddof) or (statistic == "slope" and values.size < 2):
         return np.float32(np.nan)
     with np.errstate(over="ignore"):
-        return np.float32(_STATISTICS[statistic](values, time, interval))
+        return np.float32(_STATISTICS[statistic](values, time, interval, ddof))
 
 
 def in_order(values):
@@ -29,8 +29,11 @@ def _mean(values):
     return in_order(values) / values.size
 
 
-def _std(values):
-    result = np.sqrt(in_order((values - _mean(values)) ** 2) / (values.size - 1))
+def _std(values, ddof):
+    return _finite(np.sqrt(in_order((values - _mean(values)) ** 2) / (values.size - ddof)))
+
+
+def _finite(result):
     return result if np.isfinite(np.float32(result)) else np.nan
 
 
@@ -39,19 +42,19 @@ def _median(values):
     return (ordered[(ordered.size - 1) // 2] + ordered[ordered.size // 2]) / 2.0
 
 
-def _slope(values, time, interval):
+def _slope(values, time, interval, _):
     n, above = values.size, values - values.min()
     rise = n * in_order(time * above) - float(time.sum()) * in_order(above)
     per_sample = np.float32(rise / float(n * (time * time).sum() - time.sum() ** 2))
-    result = np.float64(per_sample) / interval
-    return result if np.isfinite(np.float32(result)) else np.nan
+    return _finite(np.float64(per_sample) / interval)
 
 
 _STATISTICS = {
-    "mean": lambda values, time, interval: _mean(values),
-    "std": lambda values, time, interval: _std(values),
-    "min": lambda values, time, interval: values.min(),
-    "max": lambda values, time, interval: values.max(),
-    "median": lambda values, time, interval: _median(values),
+    "mean": lambda values, *_: _mean(values),
+    "std": lambda values, time, interval, ddof: _std(values, ddof),
+    "min": lambda values, *_: values.min(),
+    "max": lambda values, *_: values.max(),
+    "median": lambda values, *_: _median(values),
     "slope": _slope,
+    "range": lambda values, *_: _finite(values.max() - values.min()),
 }

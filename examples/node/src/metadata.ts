@@ -219,8 +219,12 @@ export interface ModelMetadata {
   readonly horizonSeconds: number;
   /** Time between two samples. (whole number, > 0) */
   readonly samplingIntervalSeconds: number;
+  /** The server that computes these features itself; null where only window.onnx does. */
+  readonly servingProfile: "backend" | null;
   /** label is 1 where the float32 probability is at least this. (>= 0, <= 1) */
   readonly threshold: number;
+  /** The same, for a server that has an alarm threshold of its own. */
+  readonly suggestedThreshold: number | null;
   /** What turns scores into probabilities; part of both models. */
   readonly calibration: Calibration;
   /** The policy that chose it, whether its limit is met, and what it did on the validation part. */

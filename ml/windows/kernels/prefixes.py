@@ -125,7 +125,7 @@ def means(
 @compiled
 def deviations(
     prefix: Float64s, before: int, window: int, pivot: float, error: float, largest: float, constant_from: Int64s,
-    total: Float64s, count: Float64s, std: Float64s, unsure: Bools,
+    ddof: float, total: Float64s, count: Float64s, std: Float64s, unsure: Bools,
 ) -> None:  # fmt: skip
     """Write the standard deviation of each window, and mark those that are not certain in `unsure`, leaving its others.
 
@@ -149,16 +149,16 @@ def deviations(
         bound += 2.0 * abs(distance) * distance_error / n + n * about_mean * about_mean
         bound += 2.0 * _U * _U * size * slots * high_b[i]
         relative = bound / spread
-        result = np.sqrt(spread / (n - 1.0))
+        result = np.sqrt(spread / (n - ddof))
         decided = (
             spread > 0.0
             and relative < _UNDECIDED
             and np.float32(result * (1.0 - relative)) == np.float32(result * (1.0 + relative))
         )
         constant = equal_from[i] <= oldest + i
-        several = n > 1.0
-        std[i] = (0.0 if constant else result) if several else np.nan
-        unsure[i] |= several and not constant and not decided
+        enough = n > ddof
+        std[i] = (0.0 if constant else result) if enough else np.nan
+        unsure[i] |= enough and not constant and not decided
 
 
 @compiled

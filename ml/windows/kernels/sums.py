@@ -47,9 +47,10 @@ def _add_up(value: Float64s, window: int, total: Float64s) -> None:
 
 @compiled
 def window_deviations(
-    value: Float64s, present: Float64s, window: int, complete: bool, count: Float64s, mean: Float64s, std: Float64s
-) -> None:
-    """Write the standard deviation about `mean` with ddof = 1 of each window; NaN below two values."""
+    value: Float64s, present: Float64s, window: int, complete: bool, ddof: float,
+    count: Float64s, mean: Float64s, std: Float64s,
+) -> None:  # fmt: skip
+    """Write the standard deviation about `mean` of each window; NaN where it holds no more than `ddof` values."""
     rows = mean.size
     std[:] = 0.0
     step = 0
@@ -68,7 +69,7 @@ def window_deviations(
             std[i] += deviation * deviation if there[i] > 0.0 else 0.0
         step += 1
     for i in range(rows):
-        std[i] = np.sqrt(std[i] / (count[i] - 1.0)) if count[i] > 1.0 else np.nan
+        std[i] = np.sqrt(std[i] / (count[i] - ddof)) if count[i] > ddof else np.nan
 
 
 @compiled
@@ -115,7 +116,7 @@ def window_slopes(
 
 @compiled
 def cell(
-    value: Float64s, present: Float64s, oldest: int, window: int, low: float, with_slope: bool
+    value: Float64s, present: Float64s, oldest: int, window: int, low: float, with_slope: bool, ddof: float
 ) -> tuple[float, float, float]:
     """Mean, standard deviation and slope of the window that begins at slot `oldest` and whose minimum is `low`."""
     count, total = 0.0, 0.0
@@ -123,14 +124,14 @@ def cell(
         count += present[slot]
         total += value[slot]
     mean = total / count
-    if count <= 1.0:
+    if count <= ddof:
         return mean, np.nan, np.nan
     squares = 0.0
     for slot in range(oldest, oldest + window):
         deviation = value[slot] - mean
         squares += deviation * deviation if present[slot] > 0.0 else 0.0
-    std = np.sqrt(squares / (count - 1.0))
-    if not with_slope:
+    std = np.sqrt(squares / (count - ddof))
+    if not with_slope or count <= 1.0:
         return mean, std, np.nan
     sum_t, sum_tt, sum_x, sum_tx = 0.0, 0.0, 0.0, 0.0
     for step in range(window):

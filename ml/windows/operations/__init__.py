@@ -12,6 +12,7 @@ from ml.windows.operations.differences import Acceleration, Percent, Rate
 from ml.windows.operations.pairs import Efficiency, Product, Ratio
 from ml.windows.operations.readings import Lag, Regime, Value
 from ml.windows.operations.rolling import Rolling, Trend
+from ml.windows.operations.served import ServedLag, ServedRolling, ServedShare, ServedStatistic, ServedValue
 from ml.windows.operations.switching import Changes, SinceChange
 
 __all__ = [
@@ -31,6 +32,11 @@ __all__ = [
     "Ratio",
     "Regime",
     "Rolling",
+    "ServedLag",
+    "ServedRolling",
+    "ServedShare",
+    "ServedStatistic",
+    "ServedValue",
     "SinceChange",
     "Step",
     "Stress",

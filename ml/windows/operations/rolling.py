@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -36,16 +36,7 @@ class Rolling(Operation):
 
     @classmethod
     def plan(cls, operations: Sequence[Rolling], columns: Int64s, context: Context) -> Step:
-        names = list(dict.fromkeys(channels_of(operations)))
-        series, windows = context.rows(names), integers(sorted({each.window for each in operations}))
-        table = np.full((len(rolling.STATISTICS), len(names), windows.size), -1, dtype=np.int64)
-        for each, column in zip(operations, columns, strict=True):
-            place = rolling.STATISTICS.index(each.statistic), names.index(each.channel)
-            table[(*place, int(np.searchsorted(windows, each.window)))] = column
-        interval = float(context.interval)
-        return lambda block, to: rolling.rolling(
-            block.values, block.start, block.first, series, windows, table, interval, *to
-        )
+        return rolling_step(operations, columns, context, ddof=1)
 
 
 @dataclass(frozen=True)
@@ -69,6 +60,20 @@ class Trend(Operation):
         settled = rolling_means([(each.channel, each.long) for each in operations], context)
         unscaled = np.ones(len(operations))
         return lambda block, to: pointwise.differences(recent(block), settled(block), unscaled, columns, *to)
+
+
+def rolling_step(operations: Sequence[Any], columns: Int64s, context: Context, *, ddof: int) -> Step:
+    """What computes operations that have a `channel`, a `statistic` of the kernel, and a `window`, in one call."""
+    names = list(dict.fromkeys(channels_of(operations)))
+    series, windows = context.rows(names), integers(sorted({each.window for each in operations}))
+    table = np.full((len(rolling.STATISTICS), len(names), windows.size), -1, dtype=np.int64)
+    for each, column in zip(operations, columns, strict=True):
+        place = rolling.STATISTICS.index(each.statistic), names.index(each.channel)
+        table[(*place, int(np.searchsorted(windows, each.window)))] = column
+    interval = float(context.interval)
+    return lambda block, to: rolling.rolling(
+        block.values, block.start, block.first, series, windows, table, interval, float(ddof), *to
+    )
 
 
 def rolling_means(pairs: Sequence[tuple[str, int]], context: Context) -> Callable[[Block], Float32s]:

@@ -18,7 +18,7 @@ from ml.config import OrganizationConfig
 from ml.errors import ERRORS
 from ml.options.base import Section
 from ml.windows import operations
-from ml.windows.catalogue import FAMILIES
+from ml.windows.catalogue import FAMILIES, PROFILES
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 README = REPOSITORY / "README.md"
@@ -92,7 +92,7 @@ class TestGenerated:
 
     def test_every_family_and_operation_is_described(self) -> None:
         page = (REPOSITORY / "docs/features.md").read_text(encoding="utf-8")
-        for family in FAMILIES:
+        for family in (*FAMILIES, *PROFILES.values()):
             assert f"### {family.name}\n" in page
             for operation in family.operations:
                 assert operation.formula.replace("|", "\\|") in page
@@ -105,6 +105,8 @@ class TestGenerated:
             (operations.Acceleration, "3"),
             (operations.Rolling, "w"),
             (operations.Trend, "w₂"),
+            (operations.ServedLag, "k + 1"),
+            (operations.ServedRolling, "w"),
         ],
     )
     def test_look_back_is_told_in_the_symbols_of_the_formula(

@@ -24,7 +24,9 @@ def content(**changes: Any) -> dict[str, Any]:
         "calibration": {"method": "none", "slope": None, "intercept": None, "bounds": [], "values": []},
         "thresholdChoice": {},
         "suspiciousColumns": [],
+        "servingProfile": None,
         "threshold": 0.25,
+        "suggestedThreshold": 0.25,
         "window": {
             "lookBack": 5,
             "channels": [

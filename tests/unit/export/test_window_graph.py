@@ -15,7 +15,7 @@ from ml.export.trees import from_lightgbm
 from ml.export.window_graph import build_feature_probe, build_window_model
 from ml.export.window_parity import window_batch
 from ml.features import FeatureEngineer
-from ml.windows.catalogue import FAMILIES
+from ml.windows.catalogue import FAMILIES, PROFILES
 from tests.unit.export.trained_models import train_booster
 from tests.unit.windows.test_features_reference import assert_same_cells, make_config, make_frame
 
@@ -52,7 +52,7 @@ def assert_equal_features(engineer, frame, *, together=None):
 
 
 def test_every_operation_of_the_catalogue_has_a_rule():
-    used = {operation for family in FAMILIES for operation in family.operations}
+    used = {operation for family in (*FAMILIES, *PROFILES.values()) for operation in family.operations}
     assert used == set(window_rules.RULES)
 
 

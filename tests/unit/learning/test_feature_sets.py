@@ -96,3 +96,19 @@ def test_a_choice_that_is_not_allowed_is_refused_before_any_trial(key: str, choi
     with pytest.raises(ConfigError, match=words) as caught:
         checked_choices(config(), INTERVAL, space)
     assert caught.value.field == f"tuningConfig.searchSpace.{key}"
+
+
+def test_families_are_not_searched_under_a_serving_profile() -> None:
+    served = OrganizationConfig.from_dict(
+        {
+            "organizationId": "plant",
+            "schemaConfig": {"continuousColumns": ["x"]},
+            "featureConfig": {"servingProfile": "backend"},
+        }
+    )
+    space = {"families": SearchRange(choices=(("raw",), ("raw", "lags")))}
+    with pytest.raises(ConfigError, match="families have no meaning") as caught:
+        checked_choices(served, INTERVAL, space)
+    assert caught.value.field == "tuningConfig.searchSpace.families"
+    windows = {"rollingWindows": SearchRange(choices=((300,), (300, 7200)))}
+    assert checked_choices(served, INTERVAL, windows) == 7200 // INTERVAL + 1

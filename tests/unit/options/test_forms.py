@@ -199,7 +199,12 @@ def test_the_form_of_columns() -> None:
     assert config.schema_config.column_units == {"temp": "°C"}
     assert config.schema_config.table == "jk2"
     assert config.optional_columns == {"temp", "alarm"}
-    assert codes(config) == ["COLUMNS_GUESSED", "FEATURE_COLUMNS_UNKNOWN", "TABLE_GUESSED"]
+    assert codes(config) == [
+        "COLUMNS_GUESSED",
+        "FEATURE_COLUMNS_UNKNOWN",
+        "SERVING_PROFILE_CHOSEN",
+        "TABLE_GUESSED",
+    ]
     assert "all columns of schemaConfig are used" in message(config, "FEATURE_COLUMNS_UNKNOWN")
 
 
@@ -215,7 +220,7 @@ def test_columns_in_either_naming() -> None:
     assert config.schema_config.column_units == {"temperature": "°C"}
     assert config.schema_config.target_column == "broken"
     assert config.optional_columns == {"temperature", "pressure"}
-    assert codes(config) == ["COLUMNS_RENAMED", "TARGET_COLUMN_OF_SCHEMA"]
+    assert codes(config) == ["COLUMNS_RENAMED", "TARGET_COLUMN_OF_SCHEMA", "SERVING_PROFILE_CHOSEN"]
 
 
 class TestFeatureColumns:
@@ -223,7 +228,12 @@ class TestFeatureColumns:
         wanted = ["x__mean__w=5", "x_lag_60s", "x_rolling_300s_range", "z", "time__hour_sin"]
         config = read(featureColumns=wanted)
         assert config.schema_config.continuous_columns == ("x",)
-        assert codes(config) == ["FEATURE_NAMES_MAPPED", "FEATURE_COLUMNS_UNKNOWN", "COLUMNS_NOT_USED"]
+        assert codes(config) == [
+            "FEATURE_NAMES_MAPPED",
+            "FEATURE_COLUMNS_UNKNOWN",
+            "COLUMNS_NOT_USED",
+            "SERVING_PROFILE_CHOSEN",
+        ]
         assert '"z"' in message(config, "FEATURE_COLUMNS_UNKNOWN")
 
     def test_without_columns_in_the_schema_they_are_all_that_is_known(self) -> None:
