@@ -17,7 +17,7 @@ from ml.predict.model import LoadedModel
 from ml.predict.output import score_writer
 from ml.predict.sorting import SortedReadings
 from ml.progress import ProgressCallback
-from ml.readings.collector import Counts
+from ml.readings.counts import Counts
 from ml.readings.columns import plan_columns
 from ml.readings.time_range import TimeRange
 from ml.scada.prepared import is_prepared

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ml.config import OrganizationConfig
 from ml.readings.clock import to_text
-from ml.readings.collector import Counts
+from ml.readings.counts import Counts
 from ml.scada.labels import STATUSES
 from ml.scada.sensor_figures import SensorFigures
 from ml.scada.unit_outliers import Fences

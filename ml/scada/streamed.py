@@ -20,7 +20,7 @@ import pandas as pd
 from ml.config import OrganizationConfig
 from ml.options.schema import SchemaConfig
 from ml.progress import ProgressCallback, silent
-from ml.readings.collector import Counts
+from ml.readings.counts import Counts
 from ml.scada.fingerprint import Fingerprint
 from ml.scada.labels import NO_EVENT, label_grid
 from ml.scada.prepared import PreparedWriter
