@@ -108,6 +108,7 @@ class SortedReadings:
             starts = np.ones(len(asset), dtype=np.bool_)
             starts[1:] = (asset[1:] != asset[:-1]) | (time[1:] != time[:-1])
             merged = merge_rows({name: rows[name].to_numpy() for name in rows.columns}, starts, ())
+            self.counts.add(Counts(contested=int(merged.contested.sum()), conflicts=merged.conflicts))
             yield pd.DataFrame({"asset_id": asset[merged.last], "timestamp": time[merged.last], **merged.columns})
 
     def _empty_collector(self) -> ReadingCollector:

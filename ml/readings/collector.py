@@ -25,6 +25,7 @@ ONLY_ASSET = "asset"
 """Name of the asset of an organisation that names none."""
 
 _MOSTLY = 0.9  # share of an asset's steps in time that go back in a file whose newest row comes first
+_LARGEST_STEP = 25 * 3_600_000_000  # microseconds; what falls back further is an older part of the history, or a copy
 _STEP_ROWS = 3  # so many rows in succession before the time that was reached make a clock step, fewer are late rows
 
 Array = npt.NDArray[Any]
@@ -67,7 +68,7 @@ class ReadingCollector:
     def __init__(
         self, plan: ColumnPlan, schema: SchemaConfig, zone: str, within: TimeRange, *, any_year: bool = True
     ) -> None:
-        self.counts = Counts()
+        self.counts = Counts(flag_columns={name for name in (plan.target, plan.label) if name is not None})
         self._plan = plan
         self._schema = schema
         self._zone = zone
@@ -254,14 +255,15 @@ class ReadingCollector:
 def _clock_steps(asset: Array, time: Array, before: Array) -> int:
     """At how many of the rows `before` a clock was set back.
 
-    Time falls back there, to where the asset has been before, and stays back for `_STEP_ROWS` rows of the same asset.
-    A part of a history that comes after a later part falls back, too, but to where nothing of the asset was yet.
+    Time falls back there by at most a day, to where the asset has been before, and stays back for `_STEP_ROWS` rows of
+    the same asset. A part of a history that comes after a later part falls back, too, but further, or to where nothing
+    of the asset was yet.
     """
     rank = np.empty(len(time), dtype=np.int64)
     rank[np.argsort(time, kind="stable")] = np.arange(len(time))
     # Later assets have larger codes: subtracted, each asset starts below whatever the one before it reached.
     earliest = np.minimum.accumulate(rank - asset * len(time)) + asset * len(time)
-    steps = rank[np.minimum(before + 1, len(asset) - 1)] >= earliest[before]
+    steps = (rank[before + 1] >= earliest[before]) & (time[before] - time[before + 1] <= _LARGEST_STEP)
     for distance in range(1, _STEP_ROWS + 1):
         after = np.minimum(before + distance, len(asset) - 1)
         steps &= (before + distance < len(asset)) & (asset[after] == asset[before]) & (time[after] < time[before])

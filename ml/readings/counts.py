@@ -61,6 +61,8 @@ class Counts:
     """Some of them, with the number of times that each was seen."""
     failed: dict[str, int] = field(default_factory=dict)
     """Values that say failed, by column of target and label."""
+    flag_columns: set[str] = field(default_factory=set)
+    """Columns of target and label, as the source names them."""
     infinite: dict[str, int] = field(default_factory=dict)
     """Values beyond any number, by column."""
     out_of_range: dict[str, int] = field(default_factory=dict)
@@ -108,6 +110,8 @@ def _note_examples(known: dict[str, int], column: pa.Array, chosen: Bools) -> No
 
 
 def _sum(old: Any, new: Any) -> Any:
+    if isinstance(old, set):
+        return old | new
     if isinstance(old, dict):
         return {key: _sum(old[key], new[key]) if key in old and key in new else (old | new)[key] for key in old | new}
     if isinstance(old, int):

@@ -20,7 +20,11 @@ _NUMBERS = (
         "separators of thousands",
         "write numbers without separators of thousands",
     ),
-    (r"[+-]?\d+([.,]\d+)?\s*[^\d\s.,:/-][^\d]*", "numbers with a unit", "write the number alone; columnUnits names units"),
+    (
+        r"[+-]?\d+([.,]\d+)?\s*[^\d\s.,:/-][^\d]*",
+        "numbers with a unit",
+        "write the number alone",
+    ),
     (r"[<>≤≥~]\s*\d.*", "limits of detection", "write the number alone, or leave the cell empty"),
     (r"0[xX][0-9a-fA-F]+", "hexadecimal numbers", "write decimal numbers"),
     (r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}.*", "dates", "name another column, or leave this one out"),
@@ -104,10 +108,10 @@ def _number_formats() -> list[tuple[str, Callable[[float], bool]]]:
 def _digits(form: str) -> Callable[[float], bool]:
     def fits(number: float) -> bool:
         try:
-            moment = datetime.strptime(f"{number:.0f}", form)  # noqa: DTZ007 - only whether it is one matters
+            moment = datetime.strptime(f"{number:.0f}", form)
         except ValueError:
             return False
-        return len(f"{number:.0f}") == len(f"{moment:{form}}") and FIRST_PLAUSIBLE_YEAR <= moment.year
+        return len(f"{number:.0f}") == len(f"{moment:{form}}") and moment.year >= FIRST_PLAUSIBLE_YEAR
 
     return fits
 

@@ -39,9 +39,9 @@ def refuse_times(counts: Counts, column: str, *, most_odd: float = MOST_ODD_TIME
     share = "no value" if nothing_left else f"{odd:,} of {rows:,} values"
     years = counts.implausible_times > 0.5 * odd
     what = (
-        f"{share} of the time column \"{column}\" can be read as a time"
+        f'{share} of the time column "{column}" can be read as a time'
         if nothing_left and not years
-        else f"{odd:,} of {rows:,} values of the time column \"{column}\" "
+        else f'{odd:,} of {rows:,} values of the time column "{column}" '
         + ("lie before 1990 or after next year" if years else "cannot be read as times")
     )
     raise DataError(
@@ -88,13 +88,13 @@ def refuse_target(counts: Counts, plan: ColumnPlan) -> None:
     DataError
         Names the words, with the number of times that each was seen.
     """
-    column, key = (plan.target, "schemaConfig.targetColumn") if plan.label is None else (plan.label, "dataConfig.labelColumn")
+    column = plan.target if plan.label is None else plan.label
     if column is None or counts.failed.get(column) or column not in counts.unreadable:
         return
     raise DataError(
         f'no value of "{column}" says that an asset has failed: it is never 1, true, yes or on, and holds '
         f"{words_seen(counts.unreadable_examples[column])}, which are neither failed nor healthy",
-        field=key,
+        field="schemaConfig.targetColumn" if plan.label is None else "dataConfig.labelColumn",
         hint="give a column that is 1 while the asset is failed and 0 while it is not",
     )
 

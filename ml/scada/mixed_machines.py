@@ -29,14 +29,16 @@ _ALONE = 0.05  # share of repeated instants that may stay repeated within a mach
 _SHOWN = 4
 
 _MACHINE_WORDS = frozenset(
-    "asset machine device equipment unit serial serialnumber pump motor turbine engine compressor disk drive robot line "
-    "station vehicle truck well node sensor tag tagname plant site cell maschine anlage gerat geraet pumpe".split()
+    {"asset", "machine", "device", "equipment", "unit", "serial", "serialnumber", "pump", "motor", "turbine", "engine"}
+    | {"compressor", "disk", "drive", "robot", "line", "station", "vehicle", "truck", "well", "node", "sensor", "tag"}
+    | {"tagname", "plant", "site", "cell", "maschine", "anlage", "geraet", "gerät", "pumpe"}
 )
-_OTHER_WORDS = frozenset(
-    "type model status state mode code count value name1 temp temperature pressure speed rpm power current voltage load "
-    "flow level hours age time date quality price cost version capacity".split()
+_OTHER_WORDS = frozenset(  # pump_speed and machine_status measure something and name no machine
+    {"type", "model", "status", "state", "mode", "code", "count", "value", "temp", "temperature", "pressure", "speed"}
+    | {"rpm", "power", "current", "voltage", "load", "flow", "level", "hours", "age", "time", "date", "quality", "on"}
+    | {"price", "cost", "version", "capacity", "running"}
 )
-_TWO_STATES = frozenset("0 1 0.0 1.0 true false t f yes no y n on off".split())
+_TWO_STATES = frozenset(["0", "1", "0.0", "1.0", "true", "false", "t", "f", "yes", "no", "y", "n", "on", "off"])
 
 
 def note_machine_columns(source: Source, plan: ColumnPlan, schema: SchemaConfig, counts: Counts) -> None:
@@ -93,9 +95,7 @@ def _sample(source: Source, plan: ColumnPlan, names: list[str]) -> pd.DataFrame:
     return pa.concat_tables(parts).to_pandas() if parts else pd.DataFrame(columns=[*keys, *names])
 
 
-def _machines(
-    sample: pd.DataFrame, plan: ColumnPlan, named: list[str], *, contested: bool
-) -> dict[str, list[str]]:
+def _machines(sample: pd.DataFrame, plan: ColumnPlan, named: list[str], *, contested: bool) -> dict[str, list[str]]:
     """Columns that seem to name machines, with their names; the likeliest first."""
     keys = [name for name in (plan.timestamp, plan.asset) if name is not None]
     found: dict[str, list[str]] = {}
@@ -106,11 +106,8 @@ def _machines(
         few = 2 <= len(distinct) <= min(_MOST_MACHINES, len(values) / _ROWS_PER_MACHINE)
         if not few or set(distinct.str.lower()) <= _TWO_STATES:
             continue
-        if contested and repeated:
-            fits = sample.duplicated([*keys, name]).sum() <= _ALONE * repeated
-        else:
-            fits = name in named
-        if fits:
+        apart = sample.duplicated([*keys, name]).sum() <= _ALONE * repeated
+        if apart if contested and repeated else name in named:
             found[str(name)] = sorted(distinct)
     return dict(sorted(found.items(), key=lambda item: (item[0] not in named, len(item[1]))))
 

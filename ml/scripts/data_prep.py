@@ -31,7 +31,7 @@ class PreparationResult:
     rows: int
     assets: int
     failure_events: int
-    findings: list[str]
+    warnings: list[dict[str, str]]
 
     def to_json(self) -> dict[str, Any]:
         """The step's part of the JSON result."""
@@ -41,7 +41,7 @@ class PreparationResult:
             "rows": self.rows,
             "assets": self.assets,
             "failureEvents": self.failure_events,
-            "findings": self.findings,
+            "warnings": self.warnings,
         }
 
 
@@ -73,7 +73,7 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
         rows=summary["gridRows"],
         assets=summary["assets"],
         failure_events=summary["failureEvents"]["total"],
-        findings=list(summary["verdict"]),
+        warnings=list(summary["findings"]),
     )
 
 
