@@ -148,7 +148,7 @@ def _labels(summary: dict[str, Any]) -> Told:
             f"{percent(statuses['censored'] / rows)} of the rows cannot be labelled, because the data does not show "
             f"the {duration(horizon)} after them."
         )
-    if horizon and rate is not None and rate > MOSTLY_POSITIVE:
+    if horizon and rate is not None and rate > MOSTLY_POSITIVE >= summary["failedShare"]:
         yield Finding(
             "HORIZON_LONG",
             f"{percent(rate)} of the usable rows are positive; the horizon of {duration(horizon)} may be too long.",
