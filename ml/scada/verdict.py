@@ -220,7 +220,9 @@ def _sensors(sensors: dict[str, dict[str, Any]]) -> Told:
 
 def _repeated(name: str, repeated: dict[str, Any]) -> Finding:
     value, low, high = repeated["value"], repeated["othersFrom"], repeated["othersTo"]
-    bounds = f"[{low:g}, null]" if value < low else f"[null, {high:g}]"
+    # Well beyond the others: a bound at the last of them would leave out the next reading that is a little further.
+    far = min(high - low, abs(value - (low if value < low else high)) / 2)
+    bounds = f"[{low - far:.3g}, null]" if value < low else f"[null, {high + far:.3g}]"
     return Finding(
         "REPEATED_VALUE",
         f"{name} is exactly {value:g} in {percent(repeated['share'])} of its readings, far from all others "
