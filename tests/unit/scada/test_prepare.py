@@ -324,7 +324,7 @@ def edited(path: Path, change: object) -> Path:
 def test_damaged_or_newer_prepared_data_is_refused(tmp_path: Path, stored: Path) -> None:
     original = stored.read_bytes()
     for change, words in (
-        (lambda c: c.update(formatVersion=2), "format 2; this release reads format 1"),
+        (lambda c: c.update(formatVersion=3), "format 3; this release reads format 2"),
         (lambda c: c.pop("formatVersion"), "damaged"),
         (lambda c: c.pop("interval"), "damaged"),
         (lambda c: c.update(sensors=["temperature"]), r"columns .* \(alarm_active, volume\)"),
