@@ -26,6 +26,7 @@ ONLY_ASSET = "asset"
 
 _MOSTLY = 0.9  # share of an asset's steps in time that go back in a file whose newest row comes first
 _LARGEST_STEP = 25 * 3_600_000_000  # microseconds; what falls back further is an older part of the history, or a copy
+_DISORDER = 0.1  # share of steps that go back in a source that is in no order of time at all
 _STEP_ROWS = 3  # so many rows in succession before the time that was reached make a clock step, fewer are late rows
 
 Array = npt.NDArray[Any]
@@ -248,7 +249,8 @@ class ReadingCollector:
             self.counts.newest_first += back
         elif back:
             self.counts.out_of_order += back
-            self.counts.clock_steps += _clock_steps(asset[arrived], time[arrived], np.flatnonzero(step < 0))
+            if back < _DISORDER * (back + on):
+                self.counts.clock_steps += _clock_steps(asset[arrived], time[arrived], np.flatnonzero(step < 0))
         return np.lexsort((time, asset))
 
 

@@ -9,6 +9,11 @@ from datetime import UTC, datetime
 from ml.readings.clock import FIRST_PLAUSIBLE_YEAR, last_plausible_year
 
 _NUMBERS = (
+    (
+        r"[+-]?\d{1,3},\d{3}",
+        "commas, before decimals or between thousands",
+        "write numbers with a decimal point and without separators of thousands",
+    ),
     (r"[+-]?\d+,\d+", "decimal commas", "write numbers with a decimal point"),
     (
         r"[+-]?\d{1,3}(\.\d{3})+,\d+",
@@ -38,7 +43,6 @@ _DATE_TEXTS = (
     (r"\d{1,2}-\d{1,2}-\d{2,4}.*", "dd-mm-yyyy or mm-dd-yyyy"),
     (r"\d{4}[/.]\d{1,2}[/.]\d{1,2}.*", "yyyy/mm/dd"),
     (r"\d{4}-\d{1,2}-\d{1,2}[T ]\d{1,2}:.*,\d+.*", "ISO 8601 with a decimal comma"),
-    (r"\d{4}-\d{1,2}-\d{1,2}.*", "nearly ISO 8601"),
     (r".*(?i:jan|feb|mar|apr|mai|may|jun|jul|aug|sep|o[ck]t|nov|de[cz]).*", "dates with names of months"),
     (r"\d{1,2}:\d{2}.*", "times of day without a date"),
     (r"\d+,\d+", "numbers with a decimal comma"),

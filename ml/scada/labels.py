@@ -18,7 +18,8 @@ status        when (the first that holds)                                       
 rows before a pause positive where a failure follows but never negative, machines with many pauses would seem to fail
 all the time. Two breaks hide nothing and end the observation of a failure that was seen before them: a pause or an
 unknown target that begins inside a failure, as of a machine that stops when it fails, and the end of the asset's rows.
-An onset behind a pause was not seen: nobody knows when in the pause the failure began.
+An onset behind a pause was not seen: nobody knows when in the pause the failure began. An asset of which no row is
+observed until ``t + H`` has no label at all, as none of its rows could ever be negative.
 
 H = 0 is detection: the label is the target wherever that is known.
 """
@@ -123,7 +124,9 @@ def _look_ahead(
     end = _observed_until(rows, known)
     positive = _onset_seen(rows, failed, end, horizon)
     last_of_asset = np.append(np.diff(rows.asset) != 0, True)
-    observed = (rows.time + horizon <= rows.time[end]) | (positive & (failed[end] | last_of_asset[end]))
+    whole = rows.time + horizon <= rows.time[end]
+    may_end = np.bincount(rows.asset[whole & known & ~failed], minlength=int(rows.asset.max(initial=-1)) + 1) > 0
+    observed = whole | (positive & (failed[end] | last_of_asset[end]) & may_end[rows.asset])
     inside = np.full(len(target), _LABELLED if failed_is_positive else _IN_FAILURE)
     status = np.select(
         [failed, ~known, _recovering(rows, failed, recovery_seconds), observed],

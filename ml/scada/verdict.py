@@ -93,7 +93,7 @@ def _failures(summary: dict[str, Any], settings: DataConfig) -> Told:
             f"{count_of(events['failedFromTheStart'], 'asset')} had already failed when the data begins; "
             "such a failure has no history to learn from."
         )
-    if summary["failedShare"] > MOSTLY_POSITIVE:
+    if summary["failedShare"] > MOSTLY_POSITIVE >= summary["targetUnknownShare"]:
         yield Finding(
             "TARGET_MOSTLY_FAILED",
             f"{summary['targetColumn']} is 1 in {percent(summary['failedShare'])} of the rows in which it is known.",
@@ -103,8 +103,8 @@ def _failures(summary: dict[str, Any], settings: DataConfig) -> Told:
     if events["hidden"] and summary["horizonSeconds"] and summary["labelColumn"] is None:
         yield Finding(
             "FAILURES_HIDDEN",
-            f"{events['hidden']:,} of {total:,} failures have no usable row before them, because the data pauses "
-            "there.",
+            f"{events['hidden']:,} of {total:,} failures have no usable row before them: the data pauses there, or "
+            "does not say whether the machine is failed.",
             "dataConfig.maxGapSeconds",
             "set dataConfig.maxGapSeconds above the usual pause if values may be carried so far",
         )

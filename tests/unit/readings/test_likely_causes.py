@@ -49,6 +49,7 @@ def test_times(values: list[str], form: str | None) -> None:
     ("values", "cause"),
     [
         (["2,96", "-3,1"], "decimal commas"),
+        (["60,900", "57,300"], "commas, before decimals or between thousands"),
         (["1.234,5"], "decimal commas and points between thousands"),
         (["1,234.5", "12 000,5", "1\u202f234"], "separators of thousands"),
         (["12.5 °C", "13 bar", "3 l/min"], "numbers with a unit"),
