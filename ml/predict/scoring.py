@@ -119,7 +119,7 @@ def score_file(
             rows += len(scored)
             alarms += int(scored["label"].sum())
     # Only now, as rows of one instant may have been in different runs; what is written is thrown away.
-    note_machine_columns(source, plan, schema, readings.counts)
+    note_machine_columns(source, plan, schema, readings.counts, TimeRange())
     progress(1.0, 1.0, f"{rows:,} rows scored")
     findings = findings_of_reading(readings.counts, schema)
     return Scored(rows, alarms, readings.assets, readings.counts, findings)

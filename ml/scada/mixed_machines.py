@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ml.errors import DataError
+from ml.errors import DataError, SourceError
 from ml.options.schema import SchemaConfig
 from ml.readings.columns import ColumnPlan
 from ml.readings.counts import Counts
@@ -41,7 +41,9 @@ _OTHER_WORDS = frozenset(  # pump_speed and machine_status measure something and
 _TWO_STATES = frozenset(["0", "1", "0.0", "1.0", "true", "false", "t", "f", "yes", "no", "y", "n", "on", "off"])
 
 
-def note_machine_columns(source: Source, plan: ColumnPlan, schema: SchemaConfig, counts: Counts) -> None:
+def note_machine_columns(
+    source: Source, plan: ColumnPlan, schema: SchemaConfig, counts: Counts, within: TimeRange
+) -> None:
     """Look for an unused column that names machines, and refuse rows of several machines that are read as one.
 
     What is found is put into `counts`. Without an asset column the source's unused columns are read once more, as far
@@ -57,7 +59,7 @@ def note_machine_columns(source: Source, plan: ColumnPlan, schema: SchemaConfig,
     wanted = unused if counts.contested else named if plan.asset is None else []
     if wanted:
         ordered = sorted(wanted, key=lambda name: name not in named)[:_MOST_COLUMNS]
-        sample = _sample(source, plan, ordered)
+        sample = _sample(source, plan, ordered, within)
         machines = _machines(sample, plan, named, contested=counts.contested > 0)
         counts.machine_columns.update({name: names for name, names in machines.items() if len(names) > 1})
     if plan.asset is None and counts.contested:
@@ -80,17 +82,18 @@ def _sounds_like_a_machine(name: str) -> bool:
     return bool(words & _MACHINE_WORDS) and not words & _OTHER_WORDS
 
 
-def _sample(source: Source, plan: ColumnPlan, names: list[str]) -> pd.DataFrame:
+def _sample(source: Source, plan: ColumnPlan, names: list[str], within: TimeRange) -> pd.DataFrame:
     """Time, asset and the named columns of the first rows, as text."""
     keys = [name for name in (plan.timestamp, plan.asset) if name is not None]
     parts: list[pa.Table] = []
     try:
-        for batch in source.read([*keys, *names], time_column=plan.timestamp, within=TimeRange()):
+        for batch in source.read([*keys, *names], time_column=plan.timestamp, within=within):
             texts = [clean_text(pc.cast(plain(column), pa.string(), safe=False)) for column in batch.columns]
             parts.append(pa.table(texts, names=batch.schema.names))
             if sum(part.num_rows for part in parts) >= _ROWS_LOOKED_AT:
                 break
-    except (DataError, pa.ArrowInvalid, pa.ArrowNotImplementedError):  # a column that is no text names no machines
+    except (DataError, SourceError, pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        # A column that is no text, or that a database does not show to us, names no machines.
         return pd.DataFrame(columns=[*keys, *names])
     return pa.concat_tables(parts).to_pandas() if parts else pd.DataFrame(columns=[*keys, *names])
 

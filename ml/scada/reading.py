@@ -82,7 +82,7 @@ def read_in_parts(
         raise _no_rows(source, plan, zone, config.data_range)
     refuse_unreadable(counts, plan)
     refuse_target(counts, plan)
-    note_machine_columns(source, plan, config.schema_config, counts)
+    note_machine_columns(source, plan, config.schema_config, counts, within)
     return counts
 
 
