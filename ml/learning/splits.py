@@ -75,7 +75,11 @@ def split_parts(frame: pd.DataFrame, config: DataConfig, *, look_back: int, inte
     """
     labelled = frame["label"].to_numpy() >= 0
     if not labelled.any():
-        raise NoRowsError("no row has a known label, so there is nothing to learn from", hint=MORE_HISTORY)
+        raise NoRowsError(
+            "no row has a known label, so there is nothing to learn from",
+            hint=f"{MORE_HISTORY}; if pauses break the history everywhere, set dataConfig.samplingIntervalSeconds or "
+            "maxGapSeconds to the time between readings",
+        )
     failures = failure_numbers(frame, config.prediction_horizon_seconds)
     if config.split_by == "asset":
         masks = _by_asset(frame, labelled, failures, config, seed)
@@ -83,8 +87,9 @@ def split_parts(frame: pd.DataFrame, config: DataConfig, *, look_back: int, inte
         masks = _by_time(frame, labelled, failures, config)
     description: dict[str, Any] = {name: _describe(frame, failures, mask) for name, mask in masks.items()}
     needed = [name for name in masks if name != "test" or config.test_split > 0]
+    advice = _advice(frame, failures, config, len(needed))
     for name in needed:
-        _check(name, description[name], config)
+        _check(name, description[name], config, advice)
     purged = int(labelled.sum() - sum(mask.sum() for mask in masks.values()))
     description |= {
         "splitBy": config.split_by,
@@ -184,21 +189,29 @@ def _describe(frame: pd.DataFrame, failures: IntArray, mask: BoolArray) -> dict[
     }
 
 
-def _check(name: str, part: dict[str, Any], config: DataConfig) -> None:
+def _advice(frame: pd.DataFrame, failures: IntArray, config: DataConfig, parts: int) -> str:
+    """What helps where a part is refused: the other split, if enough assets fail; else more history."""
+    failing = frame["asset_id"][failures >= 0].nunique()
+    if config.split_by == "time" and failing >= parts * max(1, config.min_failure_events):
+        return f'set dataConfig.splitBy to "asset", as {failing} assets fail; or {MORE_HISTORY}'
+    return MORE_HISTORY
+
+
+def _check(name: str, part: dict[str, Any], config: DataConfig, advice: str) -> None:
     """Refuse a part that cannot teach or judge anything."""
     if part["events"] < config.min_failure_events:
         raise TooFewFailuresError(
             f"the {PARTS[name]} part has {_count(part['events'], 'failure event')}, and at least "
             f"{config.min_failure_events} are needed",
             field="dataConfig.minFailureEvents",
-            hint=f"{MORE_HISTORY}, change the shares, or lower dataConfig.minFailureEvents to go on regardless",
+            hint=f"{advice}, change the shares, or lower dataConfig.minFailureEvents to go on regardless",
         )
     if not 0 < part["positives"] < part["rows"]:
         kind = "rows" if part["rows"] == 0 else "positive rows" if part["positives"] == 0 else "negative rows"
         raise TooFewFailuresError(
             f"the {PARTS[name]} part has no {kind}; every part needs rows of both classes",
             field="dataConfig",
-            hint=f"{MORE_HISTORY}, change the shares, or check predictionHorizonSeconds",
+            hint=f"{advice}, change the shares, or check predictionHorizonSeconds",
         )
 
 

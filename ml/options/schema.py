@@ -65,7 +65,10 @@ class SchemaConfig(Section):
     timestamp_column: ColumnName | None = Field(
         default=None, description="Time of a row. Default: the first of created_timestamp, timestamp that exists."
     )
-    target_column: ColumnName = Field(default="failure_indicator", description="1 while the asset is failed.")
+    target_column: ColumnName = Field(
+        default="failure_indicator",
+        description="1 while the asset is failed, 0 while it is not; anything else is unknown.",
+    )
     lag_seconds: Annotated[tuple[PositiveSeconds, ...], AfterValidator(distinct)] | None = Field(
         default=None,
         description="Lags in seconds, each read at the nearest sample; an empty list means none. "

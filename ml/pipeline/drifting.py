@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
 from ml.pipeline.judged_data import JudgedData
 from ml.pipeline.trained import TrainedVersion
 from ml.validation.drift import Baseline
@@ -12,7 +16,8 @@ def drift_of(trained: TrainedVersion, rows: JudgedData) -> list[Drift]:
     """Sensors first, then features, each by falling index.
 
     Sensors are compared with the baseline in the metadata, which clients compare with as well. Features need the
-    training rows, so they are there only where the version is judged by the part that its training held out.
+    training rows, so they are there only where the version is judged by the part that its training held out; compared
+    are rows that have their whole past.
     """
     baselines = {
         name: Baseline(tuple(each.edges), tuple(each.counts), each.missing)
@@ -22,5 +27,21 @@ def drift_of(trained: TrainedVersion, rows: JudgedData) -> list[Drift]:
     if rows.parts is None:
         return sensors
     engineer = trained.engineer
-    training, judged = (engineer.matrix(rows.frame, rows=evenly(part)) for part in (rows.parts.train, rows.scored))
+    filled = _filled(rows.frame, engineer.look_back)
+    parts = [part & filled for part in (rows.parts.train, rows.scored)]
+    if not all(part.any() for part in parts):  # so short are the segments that no window is ever full
+        parts = [rows.parts.train, rows.scored]
+    training, judged = (engineer.matrix(rows.frame, rows=evenly(part)) for part in parts)
     return sensors + feature_drift(engineer.get_feature_names_out(), training, judged)
+
+
+def _filled(frame: pd.DataFrame, look_back: int) -> NDArray[np.bool_]:
+    """Rows that have their whole past: where lags and windows still fill up, they differ without any drift.
+
+    A part that begins with many new segments would else seem to drift in every lag.
+    """
+    segment = frame["segment"].to_numpy()
+    starts = np.flatnonzero(np.diff(segment, prepend=segment[:1] - 1))
+    lengths = np.diff(np.append(starts, len(segment)))
+    filled: NDArray[np.bool_] = np.arange(len(segment)) - np.repeat(starts, lengths) >= look_back - 1
+    return filled

@@ -11,16 +11,20 @@ import pandas as pd
 
 from ml.config import OrganizationConfig
 from ml.errors import DataError, NoRowsError
+from ml.findings import Finding
 from ml.pipeline.model_grid import on_grid_of
 from ml.predict.gridding import StreamedGrid
 from ml.predict.model import LoadedModel
 from ml.predict.output import score_writer
 from ml.predict.sorting import SortedReadings
 from ml.progress import ProgressCallback
-from ml.readings.collector import Counts
-from ml.readings.columns import plan_columns
+from ml.readings.columns import ColumnPlan, plan_columns
+from ml.readings.counts import Counts
+from ml.readings.refusals import refuse_times, refuse_unreadable
 from ml.readings.time_range import TimeRange
+from ml.scada.mixed_machines import note_machine_columns
 from ml.scada.prepared import is_prepared
+from ml.scada.reading_findings import findings_of_reading
 from ml.scada.sources import open_source
 from ml.scada.sources.base import Source
 
@@ -37,6 +41,7 @@ class Scored:
     alarms: int
     assets: int
     readings: Counts
+    findings: list[Finding]
 
     def to_json(self) -> dict[str, Any]:
         """As part of the JSON result."""
@@ -52,6 +57,7 @@ class Scored:
                 "unreadableValues": sum(counts.unreadable.values()),
                 "infiniteValues": sum(counts.infinite.values()),
             },
+            "warnings": [finding.to_json() for finding in self.findings],
         }
 
 
@@ -84,7 +90,8 @@ def score_file(
     NoRowsError
         If the file has no usable reading.
     MissingColumnError, DataError, StorageError, IsolationError
-        As ml/errors.py describes them.
+        As ml/errors.py describes them; also if a sensor has values and not one can be read, or if the rows are of
+        several machines that nothing tells apart.
     """
     if is_prepared(data):
         raise DataError(
@@ -93,9 +100,11 @@ def score_file(
         )
     settings = on_grid_of(model.engineer.config, config)
     source = open_source(settings, data)
-    readings = _sorted(source, settings, scratch, progress)
+    schema = settings.schema_config
+    plan = replace(plan_columns(schema, None, source.columns(), source.where, target_required=False), target=None)
+    readings = _sorted(source, plan, settings, scratch, progress)
     grid = StreamedGrid(
-        settings.schema_config,
+        schema,
         interval=model.engineer.interval,
         max_gap=model.max_gap,
         aggregation=settings.data_config.aggregation,
@@ -109,23 +118,27 @@ def score_file(
             write(scored)
             rows += len(scored)
             alarms += int(scored["label"].sum())
+    # Only now, as rows of one instant may have been in different runs; what is written is thrown away.
+    note_machine_columns(source, plan, schema, readings.counts, TimeRange())
     progress(1.0, 1.0, f"{rows:,} rows scored")
-    return Scored(rows, alarms, readings.assets, readings.counts)
+    findings = findings_of_reading(readings.counts, schema)
+    return Scored(rows, alarms, readings.assets, readings.counts, findings)
 
 
-def _sorted(source: Source, config: OrganizationConfig, scratch: Path, progress: ProgressCallback) -> SortedReadings:
-    schema, zone = config.schema_config, config.data_config.zone
-    plan = plan_columns(schema, None, source.columns(), source.where, target_required=False)
-    plan = replace(plan, target=None)
-    readings = SortedReadings(plan, schema, zone, scratch)
+def _sorted(
+    source: Source, plan: ColumnPlan, config: OrganizationConfig, scratch: Path, progress: ProgressCallback
+) -> SortedReadings:
+    readings = SortedReadings(plan, config.schema_config, config.data_config.zone, scratch, any_year=False)
     expected, read = source.row_count(), 0
     for batch in source.read(plan.source_columns, time_column=plan.timestamp, within=TimeRange()):
         readings.add(batch)
         read += batch.num_rows
         progress(_READ_SHARE * min(1.0, read / expected) if expected else 0.0, 1.0, f"{read:,} rows read")
     readings.flush()
+    refuse_times(readings.counts, plan.timestamp)
     if not readings.rows:
         raise NoRowsError(f"{source.where} has no usable rows", hint="check that it is the right file")
+    refuse_unreadable(readings.counts, plan)
     return readings
 
 

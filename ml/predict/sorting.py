@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml.options.schema import SchemaConfig
-from ml.readings.collector import Counts, ReadingCollector
+from ml.readings.collector import ReadingCollector
 from ml.readings.columns import ColumnPlan
+from ml.readings.counts import Counts
+from ml.readings.instants import merge_rows
 from ml.readings.time_range import TimeRange
 from ml.workspace.files import plain_storage_errors
 
@@ -29,22 +30,24 @@ Ints = npt.NDArray[np.int64]
 class SortedReadings:
     """Takes a source's batches one by one, and gives their readings back by asset name and time.
 
-    The rules are those of `ReadingCollector`: what cannot be used is dropped and counted, and of several rows of one
-    asset at one instant the last one that came counts.
+    The rules are those of `ReadingCollector`: what cannot be used is dropped and counted, and several rows of one asset
+    at one instant are made one.
 
     Parameters
     ----------
-    plan, schema, zone
+    plan, schema, zone, any_year
         As `ReadingCollector` takes them.
     folder
         Where runs are kept, as one Parquet file each; the caller removes it.
     """
 
-    def __init__(self, plan: ColumnPlan, schema: SchemaConfig, zone: str, folder: Path) -> None:
+    def __init__(
+        self, plan: ColumnPlan, schema: SchemaConfig, zone: str, folder: Path, *, any_year: bool = True
+    ) -> None:
         self.counts = Counts()
         self.rows = 0
         """Readings kept so far; instants that come twice in different runs count twice until they are merged."""
-        self._plan, self._schema, self._zone = plan, schema, zone
+        self._plan, self._schema, self._zone, self._any_year = plan, schema, zone, any_year
         self._collector = self._empty_collector()
         self._run_rows = max(_BATCH_ROWS, _RUN_CELLS // (len(plan.sensors) + 2))
         self._folder = folder
@@ -74,7 +77,7 @@ class SortedReadings:
         """
         readings = self._collector.finish()
         self._collector = self._empty_collector()
-        _add_counts(self.counts, readings.counts)
+        self.counts.add(readings.counts)
         self.rows += len(readings.frame)
         if len(readings.frame):
             file = self._folder / f"run_{len(self._files)}.parquet"
@@ -89,7 +92,7 @@ class SortedReadings:
         rank[[self._codes[name] for name in names]] = np.arange(len(names))
         waiting: list[pd.DataFrame] = []
         rows = 0
-        for merged in _merge(self._files, rank):
+        for merged in self._merged(rank):
             waiting.append(merged)
             rows += len(merged)
             if rows >= _BATCH_ROWS:
@@ -98,8 +101,18 @@ class SortedReadings:
         if waiting:
             yield _named(pd.concat(waiting, ignore_index=True), names)
 
+    def _merged(self, rank: Ints) -> Iterator[pd.DataFrame]:
+        """The rows of all runs in order; rows of the same asset and instant come together and are made one."""
+        for rows in _ordered(self._files, rank):
+            asset, time = rows.pop("asset_id").to_numpy(), rows.pop("timestamp").to_numpy()
+            starts = np.ones(len(asset), dtype=np.bool_)
+            starts[1:] = (asset[1:] != asset[:-1]) | (time[1:] != time[:-1])
+            merged = merge_rows({name: rows[name].to_numpy() for name in rows.columns}, starts, ())
+            self.counts.add(Counts(contested=int(merged.contested.sum()), conflicts=merged.conflicts))
+            yield pd.DataFrame({"asset_id": asset[merged.last], "timestamp": time[merged.last], **merged.columns})
+
     def _empty_collector(self) -> ReadingCollector:
-        return ReadingCollector(self._plan, self._schema, self._zone, TimeRange())
+        return ReadingCollector(self._plan, self._schema, self._zone, TimeRange(), any_year=self._any_year)
 
     def _coded(self, frame: pd.DataFrame) -> pa.Table:
         """A run with numbers in place of asset names, in the order in which names were first seen."""
@@ -139,29 +152,15 @@ class _Run:
         return taken
 
 
-def _merge(files: list[Path], rank: Ints) -> Iterator[pd.DataFrame]:
-    """The rows of all runs in order; rows of the same asset and instant come together, and the latest run's stays."""
+def _ordered(files: list[Path], rank: Ints) -> Iterator[pd.DataFrame]:
+    """The rows of all runs by asset and time; those of one instant in the order of their runs, and never parted."""
     block_rows = max(_SMALLEST_BLOCK, _BATCH_ROWS // max(1, len(files)))
     runs = [_Run(file, rank, block_rows) for file in files]
     while opened := [run for run in runs if run.fill()]:
         bound = min(run.last_key for run in opened)
         rows = pd.concat([run.take(bound) for run in opened], ignore_index=True)
-        asset, time = rows["asset_id"].to_numpy(), rows["timestamp"].to_numpy()
-        order = np.lexsort((time, asset))  # stable: of equal rows, that of the later run comes last
-        asset, time = asset[order], time[order]
-        newest = np.ones(len(order), dtype=np.bool_)
-        newest[:-1] = (asset[1:] != asset[:-1]) | (time[1:] != time[:-1])
-        yield rows.iloc[order[newest]]
+        yield rows.iloc[np.lexsort((rows["timestamp"].to_numpy(), rows["asset_id"].to_numpy()))]
 
 
 def _named(frame: pd.DataFrame, names: pd.Series) -> pd.DataFrame:
     return frame.assign(asset_id=names.take(frame["asset_id"].to_numpy()).reset_index(drop=True))
-
-
-def _add_counts(total: Counts, part: Counts) -> None:
-    for field in fields(Counts):
-        old, new = getattr(total, field.name), getattr(part, field.name)
-        if isinstance(old, dict):
-            setattr(total, field.name, {key: old.get(key, 0) + new.get(key, 0) for key in (old | new)})
-        else:
-            setattr(total, field.name, old + new)

@@ -35,6 +35,9 @@ _EPOCH_UNITS = ((1e11, 1_000_000.0), (1e14, 1_000.0), (1e17, 1.0), (np.inf, 1e-3
 # 1900 and 2200, exclusive. Nothing was measured outside; what lies there is a placeholder such as 9999-12-31.
 EARLIEST, LATEST = -2_208_988_800_000_000, 7_258_118_400_000_000
 """Times at or before the one and at or after the other count as unreadable."""
+FIRST_PLAUSIBLE_YEAR = 1990  # few loggers are older, and numbers that are no Unix epoch land in the 1970s and 80s
+# .NET ticks of the years 1975 to 2035, which as nanoseconds are 1989 to 1990; no source counts those in nanoseconds.
+_NET_TICKS = (6.23e17, 6.43e17)
 _ONLY_A_NUMBER = r"^[+-]?\d+(\.\d*)?$"
 _ENDS_WITH_ZONE = r"[T ].*([zZ]|[+-]\d{2}(:?\d{2})?)$"
 _UTC_IN_WORDS = r"\s*(UTC|GMT)$"
@@ -72,6 +75,28 @@ def carries_no_zone(column: pa.Array) -> Bools:
         return pc.fill_null(local, False).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
     local_type = pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None)
     return np.full(len(column), bool(local_type))
+
+
+def last_plausible_year() -> int:
+    """Next year: clocks and forecasts run ahead, but not further."""
+    return datetime.now(UTC).year + 1
+
+
+def implausible(time: Ints, column: pa.Array) -> Bools:
+    """Which readable times of a column lie before 1990 or after next year, where no reading of a plant comes from.
+
+    Numbers that are .NET ticks do not, but are counted among them: as nanoseconds they would all be of 1990.
+    """
+    first, after = (
+        (datetime(year, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+        for year in (FIRST_PLAUSIBLE_YEAR, last_plausible_year() + 1)
+    )
+    strange: Bools = (time != UNREADABLE) & ((time < first) | (time >= after))
+    ticks: Bools = (time >= _NET_TICKS[0] / 1e3) & (time < _NET_TICKS[1] / 1e3)
+    if ticks.any() and is_text(column.type):
+        ticks &= _text_kinds(clean_text(column))[0].to_numpy(zero_copy_only=False)
+    numeric = is_text(column.type) or pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    return strange | ticks if numeric else strange
 
 
 def instant(moment: datetime, zone: str) -> int:

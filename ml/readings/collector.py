@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,33 +15,21 @@ from ml.errors import DataError
 from ml.options.schema import SchemaConfig
 from ml.readings import clock
 from ml.readings.columns import ColumnPlan
-from ml.readings.parsing import plain, to_flags, to_numbers
+from ml.readings.counts import Counts
+from ml.readings.instants import merge_rows
+from ml.readings.parsing import NOT_UNDERSTOOD, plain, to_flags, to_numbers
+from ml.readings.refusals import refuse_times
 from ml.readings.time_range import TimeRange
 
 ONLY_ASSET = "asset"
 """Name of the asset of an organisation that names none."""
 
-_EXAMPLE_LENGTH = 60
+_MOSTLY = 0.9  # share of an asset's steps in time that go back in a file whose newest row comes first
+_LARGEST_STEP = 25 * 3_600_000_000  # microseconds; what falls back further is an older part of the history, or a copy
+_DISORDER = 0.1  # share of steps that go back in a source that is in no order of time at all
 _STEP_ROWS = 3  # so many rows in succession before the time that was reached make a clock step, fewer are late rows
 
 Array = npt.NDArray[Any]
-
-
-@dataclass
-class Counts:
-    """What happened to the rows on the way in."""
-
-    rows_read: int = 0
-    rows_in_range: int = 0
-    unreadable_times: int = 0
-    without_asset: int = 0
-    duplicates: int = 0
-    out_of_order: int = 0
-    clock_steps: int = 0  # where an asset's clock was set back, and not just a row came late
-    without_zone: int = 0  # readable times that carried no zone
-    unreadable: dict[str, int] = field(default_factory=dict)  # column -> values that could not be understood
-    infinite: dict[str, int] = field(default_factory=dict)  # column -> values beyond any number
-    out_of_range: dict[str, int] = field(default_factory=dict)  # column -> values that its validRange excludes
 
 
 @dataclass(frozen=True)
@@ -60,9 +48,9 @@ class Readings:
 class ReadingCollector:
     """Takes a source's batches one by one and holds only the numbers of those within the range.
 
-    Rows without a readable time or without an asset are dropped and counted, and so are values that cannot be read,
-    that are infinite, or that lie outside the column's validRange. Of several rows of one asset at one
-    instant the last one that came counts.
+    Rows without a plausible time or without an asset are dropped and counted, and so are values that cannot be read,
+    that are infinite, or that lie outside the column's validRange. Several rows of one asset at one instant are made
+    one, as `ml.readings.instants` says.
 
     Parameters
     ----------
@@ -74,19 +62,23 @@ class ReadingCollector:
         IANA zone of times that carry none.
     within
         Rows to keep.
+    any_year
+        Whether times before 1990 and after next year are kept like others.
     """
 
-    def __init__(self, plan: ColumnPlan, schema: SchemaConfig, zone: str, within: TimeRange) -> None:
-        self.counts = Counts()
+    def __init__(
+        self, plan: ColumnPlan, schema: SchemaConfig, zone: str, within: TimeRange, *, any_year: bool = True
+    ) -> None:
+        self.counts = Counts(flag_columns={name for name in (plan.target, plan.label) if name is not None})
         self._plan = plan
         self._schema = schema
         self._zone = zone
         self._within = within
+        self._any_year = any_year
         flags = (("target", plan.target), ("label", plan.label))
         self._flags = {name: source for name, source in flags if source is not None}
         self._asset_codes: dict[str, int] = {}
         self._parts: dict[str, list[Array]] = {name: [] for name in self._column_names()}
-        self._example: str | None = None
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take the rows of one batch, which has the plan's source columns.
@@ -98,8 +90,7 @@ class ReadingCollector:
         """
         times = plain(batch.column(self._plan.timestamp))
         time = clock.to_microseconds(times, self._zone, self._plan.timestamp)
-        readable = time != clock.UNREADABLE
-        self._note_unreadable(times, readable)
+        readable = self._usable(times, time)
         self.counts.without_zone += int((readable & clock.carries_no_zone(times)).sum())
         keep = readable & self._in_range(time)
         assets = self._assets(batch)
@@ -130,12 +121,7 @@ class ReadingCollector:
         DataError
             If there were rows, but not one with a readable time.
         """
-        if 0 < self.counts.rows_read == self.counts.unreadable_times:
-            raise DataError(
-                f'no value of the time column "{self._plan.timestamp}" can be read as a time (such as {self._example})',
-                field="schemaConfig.timestampColumn",
-                hint="times are ISO 8601 text, dates of the database or file, or Unix epoch numbers",
-            )
+        refuse_times(self.counts, self._plan.timestamp, most_odd=1.0)
         return Readings(self.take(), self.counts)
 
     def take(self) -> pd.DataFrame:
@@ -143,27 +129,41 @@ class ReadingCollector:
 
         Of use where batches come in order of time, so that no later row belongs before or beside these.
         """
-        columns = {name: self._merge(name) for name in self._column_names()}
         names = sorted(self._asset_codes)
         rank = np.argsort(np.argsort(list(self._asset_codes))) if names else np.zeros(0, dtype=np.int64)
-        asset, time = rank[columns.pop("asset_id")], columns.pop("timestamp")
+        asset, time = rank[self._merge("asset_id")], self._merge("timestamp")
         order = self._order(asset, time)
+        asset, time = asset[order], time[order]
+        starts = np.ones(len(order), dtype=np.bool_)
+        starts[1:] = (np.diff(asset) != 0) | (np.diff(time) != 0)
+        rows = merge_rows(
+            {name: self._merge(name)[order] for name in self._column_names()[2:]}, starts, tuple(self._flags)
+        )
+        asset, time = asset[rows.last], time[rows.last]
+        self.counts.note_merged(rows, asset, time, names, len(order))
         data: dict[str, Any] = {
-            "asset_id": pd.Series(names, dtype="str").take(asset[order]).reset_index(drop=True),
-            "timestamp": pd.to_datetime(time[order], unit="us", utc=True).as_unit("us"),
+            "asset_id": pd.Series(names, dtype="str").take(asset).reset_index(drop=True),
+            "timestamp": pd.to_datetime(time, unit="us", utc=True).as_unit("us"),
+            **rows.columns,
         }
-        for name in list(columns):
-            data[name] = columns.pop(name)[order]
         self._asset_codes.clear()
         return pd.DataFrame(data, copy=False)
 
     def _column_names(self) -> list[str]:
         return ["asset_id", "timestamp", *self._plan.sensors, *self._flags]
 
-    def _note_unreadable(self, times: pa.Array, readable: npt.NDArray[np.bool_]) -> None:
+    def _usable(self, times: pa.Array, time: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which rows have a time that can be used; the others are counted, with some of their values."""
+        readable: npt.NDArray[np.bool_] = time != clock.UNREADABLE
+        strange = ~readable & times.is_valid().to_numpy(zero_copy_only=False)
         self.counts.unreadable_times += int((~readable).sum())
-        if self._example is None and not readable.all():
-            self._example = repr(times[int(np.argmin(readable))].as_py())[:_EXAMPLE_LENGTH]
+        if not self._any_year:
+            implausible = clock.implausible(time, times)
+            self.counts.implausible_times += int(implausible.sum())
+            strange |= implausible
+            readable &= ~implausible
+        self.counts.note_times(times, strange)
+        return readable
 
     def _in_range(self, time: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         inside = np.ones(len(time), dtype=bool)
@@ -195,14 +195,16 @@ class ReadingCollector:
 
     def _store_values(self, batch: pa.RecordBatch) -> None:
         for name, source in self._plan.sensors.items():
-            read = to_flags if name in self._schema.boolean_columns else to_numbers
-            values, unreadable = read(plain(batch.column(source)), source)
-            self._count(self.counts.unreadable, name, unreadable)
+            column = plain(batch.column(source))
+            values, unreadable = (to_flags if name in self._schema.boolean_columns else to_numbers)(column, source)
+            self.counts.note_values(name, column, values, unreadable)
             self._store(name, self._finite(name, self._possible(name, values)))
-        for name, flag_source in self._flags.items():
-            values, unreadable = to_flags(plain(batch.column(flag_source)), flag_source)
-            self._store(name, values.astype(np.float32))
-            self._count(self.counts.unreadable, flag_source, unreadable)
+        for name, source in self._flags.items():
+            column = plain(batch.column(source))
+            values, unreadable = to_flags(column, source)
+            self.counts.note_values(source, column, values, unreadable)
+            self._count(self.counts.failed, source, int((values == 1).sum()))
+            self._store(name, np.where(unreadable, NOT_UNDERSTOOD, values).astype(np.float32))
 
     def _possible(self, name: str, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Values within the column's validRange; the others, but for infinite ones, are missing and counted."""
@@ -239,22 +241,31 @@ class ReadingCollector:
         return np.zeros(0, dtype=np.int64 if name in ("asset_id", "timestamp") else np.float32)
 
     def _order(self, asset: Array, time: Array) -> Array:
-        """Positions of the rows to keep, by asset and time; counts those out of order and those repeated."""
+        """Positions of the rows by asset and time, rows of one instant as they came; counts those out of order."""
         arrived = np.argsort(asset, kind="stable")
-        same_asset = np.diff(asset[arrived]) == 0
-        backwards = same_asset & (np.diff(time[arrived]) < 0)
-        self.counts.out_of_order += int(backwards.sum())
-        self.counts.clock_steps += _clock_steps(asset[arrived], time[arrived], np.flatnonzero(backwards))
-        order = np.lexsort((time, asset))
-        repeated = np.zeros(len(order), dtype=bool)
-        repeated[:-1] = (np.diff(asset[order]) == 0) & (np.diff(time[order]) == 0)
-        self.counts.duplicates += int(repeated.sum())
-        return order[~repeated]
+        step = np.where(np.diff(asset[arrived]) == 0, np.diff(time[arrived]), 0)
+        back, on = int((step < 0).sum()), int((step > 0).sum())
+        if back > _MOSTLY * (back + on) and back + on >= _STEP_ROWS:
+            self.counts.newest_first += back
+        elif back:
+            self.counts.out_of_order += back
+            if back < _DISORDER * (back + on):
+                self.counts.clock_steps += _clock_steps(asset[arrived], time[arrived], np.flatnonzero(step < 0))
+        return np.lexsort((time, asset))
 
 
 def _clock_steps(asset: Array, time: Array, before: Array) -> int:
-    """At how many of the rows `before` time falls back and stays back for `_STEP_ROWS` rows of the same asset."""
-    steps = np.ones(len(before), dtype=bool)
+    """At how many of the rows `before` a clock was set back.
+
+    Time falls back there by at most a day, to where the asset has been before, and stays back for `_STEP_ROWS` rows of
+    the same asset. A part of a history that comes after a later part falls back, too, but further, or to where nothing
+    of the asset was yet.
+    """
+    rank = np.empty(len(time), dtype=np.int64)
+    rank[np.argsort(time, kind="stable")] = np.arange(len(time))
+    # Later assets have larger codes: subtracted, each asset starts below whatever the one before it reached.
+    earliest = np.minimum.accumulate(rank - asset * len(time)) + asset * len(time)
+    steps = (rank[before + 1] >= earliest[before]) & (time[before] - time[before + 1] <= _LARGEST_STEP)
     for distance in range(1, _STEP_ROWS + 1):
         after = np.minimum(before + distance, len(asset) - 1)
         steps &= (before + distance < len(asset)) & (asset[after] == asset[before]) & (time[after] < time[before])

@@ -11,14 +11,19 @@ import pyarrow.compute as pc
 from ml.errors import DataError
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+NOT_UNDERSTOOD = 0.5
+"""Stands in the target and the label for a value that is there but neither 0 nor 1: nothing is known then, and no
+earlier value may be carried over it. It lies between the two, so that of several the largest tells what holds."""
 
 _MISSING_WORDS = ("", "null", "none", "nan", "na", "n/a", "nat")
 _TRUE_WORDS = ("1", "true", "t", "yes", "y", "on")
 _FALSE_WORDS = ("0", "false", "f", "no", "n", "off")
 
 
-def to_numbers(column: pa.Array, name: str) -> tuple[Floats, int]:
-    """A column as float64, and how many values could not be read as a number (they are NaN).
+def to_numbers(column: pa.Array, name: str) -> tuple[Floats, Bools]:
+    """A column as float64, and which values could not be read as a number (they are NaN).
 
     Empty text and the usual words for "nothing" are missing, not unreadable.
 
@@ -29,18 +34,18 @@ def to_numbers(column: pa.Array, name: str) -> tuple[Floats, int]:
     """
     kind = column.type
     if pa.types.is_null(kind):
-        return np.full(len(column), np.nan), 0
+        return np.full(len(column), np.nan), _none_of(column)
     if is_text(kind):
         return _text_to_numbers(column)
     if pa.types.is_boolean(kind):
         column = pc.cast(column, pa.uint8())
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         raise DataError(f'the column "{name}" holds {kind} values, but numbers are needed', field=name)
-    return _floats(pc.cast(column, pa.float64(), safe=False)), 0
+    return _floats(pc.cast(column, pa.float64(), safe=False)), _none_of(column)
 
 
-def to_flags(column: pa.Array, name: str) -> tuple[Floats, int]:
-    """A two-state column as 0, 1 or NaN, and how many values were neither.
+def to_flags(column: pa.Array, name: str) -> tuple[Floats, Bools]:
+    """A two-state column as 0, 1 or NaN, and which values were neither.
 
     Read are 0 and 1 (also as 0.0 and 1.0), true/false, t/f, yes/no, y/n and on/off in any case.
 
@@ -53,7 +58,7 @@ def to_flags(column: pa.Array, name: str) -> tuple[Floats, int]:
         column = _words_to_digits(column)
     values, unreadable = to_numbers(column, name)
     strange = ~np.isnan(values) & (values != 0) & (values != 1)
-    return np.where(strange, np.nan, values), unreadable + int(strange.sum())
+    return np.where(strange, np.nan, values), unreadable | strange
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -73,14 +78,18 @@ def clean_text(column: pa.Array) -> pa.Array:
     return pc.if_else(missing, pa.scalar(None, pa.string()), trimmed)
 
 
-def _text_to_numbers(column: pa.Array) -> tuple[Floats, int]:
+def _text_to_numbers(column: pa.Array) -> tuple[Floats, Bools]:
     text = clean_text(column)
     try:
-        return _floats(pc.cast(text, pa.float64())), 0
+        return _floats(pc.cast(text, pa.float64())), _none_of(column)
     except pa.ArrowInvalid:  # something in it is no number: take the slow way that says which
         values = pd.to_numeric(pd.Series(text.to_pylist(), dtype=object), errors="coerce").to_numpy(dtype=np.float64)
         known = pc.is_valid(text).to_numpy(zero_copy_only=False)
-        return values, int((np.isnan(values) & known).sum())
+        return values, np.isnan(values) & known
+
+
+def _none_of(column: pa.Array) -> Bools:
+    return np.zeros(len(column), dtype=np.bool_)
 
 
 def _words_to_digits(column: pa.Array) -> pa.Array:

@@ -13,7 +13,7 @@ import pyarrow.parquet
 from ml.errors import IntegrityError, IsolationError
 
 METADATA_KEY = b"eagle"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)

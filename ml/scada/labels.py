@@ -9,10 +9,17 @@ status        when (the first that holds)                                       
 ``in_failure``  target 1 (unless such rows are to be positive: then ``labelled``)              -1 (1)
 ``unknown``     target unknown                                                                 -1
 ``recovery``    at most ``recovery_seconds`` after the last row of an event                    -1
-``labelled``    an onset lies in ``(t, t + H]``                                                1
-``labelled``    rows with known target follow without a break until ``t + H``                  0
+``labelled``    observed until ``t + H``, and an onset lies in ``(t, t + H]``                  1
+``labelled``    observed until ``t + H``, and none does                                        0
 ``censored``    otherwise: a failure may have come unseen                                      -1
 ============= ================================================================================ =======
+
+**Observed** are the rows with known target that follow without a break. The rule is the same for both classes: were
+rows before a pause positive where a failure follows but never negative, machines with many pauses would seem to fail
+all the time. Two breaks hide nothing and end the observation of a failure that was seen before them: a pause or an
+unknown target that begins inside a failure, as of a machine that stops when it fails, and the end of the asset's rows.
+An onset behind a pause was not seen: nobody knows when in the pause the failure began. An asset of which no row is
+observed until ``t + H`` has no label at all, as none of its rows could ever be negative.
 
 H = 0 is detection: the label is the target wherever that is known.
 """
@@ -114,11 +121,15 @@ def _look_ahead(
     rows: _Rows, target: Codes, horizon: int, failed_is_positive: bool, recovery_seconds: int
 ) -> tuple[Codes, Codes]:
     failed, known = target == 1, target != NO_LABEL
-    positive = _onset_within(rows, failed, horizon)
-    observed = rows.time + horizon <= _observed_until(rows, known)
+    end = _observed_until(rows, known)
+    positive = _onset_seen(rows, failed, end, horizon)
+    last_of_asset = np.append(np.diff(rows.asset) != 0, True)
+    whole = rows.time + horizon <= rows.time[end]
+    may_end = np.bincount(rows.asset[whole & known & ~failed], minlength=int(rows.asset.max(initial=-1)) + 1) > 0
+    observed = whole | (positive & (failed[end] | last_of_asset[end]) & may_end[rows.asset])
     inside = np.full(len(target), _LABELLED if failed_is_positive else _IN_FAILURE)
     status = np.select(
-        [failed, ~known, _recovering(rows, failed, recovery_seconds), positive | observed],
+        [failed, ~known, _recovering(rows, failed, recovery_seconds), observed],
         [inside, _UNKNOWN, _RECOVERY, _LABELLED],
         default=_CENSORED,
     ).astype(np.int8)
@@ -126,25 +137,25 @@ def _look_ahead(
     return label, status
 
 
-def _onset_within(rows: _Rows, failed: Bools, horizon: int) -> Bools:
-    """Whether the next onset of the row's asset comes at most `horizon` seconds after it."""
+def _onset_seen(rows: _Rows, failed: Bools, end: Ints, horizon: int) -> Bools:
+    """Whether the next onset comes at most `horizon` seconds after the row, and no later than the row at `end`."""
     onsets = np.flatnonzero(_run_starts(rows.asset, failed))
     if len(onsets) == 0:
         return np.zeros(len(failed), dtype=bool)
     following = np.searchsorted(onsets, np.arange(len(failed)), side="right")
     onset = onsets[np.minimum(following, len(onsets) - 1)]
-    found: Bools = (following < len(onsets)) & (rows.asset[onset] == rows.asset)
+    found: Bools = (following < len(onsets)) & (onset <= end)
     found &= rows.time[onset] - rows.time <= horizon
     return found
 
 
 def _observed_until(rows: _Rows, known: Bools) -> Ints:
-    """Time of the last row up to which rows with known target follow the row without a break."""
+    """Position of the last row up to which rows with known target follow the row without a break."""
     goes_on = rows.follows.copy()
     goes_on[1:] &= known[1:] & known[:-1]
     starts = np.flatnonzero(~goes_on)
     lengths = np.diff(np.append(starts, len(known)))
-    return np.repeat(rows.time[starts + lengths - 1], lengths)
+    return np.repeat(starts + lengths - 1, lengths)
 
 
 def _recovering(rows: _Rows, failed: Bools, recovery_seconds: int) -> Bools:

@@ -105,8 +105,8 @@ def prepare(
         recovery_seconds=settings.recovery_seconds,
     )
     report(_LABELLED, _DONE, "describing")
-    summary = summarize(frame, counts, config, source=where, interval=interval, max_gap=max_gap, fences=usual.fences())
-    for finding in summary["verdict"]:
-        logger.info(finding)
+    summary = summarize(frame, counts, config, source=where, interval=interval, max_gap=max_gap, usual=usual.usual())
+    for sentence in summary["verdict"]:
+        logger.info(sentence)
     report(_DONE, _DONE, f"{len(frame):,} rows prepared")
     return Prepared(frame, summary, interval, max_gap)

@@ -13,11 +13,14 @@ from ml.errors import DataError, NoRowsError
 from ml.options.source import DataRange
 from ml.progress import ProgressCallback
 from ml.readings import clock
-from ml.readings.collector import Counts, ReadingCollector
+from ml.readings.collector import ReadingCollector
 from ml.readings.columns import ColumnPlan, plan_columns
+from ml.readings.counts import Counts
 from ml.readings.parsing import plain
+from ml.readings.refusals import refuse_target, refuse_times, refuse_unreadable
 from ml.readings.time_range import TimeRange
 from ml.scada.extraction import contents_of, fetch
+from ml.scada.mixed_machines import note_machine_columns
 from ml.scada.prepared import is_prepared
 from ml.scada.slices import Slice, SliceStore
 from ml.scada.sources.base import SlicedSource, Source, TimeAxis
@@ -62,7 +65,7 @@ def read_in_parts(
     plan = plan_columns(config.schema_config, config.data_config.label_column, source.columns(), source.where)
     zone = config.data_config.zone
     within = _time_range(config.data_range, zone)
-    collector = ReadingCollector(plan, config.schema_config, zone, within)
+    collector = ReadingCollector(plan, config.schema_config, zone, within, any_year=False)
     axis = source.axis(plan.timestamp) if isinstance(source, SlicedSource) else None
     if isinstance(source, SlicedSource) and axis is not None and slices is not None:
         _read_slices(source, axis, plan, config, collector, slices, keep, report)
@@ -73,9 +76,14 @@ def read_in_parts(
             rows += batch.num_rows
             report(min(1.0, rows / expected) if expected else 0.0, 1.0, f"{rows:,} rows read")
     keep(collector.finish().frame)
-    if collector.counts.rows_in_range == 0:
+    counts = collector.counts
+    refuse_times(counts, plan.timestamp)
+    if counts.rows_in_range == 0:
         raise _no_rows(source, plan, zone, config.data_range)
-    return collector.counts
+    refuse_unreadable(counts, plan)
+    refuse_target(counts, plan)
+    note_machine_columns(source, plan, config.schema_config, counts, within)
+    return counts
 
 
 def _read_slices(

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ml.scada.unit_outliers import Fences, UnitOutliers
+from ml.scada.unit_outliers import UnitOutliers, Usual
 
 # A sensor that varies counts as stuck when it shows one value for longer than all three: an hour, and so many times
-# the interval and its own usual run of equal values (so that coarse or slow sensors are not accused).
+# the interval and its own usual run of equal values (so that coarse or slow sensors are not accused). Never counted is
+# what one reading alone makes on the grid, where it is carried for as long as the gap limit.
 STUCK_SECONDS = 3_600
 STUCK_FACTOR = 20
 
@@ -26,13 +27,16 @@ class SensorFigures:
     ----------
     kind
         continuous, operating, counter or boolean.
-    fences
-        What is usual for the sensor; None where nothing is.
+    quantity
+        What it measures, as `ml.scada.unit_outliers.quantity_of` tells.
+    usual
+        What is usual for the sensor.
     """
 
-    def __init__(self, kind: str, fences: Fences | None) -> None:
+    def __init__(self, kind: str, quantity: str | None, usual: Usual) -> None:
         self.kind = kind
-        self._outliers = UnitOutliers(fences)
+        self._usual = usual
+        self._outliers = UnitOutliers(usual.fences, quantity)
         self._rows = self._known = 0
         self._mean = self._squares = 0.0
         self._min, self._max = np.inf, -np.inf
@@ -54,13 +58,13 @@ class SensorFigures:
         self._outliers.add(values)
         self._rows += len(values)
 
-    def to_json(self, interval: int, stuck_after: int | None) -> dict[str, Any]:
+    def to_json(self, interval: int, max_gap: int, stuck_after: int | None) -> dict[str, Any]:
         """The figures, once all rows were taken; `stuck_after` is the configured limit in seconds."""
         runs = self._runs + (Counter({self._run: 1}) if self._run and not np.isnan(self._last) else Counter())
         number = runs.total()
         usual = sum(length * count for length, count in runs.items()) / number if number else 0.0
         default = max(STUCK_SECONDS, STUCK_FACTOR * interval, STUCK_FACTOR * usual * interval)
-        limit = default if stuck_after is None else stuck_after
+        limit = max(max_gap, default if stuck_after is None else stuck_after)
         constant = self._known > 0 and self._min == self._max
         judged = runs if self.kind == "continuous" and not constant else Counter[int]()
         stuck = sum(length * count for length, count in judged.items() if (length - 1) * interval > limit)
@@ -76,6 +80,7 @@ class SensorFigures:
             "stuck": stuck > 0,
             "stuckRows": stuck,
             **self._outliers.to_json(),
+            "repeatedValues": [each.to_json() for each in self._usual.repeated],
         }
 
     def _add_moments(self, known: Floats) -> None:

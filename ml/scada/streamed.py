@@ -20,7 +20,7 @@ import pandas as pd
 from ml.config import OrganizationConfig
 from ml.options.schema import SchemaConfig
 from ml.progress import ProgressCallback, silent
-from ml.readings.collector import Counts
+from ml.readings.counts import Counts
 from ml.scada.fingerprint import Fingerprint
 from ml.scada.labels import NO_EVENT, label_grid
 from ml.scada.prepared import PreparedWriter
@@ -87,12 +87,12 @@ def prepare_to_file(
                 source, config, slices, keep, lambda done, total, words: report(_READ * done / total, _DONE, words)
             )
         grids = _Grids(config, spill, _interval(config, spill))
-        summary = Summary(config, interval=grids.interval, max_gap=grids.max_gap, fences=usual.fences())
+        summary = Summary(config, interval=grids.interval, max_gap=grids.max_gap, usual=usual.usual())
         found = _write(target, grids, summary, counts, where, config_digest, report)
     finally:
         remove_below(temporary)
-    for finding in found["verdict"]:
-        log.info(finding)
+    for sentence in found["verdict"]:
+        log.info(sentence)
     report(_DONE, _DONE, f"{found['gridRows']:,} rows prepared")
     return found
 

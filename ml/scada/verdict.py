@@ -1,31 +1,48 @@
-"""The data summary in plain sentences for the people at the plant, the weightiest first."""
+"""The data summary in plain sentences for the people at the plant, and the findings among them.
+
+A finding is what is wrong or odd, with what to do about it; the other sentences say what there is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from ml.config import OrganizationConfig
+from ml.findings import Finding
 from ml.options.data import DataConfig
+from ml.readings.counts import Counts
+from ml.scada.mixed_machines import FIELD as ASSET_COLUMN
+from ml.scada.reading_findings import tell_reading
+from ml.scada.wording import LISTED, Told, count_of, duration, names_of, percent, sentence
 
 FEW_EVENTS = 10  # fewer failures than this leave every score to chance; worth a warning, not a refusal
 MUCH_MISSING = 0.5
 MOSTLY_POSITIVE = 0.5
-LISTED = 12  # assets or sensors that one sentence names
-_UNITS = (("days", 86_400), ("hours", 3_600), ("minutes", 60))
 
 
-def verdict(summary: dict[str, Any]) -> list[str]:
-    """Findings of a data summary, one sentence or two each; the first says what there is."""
-    return [
+def describe(summary: dict[str, Any], counts: Counts, config: OrganizationConfig) -> tuple[list[str], list[Finding]]:
+    """A data summary in sentences, the weightiest first, and the findings that are among them.
+
+    Parameters
+    ----------
+    counts
+        What happened to the source's rows, with examples that the summary does not keep.
+    config
+        The columns, and how the rows are split.
+    """
+    told = [
         _overview(summary),
-        *_failures(summary),
+        *_failures(summary, config.data_config),
         *_labels(summary),
+        *_assets(summary),
         *_sensors(summary["sensors"]),
         *_gaps(summary),
-        *_times(summary),
-        *_rows(summary),
-        *([summary["refusal"]] if summary["refusal"] else []),
+        *_zones(summary),
+        *tell_reading(counts, config.schema_config, config.data_config.label_column),
+        *([Finding("TRAINING_REFUSED", summary["refusal"])] if summary["refusal"] else []),
     ]
+    return [sentence(each) for each in told], [each for each in told if isinstance(each, Finding)]
 
 
 def refusal(summary: dict[str, Any], settings: DataConfig) -> str | None:
@@ -34,9 +51,11 @@ def refusal(summary: dict[str, Any], settings: DataConfig) -> str | None:
     total, needed = summary["failureEvents"]["total"], settings.min_failure_events
     if total == 0:
         return "Training will be refused: without a failure there is nothing to learn."
+    if not summary["rowsByStatus"]["labelled"]:
+        return "Training will be refused: no row can be labelled; the pauses in the data hide what comes after each."
     if settings.split_by == "time" and total < parts * needed:
         return (
-            f"Training will be refused: it needs {_count(needed, 'failure event')} in each of its {parts} parts of "
+            f"Training will be refused: it needs {count_of(needed, 'failure event')} in each of its {parts} parts of "
             f"time, {parts * needed} in all, and there are {total}. Use a longer dataRange, or lower "
             "dataConfig.minFailureEvents."
         )
@@ -48,27 +67,62 @@ def refusal(summary: dict[str, Any], settings: DataConfig) -> str | None:
 def _overview(summary: dict[str, Any]) -> str:
     labelled, rows = summary["rowsByStatus"]["labelled"], summary["gridRows"]
     return (
-        f"{_count(summary['assets'], 'asset')} from {summary['firstTime']} to {summary['lastTime']}: {rows:,} rows, "
-        f"one every {summary['samplingIntervalSeconds']} s, {_percent(labelled / rows)} of them usable: "
+        f"{count_of(summary['assets'], 'asset')} from {summary['firstTime']} to {summary['lastTime']}: {rows:,} rows, "
+        f"one every {summary['samplingIntervalSeconds']} s, {percent(labelled / rows)} of them usable: "
         f"{summary['usableHours']:,.0f} hours of history."
     )
 
 
-def _failures(summary: dict[str, Any]) -> Iterator[str]:
+def _failures(summary: dict[str, Any], settings: DataConfig) -> Told:
     events = summary["failureEvents"]
     total = events["total"]
     if total == 0:
         column = summary["labelColumn"] or summary["targetColumn"]
-        yield f"There is no failure in the data: {column} is never 1. Nothing can be learned from it."
+        yield Finding(
+            "NO_FAILURES",
+            f"There is no failure in the data: {column} is never 1. Nothing can be learned from it.",
+            "schemaConfig.targetColumn",
+        )
         return
-    few = " That is few: scores will depend on chance." if total < FEW_EVENTS else ""
-    yield f"{_count(total, 'failure event')} on {_count(len(events['perAsset']), 'asset')}.{few}"
+    counted = f"{count_of(total, 'failure event')} on {count_of(len(events['perAsset']), 'asset')}."
+    few = Finding("FEW_FAILURES", f"{counted} That is few: scores will depend on chance.", "dataRange")
+    yield few if total < FEW_EVENTS else counted
     yield from _per_asset(events["perAsset"], summary["assets"])
     if events["failedFromTheStart"]:
         yield (
-            f"{_count(events['failedFromTheStart'], 'asset')} had already failed when the data begins; "
+            f"{count_of(events['failedFromTheStart'], 'asset')} had already failed when the data begins; "
             "such a failure has no history to learn from."
         )
+    if summary["failedShare"] > MOSTLY_POSITIVE >= summary["targetUnknownShare"]:
+        yield Finding(
+            "TARGET_MOSTLY_FAILED",
+            f"{summary['targetColumn']} is 1 in {percent(summary['failedShare'])} of the rows in which it is known.",
+            "schemaConfig.targetColumn",
+            "check that 1 means failed, and not running or healthy",
+        )
+    if events["hidden"] and summary["horizonSeconds"] and summary["labelColumn"] is None:
+        yield Finding(
+            "FAILURES_HIDDEN",
+            f"{events['hidden']:,} of {total:,} failures have no usable row before them: the data pauses there, or "
+            "does not say whether the machine is failed.",
+            "dataConfig.maxGapSeconds",
+            "set dataConfig.maxGapSeconds above the usual pause if values may be carried so far",
+        )
+    if _should_split_by_asset(summary, settings):
+        yield Finding(
+            "SPLIT_BY_ASSET",
+            "Each machine fails once, and a split by time leaves a part with too few failures.",
+            "dataConfig.splitBy",
+            'set dataConfig.splitBy to "asset"',
+        )
+
+
+def _should_split_by_asset(summary: dict[str, Any], settings: DataConfig) -> bool:
+    """Whether machines fail once each, at times that leave a part of a split by time without enough of them."""
+    per_asset, per_part = summary["failureEvents"]["perAsset"], summary["failureEvents"]["perTimePart"]
+    enough = len(per_asset) >= len(per_part) * max(1, settings.min_failure_events)
+    few = min(per_part) < settings.min_failure_events
+    return bool(settings.split_by == "time" and enough and few and max(per_asset.values()) == 1)
 
 
 def _per_asset(failures: dict[str, int], assets: int) -> Iterator[str]:
@@ -76,107 +130,130 @@ def _per_asset(failures: dict[str, int], assets: int) -> Iterator[str]:
     more = f" and {len(most) - LISTED} more assets" if len(most) > LISTED else ""
     yield "Failures per asset: " + ", ".join(f"{name} {count:,}" for name, count in most[:LISTED]) + more + "."
     if assets > len(failures):
-        yield f"{_count(assets - len(failures), 'asset')} never failed."
+        yield f"{count_of(assets - len(failures), 'asset')} never failed."
 
 
-def _labels(summary: dict[str, Any]) -> Iterator[str]:
+def _labels(summary: dict[str, Any]) -> Told:
     statuses, rows = summary["rowsByStatus"], summary["gridRows"]
     horizon, rate = summary["horizonSeconds"], summary["positiveRate"]
     if summary["labelColumn"] is None and summary["targetUnknownShare"] > 0:
-        yield (
-            f"{summary['targetColumn']} is unknown in {_percent(summary['targetUnknownShare'])} of the rows; "
-            "write 0 where there is no failure."
+        yield Finding(
+            "TARGET_UNKNOWN",
+            f"{summary['targetColumn']} is unknown in {percent(summary['targetUnknownShare'])} of the rows.",
+            "schemaConfig.targetColumn",
+            "write 0 where there is no failure",
         )
     if statuses["censored"]:
         yield (
-            f"{_percent(statuses['censored'] / rows)} of the rows cannot be labelled, because the data does not show "
-            f"the {_duration(horizon)} after them."
+            f"{percent(statuses['censored'] / rows)} of the rows cannot be labelled, because the data does not show "
+            f"the {duration(horizon)} after them."
         )
-    if rate is not None and rate > MOSTLY_POSITIVE:
-        yield f"{_percent(rate)} of the usable rows are positive; the horizon of {_duration(horizon)} may be too long."
+    if horizon and rate is not None and rate > MOSTLY_POSITIVE >= summary["failedShare"]:
+        yield Finding(
+            "HORIZON_LONG",
+            f"{percent(rate)} of the usable rows are positive; the horizon of {duration(horizon)} may be too long.",
+            "dataConfig.predictionHorizonSeconds",
+        )
 
 
-def _sensors(sensors: dict[str, dict[str, Any]]) -> Iterator[str]:
+def _assets(summary: dict[str, Any]) -> Told:
+    slow, alone = summary["slowAssets"], summary["oneClassAssets"]
+    if slow:
+        pace = max(slow.values())
+        yield Finding(
+            "ASSETS_SAMPLED_SLOWLY",
+            f"{names_of(slow)} {_have(slow, 'reports', 'report')} about every {duration(pace)}, and a pause of more "
+            f"than {duration(summary['maxGapSeconds'])} breaks the history; few such rows can be labelled, if any.",
+            "dataConfig.samplingIntervalSeconds",
+            f"set dataConfig.samplingIntervalSeconds to {pace} for all machines, or leave the slow ones out",
+        )
+    if alone:
+        yield Finding(
+            "ASSETS_WITH_ONE_CLASS",
+            f"{names_of(alone)} {_have(alone, 'has', 'have')} only positive rows; a model may learn to know the "
+            "machine and not the failure.",
+            ASSET_COLUMN,
+            "give healthy history of these machines, or leave them out",
+        )
+
+
+def _have(things: dict[str, Any], one: str, several: str) -> str:
+    return one if len(things) == 1 else several
+
+
+def _sensors(sensors: dict[str, dict[str, Any]]) -> Told:
     missing_shares = sorted((-sensor["missingShare"], name) for name, sensor in sensors.items())
-    listed = [f"{name} {_percent(-share)}" for share, name in missing_shares if share < 0]
+    listed = [f"{name} {percent(-share)}" for share, name in missing_shares if share < 0]
     if listed:
         more = f" and {len(listed) - LISTED} more sensors" if len(listed) > LISTED else ""
         yield f"Missing values: {', '.join(listed[:LISTED])}{more}."
     for name, sensor in sensors.items():
         missing = sensor["missingShare"]
         if missing == 1:
-            yield f"{name} never has a value."
+            yield Finding("SENSOR_EMPTY", f"{name} never has a value.", name)
         elif missing > MUCH_MISSING:
-            yield f"{name} is missing in {_percent(missing)} of the rows."
+            yield Finding("SENSOR_MOSTLY_MISSING", f"{name} is missing in {percent(missing)} of the rows.", name)
         if sensor["constant"]:
-            yield f"{name} never changes (always {sensor['min']:g}), so it tells nothing."
+            yield Finding(
+                "SENSOR_CONSTANT", f"{name} never changes (always {sensor['min']:g}), so it tells nothing.", name
+            )
         if sensor["stuck"]:
-            stuck = _duration(sensor["longestUnchangedSeconds"])
-            yield (
-                f"{name} did not change for {stuck}, though it usually does; check the sensor "
-                f"({_count(sensor['stuckRows'], 'row')} in all)."
+            stuck = duration(sensor["longestUnchangedSeconds"])
+            yield Finding(
+                "SENSOR_STUCK",
+                f"{name} did not change for {stuck}, though it usually does "
+                f"({count_of(sensor['stuckRows'], 'row')} in all).",
+                name,
+                "check the sensor",
             )
         if sensor["unitOutliers"]:
-            yield (
-                f"{name} has {_count(sensor['unitOutliers'], 'value')} far outside the usual, as if "
-                f"{sensor['unitOutliersAre']}; they were kept. Bounds in schemaConfig.validRange leave them out."
+            yield Finding(
+                "UNIT_OUTLIERS",
+                f"{name} has {count_of(sensor['unitOutliers'], 'value')} far outside the usual, as if "
+                f"{sensor['unitOutliersAre']}; they were kept.",
+                name,
+                "bounds in schemaConfig.validRange leave them out",
             )
+        for repeated in sensor["repeatedValues"]:
+            yield _repeated(name, repeated)
+
+
+def _repeated(name: str, repeated: dict[str, Any]) -> Finding:
+    value, low, high = repeated["value"], repeated["othersFrom"], repeated["othersTo"]
+    # Well beyond the others: a bound at the last of them would leave out the next reading that is a little further.
+    far = min(high - low, abs(value - (low if value < low else high)) / 2)
+    bounds = f"[{low - far:.3g}, null]" if value < low else f"[null, {high + far:.3g}]"
+    return Finding(
+        "REPEATED_VALUE",
+        f"{name} is exactly {value:g} in {percent(repeated['share'])} of its readings, far from all others "
+        f"({low:g} to {high:g}); it was kept.",
+        name,
+        f'if it stands for no value, leave it out by schemaConfig.validRange, such as {{"{name}": {bounds}}}',
+    )
 
 
 def _gaps(summary: dict[str, Any]) -> Iterator[str]:
     gaps = summary["gaps"]
     if gaps["count"]:
         yield (
-            f"The data pauses {gaps['count']:,} times for more than {_duration(summary['maxGapSeconds'])}, "
-            f"{_duration(gaps['totalSeconds'])} in all; the longest pause is {_duration(gaps['longestSeconds'])}."
+            f"The data pauses {gaps['count']:,} times for more than {duration(summary['maxGapSeconds'])}, "
+            f"{duration(gaps['totalSeconds'])} in all; the longest pause is {duration(gaps['longestSeconds'])}."
         )
 
 
-def _times(summary: dict[str, Any]) -> Iterator[str]:
-    if summary["timesWithoutZone"] and not summary["timezoneIsConfigured"]:
-        yield (
-            f"{summary['timesWithoutZone']:,} times carry no time zone and were read as {summary['timezone']}; "
-            "set dataConfig.timezone to the zone that the plant writes them in."
+def _zones(summary: dict[str, Any]) -> Told:
+    local, rows = summary["timesWithoutZone"], summary["rowsRead"]
+    if 0 < local < rows - summary["rowsWithoutTime"]:
+        yield Finding(
+            "TIMES_OF_SEVERAL_FORMATS",
+            f"{local:,} of {rows:,} times carry no time zone and were read as {summary['timezone']}; the others do.",
+            "schemaConfig.timestampColumn",
+            "write all times in one way",
         )
-    if summary["clockStepsBack"]:
-        yield (
-            f"A clock was set back {_count(summary['clockStepsBack'], 'time')}; the rows were sorted by what they say, "
-            "and of two at one instant the later one counted."
+    elif local and not summary["timezoneIsConfigured"]:
+        yield Finding(
+            "TIMEZONE_UNKNOWN",
+            f"{local:,} times carry no time zone and were read as {summary['timezone']}.",
+            "dataConfig.timezone",
+            "set dataConfig.timezone to the zone that the plant writes them in",
         )
-
-
-def _rows(summary: dict[str, Any]) -> Iterator[str]:
-    for key, meaning in (
-        ("rowsWithoutTime", "have no readable time and were left out"),
-        ("rowsWithoutAsset", "name no asset and were left out"),
-        ("duplicateRows", "repeat a time of the same asset; the last one counted"),
-        ("outOfOrderRows", "came out of order in time and were sorted"),
-    ):
-        if summary[key]:
-            yield f"{summary[key]:,} of {summary['rowsRead']:,} rows {meaning}."
-    for name, count in summary["unreadableValues"].items():
-        yield f"{name} has {_count(count, 'value')} that cannot be read; treated as missing."
-    for name, count in summary["infiniteValues"].items():
-        yield f"{name} has {_count(count, 'infinite value')}; treated as missing."
-    for name, count in summary["impossibleValues"].items():
-        yield f"{name} has {_count(count, 'value')} outside its validRange; treated as missing."
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")
-
-
-def _percent(share: float) -> str:
-    """A share as people read it; what is not quite nothing or not quite everything does not look so."""
-    if 0 < share < 0.001:
-        return "less than 0.1 %"
-    if 0.999 < share < 1:
-        return "more than 99.9 %"
-    return f"{100 * share:.3g} %"
-
-
-def _duration(seconds: int) -> str:
-    for unit, size in _UNITS:
-        if seconds >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds} s"

@@ -37,8 +37,6 @@ class PreparationResult:
     last_time: str
     positive_rate: float | None
     """Share of the labelled rows that are positive."""
-    findings: list[str]
-    """The summary's sentences."""
     warnings: list[dict[str, Any]]
     """Findings in their JSON form."""
 
@@ -55,7 +53,6 @@ class PreparationResult:
             "dateRange": {"start": self.first_time, "end": self.last_time},
             "failureRate": self.positive_rate,
             "dataFile": str(self.prepared_csv or self.prepared_data),
-            "findings": self.findings,
             "warnings": self.warnings,
         }
 
@@ -96,7 +93,6 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
         first_time=summary["firstTime"],
         last_time=summary["lastTime"],
         positive_rate=summary["positiveRate"],
-        findings=list(summary["verdict"]),
         warnings=warnings_of(config, summary, summary["samplingIntervalSeconds"]),
     )
 

@@ -11,6 +11,8 @@ continuous the last reading that is not NaN, if it is at most ``max_gap`` second
 counter    as continuous, always the last reading, kept in float64
 two-state  1 if any reading of the interval is 1, 0 if it has other readings; where it has none, the last
            reading if it is at most ``max_gap`` seconds older than ``g``, else NaN
+flags      as two-state; a reading that was not understood makes its interval, without a 1 in it, and what it would
+           be carried to NaN: nothing older is carried over it
 ========== =================================================================================================
 
 A pause of more than ``max_gap`` seconds between consecutive readings of an asset ends a segment at the grid row of the
@@ -29,6 +31,7 @@ import pandas as pd
 
 from ml.errors import ConfigError, DataError
 from ml.options.schema import SchemaConfig
+from ml.readings.parsing import NOT_UNDERSTOOD
 
 MAX_GAP_INTERVALS = 5  # default of maxGapSeconds; a few lost readings are a hiccup, more are an outage
 FLAG_COLUMNS = ("target", "label")  # two-state columns that travel beside the sensors
@@ -112,7 +115,7 @@ def to_grid(
     aggregation
         What a continuous column shows of its interval.
     flags
-        Further columns to carry as two-state, where `frame` has them.
+        Further columns to carry as two-state, where `frame` has them; `NOT_UNDERSTOOD` in them is unknown.
 
     Returns
     -------
@@ -150,7 +153,7 @@ def to_grid(
         else:
             columns[name] = layout.last_of(values)
     for name in present:
-        columns[name] = layout.any_of(_finite(frame, name, np.float32)[order])
+        columns[name] = layout.flag_of(_finite(frame, name, np.float32)[order])
     return pd.DataFrame(columns, copy=False)
 
 
@@ -214,6 +217,15 @@ class _Layout:
         measured = self._count(~np.isnan(values)) > 0
         active = self._count(values == 1) > 0
         return np.where(measured, active.astype(np.float32), self.last_of(values))
+
+    def flag_of(self, values: Floats) -> Floats:
+        """As `any_of`, but NaN where a reading was not understood, and none of the row's own is 1."""
+        states = self.any_of(values)
+        doubtful = values == NOT_UNDERSTOOD
+        if not doubtful.any():
+            return states
+        unknown = (self._count(doubtful) > 0) & (states != 1)
+        return np.where(unknown | (states == NOT_UNDERSTOOD), np.array(np.nan, dtype=values.dtype), states)
 
     def _count(self, mask: Bools) -> Ints:
         return np.bincount(self.row_of_reading[mask], minlength=len(self.row_time))

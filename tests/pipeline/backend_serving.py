@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
+from ml.export.onnx_runtime import onnxruntime
 from ml.export.session import open_model
 from simulation.database import TABLE, write_sqlite
 from simulation.station import TARGET, Station, simulate

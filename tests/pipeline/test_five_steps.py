@@ -18,7 +18,7 @@ from tests.pipeline.backend import STEPS, Json, spawn, tree, workspace_command
 from tests.pipeline.small_plant import BOOLEANS, CONTINUOUS, ORGANIZATION, PipelineRun
 
 RESULT_KEYS = {
-    "data_prep": {"preparedDataPath", "dataSummaryPath", "rows", "assets", "failureEvents", "findings"},
+    "data_prep": {"preparedDataPath", "dataSummaryPath", "rows", "assets", "failureEvents"},
     "hyperparameter_tuning": {"trainingConfigPath", "bestParameters", "bestScore", "baselineScore", "trials"},
     "train_model": {"modelPath", "accuracy", "precision", "recall", "auc", "dataPoints", "features", "threshold"},
     "validate_model": {"verdict", "reportPath", "reportJsonPath", "predictionsPath", "metrics", "gates"},

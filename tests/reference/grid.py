@@ -46,7 +46,9 @@ def _row(part, g, asset, segment, schema, interval, max_gap, aggregation):
         before = [(s, value) for s, value in known if s <= g]
         last = before[-1][1] if before and g - before[-1][0] <= max_gap else math.nan
         if name in schema.boolean_columns or name in flags:
-            row[name] = float(any(value == 1 for value in inside)) if inside else last
+            state = float(any(value == 1 for value in inside)) if inside else last
+            unknown = name in flags and (state == 0.5 or (0.5 in inside and state != 1))
+            row[name] = math.nan if unknown else state
         elif aggregation == "mean" and not counter and inside:
             row[name] = np.float32(sum(float(value) for value in inside) / len(inside))
         else:

@@ -9,18 +9,25 @@ def naive_labels(rows, interval, horizon, during_failure="exclude", recovery=0):
     ``rows`` are ``(asset, second, target)`` with target 1, 0 or -1 for unknown, sorted by asset and second.
     """
     events, number, previous = [], -1, (None, None)
+    known = {(asset, second) for asset, second, target in rows if target >= 0}
+    judged = {
+        asset
+        for asset, second, target in rows
+        if target == 0
+        and all((asset, step) in known for step in range(second, second + horizon + interval - 1, interval))
+    }
     for asset, _, target in rows:
         if target == 1 and previous != (asset, 1):
             number += 1
         events.append(number if target == 1 else -1)
         previous = (asset, target)
     return [
-        (event, *_label(rows, events, position, interval, horizon, during_failure, recovery))
+        (event, *_label(rows, events, position, interval, horizon, during_failure, recovery, judged))
         for position, event in enumerate(events)
     ]
 
 
-def _label(rows, events, position, interval, horizon, during_failure, recovery):
+def _label(rows, events, position, interval, horizon, during_failure, recovery, judged):
     asset, now, target = rows[position]
     if horizon == 0:
         return (target, "labelled") if target >= 0 else (-1, "unknown")
@@ -31,17 +38,17 @@ def _label(rows, events, position, interval, horizon, during_failure, recovery):
     failed = {second for a, second, flag in rows if a == asset and flag == 1}
     if any(now - recovery <= second < now for second in failed):
         return -1, "recovery"
-    onsets = [
+    onsets = {
         second
         for (a, second, _), event, before in zip(rows, events, [-1, *events[:-1]], strict=True)
         if a == asset and event >= 0 and event != before
-    ]
-    if any(now < onset <= now + horizon for onset in onsets):
-        return 1, "labelled"
+    }
     known = {second for a, second, flag in rows if a == asset and flag >= 0}
-    step = now
-    while step < now + horizon:  # every grid instant up to the first at or after the horizon's end must be known
-        step += interval
-        if step not in known:
-            return -1, "censored"
-    return 0, "labelled"
+    last = now
+    while last < now + horizon and last + interval in known:  # up to the first instant at or after the horizon's end
+        last += interval
+    seen = any(now < onset <= min(last, now + horizon) for onset in onsets)
+    end_of_asset = last == max(second for a, second, _ in rows if a == asset)
+    if last >= now + horizon or (seen and asset in judged and (last in failed or end_of_asset)):
+        return int(seen), "labelled"
+    return -1, "censored"

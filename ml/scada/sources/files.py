@@ -1,13 +1,19 @@
 """Readings in a CSV or Parquet file, streamed.
 
 CSV is read as text throughout and understood column by column later, so that one odd value spoils one cell and not
-the file. The separator (comma, semicolon or tab) is the one that the header uses most.
+the file. The separator (comma, semicolon or tab) is the one that the header uses most. Lines end with LF, CR LF or CR.
+Text is UTF-8, or UTF-16 if the file begins with its byte order mark.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
+import io
+import itertools
+import re
+import zlib
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from operator import and_
@@ -32,10 +38,22 @@ _PARQUET = pyarrow.dataset.ParquetFileFormat(
 )
 _SEPARATORS = ",;\t"
 _FIELD = "dataSource.path"
+_LINE_LENGTH = 1 << 22  # characters of a line at most, as much as Arrow reads at once
+_STARTING_BYTES = 4096  # enough to tell text from what is none
+_SHOWN = 60  # characters of a line in a message
+_ESCAPED_BYTE = re.compile("[\udc80-\udcff]")  # what Python makes of a byte that is no UTF-8
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_BROKEN = (OSError, EOFError, zlib.error, csv.Error)  # what a damaged file makes Python's readers raise
 
 
 def open_file(path: Path, *, organization_id: str) -> Source:
     """The source in a file, by its extension; raises as `ml.scada.sources.open_source`."""
+    if path.is_dir():
+        raise DataError(
+            f"{path.name} is a folder, and one file is needed",
+            field=_FIELD,
+            hint="join its files into one, with a column that names the machine if each file is one machine's",
+        )
     if not path.is_file():
         raise DataError(
             f"there is no file {path.name}",
@@ -52,10 +70,11 @@ def open_file(path: Path, *, organization_id: str) -> Source:
 
 
 class CsvSource(Source):
-    """A CSV file with a header line, in UTF-8, plain or compressed with gzip."""
+    """A CSV file with a header line, plain or compressed with gzip."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._encoding = self._detect_encoding()
         self._columns, self._separator = self._read_header()
 
     @property
@@ -77,7 +96,9 @@ class CsvSource(Source):
         try:
             yield from pyarrow.csv.open_csv(
                 self._path,
-                read_options=pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES, use_threads=False),
+                read_options=pyarrow.csv.ReadOptions(
+                    block_size=_CSV_BLOCK_BYTES, use_threads=False, encoding=self._encoding
+                ),
                 parse_options=pyarrow.csv.ParseOptions(delimiter=self._separator, newlines_in_values=True),
                 convert_options=pyarrow.csv.ConvertOptions(
                     include_columns=list(columns),
@@ -85,25 +106,60 @@ class CsvSource(Source):
                     strings_can_be_null=True,
                 ),
             )
-        except (pa.ArrowInvalid, OSError, EOFError) as failure:
+        except (pa.ArrowInvalid, UnicodeError, *_BROKEN) as failure:
             raise self._explain(failure) from None
 
+    def _open(self) -> gzip.GzipFile | io.BufferedReader:
+        return gzip.open(self._path) if self._path.name.lower().endswith(".gz") else self._path.open("rb")
+
+    def _detect_encoding(self) -> str:
+        """UTF-16 by its byte order mark, else UTF-8."""
+        try:
+            with self._open() as raw:
+                start = raw.read(_STARTING_BYTES)
+        except _BROKEN as failure:
+            raise self._unreadable(failure) from None
+        if start[:2] in _UTF16_MARKS:
+            return "utf-16"
+        if b"\0" in start:
+            raise DataError(
+                f"{self.where} holds zero bytes: it is UTF-16 text without a byte order mark, or no text",
+                field=_FIELD,
+                hint="save it as UTF-8 text",
+            )
+        return "utf8"
+
     def _lines(self) -> Iterator[str]:
-        """Lines of text with their ends; a line that is not UTF-8 is a `DataError` that says which."""
-        with gzip.open(self._path) if self._path.name.lower().endswith(".gz") else self._path.open("rb") as raw:
-            for number, line in enumerate(raw, start=1):
-                try:
-                    yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-                except UnicodeDecodeError:
-                    raise DataError(f"{self.where} is not UTF-8 text at line {number}", field=_FIELD) from None
+        """Lines of text with their ends; one that is no text, or far too long, is a `DataError` that says which."""
+        encoding = "utf-16" if self._encoding == "utf-16" else "utf-8-sig"
+        with self._open() as raw, io.TextIOWrapper(raw, encoding, errors="surrogateescape", newline="") as text:
+            for number in itertools.count(1):
+                line = text.readline(_LINE_LENGTH)
+                if not line:
+                    return
+                bad = _ESCAPED_BYTE.search(line)
+                if bad:
+                    raise DataError(
+                        f"{self.where} is not UTF-8 text at line {number}",
+                        field=_FIELD,
+                        hint="save it as UTF-8"
+                        + (f'; as Windows-1252 the line has a "{windows}"' if (windows := _as_windows(bad[0])) else ""),
+                    )
+                if len(line) == _LINE_LENGTH:
+                    raise DataError(
+                        f"{self.where} has no end of the line in {_LINE_LENGTH:,} characters at line {number}",
+                        field=_FIELD,
+                        hint="check that it is CSV text",
+                    )
+                yield line
 
     def _read_header(self) -> tuple[list[str], str]:
         try:
             line = next(self._lines(), "")
-        except (OSError, EOFError) as failure:
+            separator = max(_SEPARATORS, key=line.count)
+            names = next(csv.reader([line], delimiter=separator), [])
+        except (UnicodeError, *_BROKEN) as failure:
             raise self._unreadable(failure) from None
-        separator = max(_SEPARATORS, key=line.count)
-        names = next(csv.reader([line], delimiter=separator), [])
         twice = sorted({name for name in names if names.count(name) > 1})
         if not names:
             raise DataError(f"{self.where} is empty; a header line is needed", field=_FIELD)
@@ -119,18 +175,32 @@ class CsvSource(Source):
                 if row and len(row) != len(self._columns):
                     return DataError(
                         f"{self.where} is broken at line {reader.line_num}: {len(self._columns)} values expected, "
-                        f"{len(row)} found",
+                        f"{len(row)} found ({_shortened(self._separator.join(row))})",
                         field=_FIELD,
-                        hint="correct or remove the line",
+                        hint=self._advice(row),
                     )
         except DataError as found:
             return found
-        except (OSError, EOFError, csv.Error) as broken:
+        except (UnicodeError, *_BROKEN) as broken:
             return self._unreadable(broken)
         return self._unreadable(failure)
 
+    def _advice(self, row: list[str]) -> str:
+        if len(row) == len(self._columns) + 1 and not row[-1].strip():
+            return f'lines end with "{self._separator}" and the header does not: end the header with it, too'
+        return "correct or remove the line"
+
     def _unreadable(self, failure: Exception) -> DataError:
         return DataError(f"{self.where} cannot be read: {words_of(failure)}", field=_FIELD)
+
+
+def _as_windows(escaped: str) -> str:
+    """The character that a byte which is no UTF-8 stands for in the usual encoding of Windows."""
+    return escaped.encode("utf-8", "surrogateescape").decode("cp1252", "ignore")
+
+
+def _shortened(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
 
 
 class ParquetSource(Source):

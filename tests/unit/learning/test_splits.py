@@ -136,6 +136,21 @@ def test_a_part_with_too_few_failures_is_named_and_can_be_overridden() -> None:
     assert split(frame, prediction_horizon_seconds=300, min_failure_events=1).test.any()
 
 
+def test_machines_that_fail_once_each_are_to_be_split_by_asset() -> None:
+    names = [f"m{number}" for number in range(12)]
+    frame = grid_frame(
+        {name: list(range(100)) for name in names}, failures={name: [(99, 99)] for name in names}, horizon=300
+    )
+    with pytest.raises(TooFewFailuresError) as refused:
+        split(frame, prediction_horizon_seconds=300)
+    assert (refused.value.hint or "").startswith('set dataConfig.splitBy to "asset", as 12 assets fail; or ')
+    assert split(frame, prediction_horizon_seconds=300, split_by="asset").train.any()
+    few = frame[frame["asset_id"] < "m5"].reset_index(drop=True)
+    with pytest.raises(TooFewFailuresError) as refused:
+        split(few, prediction_horizon_seconds=300)
+    assert "splitBy" not in (refused.value.hint or "")
+
+
 def test_both_classes_are_needed_whatever_the_minimum() -> None:
     frame = grid_frame({"a": list(range(200))}, failures={"a": [(20, 21)]}, horizon=300)
     with pytest.raises(TooFewFailuresError, match="the validation part has no positive rows"):

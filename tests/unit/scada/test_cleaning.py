@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pandas as pd
 import pytest
 
 from ml.errors import ConfigError
+from ml.options.schema import SchemaConfig
 from ml.scada.prepare import prepare
 from ml.scada.prepared import Prepared
-from ml.scada.unit_outliers import CONVERSIONS, find_unit_outliers
+from ml.scada.unit_outliers import CONVERSIONS, find_unit_outliers, quantity_of, repeated_values
 from tests.unit.scada.histories import config, raw_history
 
 
@@ -111,7 +113,17 @@ class TestStuckSensors:
             rule = {"stuckAfterSeconds": {"temperature": seconds}}
             sensor = prepared_from(frame, tmp_path, schemaConfig=rule).summary["sensors"]["temperature"]
             stuck[seconds] = (sensor["stuck"], sensor["stuckRows"])
-        assert stuck == {299: (True, 17), 300: (True, 11), 599: (True, 11), 600: (False, 0), 3600: (False, 0)}
+        assert stuck == {299: (True, 11), 300: (True, 11), 599: (True, 11), 600: (False, 0), 3600: (False, 0)}
+
+    def test_a_reading_that_is_carried_on_the_grid_is_not_stuck(self, tmp_path: Path) -> None:
+        frame = one_pump(2000)
+        frame["temperature"] = np.random.default_rng(0).normal(size=len(frame))
+        frame = frame.drop(index=range(500, 800))
+        carried = prepared_from(frame, tmp_path, dataConfig={"maxGapSeconds": 6 * 3600}).summary["sensors"][
+            "temperature"
+        ]
+        assert carried["longestUnchangedSeconds"] == 300 * 60
+        assert not carried["stuck"]
 
 
 class TestUnitOutliers:
@@ -122,7 +134,7 @@ class TestUnitOutliers:
         # The inverse of the conversion, found on its two points: all of them are straight lines.
         zero, one = CONVERSIONS[name](np.array([0.0, 1.0]))
         odd = (usual[:7] - zero) / (one - zero)
-        found = find_unit_outliers(np.concatenate([usual, odd])).to_json()
+        found = find_unit_outliers(np.concatenate([usual, odd]), CONVERSIONS[name].quantity).to_json()
         assert found["unitOutliers"] == 7
         assert CONVERSIONS[found["unitOutliersAre"]](odd) == pytest.approx(CONVERSIONS[name](odd), rel=0.03)
 
@@ -136,6 +148,43 @@ class TestUnitOutliers:
         ):
             assert find_unit_outliers(values).to_json() == {"unitOutliers": 0, "unitOutliersAre": None}
 
+    @pytest.mark.parametrize(
+        ("name", "usual", "odd"),
+        [
+            ("vibration", (2.4, 0.3), np.linspace(6, 2900, 18)),  # before failures
+            ("smart_9_hours", (10_000, 300), np.full(9, 10_000 * 14.5038)),  # bar and psi are no units of hours
+            ("speed_rpm", (80, 2), np.linspace(172, 180, 9)),  # °F and °C are none of speed
+            ("flow", (80, 2), np.full(9, 80.0 + 273.15)),
+            ("load", (100, 3), np.full(9, 10.0)),  # at rest
+            ("temperature", (80, 2), np.concatenate([[176.0, 177.0], np.linspace(120, 160, 8)])),  # a rise, no unit
+            ("temperature", (80, 2), np.array([176.0])),
+            ("noise", (0, 1), np.linspace(-1000, 1000, 18)),
+        ],
+    )
+    def test_another_unit_is_named_of_what_is_measured_in_it(
+        self, name: str, usual: tuple[float, float], odd: np.ndarray
+    ) -> None:
+        values = np.concatenate([np.random.default_rng(3).normal(*usual, 5_000), odd])
+        found = find_unit_outliers(values, quantity_of(name, SchemaConfig())).to_json()
+        assert found == {"unitOutliers": 0, "unitOutliersAre": None}
+
+    @pytest.mark.parametrize(
+        ("schema", "quantity"),
+        [
+            ({"columnRoles": {"x": "ambient"}}, "temperature"),
+            ({"columnRoles": {"x": "speed"}, "columnUnits": {"x": "bar"}}, None),
+            ({"columnUnits": {"x": "°C"}}, "temperature"),
+            ({"columnUnits": {"x": "PSI"}}, "pressure"),
+            ({"columnUnits": {"x": "h"}}, None),
+            ({}, None),
+        ],
+    )
+    def test_role_then_unit_then_name_tell_what_is_measured(
+        self, tmp_path: Path, schema: dict[str, Any], quantity: str | None
+    ) -> None:
+        whole = config(tmp_path / "a.csv", schemaConfig={"continuousColumns": ["x"], "counterColumns": [], **schema})
+        assert quantity_of("x", whole.schema_config) == quantity
+
     def test_they_are_told_and_kept(self, tmp_path: Path) -> None:
         frame = one_pump(1000)
         frame["temperature"] = np.random.default_rng(0).normal(80, 2, len(frame))
@@ -144,9 +193,52 @@ class TestUnitOutliers:
         sensor = prepared.summary["sensors"]["temperature"]
         assert (sensor["unitOutliers"], sensor["unitOutliersAre"]) == (3, "in °F instead of °C")
         assert told(
-            prepared, "temperature has 3 values far outside the usual, as if in °F instead of °C; they were kept."
+            prepared,
+            "temperature has 3 values far outside the usual, as if in °F instead of °C; they were kept; bounds in",
         )
         assert prepared.frame["temperature"].max() == 177
+
+
+class TestRepeatedValues:
+    @pytest.mark.parametrize("value", [-9999, 9999, -999, 32767, 65535, 1e30, -3.4028235e38, 999.25, -250.0])
+    @pytest.mark.parametrize("share", [0.002, 0.05, 0.4])
+    def test_what_stands_for_no_value_is_named(self, value: float, share: float) -> None:
+        random = np.random.default_rng(4)
+        sample = np.where(random.random(25_000) < share, value, random.normal(50, 5, 25_000))
+        found = repeated_values(sample.astype(np.float32).astype(np.float64))
+        assert [each.value for each in found] == [pytest.approx(value)]
+        assert found[0].share == pytest.approx(share, rel=0.3)
+        assert 20 < found[0].rest[0] < found[0].rest[1] < 80
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            np.full(100, 5.0),
+            np.resize([0.0, 1000.0], 100),
+            np.concatenate([np.random.default_rng(0).normal(50, 5, 1000), [300.0, 310.0, 4000.0]]),
+            np.clip(np.random.default_rng(0).normal(95, 5, 1000), 0, 100),  # full scale
+            np.clip(np.random.default_rng(0).gamma(1, 5, 1000), 0.5, 30),
+            np.array([1.0, 9999.0, 9999.0]),
+        ],
+    )
+    def test_what_may_be_measured_is_not_accused(self, values: np.ndarray) -> None:
+        assert repeated_values(values) == []
+
+    def test_several_are_named(self) -> None:
+        sample = np.concatenate(
+            [np.random.default_rng(0).normal(50, 5, 1000), np.full(9, -9999.0), np.full(5, 32767.0)]
+        )
+        assert {each.value for each in repeated_values(sample)} == {-9999.0, 32767.0}
+
+    def test_the_bounds_that_leave_it_out_are_right(self, tmp_path: Path) -> None:
+        frame = one_pump(1000).assign(temperature=lambda each: each["temperature"].where(each.index % 20 > 0, -9999))
+        found = next(
+            each for each in prepared_from(frame, tmp_path).summary["findings"] if each["code"] == "REPEATED_VALUE"
+        )
+        bounds = json.loads(found["hint"][found["hint"].index("{") :])
+        clean = prepared_from(frame, tmp_path, schemaConfig={"validRange": bounds}).summary
+        assert clean["sensors"]["temperature"]["min"] > 0
+        assert clean["sensors"]["temperature"]["repeatedValues"] == []
 
 
 class TestVerdict:

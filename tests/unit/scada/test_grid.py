@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ml.errors import ConfigError, DataError
 from ml.options.schema import SchemaConfig
+from ml.readings.parsing import NOT_UNDERSTOOD
 from ml.windows.grid import resolve_interval, resolve_max_gap, to_grid
 from tests.reference.grid import naive_grid
 
@@ -35,6 +36,7 @@ def random_readings(rng: np.random.Generator, assets: int = 3, n: int = 60) -> p
         )
         for name in ("temperature", "volume", "load", "alarm", "target"):
             frame.loc[rng.random(n) < 0.3, name] = np.nan
+        frame.loc[rng.random(n) < 0.05, "target"] = NOT_UNDERSTOOD
         frame.loc[20:40, "load"] = np.nan
         frames.append(frame.sort_values("timestamp").drop_duplicates("timestamp"))
     return pd.concat(frames, ignore_index=True)
@@ -227,3 +229,9 @@ def test_many_rows_are_no_mistake_while_readings_are_many(
         return
     with pytest.raises(ConfigError, match="7 grid rows of 4 readings"):
         grid_of(frame)
+
+
+def test_a_target_that_is_not_understood_is_unknown_until_the_next_that_is() -> None:
+    frame = readings(at=[10, 20, 28, 40, 60, 67, 70], x=[1.0] * 7, target=[0, 0.5, np.nan, np.nan, 0, 0.5, 1])
+    assert grid_of(frame)["target"].tolist() == pytest.approx([0, np.nan, np.nan, np.nan, np.nan, 0, 1], nan_ok=True)
+    assert grid_of(frame.iloc[:-1])["target"].tolist()[-1] != 0

@@ -65,9 +65,39 @@ def test_another_asset_neither_fails_nor_observes_for_this_one() -> None:
     assert labels(rows) == [0, -1, -1, -1, 0, -1, -1]
 
 
-def test_an_onset_after_a_gap_counts_but_a_quiet_return_proves_nothing() -> None:
-    assert labels(series(0, 0) + series(1, start=30)) == [-1, 1, -1]
+def test_a_pause_hides_a_failure_as_well_as_a_quiet_return() -> None:
+    assert labels(series(0, 0) + series(1, start=30)) == [-1, -1, -1]
     assert labels(series(0, 0) + series(0, 0, 0, start=30)) == [-1, -1, 0, -1, -1]
+    # the onset is seen, and what comes after it within the horizon is not: censored as a healthy row would be
+    assert labels(series(0, 1, 0) + series(0, 0, 0, start=500), horizon=50) == [-1] * 6
+
+
+def test_machines_that_pause_all_the_time_have_no_label_of_either_class() -> None:
+    rows = [("slow", 3600 * hour, int(hour % 40 == 39)) for hour in range(200)]
+    found = label_grid(grid_of(rows), interval=180, horizon=86_400)
+    assert set(found["status"]) == {"censored", "in_failure"}
+
+
+HEALTHY = series(*[0] * 7, start=-1000)  # two of its rows are observed for 50 seconds
+
+
+def test_a_pause_that_begins_inside_a_failure_hides_nothing_of_it() -> None:
+    stopped = HEALTHY + series(0, 0, 1) + series(0, 0, 0, start=500)
+    assert labels(stopped, horizon=50)[7:] == [1, 1, -1, -1, -1, -1]
+    unknown_then = HEALTHY + series(0, 0, 1, -1, 0, 0, 0)
+    assert labels(unknown_then, horizon=50)[7:] == [1, 1, -1, -1, -1, -1, -1]
+
+
+def test_the_end_of_an_asset_takes_no_failure_back() -> None:
+    assert labels(HEALTHY + series(0, 0, 1, 0), horizon=50)[7:] == [1, 1, -1, -1]
+    assert labels(HEALTHY + series(0, 0, 0, 1), horizon=50)[7:] == [1, 1, 1, -1]
+
+
+def test_no_asset_has_positive_rows_alone_because_of_its_pauses() -> None:
+    assert labels(series(0, 0, 1), horizon=50) == [-1] * 3
+    shifts = [row for day in range(20) for row in series(*[0] * 7, int(day % 4 == 3), start=1000 * day)]
+    assert set(labels(shifts, horizon=200)) == {-1}
+    assert set(labels(shifts, horizon=60)) == {-1, 0, 1}
 
 
 def test_a_failure_goes_on_across_a_gap_and_ends_where_it_is_unknown() -> None:

@@ -104,7 +104,6 @@ def test_constant_sensors_and_set_points_are_not_stuck(tmp_path: Path) -> None:
         ({}, "4 failure events on 2 assets. That is few"),
         ({}, "The data pauses 2 times for more than 5 minutes, 82 minutes in all; the longest pause is 41 minutes."),
         ({}, "7.69 % of the rows cannot be labelled, because the data does not show the 10 minutes after them."),
-        ({"temperature": "hot"}, "temperature has 520 values that cannot be read; treated as missing."),
     ],
 )
 def test_the_verdict_says_it_in_plain_sentences(tmp_path: Path, change: dict[str, object], words: str) -> None:

@@ -159,12 +159,25 @@ def test_csv_is_read_as_text_and_compressed(tmp_path: Path) -> None:
         ("a,b\n1,2\n3,4,5\n", "broken at line 3: 2 values expected, 3 found"),
         ('a,b\n"1\n1",2\n3\n', "broken at line 4: 2 values expected, 1 found"),
         (b"a,b\n1,2\n3,\xff\n", "not UTF-8 text at line 3"),
-        (b"\xff\xfea\x00", "not UTF-8 text at line 1"),
+        (b"a\x00,\x00b\x00\n\x00", "holds zero bytes"),
+        (b"\x7fELF\x02\x01\x00", "holds zero bytes"),
+        (b"a,b\r1,2\r3,\xff\r", "not UTF-8 text at line 3"),
+        ("a," + "b" * 140_000 + "\n1,2\n", "field larger than field limit"),
+        ("a" * 5_000_000, "no end of the line in"),
     ],
 )
 def test_broken_csv_names_the_line(tmp_path: Path, content: str | bytes, words: str) -> None:
     with pytest.raises(DataError, match=words):
         rows(CsvSource(write(tmp_path / "a.csv", content)), "a", "b")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_every_end_of_a_line_and_every_unicode_text_is_read(tmp_path: Path, end: str, encoding: str, name: str) -> None:
+    content = end.join(["time;Öl °C", *(f"{number};{number},5" for number in range(2000))]).encode(encoding)
+    path = write(tmp_path / name, gzip.compress(content) if name.endswith("gz") else content)
+    assert rows(CsvSource(path), "Öl °C") == [(f"{number},5",) for number in range(2000)]
 
 
 def test_broken_compression_is_an_error_without_folders(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from ml.scada.prepare import prepare
 from ml.scada.prepared import is_prepared, read_prepared
 from ml.scada.sensor_figures import SensorFigures
 from ml.scada.streamed import prepare_to_file
+from ml.scada.unit_outliers import Usual
 from tests.unit.scada.histories import config, raw_history, to_sqlite
 
 
@@ -116,12 +117,12 @@ def test_figures_do_not_depend_on_the_blocks(seed: int) -> None:
         else:
             naive[-1] += 1
     longest = max(naive)
-    whole, parts = SensorFigures("continuous", None), SensorFigures("continuous", None)
+    whole, parts = (SensorFigures("continuous", None, Usual()) for _ in range(2))
     whole.add(values, starts)
     for edge in np.split(np.arange(500), np.sort(rng.integers(1, 500, 20))):
         if len(edge):
             parts.add(values[edge], starts[edge])
-    found, other = whole.to_json(60, 120), parts.to_json(60, 120)
+    found, other = whole.to_json(60, 60, 120), parts.to_json(60, 60, 120)
     assert found["longestUnchangedSeconds"] == other["longestUnchangedSeconds"] == (longest - 1) * 60
     assert found["stuckRows"] == other["stuckRows"] == sum(length for length in naive if (length - 1) * 60 > 120)
     assert found["missingShare"] == other["missingShare"] == np.isnan(values).sum() / 500

@@ -1,0 +1,42 @@
+"""A file that cannot be understood gives no scores, and one that is odd gives scores and says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ml.errors import DataError
+from ml.predict import load_model
+from ml.predict.scoring import Scored, score_file
+from ml.progress import silent
+from tests.unit.predict.irregular import config, readings
+
+
+def score(root: Path, table: pd.DataFrame, folder: Path, **options: Any) -> Scored:
+    table.to_csv(folder / "data.csv", index=False, **options)
+    (folder / "scratch").mkdir(exist_ok=True)
+    model = load_model("plant_a", root=root)
+    return score_file(
+        model, config(), folder / "data.csv", folder / "o.csv", scratch=folder / "scratch", progress=silent
+    )
+
+
+def test_what_cannot_be_scored_is_refused_and_what_is_odd_is_told(root: Path, tmp_path: Path) -> None:
+    table = readings(4).groupby(["machine", "timestamp"], as_index=False).last()
+    odd = table.astype({"temp": "object"})
+    odd.loc[::10, "temp"] = "Bad"
+    found = score(root, pd.concat([odd, odd[odd["vib"].notna()].iloc[[3]].assign(vib=99.0)]), tmp_path).to_json()
+    assert [each["code"] for each in found["warnings"]] == ["ROWS_DISAGREE", "VALUES_UNREADABLE"]
+    assert "'Bad'" in found["warnings"][1]["message"]
+    for wrong, words in (
+        (table.assign(timestamp=range(len(table))), "before 1990"),
+        (table.assign(temp="hot"), 'no value of the column "temp" can be read as a number'),
+        (table.assign(temp=None, vib=None, total=None, pump=None), "no sensor has a value"),
+    ):
+        with pytest.raises(DataError, match=words):
+            score(root, wrong, tmp_path)
+    with pytest.raises(DataError, match="decimal commas"):
+        score(root, table, tmp_path, decimal=",", sep=";")
