@@ -223,7 +223,7 @@ def summarise(report: Json) -> list[str]:
         lines.append(f"  {name:<31} {'not reported' if score is None else number(score)}")
     events = report.get("events") or {}
     if events.get("failures"):
-        lines.append(f"Failures announced in time: {events.get('announced', '?')} of {events['failures']}")
+        lines.append(f"Failures detected in time: {events.get('detected', '?')} of {events['failures']}")
     lead = (events.get("leadTimeSeconds") or {}).get("median")
     if lead is not None:
         lines.append(f"Lead time, median: {lead / 3600:.0f} h")

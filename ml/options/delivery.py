@@ -30,7 +30,7 @@ class ValidationConfig(Section):
     min_auc: Score | None = Field(default=0.80, description="Area under the ROC curve.")
     min_f1: Score | None = Field(default=None, description="F1 score.")
     min_average_precision: Score | None = Field(default=None, description="Average precision.")
-    min_event_recall: Score | None = Field(default=None, description="Share of failures announced.")
+    min_event_recall: Score | None = Field(default=None, description="Share of failures detected.")
     max_false_alarms_per_asset_day: Annotated[float, Field(ge=0)] | None = Field(
         default=None, description="False alarms per asset and day."
     )

@@ -44,7 +44,7 @@ class MetricLimits(Section):
     brier: Limit | None = _metric("Brier score")
     mcc: Limit | None = _metric("Matthews correlation")
     calibration_error: Limit | None = _metric("Calibration error")
-    event_recall: Limit | None = _metric("Share of failures announced")
+    event_recall: Limit | None = _metric("Share of failures detected")
     missed_failures: Limit | None = _metric("Failures missed")
     lead_time_min_seconds: Limit | None = _metric("Shortest lead time")
     lead_time_q25_seconds: Limit | None = _metric("Lower quartile of the lead time")

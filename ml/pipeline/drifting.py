@@ -1,18 +1,18 @@
-"""Drift of the judged rows of a trained version: by the baseline that it carries, and by its training rows."""
+"""Drift of the evaluated rows of a trained version: by the baseline that it carries, and by its training rows."""
 
 from __future__ import annotations
 
-from ml.pipeline.judged_data import JudgedData
+from ml.pipeline.evaluated_data import EvaluatedData
 from ml.pipeline.trained import TrainedVersion
 from ml.validation.drift import Baseline
 from ml.validation.drift_table import Drift, evenly, feature_drift, sensor_drift
 
 
-def drift_of(trained: TrainedVersion, rows: JudgedData) -> list[Drift]:
+def drift_of(trained: TrainedVersion, rows: EvaluatedData) -> list[Drift]:
     """Sensors first, then features, each by falling index.
 
     Sensors are compared with the baseline in the metadata, which clients compare with as well. Features need the
-    training rows, so they are there only where the version is judged by the part that its training held out.
+    training rows, so they are there only where the version is evaluated on the part that its training held out.
     """
     baselines = {
         name: Baseline(tuple(each.edges), tuple(each.counts), each.missing)
@@ -22,5 +22,5 @@ def drift_of(trained: TrainedVersion, rows: JudgedData) -> list[Drift]:
     if rows.parts is None:
         return sensors
     engineer = trained.engineer
-    training, judged = (engineer.matrix(rows.frame, rows=evenly(part)) for part in (rows.parts.train, rows.scored))
-    return sensors + feature_drift(engineer.get_feature_names_out(), training, judged)
+    training, evaluated = (engineer.matrix(rows.frame, rows=evenly(part)) for part in (rows.parts.train, rows.scored))
+    return sensors + feature_drift(engineer.get_feature_names_out(), training, evaluated)

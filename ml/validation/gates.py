@@ -48,7 +48,7 @@ class _Rule:
 
 
 _RULES = (
-    _Rule("minEventRecall", "eventRecall", "Share of failures announced"),
+    _Rule("minEventRecall", "eventRecall", "Share of failures detected"),
     _Rule("maxFalseAlarmsPerAssetDay", "falseAlarmsPerAssetDay", "False alarms per asset and day"),
     _Rule("minAccuracy", "accuracy", "Accuracy"),
     _Rule("minPrecision", "precision", "Precision"),

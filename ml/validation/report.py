@@ -25,7 +25,7 @@ Status = Literal["PASSED", "REFUSED"]
 
 
 @dataclass(frozen=True)
-class JudgedRows:
+class EvaluatedRows:
     """The rows that the verdict rests on."""
 
     source: str
@@ -66,7 +66,7 @@ class ValidationReport:
     threshold: float
     horizon_seconds: int
     """0: the model detects failures as they happen."""
-    test_set: JudgedRows
+    test_set: EvaluatedRows
     metrics: RowMetrics
     gates: tuple[Gate, ...]
     events: Mapping[str, Any] | None = None
@@ -112,7 +112,7 @@ class ValidationReport:
 
     @property
     def is_detection(self) -> bool:
-        """Whether failures are counted as found after their start (with a delay) rather than announced before it."""
+        """Whether failures are counted as found after their start (with a delay) rather than detected before it."""
         return "detectionDelaySeconds" in (self.events or {})
 
     @property
@@ -165,11 +165,11 @@ class ValidationReport:
         events = self.events
         if not events or not events.get("failures"):
             return ""
-        found = f"{events['announced']} of {wording.plural(events['failures'], 'failure')}"
+        found = f"{events['detected']} of {wording.plural(events['failures'], 'failure')}"
         median = self.notice_seconds.get("median")
         if self.is_detection:
             return f": it detected {found}"
-        return f": it announced {found}" + (f", typically {wording.duration(median)} ahead" if median else "")
+        return f": it detected {found}" + (f", typically {wording.duration(median)} ahead" if median else "")
 
 
 def json_value(value: Any) -> Any:

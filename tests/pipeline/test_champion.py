@@ -33,7 +33,7 @@ def predictions_of(root: Path, version: str) -> pd.DataFrame:
 def weak(
     two_versions: PipelineRun, database: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Json, Outcome]:
-    """A workspace in which v2 is current and v3, a model of one split, was trained and judged. To be read only."""
+    """A workspace in which v2 is current and v3, a model of one split, was trained and evaluated. To be read only."""
     folder = tmp_path_factory.mktemp("weak")
     root = Path(shutil.copytree(two_versions.root, folder / "workspace", symlinks=True))
     config = plant_config(database, trainingConfig=WEAK, validationConfig=QUICK) | {"version": "v3"}
@@ -64,10 +64,10 @@ def test_the_first_version_has_nothing_to_beat(pipeline: PipelineRun) -> None:
 
 
 def test_a_worse_candidate_is_refused_and_not_published(weak: tuple[Path, Json, Outcome], tmp_path: Path) -> None:
-    root, config, judged = weak
+    root, config, evaluated = weak
     report = report_of(root, "v3")
-    assert (judged.exit_code, judged.error["code"]) == (5, "QUALITY_GATE")
-    assert "published version v2" in judged.error["message"]
+    assert (evaluated.exit_code, evaluated.error["code"]) == (5, "QUALITY_GATE")
+    assert "published version v2" in evaluated.error["message"]
     assert report["champion"]["worse"] is True
     assert [gate["key"] for gate in report["gates"] if not gate["passed"]] == ["championMargin"]
 

@@ -36,10 +36,10 @@ def test_rows_of_the_training_history_in_a_test_file_do_not_count(
     station.readings.to_csv(history, index=False)
     outcome = run_here("validate_model", pipeline.tuned_file, history, root=published)
     assert outcome.exit_code in (0, 5), outcome.document
-    judged = report_of(published)["testSet"]
+    evaluated = report_of(published)["testSet"]
     seen_until = pd.Timestamp(honest["split"]["validation"]["lastTime"])
-    assert pd.Timestamp(judged["from"]) > seen_until
-    assert judged["rows"] < honest["split"]["train"]["rows"]
+    assert pd.Timestamp(evaluated["from"]) > seen_until
+    assert evaluated["rows"] < honest["split"]["train"]["rows"]
 
 
 def test_a_verdict_at_another_threshold_publishes_nothing(pipeline: PipelineRun, published: Path) -> None:
@@ -47,8 +47,8 @@ def test_a_verdict_at_another_threshold_publishes_nothing(pipeline: PipelineRun,
     lenient = json.loads(pipeline.tuned_file.read_text())
     lenient["validationConfig"] |= {"threshold": 0.011, "minAccuracy": None, "minPrecision": None, "minRecall": None}
     config = write_json(published.parent / "lenient.json", lenient)
-    judged = run_here("validate_model", config, root=published)
-    assert judged.exit_code == 0, judged.document
+    evaluated = run_here("validate_model", config, root=published)
+    assert evaluated.exit_code == 0, evaluated.document
     refused = run_here("convert_to_onnx", config, root=published)
     assert (refused.exit_code, refused.error["code"]) == (5, "QUALITY_GATE")
     assert "0.011" in refused.error["message"]

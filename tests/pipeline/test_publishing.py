@@ -43,11 +43,11 @@ def test_a_gate_that_is_not_met_keeps_the_version_from_being_published(unpublish
     strict = plant_config(database, validationConfig={"minPrecision": 1.0, "robustnessRows": 200, "latencyRuns": 20})
     config = write_json(unpublished.parent / "strict.json", strict)
 
-    judged = run_here("validate_model", config, root=unpublished)
-    assert judged.exit_code == 5, judged.document
-    assert judged.error["code"] == "QUALITY_GATE"
-    assert "precision" in judged.error["message"].lower()
-    assert "validation_report.html" in judged.error["hint"]
+    evaluated = run_here("validate_model", config, root=unpublished)
+    assert evaluated.exit_code == 5, evaluated.document
+    assert evaluated.error["code"] == "QUALITY_GATE"
+    assert "precision" in evaluated.error["message"].lower()
+    assert "validation_report.html" in evaluated.error["hint"]
     report = json.loads((unpublished / "artifacts" / ORGANIZATION / "v1" / "validation_report.json").read_text())
     assert report["status"] != "PASSED"
     assert [gate["key"] for gate in report["gates"] if not gate["passed"]] == ["minPrecision"]

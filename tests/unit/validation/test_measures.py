@@ -26,12 +26,12 @@ def measured(horizon):
 
 
 def test_every_name_that_a_limit_knows_is_measured():
-    announced, detected = measured(7200), measured(0)
+    predicted, detected = measured(7200), measured(0)
 
-    assert set(announced) == set(detected) == set(MEASURES)
+    assert set(predicted) == set(detected) == set(MEASURES)
     for name in MEASURES:
         kind = "lead" if name.startswith("leadTime") else "delay" if name.startswith("detectionDelay") else "both"
-        assert (announced[name] is not None) == (kind != "delay"), name
+        assert (detected[name] is not None) == (kind != "delay"), name
         assert (detected[name] is not None) == (kind != "lead"), name
 
 
@@ -49,7 +49,7 @@ def test_names_lead_to_their_numbers():
 
 def test_what_was_not_measured_is_none():
     values = measured_values(
-        row_metrics(LABEL, ALARM, 0.5), {"failures": 0, "announced": 0, "leadTimeSeconds": None}, LATENCY, None
+        row_metrics(LABEL, ALARM, 0.5), {"failures": 0, "detected": 0, "leadTimeSeconds": None}, LATENCY, None
     )
 
     assert values["leadTimeMedianSeconds"] is None

@@ -17,7 +17,7 @@ from ml.validation.latency import Latency
 from ml.validation.metrics import ReferenceResult, row_metrics
 from ml.validation.page import MAX_BYTES, records_table, render_html
 from ml.validation.page_tables import breakable
-from ml.validation.report import JudgedRows, ValidationReport
+from ml.validation.report import EvaluatedRows, ValidationReport
 from ml.validation.robustness import RobustnessPoint
 from ml.windows.catalogue import Feature
 from ml.windows.operations import Value
@@ -26,14 +26,14 @@ HOSTILE = "</style><script>alert('x')</script><img src=x onerror=alert(1)>"
 METRICS = row_metrics([0, 0, 1, 1], [0.1, 0.6, 0.7, 0.9], 0.5)
 EVENTS = {
     "failures": 16,
-    "announced": 14,
+    "detected": 14,
     "eventRecall": 0.875,
     "leadTimeSeconds": {"min": 3600.0, "q25": 72_000.0, "median": 111_600.0, "q75": 129_600.0, "max": 169_200.0},
     "falseAlarms": 29,
     "falseAlarmsPerAssetDay": np.float64(0.0412),
     "alarmPrecision": 0.6,
     "timeInAlarm": float("nan"),
-    "perAsset": {HOSTILE: {"failures": 2, "announced": 2}},
+    "perAsset": {HOSTILE: {"failures": 2, "detected": 2}},
 }
 MIDNIGHT = datetime(2025, 1, 1, tzinfo=UTC)
 PLOTS = {"roc": b"<?xml version='1.0'?><svg/>", "timeline": b"\x89PNG\r\n"}
@@ -48,7 +48,7 @@ def report(**changes):
         "model_sha256": "ab" * 32,
         "threshold": 0.5,
         "horizon_seconds": 86_400,
-        "test_set": JudgedRows("held-out part", 4, 2, 1, 16, MIDNIGHT, MIDNIGHT + timedelta(days=1)),
+        "test_set": EvaluatedRows("held-out part", 4, 2, 1, 16, MIDNIGHT, MIDNIGHT + timedelta(days=1)),
         "metrics": METRICS,
         "gates": tuple(gates),
         "events": EVENTS,
@@ -89,7 +89,7 @@ BARE = {
     "events": None, "references": (), "latency": None, "robustness": (), "drift": (), "importances": {},
     "explanation": None, "split": None,
     "data_summary": None, "provenance": None, "gates": (), "model_sha256": None,
-    "test_set": JudgedRows("a file", 4, 2, 1),
+    "test_set": EvaluatedRows("a file", 4, 2, 1),
 }  # fmt: skip
 
 
@@ -151,7 +151,7 @@ def test_all_gates_passed_is_a_pass_told_in_maintenance_terms():
 
     assert passed.status == "PASSED"
     assert passed.verdict == (
-        "This model meets all 5 requirements set for it: it announced 14 of 16 failures, typically 31 h ahead."
+        "This model meets all 5 requirements set for it: it detected 14 of 16 failures, typically 31 h ahead."
     )
 
 
@@ -194,8 +194,8 @@ def test_intervals_stand_below_the_three_numbers_where_they_were_measured():
 
 
 def test_a_plant_of_ten_thousand_assets_still_makes_a_page_of_the_promised_size():
-    many = {f"asset {number} {HOSTILE}": {"failures": 2, "announced": 2, "alarms": 3} for number in range(10_000)}
-    failures = [{"asset": name, "time": MIDNIGHT.isoformat(), "announced": True} for name in many]
+    many = {f"asset {number} {HOSTILE}": {"failures": 2, "detected": 2, "alarms": 3} for number in range(10_000)}
+    failures = [{"asset": name, "time": MIDNIGHT.isoformat(), "detected": True} for name in many]
     summary = {"sensors": {name: {"missingShare": 0.5} for name in many}, "warnings": list(many)}
 
     html = render_html(
@@ -257,8 +257,8 @@ def test_missing_pieces_are_left_out():
 @pytest.mark.parametrize(
     "events",
     [
-        {"failures": 0, "announced": 0, "leadTimeSeconds": None, "falseAlarms": 3, "falseAlarmsPerAssetDay": 0.2},
-        {"failures": 2, "announced": 0, "leadTimeSeconds": {"median": None}, "falseAlarms": 0,
+        {"failures": 0, "detected": 0, "leadTimeSeconds": None, "falseAlarms": 3, "falseAlarmsPerAssetDay": 0.2},
+        {"failures": 2, "detected": 0, "leadTimeSeconds": {"median": None}, "falseAlarms": 0,
          "falseAlarmsPerAssetDay": 0.0},
     ],
 )  # fmt: skip
@@ -290,7 +290,7 @@ def test_event_metrics_are_understood_as_they_are_made(horizon, words):
 
 def test_baselines_and_the_published_version_stand_beside_the_model():
     limit = Baseline("Best limit on one sensor", f"{HOSTILE} at or above 3", 0.4, EVENTS)
-    untuned = Baseline("Model without tuning", "not judged: the model has the default parameters itself")
+    untuned = Baseline("Model without tuning", "not evaluated: the model has the default parameters itself")
     champion = Champion(
         version="v0", rows=4, margin=0.01, average_precision=0.9, candidate_average_precision=0.7,
         interval=(-0.3, -0.1), events=EVENTS, candidate_events=EVENTS,

@@ -1,4 +1,4 @@
-"""What validation does with the rows it judges by: score them, measure, draw, write down."""
+"""What validation does with the rows it evaluates on: score them, measure, draw, write down."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ml.export.session import Scorer
 from ml.pipeline.baselines import baselines
 from ml.pipeline.champion import compare_with_published
 from ml.pipeline.drifting import drift_of
+from ml.pipeline.evaluated_data import EvaluatedData, evaluated_data
+from ml.pipeline.evaluated_events import Probabilities, evaluated_events, measured_events
 from ml.pipeline.explaining import explanation_of
-from ml.pipeline.judged_data import JudgedData, judged_data
-from ml.pipeline.judged_events import Probabilities, judged_events, measured_events
 from ml.pipeline.reference_scores import read_reference
 from ml.pipeline.shipped import model_latency, shipped_model, window_latency
 from ml.pipeline.split_pictures import split_pictures
@@ -42,7 +42,7 @@ from ml.workspace.paths import OrganizationPaths
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Evaluation:
     """Everything that validation writes."""
 
     report: ValidationReport
@@ -51,13 +51,13 @@ class Judgement:
     predictions: pd.DataFrame
 
 
-def judge(
+def evaluate(
     config: OrganizationConfig,
     paths: OrganizationPaths,
     trained: TrainedVersion,
     test_data: str | None,
     progress: ProgressCallback | None,
-) -> Judgement:
+) -> Evaluation:
     """Measure a trained version on its test rows, through the ONNX model that would be shipped.
 
     Raises
@@ -67,7 +67,7 @@ def judge(
     """
     tell = progress or silent
     tell(0, 7, "reading test rows")
-    rows = judged_data(config, paths, trained, test_data)
+    rows = evaluated_data(config, paths, trained, test_data)
     options = config.validation_config
     content = shipped_model(trained, rows.frame, rows.scored, config.conversion_config.parity_rows)
     scorer = Scorer(content, threads=available_cpus())
@@ -78,7 +78,7 @@ def judge(
     features = trained.engineer.matrix(rows.frame, rows=rows.scored)
     probability = scorer.probability(features)
     metrics = row_metrics(rows.label, probability, threshold)
-    found = judged_events(config, trained, rows, probability, threshold)
+    found = evaluated_events(config, trained, rows, probability, threshold)
     events = measured_events(config, rows, probability, found)
     references = {
         reference.name: read_reference(reference, rows.table, paths) for reference in options.reference_scores
@@ -148,7 +148,7 @@ def judge(
     drawings |= {name: (png, png) for name, png in split_pictures(config, trained, rows).items()}
     predictions = rows.table[["asset_id", "timestamp", "label"]].assign(probability=probability)
     tell(7, 7, "done")
-    return Judgement(
+    return Evaluation(
         report,
         render_html(report, {name: vector for name, (vector, _) in drawings.items()}),
         {name: bitmap for name, (_, bitmap) in drawings.items()},
@@ -182,7 +182,7 @@ def _provenance(config: OrganizationConfig, trained: TrainedVersion) -> dict[str
 
 def _draw(
     report: ValidationReport,
-    rows: JudgedData,
+    rows: EvaluatedData,
     probability: Probabilities,
     threshold: float,
     references: dict[str, npt.NDArray[np.float64]],
@@ -202,7 +202,7 @@ def _draw(
     return {"timeline": (dense, dense)} | {name: (draw("svg"), draw("png")) for name, draw in drawings.items()}
 
 
-def _story(rows: JudgedData, probability: Probabilities) -> pd.DataFrame:
+def _story(rows: EvaluatedData, probability: Probabilities) -> pd.DataFrame:
     """The rows of the scored assets over the scored time, failures included, with their probability or NaN."""
     table, frame = rows.table, rows.frame
     shown = frame["asset_id"].isin(table["asset_id"].unique()) & frame["timestamp"].between(
