@@ -36,6 +36,8 @@ class AlarmCurve:
         As `ml.learning.event_metrics` defines them.
     rows, positives, failures, asset_days
         Scored rows, those labelled 1, failures that count, and scored rows in asset-days.
+    cooldown
+        The seconds that alarms were counted with.
     """
 
     thresholds: Float32s
@@ -48,6 +50,7 @@ class AlarmCurve:
     positives: int
     failures: int
     asset_days: float
+    cooldown: int
 
     @property
     def healthy_time_in_alarm(self) -> npt.NDArray[np.float64]:
@@ -124,6 +127,7 @@ def alarm_curve(
         positives=int(positive.sum()),
         failures=int(windows.counts.sum()),
         asset_days=len(frame) * interval / SECONDS_PER_DAY,
+        cooldown=cooldown,
     )
 
 

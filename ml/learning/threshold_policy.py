@@ -55,19 +55,28 @@ class ThresholdChoice:
         Whether a limit, where the rule has one, is kept on these rows.
     figures
         Under JSON names: ``precision``, ``recall`` and ``f1`` of rows, ``failures``, ``detected``, ``alarms``,
-        ``falseAlarms``, ``falseAlarmsPerAssetDay``, and with the rule ``cost`` also ``cost`` and
-        ``costWithoutAlarms``.
+        ``falseAlarms``, ``falseAlarmsPerAssetDay``, ``healthyTimeInAlarm``, and with the rule ``cost`` also ``cost``
+        and ``costWithoutAlarms``.
+    cooldown
+        The alarm cooldown that these were counted with, in seconds.
     """
 
     threshold: float
     policy: ThresholdPolicy
     met: bool
     figures: dict[str, float]
+    cooldown: int
 
     def to_json(self) -> dict[str, Any]:
         """The choice for JSON."""
         policy = self.policy.model_dump(mode="json", by_alias=True, exclude_none=True)
-        return {"threshold": self.threshold, "policy": policy, "met": self.met, "figures": self.figures}
+        return {
+            "threshold": self.threshold,
+            "policy": policy,
+            "met": self.met,
+            "figures": self.figures,
+            "alarmCooldownSeconds": self.cooldown,
+        }
 
 
 def choose_threshold(
@@ -118,7 +127,7 @@ def choose_threshold(
                     limit,
                     threshold,
                 )
-    return ThresholdChoice(threshold, policy, met, _figures(policy, curve, threshold))
+    return ThresholdChoice(threshold, policy, met, _figures(policy, curve, threshold), curve.cooldown)
 
 
 def _highest(value: npt.NDArray[Any]) -> int:

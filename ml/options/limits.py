@@ -56,7 +56,7 @@ class MetricLimits(Section):
     false_alarms: Limit | None = _metric("False alarms")
     false_alarms_per_asset_day: Limit | None = _metric("False alarms per asset and day")
     alarm_precision: Limit | None = _metric("Share of alarms that are right")
-    time_in_alarm: Limit | None = _metric("Share of time in alarm")
+    healthy_time_in_alarm: Limit | None = _metric("Share of healthy time in alarm")
     saved_cost: Limit | None = _metric("Saved cost")
     latency_p50_ms: Limit | None = _metric("Latency of one row, median")
     latency_p95_ms: Limit | None = _metric("Latency of one row, 95th percentile")

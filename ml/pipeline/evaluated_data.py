@@ -115,9 +115,7 @@ def evaluated_data(
             "no rows to validate on: there is no labelled row that the model has not been trained on",
             hint="set dataConfig.testSplit, or name a file with other test data",
         )
-    rows = EvaluatedData(
-        source.data.frame, scored, source.source, source.digest, horizon, parts, source.data.summary
-    )
+    rows = EvaluatedData(source.data.frame, scored, source.source, source.digest, horizon, parts, source.data.summary)
     positives = int((rows.label == 1).sum())
     if positives in (0, rows.label.size):
         raise TooFewFailuresError(

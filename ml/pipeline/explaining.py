@@ -70,7 +70,7 @@ def explanation_of(
 def _missed_failures(
     rows: EvaluatedData, probability: npt.NDArray[np.float32], measured: Mapping[str, Any], horizon: int
 ) -> list[Case]:
-    """Failures that came without an alarm; their rows are those labelled 1 because of them."""
+    """Failures that no alarm detected; their rows are those labelled 1 because of them."""
     asset = rows.table["asset_id"].astype(str).to_numpy()
     seconds = epoch_seconds(rows.table["timestamp"])
     runs = positive_runs(rows.table["asset_id"].factorize()[0], rows.label)
@@ -89,7 +89,7 @@ def _missed_failures(
 
 
 def _false_alarms(rows: EvaluatedData, probability: npt.NDArray[np.float32], events: Events) -> list[Case]:
-    """Alarms without a positive row."""
+    """Alarms that are false, however often."""
     times = rows.table["timestamp"]
     return [
         _case("falseAlarm", rows, probability, group, times.iloc[int(group[0])].isoformat())

@@ -46,6 +46,7 @@ class ValidationResult:
             "reportPath": str(self.report_html),
             "reportJsonPath": str(self.report_json),
             "predictionsPath": str(self.predictions),
+            "warnings": content["warnings"],
             "metrics": content["metrics"],
             "references": content["references"],
             "gates": content["gates"],

@@ -34,5 +34,5 @@ def measured_values(
         for level, value in measured.to_json().items()
     }
     missed = {"missedFailures": events["failures"] - events["detected"]}
-    everything = {**metrics.to_json(), **events, **missed, **notice, **latencies, "latencyMs": latency.p95}
+    everything = {**metrics.to_json(), **events, **missed, **notice, **latencies}
     return {name: everything.get(name) for name in MEASURES}

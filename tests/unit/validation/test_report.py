@@ -32,7 +32,8 @@ EVENTS = {
     "falseAlarms": 29,
     "falseAlarmsPerAssetDay": np.float64(0.0412),
     "alarmPrecision": 0.6,
-    "timeInAlarm": float("nan"),
+    "healthyTimeInAlarm": 0.021,
+    "savedCost": float("nan"),
     "perAsset": {HOSTILE: {"failures": 2, "detected": 2}},
 }
 MIDNIGHT = datetime(2025, 1, 1, tzinfo=UTC)
@@ -40,7 +41,8 @@ PLOTS = {"roc": b"<?xml version='1.0'?><svg/>", "timeline": b"\x89PNG\r\n"}
 
 
 def report(**changes):
-    gates = check_gates({**METRICS.to_json(), "latencyMs": 0.2}, ValidationConfig(minPrecision=0.5, minAccuracy=0.5))
+    measured = {**METRICS.to_json(), **EVENTS, "latencyP95Ms": 0.2}
+    gates = check_gates(measured, ValidationConfig(minPrecision=0.5, minAccuracy=0.5))
     everything = {
         "organization_id": "org_1",
         "version": "v1",
@@ -131,7 +133,7 @@ def test_the_json_has_exactly_the_promised_keys_and_no_nan():
 
     assert list(content) == [
         "formatVersion", "status", "verdict", "organizationId", "version", "modelType", "modelSha256", "threshold",
-        "horizonSeconds", "testSet", "metrics", "events", "gates", "references", "baselines", "champion",
+        "horizonSeconds", "testSet", "metrics", "events", "gates", "refusals", "warnings", "references", "baselines", "champion",
         "latencyMs", "windowLatencyMs", "robustness", "drift", "importances", "explanation",
         "split", "dataSummary", "suspiciousColumns", "warnings", "provenance",
     ]  # fmt: skip
@@ -141,7 +143,7 @@ def test_the_json_has_exactly_the_promised_keys_and_no_nan():
         "baseRate", "confusion",
     }  # fmt: skip
     assert json.loads(json.dumps(content, allow_nan=False)) == content
-    assert content["events"]["timeInAlarm"] is None
+    assert content["events"]["savedCost"] is None
     assert content["testSet"]["from"] == "2025-01-01T00:00:00+00:00"
     assert content["importances"][0] == {"feature": HOSTILE, "gain": 3.0, "share": 0.75}
 
@@ -151,17 +153,18 @@ def test_all_gates_passed_is_a_pass_told_in_maintenance_terms():
 
     assert passed.status == "PASSED"
     assert passed.verdict == (
-        "This model meets all 5 requirements set for it: it detected 14 of 16 failures, typically 31 h ahead."
+        "This model meets all 8 requirements set for it: it detected 14 of 16 failures, typically 31 h ahead, with "
+        "0.04 false alarms per asset and day, and was in alarm for 2.1\u00a0% of the healthy time."
     )
 
 
 def test_one_gate_missed_is_a_refusal_that_names_it():
-    gates = tuple(check_gates({**METRICS.to_json(), "latencyMs": None}, ValidationConfig(minPrecision=0.7)))
+    gates = tuple(check_gates({**METRICS.to_json(), **EVENTS}, ValidationConfig(minPrecision=0.7)))
 
     refused = report(gates=gates)
 
     assert refused.status == "REFUSED"
-    assert "misses 3 of 5 requirements" in refused.verdict
+    assert "misses 3 of 8 requirements" in refused.verdict
     assert "precision is 0.667, required is at least 0.7" in refused.verdict
     assert "latency of one row, 95th percentile is not defined on these rows" in refused.verdict
 
@@ -188,7 +191,7 @@ def test_intervals_stand_below_the_three_numbers_where_they_were_measured():
     text = Page(render_html(report(events={**EVENTS, "intervals": intervals}), {})).text
 
     assert "2 came without an alarm 95 % interval: 70 % to 100 %" in text
-    assert "95 % interval: 20 h to 36 h" in text
+    assert "95 % interval: 20 to 36 h" in text
     assert text.count("95 % interval") == 2
     assert "interval:" not in Page(render_html(report(), {})).text
 
@@ -283,8 +286,8 @@ def test_event_metrics_are_understood_as_they_are_made(horizon, words):
     assert "1 of 1" in text
     assert "none was missed" in text
     assert words in text
-    assert "Time in alarm 20 %" in text
-    assert "Every failure Asset Time Announced" in text
+    assert "Healthy time in alarm 0 %" in text
+    assert "Every failure Asset Time Detected Early" in text
     assert "n/a" not in text[: text.index("Row by row")].replace("oracle 0.990 n/a", "")
 
 
@@ -306,7 +309,7 @@ def test_baselines_and_the_published_version_stand_beside_the_model():
     content = compared.to_json()
 
     assert "Best limit on one sensor" in text
-    assert "14 of 16 0.04 0.400" in text
+    assert "14 of 16 0.04 per asset and day 2.1 % 0.400" in text
     assert "average precision 0.900 against 0.700" in text
     assert "between -0.300 and -0.100" in text
     assert "Saved cost 12" in text
