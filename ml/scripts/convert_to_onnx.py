@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml.config import OrganizationConfig
-from ml.errors import IntegrityError, QualityGateError
+from ml.errors import IntegrityError
 from ml.progress import ProgressCallback, silent
 from ml.workspace.actor import add_actor_option
 from ml.workspace.configurations import beside_config
@@ -92,6 +92,7 @@ def run(
     from ml.pipeline import inputs
     from ml.pipeline.trained import load_version
     from ml.workspace.paths import for_config
+    from ml.workspace.release import has_passed, require_passed_report
     from ml.workspace.versions import is_current, link_model, publish
 
     tell = progress or silent
@@ -125,8 +126,10 @@ def run(
     published, previous = False, None
     if config.conversion_config.publish != "never":
         if config.conversion_config.publish == "if_valid":
-            _require_passed_report(config, paths, models.model, metadata.threshold)
-        change = publish(paths, config.version, config_digest=config.digest())
+            hint = 'run validate_model.py, or set conversionConfig.publish to "never" or "always"'
+            require_passed_report(paths, config.version, hint=hint)
+        forced = not has_passed(paths, config.version)
+        change = publish(paths, config.version, config_digest=config.digest(), forced=forced)
         published, previous = True, change.previous
     tell(3, 3, "done")
     parity = metadata.parity.model_dump(mode="json", by_alias=True) if metadata.parity else {}
@@ -170,37 +173,6 @@ def _holds(file: Path, content: bytes) -> bool:
     from ml.workspace.opening import read_bytes
 
     return file.is_file() and read_bytes(file) == content
-
-
-def _require_passed_report(
-    config: OrganizationConfig, paths: OrganizationPaths, content: bytes, threshold: float
-) -> None:
-    import hashlib
-
-    from ml.workspace.files import read_json
-
-    file = paths.validation_report(config.version, ".json")
-    hint = 'run validate_model.py, or set conversionConfig.publish to "never" or "always"'
-    if not file.is_file():
-        raise QualityGateError(f'version "{config.version}" has no validation report; it is not published', hint=hint)
-    report = read_json(file, "the validation report")
-    if report.get("status") != "PASSED":
-        raise QualityGateError(
-            f'version "{config.version}" did not pass validation; it is not published: {report.get("verdict")}',
-            hint=hint,
-        )
-    if report.get("modelSha256") != hashlib.sha256(content).hexdigest():
-        raise QualityGateError(
-            f'the validation report of version "{config.version}" is about another model; it is not published',
-            hint=hint,
-        )
-    judged_at = report.get("threshold")
-    if judged_at != threshold:
-        raise QualityGateError(
-            f'version "{config.version}" was validated at a threshold of {judged_at:.4g}, but ships with '
-            f"{threshold:.4g}; it is not published",
-            hint="run validate_model.py without validationConfig.threshold",
-        )
 
 
 def main(argv: list[str] | None = None) -> int:
