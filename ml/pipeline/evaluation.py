@@ -29,7 +29,7 @@ from ml.pipeline.warnings import distinct, warnings_of, warnings_of_training
 from ml.progress import ProgressCallback, silent
 from ml.validation import plots
 from ml.validation.comparison import Baseline, Champion
-from ml.validation.degenerate import constant_model, standing_alarm
+from ml.validation.degenerate import refusals
 from ml.validation.doubts import cooldown_differs, findings_about_events
 from ml.validation.drawing import ImageFormat
 from ml.validation.drivers import Explanation
@@ -197,10 +197,6 @@ def _assemble(
     against_published = None if compared.champion is None else champion_gate(compared.champion)
     gates = [*check_gates(values, config.validation_config), against_published]
     horizon = 0 if "detectionDelaySeconds" in measured.events else trained.metadata.horizon_seconds
-    refusals = (
-        constant_model(subject.probability),
-        standing_alarm(measured.events, horizon=horizon, interval=trained.engineer.interval),
-    )
     return ValidationReport(
         organization_id=config.organization_id,
         version=config.version,
@@ -211,7 +207,7 @@ def _assemble(
         test_set=rows.describe(),
         metrics=measured.metrics,
         gates=tuple(gate for gate in gates if gate is not None),
-        refusals=tuple(finding for finding in refusals if finding is not None),
+        refusals=refusals(subject.probability, measured.events, horizon=horizon, interval=trained.engineer.interval),
         warnings=tuple(finding.to_json() for finding in _findings(subject, measured, horizon)),
         events=measured.events,
         references=reference_results(rows.label, measured.references),

@@ -17,6 +17,14 @@ LEAST_HEALTHY_ROWS = 20  # of one machine: fewer say little about it
 _MOST_NAMES = 5
 
 
+def refusals(
+    probability: npt.NDArray[Any], events: Mapping[str, Any], *, horizon: int, interval: int
+) -> tuple[Finding, ...]:
+    """Why a model is refused whatever is configured; parameters as of `constant_model` and `standing_alarm`."""
+    found = constant_model(probability), standing_alarm(events, horizon=horizon, interval=interval)
+    return tuple(finding for finding in found if finding is not None)
+
+
 def constant_model(probability: npt.NDArray[Any]) -> Finding | None:
     """A finding if all probabilities, as float32, are one; (n_rows,)."""
     values = np.asarray(probability, dtype=np.float32)

@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ml.findings import Finding
 from ml.learning.event_metrics import event_metrics
 from ml.learning.events import find_events
 from ml.options.delivery import ValidationConfig
 from ml.validation.comparison import Baseline, Champion
 from ml.validation.drift_table import Drift
 from ml.validation.drivers import Case, Explanation, explained
-from ml.validation.gates import champion_gate, check_gates
+from ml.validation.gates import GATES, champion_gate, check_gates
 from ml.validation.latency import Latency
 from ml.validation.metrics import ReferenceResult, row_metrics
 from ml.validation.page import MAX_BYTES, records_table, render_html
@@ -167,6 +168,64 @@ def test_one_gate_missed_is_a_refusal_that_names_it():
     assert "misses 3 of 8 requirements" in refused.verdict
     assert "precision is 0.667, required is at least 0.7" in refused.verdict
     assert "latency of one row, 95th percentile is not defined on these rows" in refused.verdict
+
+
+def test_a_model_that_says_nothing_is_refused_by_that_sentence_first():
+    finding = Finding("ALARM_NEVER_ENDS", "it is in alarm for 99 % of the healthy time of all machines")
+
+    assert report(refusals=(finding,)).verdict == (
+        "This model is refused: it is in alarm for 99 % of the healthy time of all machines."
+    )
+    gates = tuple(check_gates({"recall": 0.1}, ValidationConfig(**dict.fromkeys(GATES, None) | {"minRecall": 0.5})))
+    both = report(refusals=(finding,), gates=gates)
+    assert both.status == "REFUSED"
+    assert "It also misses 1 of 1 requirement: recall is 0.100" in both.verdict
+    assert both.to_json()["refusals"] == [finding.to_json()]
+
+
+@pytest.mark.parametrize(
+    ("events", "precision", "words"),
+    [
+        ({"detected": 14, "falseAlarms": 28}, 0.1, "14 failures detected with 28 false alarms, against 14 with 29"),
+        ({"detected": 15, "falseAlarms": 29}, 0.1, "15 failures detected with 29 false alarms, against 14 with 29"),
+        ({"detected": 16, "falseAlarms": 30}, 0.1, None),
+        ({"detected": 14, "falseAlarms": 29}, 0.1, None),
+        ({"detected": 15, "falseAlarms": 29, "healthyTimeInAlarm": 0.03}, 0.1, None),
+        ({"detected": 2, "falseAlarms": 90}, 1.0, "average precision 1.000, against 0.833"),
+        ({"detected": 2, "falseAlarms": 90}, 0.84, None),
+    ],
+)
+def test_the_verdict_says_which_simpler_alarm_does_better(events, precision, words):
+    metrics = row_metrics([0, 0, 1, 1], [0.1, 0.8, 0.7, 0.9], 0.5)
+    limit = Baseline("Best limit on one sensor", "flow at or below 3", precision, EVENTS | events)
+    verdict = report(baselines=(limit, Baseline("Model without tuning", "not evaluated: ...")), metrics=metrics).verdict
+
+    assert ("does better" in verdict) == (words is not None)
+    assert words is None or f"Best limit on one sensor does better: {words}." in verdict
+
+
+def test_warnings_stand_below_the_verdict():
+    warning = {"code": "HORIZON_TOO_LONG", "message": f"all were late {HOSTILE}", "hint": "try 3600"}
+    text = Page(render_html(report(warnings=(warning,)), {})).text
+
+    assert text.index("PASSED") < text.index("Warnings all were late") < text.index("Requirements")
+    assert "try 3600." in text
+    assert report(warnings=(warning,)).to_json()["warnings"] == [warning]
+
+
+def test_rare_false_alarms_are_told_per_year_and_intervals_in_one_unit():
+    intervals = {
+        "eventRecall": (0.7, 1.0), "leadTimeMedianSeconds": (86_400.0, 86_400.0),
+        "falseAlarmsPerAssetDay": (0.001, 0.004),
+    }  # fmt: skip
+    rare = report(events={**EVENTS, "falseAlarmsPerAssetDay": 0.002, "intervals": intervals})
+    text = Page(render_html(rare, {})).text
+
+    assert "False alarms 0.73 per asset and year 29 in the whole test; in alarm for 2.1 % of the healthy time" in text
+    assert "95 % interval: 0.36 to 1.46 per asset and year" in text
+    assert "95 % interval: about 24 h" in text
+    assert "half of them 20 to 36 h" in text
+    assert "with 0.73 false alarms per asset and year" in rare.verdict
 
 
 def test_no_gates_is_a_pass_that_says_nothing_was_demanded():
