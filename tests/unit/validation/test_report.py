@@ -206,8 +206,10 @@ def test_the_verdict_says_which_simpler_alarm_does_better(events, precision, wor
 
 def test_warnings_stand_below_the_verdict():
     warning = {"code": "HORIZON_TOO_LONG", "message": f"all were late {HOSTILE}", "hint": "try 3600"}
-    text = Page(render_html(report(warnings=(warning,)), {})).text
+    short = {"code": "COOLDOWN_DIFFERS", "message": "One sentence."}
+    text = Page(render_html(report(warnings=(warning, short)), {})).text
 
+    assert "One sentence. " in text
     assert text.index("PASSED") < text.index("Warnings all were late") < text.index("Requirements")
     assert "try 3600." in text
     assert report(warnings=(warning,)).to_json()["warnings"] == [warning]
