@@ -229,6 +229,8 @@ def summarise(report: Json) -> list[str]:
         lines.append(f"Lead time, median: {lead / 3600:.0f} h")
     if events.get("falseAlarmsPerAssetDay") is not None:
         lines.append(f"False alarms per pump and day: {number(events['falseAlarmsPerAssetDay'])}")
+    if events.get("healthyTimeInAlarm") is not None:
+        lines.append(f"Healthy time in alarm: {100 * events['healthyTimeInAlarm']:.1f} %")
     return lines
 
 

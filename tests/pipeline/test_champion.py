@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
 
+from ml.validation.gates import GATES
 from tests.pipeline.backend import Json, Outcome, run_here, tree, workspace_command
 from tests.pipeline.small_plant import ORGANIZATION, PipelineRun, plant_config, write_json
 
 WEAK = {"threads": 1, "lgbParams": {"numIterations": 1, "numLeaves": 2, "learningRate": 0.001}}
-NO_GATES: Json = dict.fromkeys(("minAccuracy", "minPrecision", "minRecall", "minAuc", "maxLatencyMs"))
+NO_GATES: Json = dict.fromkeys(GATES)
 QUICK: Json = NO_GATES | {"robustnessRows": 200, "latencyRuns": 20}
 
 
@@ -88,7 +89,11 @@ def test_told_otherwise_it_is_published(weak: tuple[Path, Json, Outcome], tmp_pa
 
 def test_a_refused_version_can_be_promoted_by_hand(weak: tuple[Path, Json, Outcome], tmp_path: Path) -> None:
     root = Path(shutil.copytree(weak[0], tmp_path / "workspace", symlinks=True))
-    assert workspace_command("promote", ORGANIZATION, "v3", root=root).exit_code == 0
+    refused = workspace_command("promote", ORGANIZATION, "v3", root=root)
+    assert (refused.exit_code, refused.error["code"]) == (5, "QUALITY_GATE")
+    assert "lost to the published version v2" in refused.error["message"]
+    forced = workspace_command("promote", ORGANIZATION, "v3", "--force", root=root)
+    assert (forced.exit_code, forced.document["forced"]) == (0, True)
     assert (root / "models" / ORGANIZATION / "current").readlink().as_posix() == "versions/v3"
 
 
