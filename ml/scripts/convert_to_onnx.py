@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml.config import OrganizationConfig
 from ml.errors import IntegrityError
+from ml.findings import Finding
 from ml.progress import ProgressCallback, silent
 from ml.workspace.actor import add_actor_option
 from ml.workspace.configurations import beside_config
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
     from ml.workspace.paths import OrganizationPaths
 
 
+_PUBLISHED_UNPROVEN = Finding(
+    "PUBLISHED_WITHOUT_PASSED_VALIDATION",
+    "The version was published though no validation report of it has passed; the audit log says so.",
+    "conversionConfig.publish",
+    'run validate_model.py, and publish with "if_valid"',
+)
+
+
 @dataclass(frozen=True)
 class ConversionResult:
     """The exported model, how it compares with the trained one, and whether it is now the current one."""
@@ -40,6 +49,8 @@ class ConversionResult:
     parity: dict[str, Any]
     published: bool
     previous_version: str | None
+    forced: bool = False
+    """Whether it was published without a passed validation."""
 
     def to_json(self) -> dict[str, Any]:
         """The step's part of the JSON result."""
@@ -48,6 +59,7 @@ class ConversionResult:
             "parity": self.parity,
             "published": self.published,
             "previousVersion": self.previous_version,
+            "warnings": [_PUBLISHED_UNPROVEN.to_json()] if self.forced else [],
         }
 
 
@@ -123,7 +135,7 @@ def run(
     link_model(paths, config.version)
 
     tell(2, 3, "publishing")
-    published, previous = False, None
+    published, previous, forced = False, None, False
     if config.conversion_config.publish != "never":
         if config.conversion_config.publish == "if_valid":
             hint = 'run validate_model.py, or set conversionConfig.publish to "never" or "always"'
@@ -133,7 +145,7 @@ def run(
         published, previous = True, change.previous
     tell(3, 3, "done")
     parity = metadata.parity.model_dump(mode="json", by_alias=True) if metadata.parity else {}
-    return ConversionResult(paths.version(config.version) / MODEL_FILE, parity, published, previous)
+    return ConversionResult(paths.version(config.version) / MODEL_FILE, parity, published, previous, forced)
 
 
 def _model_file(paths: OrganizationPaths, argument: str) -> Path:

@@ -36,7 +36,9 @@ def require_passed_report(paths: OrganizationPaths, version: str, *, hint: str) 
         raise _refused(version, told, hint)
     folder = paths.version(version)
     model = folder / MODEL_FILE
-    if not model.is_file() or report.get("modelSha256") != hashlib.sha256(read_bytes(model)).hexdigest():
+    if not model.is_file():
+        raise _refused(version, f"has no {MODEL_FILE}; it is not published", "run convert_to_onnx.py")
+    if report.get("modelSha256") != hashlib.sha256(read_bytes(model)).hexdigest():
         raise _refused(version, "has a validation report about another model; it is not published", hint)
     shipped = read_json(folder / METADATA_FILE, "the metadata").get("threshold")
     if report.get("threshold") != shipped:

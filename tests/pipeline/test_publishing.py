@@ -68,7 +68,11 @@ def test_without_a_report_nothing_is_published_unless_asked_for(unpublished: Pat
     assert "validate_model.py" in refused.error["hint"]
 
     always = plant_config(database, conversionConfig={"publish": "always", "parityRows": 500})
-    assert run_here("convert_to_onnx", write_json(config, always), root=unpublished).exit_code == 0
+    forced = run_here("convert_to_onnx", write_json(config, always), root=unpublished)
+    assert forced.exit_code == 0, forced.document
+    assert [each["code"] for each in forced.document["warnings"]] == ["PUBLISHED_WITHOUT_PASSED_VALIDATION"]
+    listed = workspace_command("list", ORGANIZATION, root=unpublished).document["versions"]
+    assert [each["forced"] for each in listed] == [True]
     assert current(unpublished) == "versions/v1"
 
 

@@ -93,6 +93,31 @@ def test_counts_equal_the_loops(case: tuple[pd.DataFrame, int], cooldown_steps: 
     json.dumps(found, allow_nan=False)
 
 
+@given(labelled_frames(), st.integers(0, 9))
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_alarms_on_the_positive_rows_alone_detect_every_failure_without_a_false_alarm(
+    case: tuple[pd.DataFrame, int], cooldown_steps: int
+) -> None:
+    frame, horizon = case
+    right = (frame["label"] == 1).to_numpy().astype(float)
+    found = measure(frame, right, horizon=horizon, cooldown=cooldown_steps * INTERVAL)
+    assert (found["detected"], found["falseAlarms"]) == (found["failures"], 0)
+    assert not found["healthyTimeInAlarm"]
+
+
+@given(labelled_frames(), st.integers(0, 9))
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_an_alarm_that_never_ends_is_false_or_early_on_every_machine(
+    case: tuple[pd.DataFrame, int], cooldown_steps: int
+) -> None:
+    frame, horizon = case
+    found = measure(frame, np.ones(len(frame)), horizon=horizon, cooldown=cooldown_steps * INTERVAL)
+    assert found["healthyTimeInAlarm"] in (1, None)
+    for name, machine in found["perAsset"].items():
+        if machine["healthyDays"] * 86_400 > 2 * max(horizon, 86_400) and not machine["failures"]:
+            assert machine["falseAlarms"] > 0, name
+
+
 def test_lead_time_counts_from_the_earliest_alarm_row_within_the_horizon() -> None:
     frame = grid_frame({"a": list(range(30))}, failures={"a": [(20, 21)]}, horizon=5 * INTERVAL)
     found = measure(frame, alarms_at(frame, 14, 16, 18), horizon=5 * INTERVAL)
