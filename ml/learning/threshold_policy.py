@@ -33,12 +33,9 @@ import numpy.typing as npt
 from ml.learning.alarm_curve import AlarmCurve
 from ml.learning.thresholds import midway, stable_f1_threshold
 from ml.options.costs import MaintenanceCosts
-from ml.options.thresholds import ThresholdPolicy
+from ml.options.thresholds import MOST_HEALTHY_TIME, ThresholdPolicy
 
 _log = logging.getLogger(__name__)
-
-MOST_HEALTHY_TIME = 0.5
-"""An alarm that stands for more of the healthy time than this is no alarm."""
 
 Doubles = npt.NDArray[np.float64]
 

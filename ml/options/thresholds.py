@@ -11,6 +11,9 @@ from ml.options.base import Section
 from ml.options.costs import MaintenanceCosts
 
 Rule = Literal["f1", "cost", "maxFalseAlarmsPerAssetDay", "maxHealthyTimeInAlarm", "minRecall", "minPrecision"]
+MOST_HEALTHY_TIME = 0.5
+"""An alarm that stands for more of the healthy time than this is no alarm, whatever is configured."""
+
 _SHARES = ("maxHealthyTimeInAlarm", "minRecall", "minPrecision")
 _WITHOUT_LIMIT = ("f1", "cost")
 

@@ -14,7 +14,7 @@ import pandas as pd
 from ml.config import OrganizationConfig
 from ml.export.session import Scorer
 from ml.findings import Finding
-from ml.learning.threshold_policy import MOST_HEALTHY_TIME
+from ml.options.thresholds import MOST_HEALTHY_TIME
 from ml.pipeline.baselines import baselines
 from ml.pipeline.champion import compare_with_published
 from ml.pipeline.drifting import drift_of

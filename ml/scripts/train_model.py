@@ -141,7 +141,7 @@ def _refuse_constant(model: TrainedModel) -> None:
 
 def _warnings(model: TrainedModel) -> list[dict[str, str]]:
     """Findings about the threshold that was chosen."""
-    from ml.learning.threshold_policy import MOST_HEALTHY_TIME
+    from ml.options.thresholds import MOST_HEALTHY_TIME
     from ml.validation import wording
 
     choice, found = model.choice, []

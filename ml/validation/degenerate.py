@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.findings import Finding
-from ml.learning.failure_windows import SECONDS_PER_DAY
-from ml.learning.threshold_policy import MOST_HEALTHY_TIME
+from ml.options.thresholds import MOST_HEALTHY_TIME
 from ml.validation import wording
 
 LEAST_HEALTHY_ROWS = 20  # of one machine: fewer say little about it
 _MOST_NAMES = 5
+_SECONDS_PER_DAY = 86_400
 
 
 def refusals(
@@ -60,7 +60,7 @@ def standing_alarm(events: Mapping[str, Any], *, horizon: int, interval: int) ->
             f"it is in alarm for {wording.percent(overall)} of the healthy time of all machines",
             hint=hint,
         )
-    enough = max(LEAST_HEALTHY_ROWS * interval, 2 * horizon) / SECONDS_PER_DAY
+    enough = max(LEAST_HEALTHY_ROWS * interval, 2 * horizon) / _SECONDS_PER_DAY
     standing = {
         name: each["healthyTimeInAlarm"]
         for name, each in (events.get("perAsset") or {}).items()
