@@ -30,6 +30,7 @@ import psutil
 from scipy.optimize import nnls
 
 from benchmarks import results
+from ml.validation.gates import GATES
 
 ML = Path(__file__).resolve().parents[1] / "ml"
 INTERVAL = 60
@@ -146,7 +147,6 @@ def measure(rows: int, sensors: int, rounds: int) -> dict[str, float]:
 
 
 def _config(readings: Path, sensors: int, rounds: int) -> dict[str, Any]:
-    gates = ("minAccuracy", "minPrecision", "minRecall", "minAuc", "maxLatencyMs")
     return {
         "organizationId": "benchmark",
         "schemaConfig": {
@@ -158,7 +158,7 @@ def _config(readings: Path, sensors: int, rounds: int) -> dict[str, Any]:
         "dataSource": {"path": str(readings)},
         "dataConfig": {"samplingIntervalSeconds": INTERVAL, "predictionHorizonSeconds": 30 * INTERVAL},
         "trainingConfig": {"earlyStoppingRounds": 0, "lgbParams": {"numIterations": rounds}},
-        "validationConfig": dict.fromkeys(gates) | {"untunedModel": False},  # a second training otherwise
+        "validationConfig": dict.fromkeys(GATES) | {"untunedModel": False},  # a second training otherwise
     }
 
 

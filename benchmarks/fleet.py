@@ -30,6 +30,7 @@ from typing import Any
 from benchmarks import processes, results
 from benchmarks.resident import ResidentMemory
 from ml.fleet.budget import parse_count, parse_size
+from ml.validation.gates import GATES
 from simulation.database import TABLE, write_sqlite
 from simulation.station import simulate
 from simulation.wear import WearLaw
@@ -66,9 +67,8 @@ def config_of(organization: str, database: Path) -> dict[str, Any]:
         },
         "scadaDbConfig": {"driver": "sqlite", "database": str(database), "table": TABLE},
         "dataConfig": {"samplingIntervalSeconds": INTERVAL_SECONDS, "predictionHorizonSeconds": HORIZON_SECONDS},
-        "validationConfig": {"minAccuracy": None, "minPrecision": None, "minRecall": None, "minAuc": None,
-                             "maxLatencyMs": None},
-    }  # fmt: skip
+        "validationConfig": dict.fromkeys(GATES),
+    }
 
 
 def alone(config: Path, root: Path) -> dict[str, float]:

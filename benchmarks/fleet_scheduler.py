@@ -31,8 +31,8 @@ WHOLE, SHARE = Budget(2, 2 * 1024**3), Budget(1, 1024**3)
 _STEPS = ("data_prep", "train_model", "validate_model", "convert_to_onnx")
 _FINDINGS = {
     "status": "REFUSED",
-    "verdict": "17 of 24 failures were announced at least an hour ahead; 21 are required. 33 alarms were false.",
-    "events": {"failures": 24, "announced": 17, "eventRecall": 17 / 24, "alarms": 60, "falseAlarms": 33},
+    "verdict": "17 of 24 failures were detected at least an hour ahead; 21 are required. 33 alarms were false.",
+    "events": {"failures": 24, "detected": 17, "eventRecall": 17 / 24, "alarms": 60, "falseAlarms": 33},
 }
 
 

@@ -77,7 +77,7 @@ class NoRowsError(DataError):
 
 class TooFewFailuresError(DataError):
     code = "TOO_FEW_FAILURES"
-    meaning = "a part of the data has too few failure events, or only one class, to learn from or to judge by"
+    meaning = "a part of the data has too few failure events, or only one class, to learn from or to evaluate on"
 
 
 class MissingArtifactError(DataError):

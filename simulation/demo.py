@@ -223,12 +223,14 @@ def summarise(report: Json) -> list[str]:
         lines.append(f"  {name:<31} {'not reported' if score is None else number(score)}")
     events = report.get("events") or {}
     if events.get("failures"):
-        lines.append(f"Failures announced in time: {events.get('announced', '?')} of {events['failures']}")
+        lines.append(f"Failures detected in time: {events.get('detected', '?')} of {events['failures']}")
     lead = (events.get("leadTimeSeconds") or {}).get("median")
     if lead is not None:
         lines.append(f"Lead time, median: {lead / 3600:.0f} h")
     if events.get("falseAlarmsPerAssetDay") is not None:
         lines.append(f"False alarms per pump and day: {number(events['falseAlarmsPerAssetDay'])}")
+    if events.get("healthyTimeInAlarm") is not None:
+        lines.append(f"Healthy time in alarm: {100 * events['healthyTimeInAlarm']:.1f} %")
     return lines
 
 

@@ -181,7 +181,7 @@ class ModelMetadata(Section):
     version: Identifier = Field(description="Version of the model.")
     model_type: str = Field(min_length=1, description="As in trainingConfig.modelType.")
     features: tuple[str, ...] = Field(min_length=1, description="Columns of the model's input, in order.")
-    horizon_seconds: NonNegativeInt = Field(description="How far ahead a failure is announced; 0: detection.")
+    horizon_seconds: NonNegativeInt = Field(description="How far ahead a failure is predicted; 0: detection.")
     sampling_interval_seconds: PositiveInt = Field(description="Time between two samples.")
     serving_profile: Literal["backend"] | None = Field(
         default=None, description="The server that computes these features itself; null where only window.onnx does."

@@ -111,21 +111,21 @@ def render_html(summary: Summary) -> str:
 
 
 _HEADINGS = (
-    "Organisation", "Version", "State", "Verdict", "Failures announced", "False alarms", "Seconds", "Peak memory, MB",
+    "Organisation", "Version", "State", "Verdict", "Failures detected", "False alarms", "Seconds", "Peak memory, MB",
     "Reason",
 )  # fmt: skip
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     events = row["events"] or {}
-    announced = f"{events['announced']} of {events['failures']}" if "failures" in events else NOT_KNOWN
+    detected = f"{events['detected']} of {events['failures']}" if "failures" in events else NOT_KNOWN
     peak = row["peakMemoryBytes"]
     return (
         row["organizationId"] or row["configFile"],
         row["version"],
         row["state"],
         row["verdict"] or NOT_KNOWN,
-        announced,
+        detected,
         str(events.get("falseAlarms", NOT_KNOWN)),
         f"{row['seconds']:,.1f}",
         f"{peak / 1e6:,.0f}" if peak is not None else NOT_KNOWN,

@@ -146,7 +146,7 @@ def _failed_state(outcome: StepOutcome) -> State:
 
 
 def _outcome(task: OrganizationTask, state: State, ran: list[StepOutcome], paths: OrganizationPaths) -> Outcome:
-    judged = any(outcome.step in STEPS[3:] for outcome in ran)
+    evaluated = any(outcome.step in STEPS[3:] for outcome in ran)
     return Outcome(
         task.organization_id,
         task.version,
@@ -161,6 +161,6 @@ def _outcome(task: OrganizationTask, state: State, ran: list[StepOutcome], paths
             for outcome in ran
         ),
         dict(ran[-1].error() or {}) or None if ran else None,
-        read_findings(paths, task.version) if judged else None,
+        read_findings(paths, task.version) if evaluated else None,
         bool(ran and ran[-1].outgrew),
     )

@@ -1,7 +1,8 @@
 """The counts of `ml.learning.event_metrics` at every threshold at once.
 
-Recounting alarms for each of n probabilities would cost n times the rows. Instead every row says at which thresholds
-it begins an alarm, an interval, and every failure up to which threshold it is announced; counts are sums of these.
+Recounting alarms for each of n probabilities would cost n times the rows. Instead rows join the alarm rows in the order
+of falling probability, and each changes the counts by what it changes beside it; a failure says between which
+thresholds it is detected.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from ml.errors import TooFewFailuresError
-from ml.learning.event_metrics import SECONDS_PER_DAY
-from ml.learning.failures import epoch_seconds, onsets, positive_runs
-from ml.windows.kernels.alarm_groups import reach_of_positives, window_maxima
+from ml.learning.failure_windows import SECONDS_PER_DAY, FailureWindows, failure_windows, period_of, rows_since
+from ml.learning.failures import epoch_seconds, onsets
+from ml.windows.kernels.alarm_groups import count_as_rows_join, detecting_thresholds
 
 IntArray = npt.NDArray[np.int64]
 Float32s = npt.NDArray[np.float32]
@@ -31,10 +32,12 @@ class AlarmCurve:
         The distinct probabilities, float32, ascending.
     alarm_rows, hit_rows
         Rows that reach the threshold, and those of them labelled 1.
-    alarms, false_alarms, announced
+    alarms, false_alarms, detected
         As `ml.learning.event_metrics` defines them.
-    positives, failures, asset_days
-        Rows labelled 1, failures that count, and scored rows in asset-days.
+    rows, positives, failures, asset_days
+        Scored rows, those labelled 1, failures that count, and scored rows in asset-days.
+    cooldown
+        The seconds that alarms were counted with.
     """
 
     thresholds: Float32s
@@ -42,10 +45,17 @@ class AlarmCurve:
     hit_rows: IntArray
     alarms: IntArray
     false_alarms: IntArray
-    announced: IntArray
+    detected: IntArray
+    rows: int
     positives: int
     failures: int
     asset_days: float
+    cooldown: int
+
+    @property
+    def healthy_time_in_alarm(self) -> npt.NDArray[np.float64]:
+        """Share of healthy rows that are alarm rows; 0 without a healthy row."""
+        return (self.alarm_rows - self.hit_rows) / max(self.rows - self.positives, 1)
 
 
 def alarm_curve(
@@ -76,37 +86,70 @@ def alarm_curve(
     TooFewFailuresError
         If no row is positive.
     """
-    asset, names = pd.factorize(frame["asset_id"])
-    asset = asset.astype(np.int64)
+    codes, names = pd.factorize(frame["asset_id"])
+    asset = codes.astype(np.int64)
     seconds, positive = epoch_seconds(frame["timestamp"]), frame["label"].to_numpy() == 1
     if not positive.any():
         raise TooFewFailuresError(
             "a threshold cannot be chosen on rows without a positive one", hint="give a longer validation part"
         )
     chance = np.asarray(probability, dtype=np.float32)
-    thresholds = np.unique(chance)
     spacing = max(cooldown, interval)
-    near, reached = np.empty_like(chance), np.empty_like(chance)
-    window_maxima(asset, seconds, chance, spacing, near)
-    reach_of_positives(asset, seconds, chance, positive, spacing, reached)
-    alarms = _count(thresholds, near, chance)
-    true_alarms = _count(thresholds, reached[positive], chance[positive])
-    if horizon > 0:
-        peaks = _peaks_before_onsets(asset, seconds, chance, pd.Index(names), onsets(history), horizon)
-    else:
-        peaks = _peaks_of_runs(positive_runs(asset, positive.astype(np.int8)), chance)
-    never = np.float32(-1)
+    windows = failure_windows(
+        asset, seconds, positive, onsets(history), pd.Index(names), horizon=horizon, spacing=spacing
+    )
+    order = np.argsort(chance, kind="stable")
+    thresholds, lowest = np.unique(chance[order], return_index=True)
+    alarms, false_alarms = np.empty(len(order), dtype=np.int64), np.empty(len(order), dtype=np.int64)
+    count_as_rows_join(
+        order,
+        asset,
+        windows.lives(asset),
+        seconds,
+        ~positive,
+        *windows.next_of(asset),
+        spacing,
+        interval,
+        period_of(horizon, interval),
+        horizon == 0,
+        alarms,
+        false_alarms,
+    )
+    hits = np.cumsum(positive[order][::-1])[::-1]
     return AlarmCurve(
         thresholds,
-        alarm_rows=_count(thresholds, np.full_like(chance, never), chance),
-        hit_rows=_count(thresholds, np.full(int(positive.sum()), never), chance[positive]),
-        alarms=alarms,
-        false_alarms=alarms - true_alarms,
-        announced=_count(thresholds, np.full_like(peaks, never), peaks),
+        alarm_rows=len(order) - lowest,
+        hit_rows=hits[lowest],
+        alarms=alarms[lowest],
+        false_alarms=false_alarms[lowest],
+        detected=_detected(thresholds, asset, seconds, chance, windows, spacing),
+        rows=len(frame),
         positives=int(positive.sum()),
-        failures=len(peaks),
+        failures=int(windows.counts.sum()),
         asset_days=len(frame) * interval / SECONDS_PER_DAY,
+        cooldown=cooldown,
     )
+
+
+def _detected(
+    thresholds: Float32s, asset: IntArray, seconds: IntArray, chance: Float32s, windows: FailureWindows, spacing: int
+) -> IntArray:
+    """Failures detected at each threshold."""
+    size = int((windows.end - windows.first).sum())
+    above, up_to = np.empty(size, dtype=np.float32), np.empty(size, dtype=np.float32)
+    detecting_thresholds(
+        windows.lives(asset),
+        seconds,
+        chance,
+        rows_since(asset, seconds, windows.asset, windows.earliest - spacing),
+        windows.first,
+        windows.end,
+        windows.earliest,
+        spacing,
+        above,
+        up_to,
+    )
+    return _count(thresholds, above, up_to)
 
 
 def _count(thresholds: Float32s, above: Float32s, up_to: Float32s) -> IntArray:
@@ -114,23 +157,3 @@ def _count(thresholds: Float32s, above: Float32s, up_to: Float32s) -> IntArray:
     begun = np.searchsorted(np.sort(above), thresholds, side="left")
     ended = np.searchsorted(np.sort(np.maximum(above, up_to)), thresholds, side="left")
     return np.asarray(begun - ended, dtype=np.int64)
-
-
-def _peaks_before_onsets(
-    asset: IntArray, seconds: IntArray, chance: Float32s, names: pd.Index, failures: pd.DataFrame, horizon: int
-) -> Float32s:
-    """The highest probability in ``[onset - H, onset)`` of each failure with a row there."""
-    peaks = []
-    code = names.get_indexer(pd.Index(failures["asset_id"].astype(names.dtype)))
-    for of, onset in zip(code.tolist(), failures["timestamp"].tolist(), strict=True):
-        first, last = np.searchsorted(asset, [of, of + 1])
-        low, high = first + np.searchsorted(seconds[first:last], [onset - horizon, onset])
-        if of >= 0 and low < high:
-            peaks.append(chance[low:high].max())
-    return np.array(peaks, dtype=np.float32)
-
-
-def _peaks_of_runs(run: IntArray, chance: Float32s) -> Float32s:
-    peaks = np.full(run.max(initial=-1) + 1, -1, dtype=np.float32)
-    np.maximum.at(peaks, run[run >= 0], chance[run >= 0])
-    return peaks

@@ -1,7 +1,7 @@
 """How far event metrics could be off: intervals from a bootstrap over groups of rows.
 
-A failure and an alarm belong to the group of their first row, so that one drawn group brings its rows, failures and
-alarms along.
+A failure, an alarm and an episode, with its false alarms, belong to the group of their first row, so that one drawn
+group brings its rows, failures and alarms along.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import math
 
 import numpy as np
 
-from ml.learning.event_metrics import SECONDS_PER_DAY, saved_cost
+from ml.learning.event_metrics import saved_cost
 from ml.learning.events import Events
+from ml.learning.failure_windows import SECONDS_PER_DAY
 from ml.learning.resampling import CONFIDENCE, FloatArray, IntArray, percentile_interval
 from ml.options.costs import MaintenanceCosts
 
@@ -40,28 +41,30 @@ def resampled_event_metrics(
     -------
     dict
         ``eventRecall``, ``leadTimeMedianSeconds`` (``detectionDelayMedianSeconds`` for a horizon of 0),
-        ``falseAlarmsPerAssetDay``, ``alarmPrecision``, ``timeInAlarm`` and ``savedCost``: (n_samples,) each, NaN
+        ``falseAlarmsPerAssetDay``, ``alarmPrecision``, ``healthyTimeInAlarm`` and ``savedCost``: (n_samples,) each, NaN
         where a sample does not define it.
     """
-    failures, alarms, rows = events.failures, events.alarms, events.rows
+    failures, alarms, episodes, rows = events.failures, events.alarms, events.episodes, events.rows
 
-    def total(positions: IntArray) -> FloatArray:
-        per_group = np.bincount(groups[positions], minlength=drawn.shape[1])
+    def total(positions: IntArray, weights: IntArray | None = None) -> FloatArray:
+        per_group = np.bincount(groups[positions], weights=weights, minlength=drawn.shape[1])
         return np.asarray(drawn @ per_group, dtype=np.float64)
 
-    announced, n_alarms = total(failures.position[failures.announced]), total(alarms.position)
-    false_alarms, n_rows = total(alarms.position[alarms.is_false]), total(rows.position)
-    notice_groups = groups[failures.position[failures.announced]]
-    median = _medians(failures.notice[failures.announced], notice_groups, drawn)
+    detected, n_alarms = total(failures.position[failures.detected]), total(alarms.position)
+    false_alarms, n_rows = total(episodes.position, episodes.false_alarms), total(rows.position)
+    notice_groups = groups[failures.position[failures.detected]]
+    median = _medians(failures.notice[failures.detected], notice_groups, drawn)
     values = {
-        "eventRecall": _share(announced, total(failures.position)),
+        "eventRecall": _share(detected, total(failures.position)),
         "leadTimeMedianSeconds" if events.horizon > 0 else "detectionDelayMedianSeconds": median,
         "falseAlarmsPerAssetDay": _share(false_alarms, n_rows * events.interval / SECONDS_PER_DAY),
-        "alarmPrecision": _share(n_alarms - false_alarms, n_alarms),
-        "timeInAlarm": _share(total(rows.position[rows.alarm]), n_rows),
+        "alarmPrecision": _share(n_alarms - total(alarms.position[alarms.is_false]), n_alarms),
+        "healthyTimeInAlarm": _share(
+            total(rows.position[rows.alarm & ~rows.positive]), total(rows.position[~rows.positive])
+        ),
     }
     if costs is not None:
-        values["savedCost"] = saved_cost(announced, n_alarms, false_alarms, costs)
+        values["savedCost"] = saved_cost(detected, n_alarms, false_alarms, costs)
     return values
 
 
@@ -70,16 +73,16 @@ def event_intervals(
 ) -> Intervals:
     """95 % intervals of the event metrics, under their names; see `resampled_event_metrics`.
 
-    Where every failure was announced, or none, every alarm right, or none, or no alarm false, all samples agree, and
+    Where every failure was detected, or none, every alarm right, or none, or no alarm false, all samples agree, and
     their percentiles would promise certainty. The exact interval of a share (Clopper and Pearson, Biometrika 26, 1934)
     or of a Poisson rate (Garwood, Biometrika 28, 1936) stands there instead.
     """
     values = resampled_event_metrics(events, groups, drawn, costs)
     intervals = {name: percentile_interval(samples) for name, samples in values.items()}
-    announced, false = events.failures.announced, events.alarms.is_false
+    detected, false = events.failures.detected, events.alarms.is_false
     days = len(events.rows.position) * events.interval / SECONDS_PER_DAY
     exact = {
-        "eventRecall": _exact_share(int(announced.sum()), len(announced)),
+        "eventRecall": _exact_share(int(detected.sum()), len(detected)),
         "alarmPrecision": _exact_share(len(false) - int(false.sum()), len(false)),
         "falseAlarmsPerAssetDay": None if false.any() or not days else (0.0, -math.log(_TAIL) / days),
     }

@@ -1,4 +1,4 @@
-"""What a maintenance crew would notice: failures announced, how long before, alarms for nothing, and money.
+"""What a maintenance crew would notice: failures detected, how long before, alarms for nothing, and money.
 
 Row metrics reward a model for being right about many rows of one failure. Plants count failures and alarms, which
 `ml.learning.events` defines. Over these:
@@ -7,10 +7,10 @@ False alarms per asset-day
     False alarms divided by asset-days, the scored rows times the interval, in days, summed over assets.
 Alarm precision
     Share of alarms that are not false.
-Time in alarm
-    Share of scored rows that are alarm rows.
+Healthy time in alarm
+    Share of the scored rows labelled 0 that are alarm rows.
 Saved cost
-    The cost of running without alarms, every failure unannounced, minus the cost with them: announced failures times
+    The cost of running without alarms, every failure missed, minus the cost with them: detected failures times
     ``missedFailure``, minus alarms times ``inspection``, minus false alarms times ``falseAlarm``. Below 0 the alarms
     cost more than they save (expected cost as in Drummond and Holte, "Cost curves", Machine Learning 65, 2006).
 """
@@ -24,11 +24,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from ml.learning.events import Events, Failures
+from ml.learning.failure_windows import SECONDS_PER_DAY
 from ml.options.costs import MaintenanceCosts
 
 Number = TypeVar("Number", float, npt.NDArray[np.float64])
 
-SECONDS_PER_DAY = 86_400
 QUANTILES = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
 
 
@@ -45,25 +45,30 @@ def event_metrics(events: Events, costs: MaintenanceCosts | None = None) -> dict
     Returns
     -------
     dict
-        For JSON: ``failures``, ``announced``, ``eventRecall``, ``alarms``, ``falseAlarms``, ``alarmPrecision``,
-        ``falseAlarmsPerAssetDay``, ``timeInAlarm``, ``assetDays``; ``savedCost`` with `costs`;
+        For JSON: ``failures``, ``detected``, ``early``, ``eventRecall``, ``alarms``, ``falseAlarms``,
+        ``alarmPrecision``, ``falseAlarmsPerAssetDay``, ``healthyTimeInAlarm``, ``healthyDays``, ``assetDays``;
+        ``savedCost`` with `costs`;
         ``leadTimeSeconds`` (or ``detectionDelaySeconds`` for a horizon of 0) with min, q25, median, q75 and max over
-        announced failures, None if there are none; ``failureList``, one entry per failure; ``perAsset``, the counts
+        detected failures, None if there are none; ``failureList``, one entry per failure; ``perAsset``, the counts
         by asset. A ratio without a denominator is None.
     """
     rows, failures, alarms, n_assets = events.rows, events.failures, events.alarms, len(events.assets)
+    episodes = events.episodes
     counts = {
         "failures": np.bincount(failures.asset, minlength=n_assets),
-        "announced": np.bincount(failures.asset[failures.announced], minlength=n_assets),
+        "detected": np.bincount(failures.asset[failures.detected], minlength=n_assets),
+        "early": np.bincount(failures.asset[failures.early], minlength=n_assets),
         "alarms": np.bincount(alarms.asset, minlength=n_assets),
-        "falseAlarms": np.bincount(alarms.asset[alarms.is_false], minlength=n_assets),
+        "wrongAlarms": np.bincount(alarms.asset[alarms.is_false], minlength=n_assets),
+        "falseAlarms": np.bincount(episodes.asset, weights=episodes.false_alarms, minlength=n_assets).astype(np.int64),
         "rows": np.bincount(rows.asset, minlength=n_assets),
-        "alarmRows": np.bincount(rows.asset[rows.alarm], minlength=n_assets),
+        "healthyRows": np.bincount(rows.asset[~rows.positive], minlength=n_assets),
+        "healthyAlarmRows": np.bincount(rows.asset[rows.alarm & ~rows.positive], minlength=n_assets),
     }
     notice_name = notice_key(events.horizon)
     overall = _ratios({name: int(count.sum()) for name, count in counts.items()}, events.interval, costs)
     return overall | {
-        notice_name: _quantiles(failures.notice[failures.announced]),
+        notice_name: _quantiles(failures.notice[failures.detected]),
         "failureList": _failure_list(failures, events.assets, notice_name),
         "perAsset": {
             str(asset): _ratios({name: int(count[code]) for name, count in counts.items()}, events.interval, costs)
@@ -78,9 +83,9 @@ def notice_key(horizon: int) -> str:
     return "leadTimeSeconds" if horizon > 0 else "detectionDelaySeconds"
 
 
-def saved_cost(announced: Number, alarms: Number, false_alarms: Number, costs: MaintenanceCosts) -> Number:
+def saved_cost(detected: Number, alarms: Number, false_alarms: Number, costs: MaintenanceCosts) -> Number:
     """Cost without alarms minus cost with them, as defined above; numbers, or arrays of one shape."""
-    return announced * costs.missed_failure - alarms * costs.inspection - false_alarms * costs.false_alarm
+    return detected * costs.missed_failure - alarms * costs.inspection - false_alarms * costs.false_alarm
 
 
 def _ratios(counts: dict[str, int], interval: int, costs: MaintenanceCosts | None) -> dict[str, Any]:
@@ -88,17 +93,19 @@ def _ratios(counts: dict[str, int], interval: int, costs: MaintenanceCosts | Non
     saved = {}
     if costs is not None:
         saved["savedCost"] = saved_cost(
-            float(counts["announced"]), float(counts["alarms"]), float(counts["falseAlarms"]), costs
+            float(counts["detected"]), float(counts["alarms"]), float(counts["falseAlarms"]), costs
         )
     return saved | {
         "failures": counts["failures"],
-        "announced": counts["announced"],
-        "eventRecall": _ratio(counts["announced"], counts["failures"]),
+        "detected": counts["detected"],
+        "early": counts["early"],
+        "eventRecall": _ratio(counts["detected"], counts["failures"]),
         "alarms": counts["alarms"],
         "falseAlarms": counts["falseAlarms"],
-        "alarmPrecision": _ratio(counts["alarms"] - counts["falseAlarms"], counts["alarms"]),
+        "alarmPrecision": _ratio(counts["alarms"] - counts["wrongAlarms"], counts["alarms"]),
         "falseAlarmsPerAssetDay": _ratio(counts["falseAlarms"], days),
-        "timeInAlarm": _ratio(counts["alarmRows"], counts["rows"]),
+        "healthyTimeInAlarm": _ratio(counts["healthyAlarmRows"], counts["healthyRows"]),
+        "healthyDays": counts["healthyRows"] * interval / SECONDS_PER_DAY,
         "assetDays": days,
     }
 
@@ -118,8 +125,11 @@ def _failure_list(failures: Failures, assets: npt.NDArray[Any], notice_name: str
         {
             "asset": str(assets[asset]),
             "time": pd.Timestamp(int(seconds), unit="s", tz="UTC").isoformat(),
-            "announced": not np.isnan(notice),
+            "detected": not np.isnan(notice),
+            "early": bool(early),
             notice_name: None if np.isnan(notice) else float(notice),
         }
-        for asset, seconds, notice in zip(failures.asset, failures.seconds, failures.notice, strict=True)
+        for asset, seconds, notice, early in zip(
+            failures.asset, failures.seconds, failures.notice, failures.early, strict=True
+        )
     ]

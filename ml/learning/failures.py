@@ -30,8 +30,8 @@ def onsets(frame: pd.DataFrame) -> pd.DataFrame:
     return first.assign(timestamp=epoch_seconds(first["timestamp"]))
 
 
-def announcement_horizon(frame: pd.DataFrame, horizon: int) -> int:
-    """How long before its onset a failure of a grid frame may be announced: `horizon`, or 0 if no onset is known.
+def event_horizon(frame: pd.DataFrame, horizon: int) -> int:
+    """How long before its onset a failure of a grid frame may be detected: `horizon`, or 0 if no onset is known.
 
     Labels that were made elsewhere, without a target, know none, nor does a target without a failure. What can be
     detected then are the runs of rows labelled 1.

@@ -8,13 +8,16 @@ cost
     Least ``missed * missedFailure + falseAlarms * falseAlarm + alarms * inspection``: the empirical risk
     (Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001), counted in events instead of rows.
 maxFalseAlarmsPerAssetDay
-    Most failures announced with no more false alarms per asset-day than the limit.
+    Most failures detected with no more false alarms per asset-day than the limit.
+maxHealthyTimeInAlarm
+    Most failures detected with no more than this share of the rows labelled 0 in alarm.
 minRecall
     Fewest alarm rows with at least this share of the rows labelled 1 among them.
 minPrecision
     Most rows labelled 1 found with at least this share of alarm rows labelled 1.
 
-Of candidates that are equal, the highest wins, which raises the fewest alarms. If no candidate keeps a limit, the one
+Of candidates that are equal, the highest wins, which raises the fewest alarms. A candidate that puts more than half of
+the healthy rows in alarm keeps no limit: an alarm that never ends tells nothing. If no candidate keeps a limit, the one
 that comes nearest to it is taken, and the choice says so (`ThresholdChoice.met`).
 """
 
@@ -30,7 +33,7 @@ import numpy.typing as npt
 from ml.learning.alarm_curve import AlarmCurve
 from ml.learning.thresholds import midway, stable_f1_threshold
 from ml.options.costs import MaintenanceCosts
-from ml.options.thresholds import ThresholdPolicy
+from ml.options.thresholds import MOST_HEALTHY_TIME, ThresholdPolicy
 
 _log = logging.getLogger(__name__)
 
@@ -48,20 +51,29 @@ class ThresholdChoice:
     met
         Whether a limit, where the rule has one, is kept on these rows.
     figures
-        Under JSON names: ``precision``, ``recall`` and ``f1`` of rows, ``failures``, ``announced``, ``alarms``,
-        ``falseAlarms``, ``falseAlarmsPerAssetDay``, and with the rule ``cost`` also ``cost`` and
-        ``costWithoutAlarms``.
+        Under JSON names: ``precision``, ``recall`` and ``f1`` of rows, ``failures``, ``detected``, ``alarms``,
+        ``falseAlarms``, ``falseAlarmsPerAssetDay``, ``healthyTimeInAlarm``, and with the rule ``cost`` also ``cost``
+        and ``costWithoutAlarms``.
+    cooldown
+        The alarm cooldown that these were counted with, in seconds.
     """
 
     threshold: float
     policy: ThresholdPolicy
     met: bool
     figures: dict[str, float]
+    cooldown: int
 
     def to_json(self) -> dict[str, Any]:
         """The choice for JSON."""
         policy = self.policy.model_dump(mode="json", by_alias=True, exclude_none=True)
-        return {"threshold": self.threshold, "policy": policy, "met": self.met, "figures": self.figures}
+        return {
+            "threshold": self.threshold,
+            "policy": policy,
+            "met": self.met,
+            "figures": self.figures,
+            "alarmCooldownSeconds": self.cooldown,
+        }
 
 
 def choose_threshold(
@@ -92,13 +104,16 @@ def choose_threshold(
             threshold = midway(curve.thresholds, _highest(-_costs(policy.costs, curve)))
         case _:
             limit = float(policy.limit or 0.0)
+            in_alarm = curve.healthy_time_in_alarm
             value, gain = {
-                "maxFalseAlarmsPerAssetDay": (-per_day, curve.announced),
+                "maxFalseAlarmsPerAssetDay": (-per_day, curve.detected),
+                "maxHealthyTimeInAlarm": (-in_alarm, curve.detected),
                 "minPrecision": (precision, curve.hit_rows),
                 "minRecall": (recall, -curve.alarm_rows),
             }[policy.rule]
-            needed = -limit if policy.rule == "maxFalseAlarmsPerAssetDay" else limit
-            kept = value >= needed
+            sane = in_alarm <= MOST_HEALTHY_TIME
+            value = np.where(sane | ~sane.any(), value, -np.inf)
+            kept = sane & (value >= (-limit if policy.rule.startswith("max") else limit))
             met = bool(kept.any())
             best = _highest(np.where(kept, gain, -np.inf)) if met else _highest(value)
             threshold = midway(curve.thresholds, best)
@@ -109,7 +124,7 @@ def choose_threshold(
                     limit,
                     threshold,
                 )
-    return ThresholdChoice(threshold, policy, met, _figures(policy, curve, threshold))
+    return ThresholdChoice(threshold, policy, met, _figures(policy, curve, threshold), curve.cooldown)
 
 
 def _highest(value: npt.NDArray[Any]) -> int:
@@ -118,7 +133,7 @@ def _highest(value: npt.NDArray[Any]) -> int:
 
 
 def _costs(costs: MaintenanceCosts, curve: AlarmCurve) -> Doubles:
-    missed = (curve.failures - curve.announced) * costs.missed_failure
+    missed = (curve.failures - curve.detected) * costs.missed_failure
     return np.asarray(missed + curve.false_alarms * costs.false_alarm + curve.alarms * costs.inspection, np.float64)
 
 
@@ -131,10 +146,11 @@ def _figures(policy: ThresholdPolicy, curve: AlarmCurve, threshold: float) -> di
         "recall": hits / curve.positives,
         "f1": 2 * hits / (alarm_rows + curve.positives),
         "failures": curve.failures,
-        "announced": int(curve.announced[at]),
+        "detected": int(curve.detected[at]),
         "alarms": int(curve.alarms[at]),
         "falseAlarms": int(curve.false_alarms[at]),
         "falseAlarmsPerAssetDay": float(curve.false_alarms[at] / curve.asset_days),
+        "healthyTimeInAlarm": float(curve.healthy_time_in_alarm[at]),
     }
     if policy.costs is not None:
         figures["cost"] = float(_costs(policy.costs, curve)[at])

@@ -18,7 +18,7 @@ from ml.learning.alarm_curve import alarm_curve
 from ml.learning.calibration import FittedCalibration, fit_calibration
 from ml.learning.engine import Engine, LocalEngine
 from ml.learning.estimators.base import Estimator
-from ml.learning.failures import announcement_horizon
+from ml.learning.failures import event_horizon
 from ml.learning.imbalance import compare_imbalance
 from ml.learning.leaks import SuspiciousColumn, suspicious_columns
 from ml.learning.resampling import independent_groups
@@ -172,7 +172,7 @@ def _chosen(
     curve = alarm_curve(
         part,
         probability,
-        horizon=announcement_horizon(frame, config.data_config.prediction_horizon_seconds),
+        horizon=event_horizon(frame, config.data_config.prediction_horizon_seconds),
         cooldown=config.validation_config.alarm_cooldown_seconds,
         interval=interval,
         history=frame,

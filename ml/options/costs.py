@@ -11,7 +11,7 @@ class MaintenanceCosts(Section):
     """Three prices in one unit of your choice: your own currency, or hours."""
 
     missed_failure: NonNegativeFloat = Field(
-        description="What a failure costs more when nothing announced it, in your own currency or hours."
+        description="What a failure costs more when nothing detected it in time, in your own currency or hours."
     )
     false_alarm: NonNegativeFloat = Field(
         description="What a false alarm costs besides its inspection, such as a needless stop."

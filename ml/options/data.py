@@ -60,7 +60,7 @@ class DataConfig(Section):
         description="Zone of timestamps that carry none. Default: they are read as UTC, and the data summary says so.",
     )
     min_failure_events: Annotated[int, Field(ge=0, le=10**9)] = Field(
-        default=MIN_FAILURE_EVENTS, description="Refuse to learn or judge with fewer failure events in a part."
+        default=MIN_FAILURE_EVENTS, description="Refuse to learn from or evaluate on fewer failure events in a part."
     )
 
     prepared_format: Literal["parquet", "csv"] = Field(

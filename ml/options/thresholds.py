@@ -10,8 +10,11 @@ from pydantic_core import PydanticCustomError
 from ml.options.base import Section
 from ml.options.costs import MaintenanceCosts
 
-Rule = Literal["f1", "cost", "maxFalseAlarmsPerAssetDay", "minRecall", "minPrecision"]
-_SHARES = ("minRecall", "minPrecision")
+Rule = Literal["f1", "cost", "maxFalseAlarmsPerAssetDay", "maxHealthyTimeInAlarm", "minRecall", "minPrecision"]
+MOST_HEALTHY_TIME = 0.5
+"""An alarm that stands for more of the healthy time than this is no alarm, whatever is configured."""
+
+_SHARES = ("maxHealthyTimeInAlarm", "minRecall", "minPrecision")
 _WITHOUT_LIMIT = ("f1", "cost")
 
 
@@ -21,10 +24,11 @@ class ThresholdPolicy(Section):
     rule: Rule = Field(
         default="f1",
         description="f1: best F1 of rows. cost: lowest cost of missed failures, false alarms and inspections. "
-        "maxFalseAlarmsPerAssetDay, minPrecision: most failures, or rows, found within the limit. "
+        "maxFalseAlarmsPerAssetDay, maxHealthyTimeInAlarm: most failures detected within the limit. "
+        "minPrecision: most positive rows found within it. "
         "minRecall: fewest alarm rows at that recall of rows.",
     )
-    limit: NonNegativeFloat | None = Field(default=None, description="The limit of the last three rules.")
+    limit: NonNegativeFloat | None = Field(default=None, description="The limit of the last four rules.")
     costs: MaintenanceCosts | None = Field(default=None, description="The prices that `cost` weighs.")
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Simpler ways to raise alarms, on the rows that the model is judged by: is the model worth having?"""
+"""Simpler ways to raise alarms, on the rows that the model is evaluated on: is the model worth having?"""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ml.learning.limit_alarm import LimitAlarm, best_limit_alarm
 from ml.learning.training import split_of, train
 from ml.options.learning import TrainingConfig
 from ml.pipeline import inputs
-from ml.pipeline.judged_data import JudgedData
-from ml.pipeline.judged_events import judged_events
+from ml.pipeline.evaluated_data import EvaluatedData
+from ml.pipeline.evaluated_events import evaluated_events
 from ml.pipeline.trained import TrainedVersion
 from ml.progress import ProgressCallback
 from ml.validation.comparison import Baseline
@@ -25,7 +25,7 @@ from ml.workspace.paths import OrganizationPaths
 
 LIMIT_ALARM = "Best limit on one sensor"
 UNTUNED_MODEL = "Model without tuning"
-_FORGOTTEN = "not judged: the prepared data that the model was trained on is not there any more"
+_FORGOTTEN = "not evaluated: the prepared data that the model was trained on is not there any more"
 
 Rows = npt.NDArray[np.bool_]
 
@@ -42,7 +42,7 @@ def baselines(
     config: OrganizationConfig,
     paths: OrganizationPaths,
     trained: TrainedVersion,
-    rows: JudgedData,
+    rows: EvaluatedData,
     progress: ProgressCallback | None = None,
 ) -> tuple[Baseline, ...]:
     """What a limit on one sensor and, unless it is not wanted, the model with default parameters would have done."""
@@ -57,9 +57,9 @@ def baselines(
 
 
 def _known_rows(
-    config: OrganizationConfig, paths: OrganizationPaths, trained: TrainedVersion, rows: JudgedData
+    config: OrganizationConfig, paths: OrganizationPaths, trained: TrainedVersion, rows: EvaluatedData
 ) -> KnownRows | None:
-    """The rows that the version was made of, from the judged frame or from the prepared data beside it."""
+    """The rows that the version was made of, from the evaluated frame or from the prepared data beside it."""
     if rows.digest == trained.metadata.data.digest:
         frame = rows.frame
     elif not paths.prepared_data(config.version).is_file():
@@ -73,16 +73,18 @@ def _known_rows(
     return KnownRows(frame, parts.train | parts.validation)
 
 
-def _limit_alarm(config: OrganizationConfig, trained: TrainedVersion, rows: JudgedData, known: KnownRows) -> Baseline:
+def _limit_alarm(
+    config: OrganizationConfig, trained: TrainedVersion, rows: EvaluatedData, known: KnownRows
+) -> Baseline:
     """The limit alarm that has the best F1 on the rows that the model knew."""
     schema = trained.config.schema_config
     # A limit on a running total tells the date, not the machine's state.
     sensors = [name for name in schema.sensor_columns if name not in schema.counter_columns]
     alarm = best_limit_alarm(known.frame, sensors, known.frame["label"].to_numpy(), known.rows)
     if alarm is None:
-        return Baseline(LIMIT_ALARM, "not judged: no sensor has a reading that a limit could be set on")
+        return Baseline(LIMIT_ALARM, "not evaluated: no sensor has a reading that a limit could be set on")
     readings = rows.table[alarm.sensor].to_numpy(dtype=np.float64)
-    events = judged_events(config, trained, rows, alarm.alarms(readings).astype(np.float32), 0.5)
+    events = evaluated_events(config, trained, rows, alarm.alarms(readings).astype(np.float32), 0.5)
     return Baseline(
         LIMIT_ALARM,
         _in_words(alarm),
@@ -101,7 +103,7 @@ def _in_words(alarm: LimitAlarm) -> str:
 def _untuned_model(
     config: OrganizationConfig,
     trained: TrainedVersion,
-    rows: JudgedData,
+    rows: EvaluatedData,
     known: KnownRows,
     progress: ProgressCallback | None,
 ) -> Baseline:
@@ -109,7 +111,7 @@ def _untuned_model(
     settings = _with_default_parameters(trained.config.training_config)
     model_type = estimators.get(settings.model_type)
     if model_type.parameters(settings) == model_type.parameters(trained.config.training_config):
-        return Baseline(UNTUNED_MODEL, "not judged: the model has the default parameters itself")
+        return Baseline(UNTUNED_MODEL, "not evaluated: the model has the default parameters itself")
     untuned = trained.config.model_copy(update={"training_config": settings})
     model = train(untuned, known.frame, trained.engineer.interval, progress)
     probability = model.predict(rows.frame, rows.scored).astype(np.float32)
@@ -118,7 +120,7 @@ def _untuned_model(
         f"{settings.model_type} with default parameters, fitted on the same rows",
         average_precision(rows.label == 1, probability),
         event_metrics(
-            judged_events(config, trained, rows, probability, model.threshold), config.validation_config.costs
+            evaluated_events(config, trained, rows, probability, model.threshold), config.validation_config.costs
         ),
     )
 

@@ -12,8 +12,8 @@ from ml.export.session import Scorer
 from ml.learning.event_metrics import event_metrics
 from ml.learning.ranking_bootstrap import resampled_average_precision
 from ml.learning.resampling import percentile_interval
-from ml.pipeline.judged_data import JudgedData, rows_seen
-from ml.pipeline.judged_events import Probabilities, judged_events, resampling
+from ml.pipeline.evaluated_data import EvaluatedData, rows_seen
+from ml.pipeline.evaluated_events import Probabilities, evaluated_events, resampling
 from ml.pipeline.shipped import shipped_model
 from ml.pipeline.trained import TrainedVersion, load_version
 from ml.validation.comparison import Champion
@@ -29,7 +29,7 @@ def compare_with_published(
     config: OrganizationConfig,
     paths: OrganizationPaths,
     trained: TrainedVersion,
-    rows: JudgedData,
+    rows: EvaluatedData,
     probability: Probabilities,
     threshold: float,
 ) -> Champion | None:
@@ -81,8 +81,8 @@ def compare_with_published(
     interval = percentile_interval(gain)
     if interval is None:
         return replace(told, skipped="most bootstrap samples hold no failure")
-    their_events = judged_events(config, trained, common, of_champion, champion.metadata.threshold)
-    own_events = judged_events(config, trained, common, of_candidate, threshold)
+    their_events = evaluated_events(config, trained, common, of_champion, champion.metadata.threshold)
+    own_events = evaluated_events(config, trained, common, of_candidate, threshold)
     return replace(
         told,
         average_precision=average_precision(common.label == 1, of_champion),
@@ -106,13 +106,13 @@ def _incomparable(champion: TrainedVersion, trained: TrainedVersion, frame: pd.D
     return f"it reads {missing[0]}, which the test rows do not have" if missing else None
 
 
-def _too_little(config: OrganizationConfig, trained: TrainedVersion, common: JudgedData) -> str | None:
+def _too_little(config: OrganizationConfig, trained: TrainedVersion, common: EvaluatedData) -> str | None:
     """Why the rows that the published version has not seen decide nothing; None if they do."""
     label = common.label
     if not (label == 1).any() or not (label == 0).any():
         return f"it was trained on all but {label.size} of the test rows, and these hold one class at most"
     silent = np.zeros(label.size, dtype=np.float32)
-    failures = len(judged_events(config, trained, common, silent, 0.5).failures.asset)
+    failures = len(evaluated_events(config, trained, common, silent, 0.5).failures.asset)
     needed = config.data_config.min_failure_events
     if failures < needed:
         return f"the test rows that it was not trained on hold {failures} failures, and at least {needed} are needed"

@@ -1,4 +1,4 @@
-"""Drift of the judged rows of a trained version: by the baseline that it carries, and by its training rows."""
+"""Drift of the evaluated rows of a trained version: by the baseline that it carries, and by its training rows."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.pipeline.judged_data import JudgedData
+from ml.pipeline.evaluated_data import EvaluatedData
 from ml.pipeline.trained import TrainedVersion
 from ml.validation.drift import Baseline
 from ml.validation.drift_table import Drift, evenly, feature_drift, sensor_drift
 
 
-def drift_of(trained: TrainedVersion, rows: JudgedData) -> list[Drift]:
+def drift_of(trained: TrainedVersion, rows: EvaluatedData) -> list[Drift]:
     """Sensors first, then features, each by falling index.
 
     Sensors are compared with the baseline in the metadata, which clients compare with as well. Features need the
-    training rows, so they are there only where the version is judged by the part that its training held out; compared
+    training rows, so they are there only where the version is evaluated on the part that its training held out; compared
     are rows that have their whole past.
     """
     baselines = {
@@ -31,8 +31,8 @@ def drift_of(trained: TrainedVersion, rows: JudgedData) -> list[Drift]:
     parts = [part & filled for part in (rows.parts.train, rows.scored)]
     if not all(part.any() for part in parts):  # so short are the segments that no window is ever full
         parts = [rows.parts.train, rows.scored]
-    training, judged = (engineer.matrix(rows.frame, rows=evenly(part)) for part in parts)
-    return sensors + feature_drift(engineer.get_feature_names_out(), training, judged)
+    training, evaluated = (engineer.matrix(rows.frame, rows=evenly(part)) for part in parts)
+    return sensors + feature_drift(engineer.get_feature_names_out(), training, evaluated)
 
 
 def _filled(frame: pd.DataFrame, look_back: int) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""What drove the alarms of a trained version on the rows that it is judged by."""
+"""What drove the alarms of a trained version on the rows that it is evaluated on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ml.learning.events import Events
 from ml.learning.failures import epoch_seconds, positive_runs
-from ml.pipeline.judged_data import JudgedData
+from ml.pipeline.evaluated_data import EvaluatedData
 from ml.pipeline.trained import TrainedVersion
 from ml.validation.drivers import Case, CaseKind, Explanation, explained, mean_contributions
 
@@ -23,7 +23,7 @@ Rows = npt.NDArray[np.int64]
 
 def explanation_of(
     trained: TrainedVersion,
-    rows: JudgedData,
+    rows: EvaluatedData,
     features: npt.NDArray[np.float32],
     probability: npt.NDArray[np.float32],
     events: Events,
@@ -68,15 +68,15 @@ def explanation_of(
 
 
 def _missed_failures(
-    rows: JudgedData, probability: npt.NDArray[np.float32], measured: Mapping[str, Any], horizon: int
+    rows: EvaluatedData, probability: npt.NDArray[np.float32], measured: Mapping[str, Any], horizon: int
 ) -> list[Case]:
-    """Failures that came without an alarm; their rows are those labelled 1 because of them."""
+    """Failures that no alarm detected; their rows are those labelled 1 because of them."""
     asset = rows.table["asset_id"].astype(str).to_numpy()
     seconds = epoch_seconds(rows.table["timestamp"])
     runs = positive_runs(rows.table["asset_id"].factorize()[0], rows.label)
     cases = []
     for failure in measured.get("failureList") or ():
-        if failure["announced"]:
+        if failure["detected"]:
             continue
         at = int(datetime.fromisoformat(failure["time"]).timestamp())
         own = asset == failure["asset"]
@@ -88,8 +88,8 @@ def _missed_failures(
     return cases
 
 
-def _false_alarms(rows: JudgedData, probability: npt.NDArray[np.float32], events: Events) -> list[Case]:
-    """Alarms without a positive row."""
+def _false_alarms(rows: EvaluatedData, probability: npt.NDArray[np.float32], events: Events) -> list[Case]:
+    """Alarms that are false, however often."""
     times = rows.table["timestamp"]
     return [
         _case("falseAlarm", rows, probability, group, times.iloc[int(group[0])].isoformat())
@@ -98,7 +98,7 @@ def _false_alarms(rows: JudgedData, probability: npt.NDArray[np.float32], events
     ]
 
 
-def _case(kind: CaseKind, rows: JudgedData, probability: npt.NDArray[np.float32], group: Rows, time: str) -> Case:
+def _case(kind: CaseKind, rows: EvaluatedData, probability: npt.NDArray[np.float32], group: Rows, time: str) -> Case:
     peak = int(group[np.argmax(probability[group])])
     return Case(kind, str(rows.table["asset_id"].iloc[peak]), time, peak, float(probability[peak]))
 

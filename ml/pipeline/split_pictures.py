@@ -7,13 +7,13 @@ import numpy as np
 from ml.config import OrganizationConfig
 from ml.errors import TooFewFailuresError
 from ml.learning.splits import EventFolds
-from ml.pipeline.judged_data import JudgedData, Rows
+from ml.pipeline.evaluated_data import EvaluatedData, Rows
 from ml.pipeline.trained import TrainedVersion
 from ml.validation.split_picture import split_picture
 
 
-def split_pictures(config: OrganizationConfig, trained: TrainedVersion, rows: JudgedData) -> dict[str, bytes]:
-    """PNG pictures ``split`` and ``folds``; none where the version is judged by a file of other rows.
+def split_pictures(config: OrganizationConfig, trained: TrainedVersion, rows: EvaluatedData) -> dict[str, bytes]:
+    """PNG pictures ``split`` and ``folds``; none where the version is evaluated on a file of other rows.
 
     The folds are the blocks that hyperparameter_tuning.py holds out one after the other; where there are too few
     failures for them, their picture is left out.
@@ -35,7 +35,7 @@ def split_pictures(config: OrganizationConfig, trained: TrainedVersion, rows: Ju
     return pictures | ({"folds": split_picture(rows.frame, folds, interval)} if folds else {})
 
 
-def _held_out(config: OrganizationConfig, trained: TrainedVersion, rows: JudgedData, seen: Rows) -> dict[str, Rows]:
+def _held_out(config: OrganizationConfig, trained: TrainedVersion, rows: EvaluatedData, seen: Rows) -> dict[str, Rows]:
     """Held-out rows of each fold; empty where the folds cannot be made."""
     folds = EventFolds(
         config.tuning_config.cv_folds,

@@ -18,7 +18,7 @@ import pyarrow.parquet
 
 from ml.config import OrganizationConfig
 from ml.errors import DataError, MissingColumnError, NoRowsError
-from ml.readings.collector import Counts
+from ml.readings.counts import Counts
 from ml.scada.labels import NO_EVENT, STATUSES
 from ml.scada.prepared import LEADING_COLUMNS, TRAILING_COLUMNS, Prepared
 from ml.scada.quality import summarize
@@ -116,7 +116,7 @@ def read_prepared_csv(path: Path, config: OrganizationConfig, *, interval: int |
     frame["status"] = pd.Categorical(frame["status"], categories=list(STATUSES))
     max_gap = resolve_max_gap(config.data_config.max_gap_seconds, interval)
     counts = Counts(rows_read=len(frame), rows_in_range=len(frame))
-    summary = summarize(frame, counts, config, source=path.name, interval=interval, max_gap=max_gap, fences={})
+    summary = summarize(frame, counts, config, source=path.name, interval=interval, max_gap=max_gap, usual={})
     return Prepared(frame, summary, interval, max_gap)
 
 

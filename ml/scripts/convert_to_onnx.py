@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml.config import OrganizationConfig
-from ml.errors import IntegrityError, QualityGateError
+from ml.errors import IntegrityError
+from ml.findings import Finding
 from ml.progress import ProgressCallback, silent
 from ml.workspace.actor import add_actor_option
 from ml.workspace.configurations import beside_config
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
     from ml.workspace.paths import OrganizationPaths
 
 
+_PUBLISHED_UNPROVEN = Finding(
+    "PUBLISHED_WITHOUT_PASSED_VALIDATION",
+    "The version was published though no validation report of it has passed; the audit log says so.",
+    "conversionConfig.publish",
+    'run validate_model.py, and publish with "if_valid"',
+)
+
+
 @dataclass(frozen=True)
 class ConversionResult:
     """The exported model, how it compares with the trained one, and whether it is now the current one."""
@@ -40,6 +49,8 @@ class ConversionResult:
     parity: dict[str, Any]
     published: bool
     previous_version: str | None
+    forced: bool = False
+    """Whether it was published without a passed validation."""
 
     def to_json(self) -> dict[str, Any]:
         """The step's part of the JSON result."""
@@ -48,6 +59,7 @@ class ConversionResult:
             "parity": self.parity,
             "published": self.published,
             "previousVersion": self.previous_version,
+            "warnings": [_PUBLISHED_UNPROVEN.to_json()] if self.forced else [],
         }
 
 
@@ -92,6 +104,7 @@ def run(
     from ml.pipeline import inputs
     from ml.pipeline.trained import load_version
     from ml.workspace.paths import for_config
+    from ml.workspace.release import has_passed, require_passed_report
     from ml.workspace.versions import is_current, link_model, publish
 
     tell = progress or silent
@@ -122,15 +135,17 @@ def run(
     link_model(paths, config.version)
 
     tell(2, 3, "publishing")
-    published, previous = False, None
+    published, previous, forced = False, None, False
     if config.conversion_config.publish != "never":
         if config.conversion_config.publish == "if_valid":
-            _require_passed_report(config, paths, models.model, metadata.threshold)
-        change = publish(paths, config.version, config_digest=config.digest())
+            hint = 'run validate_model.py, or set conversionConfig.publish to "never" or "always"'
+            require_passed_report(paths, config.version, hint=hint)
+        forced = not has_passed(paths, config.version)
+        change = publish(paths, config.version, config_digest=config.digest(), forced=forced)
         published, previous = True, change.previous
     tell(3, 3, "done")
     parity = metadata.parity.model_dump(mode="json", by_alias=True) if metadata.parity else {}
-    return ConversionResult(paths.version(config.version) / MODEL_FILE, parity, published, previous)
+    return ConversionResult(paths.version(config.version) / MODEL_FILE, parity, published, previous, forced)
 
 
 def _model_file(paths: OrganizationPaths, argument: str) -> Path:
@@ -170,37 +185,6 @@ def _holds(file: Path, content: bytes) -> bool:
     from ml.workspace.opening import read_bytes
 
     return file.is_file() and read_bytes(file) == content
-
-
-def _require_passed_report(
-    config: OrganizationConfig, paths: OrganizationPaths, content: bytes, threshold: float
-) -> None:
-    import hashlib
-
-    from ml.workspace.files import read_json
-
-    file = paths.validation_report(config.version, ".json")
-    hint = 'run validate_model.py, or set conversionConfig.publish to "never" or "always"'
-    if not file.is_file():
-        raise QualityGateError(f'version "{config.version}" has no validation report; it is not published', hint=hint)
-    report = read_json(file, "the validation report")
-    if report.get("status") != "PASSED":
-        raise QualityGateError(
-            f'version "{config.version}" did not pass validation; it is not published: {report.get("verdict")}',
-            hint=hint,
-        )
-    if report.get("modelSha256") != hashlib.sha256(content).hexdigest():
-        raise QualityGateError(
-            f'the validation report of version "{config.version}" is about another model; it is not published',
-            hint=hint,
-        )
-    judged_at = report.get("threshold")
-    if judged_at != threshold:
-        raise QualityGateError(
-            f'version "{config.version}" was validated at a threshold of {judged_at:.4g}, but ships with '
-            f"{threshold:.4g}; it is not published",
-            hint="run validate_model.py without validationConfig.threshold",
-        )
 
 
 def main(argv: list[str] | None = None) -> int:

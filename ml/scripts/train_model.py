@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml.config import OrganizationConfig
+from ml.errors import QualityGateError
+from ml.findings import Finding
 from ml.progress import ProgressCallback, silent
 from ml.workspace.actor import add_actor_option
 from ml.workspace.harness import run_step
@@ -60,6 +62,8 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
 
     Raises
     ------
+    QualityGateError
+        If the model gives one value for all rows; nothing is written then, as no later step could accept it.
     ConfigError, DataError, SourceError, StorageError, BusyError, ParityError, IsolationError, IntegrityError
         As ml/errors.py describes them.
     """
@@ -85,6 +89,7 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
     source = prepared_data(config, paths, progress, sensors=in_memory)
     with _engine(config, paths, source, progress) as engine:
         model = train(config, engine, source.data.interval, progress)
+        _refuse_constant(model)
         metrics = _metrics(config, source, model)
         with stage_version(paths, config.version) as folder:
             _write_version(folder, config, source, model, metrics)
@@ -126,6 +131,33 @@ def _engine(
             engine.forget()
 
 
+def _refuse_constant(model: TrainedModel) -> None:
+    from ml.validation.degenerate import constant_model
+
+    finding = constant_model(model.validation_probability)
+    if finding is not None:
+        raise QualityGateError(f"the model has learned nothing: {finding.message}", hint=finding.hint)
+
+
+def _warnings(model: TrainedModel) -> list[dict[str, str]]:
+    """Findings about the threshold that was chosen."""
+    from ml.options.thresholds import MOST_HEALTHY_TIME
+    from ml.validation import wording
+
+    choice, found = model.choice, []
+    field = "trainingConfig.thresholdPolicy"
+    if not choice.met:
+        told = f"no threshold keeps {choice.policy.rule} {choice.policy.limit:g} on the validation part"
+        found.append(Finding("THRESHOLD_LIMIT_NOT_MET", f"{told}; the nearest to it is {choice.threshold:.4g}", field))
+    if choice.figures["healthyTimeInAlarm"] > MOST_HEALTHY_TIME:
+        share = wording.percent(choice.figures["healthyTimeInAlarm"])
+        told = f"at its threshold the model is in alarm for {share} of the healthy time of the validation part"
+        found.append(
+            Finding("ALARM_NEVER_ENDS", told, field, "validation will refuse it; choose another rule or limit")
+        )
+    return [finding.to_json() for finding in found]
+
+
 def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> dict[str, Any]:
     """Scores on the test part (on the validation part where none is held out), and on the validation part."""
     import numpy as np
@@ -159,6 +191,7 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
         "validation": scores["validation"],
         **({"imbalance": model.imbalance} if model.imbalance else {}),
         "suspiciousColumns": [finding.to_json() for finding in model.suspicious],
+        "warnings": _warnings(model),
         "split": parts.describe(),
         "warnings": warnings_of(
             config,

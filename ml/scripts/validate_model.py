@@ -46,6 +46,7 @@ class ValidationResult:
             "reportPath": str(self.report_html),
             "reportJsonPath": str(self.report_json),
             "predictionsPath": str(self.predictions),
+            "warnings": content["warnings"],
             "metrics": content["metrics"],
             "references": content["references"],
             "gates": content["gates"],
@@ -77,30 +78,30 @@ def run(
         As ml/errors.py describes them.
     """
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
-    from ml.pipeline.judging import judge
+    from ml.pipeline.evaluation import evaluate
     from ml.pipeline.trained import load_version
     from ml.workspace.files import make_folder, staged_file, write_bytes, write_json, write_text
     from ml.workspace.paths import for_config
 
     paths = for_config(config)
     trained = load_version(config, paths)
-    judged = judge(config, paths, trained, test_data, progress)
+    evaluated = evaluate(config, paths, trained, test_data, progress)
     plots = paths.plots(config.version)
     make_folder(plots)
-    for name, picture in judged.pictures.items():
+    for name, picture in evaluated.pictures.items():
         write_bytes(plots / f"{name}.png", picture)
     with staged_file(paths.predictions(config.version)) as staged:
-        judged.predictions.to_parquet(staged, index=False)
-    write_text(paths.validation_report(config.version, ".html"), judged.html)
-    write_json(paths.validation_report(config.version, ".json"), judged.report.to_json())
+        evaluated.predictions.to_parquet(staged, index=False)
+    write_text(paths.validation_report(config.version, ".html"), evaluated.html)
+    write_json(paths.validation_report(config.version, ".json"), evaluated.report.to_json())
     result = ValidationResult(
-        judged.report,
+        evaluated.report,
         paths.validation_report(config.version, ".html"),
         paths.validation_report(config.version, ".json"),
         paths.predictions(config.version),
     )
-    if judged.report.status != "PASSED":
-        raise QualityGateError(judged.report.verdict, hint=f"the report says why: {result.report_html}")
+    if evaluated.report.status != "PASSED":
+        raise QualityGateError(evaluated.report.verdict, hint=f"the report says why: {result.report_html}")
     return result
 
 

@@ -8,13 +8,14 @@ from typing import Any
 
 EVENT_NUMBERS = (
     "failures",
-    "announced",
+    "detected",
+    "early",
     "eventRecall",
     "alarms",
     "falseAlarms",
     "falseAlarmsPerAssetDay",
     "alarmPrecision",
-    "timeInAlarm",
+    "healthyTimeInAlarm",
     "leadTimeSeconds",
     "detectionDelaySeconds",
     "savedCost",
@@ -24,14 +25,14 @@ EVENT_NUMBERS = (
 
 @dataclass(frozen=True)
 class Baseline:
-    """A simpler way to raise alarms, judged on the rows of the model."""
+    """A simpler way to raise alarms, evaluated on the rows of the model."""
 
     name: str
     description: str
-    """What it is, in words; where it was not judged, why."""
+    """What it is, in words; where it was not evaluated, why."""
     average_precision: float | None = None
     events: Mapping[str, Any] | None = None
-    """Event metrics under their JSON names; None where it was not judged."""
+    """Event metrics under their JSON names; None where it was not evaluated."""
 
     def to_json(self) -> dict[str, Any]:
         """The baseline under its JSON names."""
@@ -49,7 +50,7 @@ class Champion:
 
     version: str
     rows: int
-    """Rows that both were judged on."""
+    """Rows that both were evaluated on."""
     margin: float
     """Average precision that the candidate may lose for certain."""
     required: bool = False

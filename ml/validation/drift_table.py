@@ -1,4 +1,4 @@
-"""Drift of the judged rows from the training part: of sensors, and of features where training rows are at hand."""
+"""Drift of the evaluated rows from the training part: of sensors, and of features where training rows are at hand."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Rows = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Drift:
-    """How far the judged rows of one sensor or feature lie from the training part."""
+    """How far the evaluated rows of one sensor or feature lie from the training part."""
 
     name: str
     kind: Literal["sensor", "feature"]
@@ -60,14 +60,14 @@ def sensor_drift(
     return strongest_first(found)
 
 
-def feature_drift(names: Sequence[str], training: Float32s, judged: Float32s) -> list[Drift]:
+def feature_drift(names: Sequence[str], training: Float32s, evaluated: Float32s) -> list[Drift]:
     """Drift of every feature between two float32 matrices ``(n_rows, n_features)``; the strongest first."""
     found = [
         Drift(
             name,
             "feature",
-            stability_index(learn_baseline(training[:, column]), judged[:, column]),
-            exact_distance(training[:, column], judged[:, column]),
+            stability_index(learn_baseline(training[:, column]), evaluated[:, column]),
+            exact_distance(training[:, column], evaluated[:, column]),
         )
         for column, name in enumerate(names)
     ]

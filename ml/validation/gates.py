@@ -1,4 +1,8 @@
-"""Gates: the thresholds of `validationConfig` against what was measured."""
+"""Gates: the thresholds of `validationConfig` against what was measured.
+
+A gate metric is one entry in `ml.options.limits.MetricLimits`: whatever was measured under its name can be held to a
+least and a most. A key ``minX`` or ``maxX`` of `ValidationConfig` is a short form of such a limit.
+"""
 
 from __future__ import annotations
 
@@ -40,29 +44,18 @@ class Gate:
         }
 
 
-@dataclass(frozen=True)
-class _Rule:
-    key: str
-    measure: str
-    name: str
-
-
-_RULES = (
-    _Rule("minEventRecall", "eventRecall", "Share of failures announced"),
-    _Rule("maxFalseAlarmsPerAssetDay", "falseAlarmsPerAssetDay", "False alarms per asset and day"),
-    _Rule("minAccuracy", "accuracy", "Accuracy"),
-    _Rule("minPrecision", "precision", "Precision"),
-    _Rule("minRecall", "recall", "Recall"),
-    _Rule("minF1", "f1", "F1"),
-    _Rule("minAuc", "auc", "ROC AUC"),
-    _Rule("minAveragePrecision", "averagePrecision", "Average precision"),
-    _Rule("maxLatencyMs", "latencyMs", "Latency of one row, 95th percentile"),
-)
-
 _NAMES = {str(field.alias): str(field.description) for field in MetricLimits.model_fields.values()}
+_OF_ANOTHER_NAME = {"maxLatencyMs": "latencyP95Ms"}
 
-MEASURES: tuple[str, ...] = (*_NAMES, "latencyMs")
+MEASURES: tuple[str, ...] = tuple(_NAMES)
 """Names under which `check_gates` looks for measured values."""
+
+GATES: dict[str, str] = {
+    key: _OF_ANOTHER_NAME.get(key, key[3].lower() + key[4:])
+    for key in (str(field.alias) for field in ValidationConfig.model_fields.values())
+    if key.startswith(("min", "max"))
+}
+"""Keys of ``validationConfig`` that set one limit each, in the order of the report, and the metric that they limit."""
 
 
 def check_gates(measured: Mapping[str, Any], config: ValidationConfig) -> list[Gate]:
@@ -71,13 +64,12 @@ def check_gates(measured: Mapping[str, Any], config: ValidationConfig) -> list[G
     Parameters
     ----------
     measured
-        Values under the names of `MEASURES`; others are ignored. ``latencyMs`` is the 95th percentile in milliseconds.
-        A value that is missing, None or NaN is not defined.
+        Values under the names of `MEASURES`; others are ignored. A value that is missing, None or NaN is not defined.
     config
         Limits. A limit of None makes no gate; a limit on a value that is not defined fails.
     """
     keys = config.model_dump(by_alias=True)
-    limits = [(rule.name, rule.key, keys[rule.key], measured.get(rule.measure)) for rule in _RULES]
+    limits = [(_NAMES[measure], key, keys[key], measured.get(measure)) for key, measure in GATES.items()]
     for measure, name in _NAMES.items():
         bounds = keys["limits"][measure] or {}
         limits += [(name, f"limits.{measure}.{end}", bound, measured.get(measure)) for end, bound in bounds.items()]

@@ -33,6 +33,6 @@ def measured_values(
         if measured is not None
         for level, value in measured.to_json().items()
     }
-    missed = {"missedFailures": events["failures"] - events["announced"]}
-    everything = {**metrics.to_json(), **events, **missed, **notice, **latencies, "latencyMs": latency.p95}
+    missed = {"missedFailures": events["failures"] - events["detected"]}
+    everything = {**metrics.to_json(), **events, **missed, **notice, **latencies}
     return {name: everything.get(name) for name in MEASURES}

@@ -115,7 +115,7 @@ def reference_results(label: ArrayLike, scores: Mapping[str, ArrayLike]) -> tupl
     """Rank metrics of other scores on the model's rows.
 
     A score is any number that rises towards a failure. Where it is missing (NaN) it says nothing, and counts as the
-    lowest score, so that every reference is judged on all rows, as the model is.
+    lowest score, so that every reference is evaluated on all rows, as the model is.
     """
     return tuple(_reference(name, label, score) for name, score in scores.items())
 

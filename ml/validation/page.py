@@ -15,8 +15,9 @@ from ml.validation.page_drift import drift_summary
 from ml.validation.page_drivers import driver_summary
 from ml.validation.page_tables import Table, breakable
 from ml.validation.plots import TOP_FEATURES
-from ml.validation.report import ValidationReport, json_value, measured, requirement
+from ml.validation.report import ValidationReport, json_value
 from ml.validation.robustness import RobustnessPoint
+from ml.validation.verdict import measured, requirement
 
 _TEMPLATES = Path(__file__).parent / "templates"
 MAX_BYTES = 3_000_000
@@ -63,7 +64,13 @@ def render_html(report: ValidationReport, plots: Mapping[str, bytes]) -> str:
     for word in (wording.duration, wording.rate, wording.score, wording.percent, wording.count, wording.day):
         environment.filters[word.__name__] = word
     environment.filters["breakable"] = breakable
-    environment.globals.update(plural=wording.plural, requirement=requirement, measured=measured)
+    environment.globals.update(
+        plural=wording.plural,
+        requirement=requirement,
+        measured=measured,
+        rate_and_unit=wording.rate_and_unit,
+        duration_range=wording.duration_range,
+    )
     return environment.get_template("report.html.j2").render(
         report=report,
         events=json_value(report.events),
@@ -154,13 +161,13 @@ def _intervals(report: ValidationReport) -> dict[str, str | None]:
     """The 95 % intervals of the three event numbers in words, where they were measured."""
     measured_intervals = json_value((report.events or {}).get("intervals") or {})
     notice = "detectionDelayMedianSeconds" if report.is_detection else "leadTimeMedianSeconds"
-    shown: dict[str, tuple[str, Callable[[float | None], str]]] = {
-        "failures": ("eventRecall", wording.percent),
-        "notice": (notice, wording.duration),
-        "falseAlarms": ("falseAlarmsPerAssetDay", wording.rate),
+    shown: dict[str, tuple[str, Callable[[float, float], str]]] = {
+        "failures": ("eventRecall", wording.percent_range),
+        "notice": (notice, wording.duration_range),
+        "falseAlarms": ("falseAlarmsPerAssetDay", wording.rate_range),
     }
     return {
-        name: f"95{wording.NO_BREAK}% interval: {say(interval[0])} to {say(interval[1])}" if interval else None
+        name: f"95{wording.NO_BREAK}% interval: {say(*interval)}" if interval else None
         for name, (key, say) in shown.items()
         for interval in (measured_intervals.get(key),)
     }

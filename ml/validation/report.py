@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ml.validation import wording
+from ml.findings import Finding
 from ml.validation.comparison import Baseline, Champion
 from ml.validation.drift_table import Drift
 from ml.validation.drivers import Explanation
@@ -18,6 +18,7 @@ from ml.validation.gates import Gate
 from ml.validation.latency import Latency
 from ml.validation.metrics import ReferenceResult, RowMetrics
 from ml.validation.robustness import RobustnessPoint
+from ml.validation.verdict import verdict
 
 FORMAT_VERSION = 1
 
@@ -25,7 +26,7 @@ Status = Literal["PASSED", "REFUSED"]
 
 
 @dataclass(frozen=True)
-class JudgedRows:
+class EvaluatedRows:
     """The rows that the verdict rests on."""
 
     source: str
@@ -66,9 +67,13 @@ class ValidationReport:
     threshold: float
     horizon_seconds: int
     """0: the model detects failures as they happen."""
-    test_set: JudgedRows
+    test_set: EvaluatedRows
     metrics: RowMetrics
     gates: tuple[Gate, ...]
+    refusals: tuple[Finding, ...] = ()
+    """Why the model is refused whatever the gates say."""
+    warnings: tuple[dict[str, str], ...] = ()
+    """Findings in their JSON form: what whoever reads the numbers has to know."""
     events: Mapping[str, Any] | None = None
     """Event metrics under their JSON names, as from `ml.learning.event_metrics`; None where nothing was counted."""
     references: tuple[ReferenceResult, ...] = ()
@@ -96,23 +101,17 @@ class ValidationReport:
 
     @property
     def status(self) -> Status:
-        """PASSED if every gate is."""
-        return "PASSED" if all(gate.passed for gate in self.gates) else "REFUSED"
+        """PASSED if every gate is, and nothing refuses the model by itself."""
+        return "PASSED" if all(gate.passed for gate in self.gates) and not self.refusals else "REFUSED"
 
     @property
     def verdict(self) -> str:
-        """The outcome in one sentence."""
-        failed = [gate for gate in self.gates if not gate.passed]
-        if not self.gates:
-            return "No requirement is set, so nothing speaks against this model and nothing was demanded of it."
-        if not failed:
-            return f"This model meets {_all_of(len(self.gates))} set for it{self._in_short()}."
-        reasons = "; ".join(_reason(gate) for gate in failed)
-        return f"This model misses {len(failed)} of {wording.plural(len(self.gates), 'requirement')}: {reasons}."
+        """The outcome in words."""
+        return verdict(self)
 
     @property
     def is_detection(self) -> bool:
-        """Whether failures are counted as found after their start (with a delay) rather than announced before it."""
+        """Whether failures are counted as found after their start (with a delay) rather than detected before it."""
         return "detectionDelaySeconds" in (self.events or {})
 
     @property
@@ -144,6 +143,8 @@ class ValidationReport:
             "metrics": {key: value for key, value in metrics.items() if key not in ("rows", "positives")},
             "events": self.events,
             "gates": [gate.to_json() for gate in self.gates],
+            "refusals": [finding.to_json() for finding in self.refusals],
+            "warnings": self.warnings,
             "references": [reference.to_json() for reference in self.references],
             "baselines": [baseline.to_json() for baseline in self.baselines],
             "champion": None if self.champion is None else self.champion.to_json(),
@@ -161,16 +162,6 @@ class ValidationReport:
         }
         return {key: json_value(value) for key, value in content.items()}
 
-    def _in_short(self) -> str:
-        events = self.events
-        if not events or not events.get("failures"):
-            return ""
-        found = f"{events['announced']} of {wording.plural(events['failures'], 'failure')}"
-        median = self.notice_seconds.get("median")
-        if self.is_detection:
-            return f": it detected {found}"
-        return f": it announced {found}" + (f", typically {wording.duration(median)} ahead" if median else "")
-
 
 def json_value(value: Any) -> Any:
     """A value as JSON knows it: NumPy numbers become Python's, NaN and infinities None, times ISO 8601 text."""
@@ -183,29 +174,3 @@ def json_value(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value.isoformat() if isinstance(value, datetime) else value
-
-
-def requirement(gate: Gate) -> str:
-    """What the gate asks for, in words."""
-    bound = "at least" if gate.is_minimum else "at most"
-    return f"{bound} {gate.limit:g}{_unit(gate)}"
-
-
-def measured(gate: Gate) -> str:
-    """What was measured for the gate, in words."""
-    return wording.UNDEFINED if gate.value is None else f"{wording.beside_limit(gate.value, gate.limit)}{_unit(gate)}"
-
-
-def _unit(gate: Gate) -> str:
-    metric = gate.key.removesuffix(".min").removesuffix(".max")
-    return " ms" if metric.endswith("Ms") else " s" if metric.endswith("Seconds") else ""
-
-
-def _reason(gate: Gate) -> str:
-    name = gate.name if gate.name.isupper() or gate.name.startswith("ROC") else gate.name[0].lower() + gate.name[1:]
-    value = "is not defined on these rows" if gate.value is None else f"is {measured(gate)}"
-    return f"{name} {value}, required is {requirement(gate)}"
-
-
-def _all_of(gates: int) -> str:
-    return "the one requirement" if gates == 1 else f"all {gates} requirements"

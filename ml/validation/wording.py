@@ -15,6 +15,8 @@ _ISO_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 # Seconds of a unit, its name, and from how many of it on it is used: "31 h" says more than "1.3 days".
 _UNITS = ((86_400, "days", 2), (3_600, "h", 1), (60, "min", 2), (1, "s", 0))
 _SMALLEST_RATE = 0.005  # below this two decimals would read as a false zero
+_RARE = 0.01  # false alarms per asset and day: below it a year says more
+_DAYS_PER_YEAR = 365
 _MAX_DECIMALS = 6
 _FINEST_SHARE = 0.0001
 
@@ -43,6 +45,65 @@ def rate(value: float | None) -> str:
     if value == 0:
         return "0"
     return "< 0.01" if value < _SMALLEST_RATE else f"{value:.2f}"
+
+
+def false_alarm_rate(per_asset_day: float | None) -> str:
+    """How often a machine calls for nothing, in the time that makes a number people can picture.
+
+    >>> false_alarm_rate(0.166), false_alarm_rate(0.004), false_alarm_rate(0.0)
+    ('0.17 false alarms per asset and day', '1.46 false alarms per asset and year', 'no false alarm')
+    """
+    if per_asset_day == 0:
+        return "no false alarm"
+    value, unit = rate_and_unit(per_asset_day)
+    return f"{value} false alarms {unit}"
+
+
+def rate_and_unit(per_asset_day: float | None) -> tuple[str, str]:
+    """A rate per asset and day, and its unit: the year where a day is too short.
+
+    >>> rate_and_unit(0.166), rate_and_unit(0.004)
+    (('0.17', 'per asset and day'), ('1.46', 'per asset and year'))
+    """
+    if per_asset_day is not None and 0 < per_asset_day < _RARE:
+        return rate(per_asset_day * _DAYS_PER_YEAR), "per asset and year"
+    return rate(per_asset_day), "per asset and day"
+
+
+def rate_range(low: float, high: float) -> str:
+    """Two rates per asset and day in one unit.
+
+    >>> rate_range(0.1, 0.25), rate_range(0.0, 0.002)
+    ('0.10 to 0.25 per asset and day', '0 to 0.73 per asset and year')
+    """
+    _, unit = rate_and_unit(high)
+    times = _DAYS_PER_YEAR if unit.endswith("year") else 1
+    return _between(rate(low * times), rate(high * times)) + f" {unit}"
+
+
+def duration_range(low: float, high: float) -> str:
+    """Two durations in one unit, with as many decimals as tell them apart.
+
+    >>> duration_range(72_000, 129_600), duration_range(172_000, 172_800), duration_range(86_400, 86_400)
+    ('20 to 36 h', '47.8 to 48 h', 'about 24 h')
+    """
+    read_by = low if 10 * low >= high else high
+    size, unit = next((size, unit) for size, unit, least in _UNITS if abs(read_by) >= least * size)
+    for decimals in (0, 1):
+        first, last = (f"{seconds / size:.{decimals}f}".removesuffix(".0") for seconds in (low, high))
+        if first != last and abs(read_by) >= 10 * size:
+            break
+    return f"{_between(first, last)} {unit}"
+
+
+def percent_range(low: float, high: float) -> str:
+    """Two shares."""
+    return _between(percent(low), percent(high))
+
+
+def _between(low: str, high: str) -> str:
+    """An interval; a single value where both ends read the same."""
+    return f"about {low}" if low == high else f"{low} to {high}"
 
 
 def score(value: float | None) -> str:
@@ -90,12 +151,13 @@ def day(moment: datetime | None) -> str:
 
 
 def beside_limit(value: float, limit: float, decimals: int = 3) -> str:
-    """A value with as many decimals as tell it from the limit.
+    """A value with as many decimals as tell it from the limit, and from 0.
 
-    >>> beside_limit(0.79996, 0.8), beside_limit(0.912, 0.8)
-    ('0.79996', '0.912')
+    >>> beside_limit(0.79996, 0.8), beside_limit(0.912, 0.8), beside_limit(0.0002, 1)
+    ('0.79996', '0.912', '0.0002')
     """
-    while decimals < _MAX_DECIMALS and value != limit and f"{value:.{decimals}f}" == f"{limit:.{decimals}f}":
+    others = {number for number in (limit, 0.0) if number != value}  # what it must not be taken for
+    while decimals < _MAX_DECIMALS and f"{value:.{decimals}f}" in {f"{number:.{decimals}f}" for number in others}:
         decimals += 1
     return f"{value:.{decimals}f}"
 

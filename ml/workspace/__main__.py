@@ -1,14 +1,14 @@
 """Look after an organisation's model versions.
 
     python -m ml.workspace list ORG [--json]
-    python -m ml.workspace promote ORG VERSION
+    python -m ml.workspace promote ORG VERSION [--force]
     python -m ml.workspace rollback ORG [VERSION]
     python -m ml.workspace verify ORG
     python -m ml.workspace prune ORG --keep N
 
 Each prints one JSON document on stdout; `list` prints a table on a terminal unless ``--json`` is given. Exit statuses
-are those of the steps: 0 done, 2 usage, 3 no such version, 4 disk or lock, 6 a file or the audit log is not as it was
-written.
+are those of the steps: 0 done, 2 usage, 3 no such organisation or version, 4 disk or lock, 5 the version did not pass
+validation, 6 a file or the audit log is not as it was written.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from ml.workspace.harness import run_command
 from ml.workspace.paths import OrganizationPaths
 from ml.workspace.pruning import prune
 from ml.workspace.redaction import Redactor
-from ml.workspace.verification import verify_organization
-from ml.workspace.versions import list_versions, publish, rollback
+from ml.workspace.release import has_passed, require_passed_report
+from ml.workspace.verification import require_organization, verify_organization
+from ml.workspace.versions import list_versions, publications, publish, require_version, rollback
 
 _METRICS_SHOWN = 4  # what fits on a line
 
@@ -40,6 +41,9 @@ def build_parser() -> argparse.ArgumentParser:
     listing.add_argument("--json", action="store_true", help="print JSON on a terminal, too")
     promoting = _add(commands, "promote", "publish a version")
     promoting.add_argument("version", help="version to publish")
+    promoting.add_argument(
+        "--force", action="store_true", help="publish a version that did not pass validation; audit and list say so"
+    )
     returning = _add(commands, "rollback", "publish the version that was published before")
     returning.add_argument("version", nargs="?", help="version to go back to; default: the one published before")
     _add(commands, "verify", "check every file against its manifest, and the audit log")
@@ -65,6 +69,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _list(paths: OrganizationPaths, _: argparse.Namespace) -> Mapping[str, Any]:
+    require_organization(paths)
     return {"versions": [info.to_json() for info in list_versions(paths)], "auditHead": audit.head(paths)}
 
 
@@ -81,16 +86,27 @@ def _as_table(arguments: argparse.Namespace, result: Mapping[str, Any]) -> str |
 def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:
     numbers = {name: value for name, value in entry["metrics"].items() if isinstance(value, int | float)}
     shown = " ".join(f"{name}={value:.4g}" for name, value in list(numbers.items())[:_METRICS_SHOWN])
-    mark = "current" if entry["current"] else ""
+    mark = " ".join(word for word in ("current", "forced") if entry[word])
     return entry["version"], mark, entry["installed"], entry["modelType"] or "?", shown
 
 
 def _promote(paths: OrganizationPaths, arguments: argparse.Namespace) -> Mapping[str, Any]:
+    if arguments.force:
+        return publish(paths, arguments.version, forced=not has_passed(paths, arguments.version)).to_json()
+    _require_passed(paths, arguments.version)
     return publish(paths, arguments.version).to_json()
 
 
 def _rollback(paths: OrganizationPaths, arguments: argparse.Namespace) -> Mapping[str, Any]:
+    if arguments.version is not None and arguments.version not in publications(paths):
+        _require_passed(paths, arguments.version)  # going back would be a way around promote
     return rollback(paths, arguments.version).to_json()
+
+
+def _require_passed(paths: OrganizationPaths, version: str) -> None:
+    require_version(paths, version)
+    hint = "run validate_model.py; to publish it all the same: promote --force, which the audit log will say"
+    require_passed_report(paths, version, hint=hint)
 
 
 def _verify(paths: OrganizationPaths, _: argparse.Namespace) -> Mapping[str, Any]:

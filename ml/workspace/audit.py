@@ -68,6 +68,7 @@ def append(
     version: str | None = None,
     config_digest: str | None = None,
     data_digest: str | None = None,
+    forced: bool = False,
 ) -> str:
     """Add one record, flushed to the disk.
 
@@ -94,6 +95,7 @@ def append(
         "configDigest": config_digest,
         "dataDigest": data_digest,
         "result": result,
+        **({"forced": True} if forced else {}),
     }
     with audit_lock(paths), plain_storage_errors("the audit log"):
         log = paths.audit_log
@@ -117,6 +119,7 @@ def recorded(
     version: str | None = None,
     config_digest: str | None = None,
     data_digest: str | None = None,
+    forced: bool = False,
 ) -> Iterator[None]:
     """Record that `operation` starts, and how the block ended: ``succeeded``, or ``failed`` with the error's code.
 
@@ -134,6 +137,7 @@ def recorded(
             config_digest=config_digest,
             data_digest=data_digest,
             result=result,
+            forced=forced,
         )
 
     record(STARTED)

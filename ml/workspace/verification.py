@@ -29,8 +29,7 @@ def verify_organization(paths: OrganizationPaths) -> dict[str, Any]:
     IntegrityError
         If anything is not as it was written; names what.
     """
-    if not paths.models.is_dir() and not paths.artifacts.is_dir():
-        raise MissingArtifactError(f'there is no organisation "{paths.organization_id}"', hint="check the spelling")
+    require_organization(paths)
     problems: list[str] = []
     names: list[str] = []
     current, count = None, 0
@@ -49,6 +48,12 @@ def verify_organization(paths: OrganizationPaths) -> dict[str, Any]:
         more = f" (and {len(problems) - _NAMED_PROBLEMS} more)" if len(problems) > _NAMED_PROBLEMS else ""
         raise IntegrityError("; ".join(problems[:_NAMED_PROBLEMS]) + more, hint="restore from a backup")
     return {"versions": len(names), "current": current, "auditRecords": count, "auditHead": audit.head(paths)}
+
+
+def require_organization(paths: OrganizationPaths) -> None:
+    """Raise MissingArtifactError if the organisation has neither models nor artifacts."""
+    if not paths.models.is_dir() and not paths.artifacts.is_dir():
+        raise MissingArtifactError(f'there is no organisation "{paths.organization_id}"', hint="check the spelling")
 
 
 def _problem(paths: OrganizationPaths, version: str) -> list[str]:

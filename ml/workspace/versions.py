@@ -41,6 +41,8 @@ class VersionInfo:
 
     name: str
     current: bool
+    forced: bool
+    """Whether it was published, the last time, without a passed validation."""
     installed: datetime
     model_type: str | None
     metrics: dict[str, Any]
@@ -50,6 +52,7 @@ class VersionInfo:
         return {
             "version": self.name,
             "current": self.current,
+            "forced": self.forced,
             "installed": self.installed.isoformat(timespec="seconds"),
             "modelType": self.model_type,
             "metrics": self.metrics,
@@ -62,10 +65,12 @@ class Published:
 
     version: str
     previous: str | None
+    forced: bool = False
+    """Whether no passed validation stood behind it."""
 
     def to_json(self) -> dict[str, Any]:
         """The change as JSON."""
-        return {"version": self.version, "previousVersion": self.previous}
+        return {"version": self.version, "previousVersion": self.previous, "forced": self.forced}
 
 
 def recover(paths: OrganizationPaths) -> None:
@@ -153,14 +158,24 @@ def list_versions(paths: OrganizationPaths) -> list[VersionInfo]:
     """All installed versions by name."""
     if not paths.versions.is_dir():
         return []
-    current = current_version(paths)
+    current, published = current_version(paths), publications(paths)
     with pinned(paths.versions) as folder:
         names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
-    return [_info(paths.version(name), name == current) for name in names]
+    return [_info(paths.version(name), name == current, published.get(name, False)) for name in names]
 
 
-def publish(paths: OrganizationPaths, version: str, *, config_digest: str | None = None) -> Published:
+def require_version(paths: OrganizationPaths, version: str) -> None:
+    """Raise MissingArtifactError or IntegrityError unless the version is there, and is what its manifest says."""
+    verify(paths.version(version), paths.organization_id, version)
+
+
+def publish(
+    paths: OrganizationPaths, version: str, *, config_digest: str | None = None, forced: bool = False
+) -> Published:
     """Make `version` the one that ``current`` leads to, after checking every byte of it.
+
+    Whether validation lets it pass is the caller's to ask (`ml.workspace.release`); `forced` says that it does not, and
+    goes into the audit log.
 
     Raises
     ------
@@ -170,7 +185,18 @@ def publish(paths: OrganizationPaths, version: str, *, config_digest: str | None
         If the disk refuses, or the file system has no symbolic links.
     """
     with organization_lock(paths):
-        return _switch(paths, version, "publish", config_digest)
+        return _switch(paths, version, "publish", config_digest, forced)
+
+
+def publications(paths: OrganizationPaths) -> dict[str, bool]:
+    """Every version that was ever published, and whether it was forced the last time.
+
+    Empty where the audit log is broken, which `verify` tells.
+    """
+    try:
+        return {record["version"]: record.get("forced") is True for record in _published_records(paths)}
+    except IntegrityError:
+        return {}
 
 
 def rollback(paths: OrganizationPaths, to: str | None = None) -> Published:
@@ -184,7 +210,8 @@ def rollback(paths: OrganizationPaths, to: str | None = None) -> Published:
         If the audit log, which tells what was published before, is broken.
     """
     with organization_lock(paths):
-        return _switch(paths, to or _published_before(paths), "rollback", None)
+        version = to or _published_before(paths)
+        return _switch(paths, version, "rollback", None, publications(paths).get(version, False))
 
 
 def link_model(paths: OrganizationPaths, version: str) -> Path:
@@ -227,15 +254,17 @@ def _same_content(paths: OrganizationPaths, version: str, staged: Path) -> bool:
     return read_bytes(paths.version(version) / MANIFEST) == read_bytes(staged / MANIFEST)
 
 
-def _switch(paths: OrganizationPaths, version: str, operation: str, config_digest: str | None) -> Published:
+def _switch(
+    paths: OrganizationPaths, version: str, operation: str, config_digest: str | None, forced: bool
+) -> Published:
     target = paths.version(version)
     verify(target, paths.organization_id, version)
     previous = _current_if_whole(paths)
     trained_by, trained_on = _origin(target)
     digest = config_digest or trained_by
-    with audit.recorded(paths, operation, version=version, config_digest=digest, data_digest=trained_on):
+    with audit.recorded(paths, operation, version=version, config_digest=digest, data_digest=trained_on, forced=forced):
         _point(paths.current, target)
-    return Published(version, previous)
+    return Published(version, previous, forced)
 
 
 def _origin(folder: Path) -> tuple[str | None, str | None]:
@@ -306,24 +335,34 @@ def _published_before(paths: OrganizationPaths) -> str:
 def _publications(paths: OrganizationPaths) -> list[str]:
     """Versions in the order they were published; a rollback takes back everything after the version it went to."""
     history: list[str] = []
-    for record in audit.records(paths):
-        version = record.get("version")
-        if record.get("result") != audit.SUCCEEDED or not isinstance(version, str):
-            continue
+    for record in _published_records(paths):
+        version = record["version"]
         if record["operation"] == "publish" and history[-1:] != [version]:
             history.append(version)
-        elif record["operation"] == "rollback":
+        else:
             kept = len(history) - history[::-1].index(version) if version in history else 0
             history = history[:kept] if kept else [*history, version]
     return history
 
 
-def _info(folder: Path, current: bool) -> VersionInfo:
+def _published_records(paths: OrganizationPaths) -> list[dict[str, Any]]:
+    """Records of publishing and of going back that succeeded, oldest first."""
+    return [
+        record
+        for record in audit.records(paths)
+        if record.get("operation") in ("publish", "rollback")
+        and record.get("result") == audit.SUCCEEDED
+        and isinstance(record.get("version"), str)
+    ]
+
+
+def _info(folder: Path, current: bool, forced: bool) -> VersionInfo:
     metadata = _metadata(folder)
     model_type, metrics = metadata.get("modelType"), metadata.get("metrics")
     return VersionInfo(
         name=folder.name,
         current=current,
+        forced=forced,
         installed=datetime.fromtimestamp(folder.stat().st_mtime, UTC),
         model_type=model_type if isinstance(model_type, str) else None,
         metrics=metrics if isinstance(metrics, dict) else {},

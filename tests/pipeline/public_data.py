@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ml.validation.gates import GATES
 from tests.pipeline.backend import Json, Outcome, spawn
 from tests.pipeline.small_plant import write_json
 
@@ -119,7 +120,6 @@ def turbofan_config(source: Path, *, operating: bool) -> Json:
 
 def valve_config(source: Path) -> Json:
     """Is the valve closed right now? No horizon: the label is the target."""
-    gates = ("minAccuracy", "minPrecision", "minRecall", "minAuc", "maxLatencyMs")
     return {
         "organizationId": "water_rig",
         "schemaConfig": {
@@ -132,7 +132,7 @@ def valve_config(source: Path) -> Json:
         "dataConfig": {"samplingIntervalSeconds": 1, "predictionHorizonSeconds": 0, "splitBy": "asset"},
         "trainingConfig": {"threads": 1, "lgbParams": {"numLeaves": 7, "learningRate": 0.1, "numIterations": 100}},
         "tuningConfig": {"nTrials": 2, "cvFolds": 2},
-        "validationConfig": dict.fromkeys(gates) | {"robustnessRows": 2000, "latencyRuns": 50},
+        "validationConfig": dict.fromkeys(GATES) | {"robustnessRows": 2000, "latencyRuns": 50},
         "conversionConfig": {"parityRows": 2000},
     }
 

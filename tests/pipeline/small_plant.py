@@ -99,6 +99,12 @@ _CONFIG: Json = {
     },
     "tuningConfig": {"searchMethod": "optuna", "nTrials": 2, "cvFolds": 2},
     # A plant this small decides nothing about quality; gates are under test, not the model.
-    "validationConfig": {"minPrecision": 0.3, "minRecall": 0.3, "robustnessRows": 500, "latencyRuns": 20},
+    "validationConfig": {
+        "maxHealthyTimeInAlarm": 0.4,
+        "minPrecision": 0.3,
+        "minRecall": 0.3,
+        "robustnessRows": 500,
+        "latencyRuns": 20,
+    },
     "conversionConfig": {"parityRows": 1000},
 }

@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
 
+from ml.validation.gates import GATES
 from tests.pipeline.backend import Json, Outcome, run_here, tree, workspace_command
 from tests.pipeline.small_plant import ORGANIZATION, PipelineRun, plant_config, write_json
 
 WEAK = {"threads": 1, "lgbParams": {"numIterations": 1, "numLeaves": 2, "learningRate": 0.001}}
-NO_GATES: Json = dict.fromkeys(("minAccuracy", "minPrecision", "minRecall", "minAuc", "maxLatencyMs"))
+NO_GATES: Json = dict.fromkeys(GATES)
 QUICK: Json = NO_GATES | {"robustnessRows": 200, "latencyRuns": 20}
 
 
@@ -33,7 +34,7 @@ def predictions_of(root: Path, version: str) -> pd.DataFrame:
 def weak(
     two_versions: PipelineRun, database: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Json, Outcome]:
-    """A workspace in which v2 is current and v3, a model of one split, was trained and judged. To be read only."""
+    """A workspace in which v2 is current and v3, a model of one split, was trained and evaluated. To be read only."""
     folder = tmp_path_factory.mktemp("weak")
     root = Path(shutil.copytree(two_versions.root, folder / "workspace", symlinks=True))
     config = plant_config(database, trainingConfig=WEAK, validationConfig=QUICK) | {"version": "v3"}
@@ -64,10 +65,10 @@ def test_the_first_version_has_nothing_to_beat(pipeline: PipelineRun) -> None:
 
 
 def test_a_worse_candidate_is_refused_and_not_published(weak: tuple[Path, Json, Outcome], tmp_path: Path) -> None:
-    root, config, judged = weak
+    root, config, evaluated = weak
     report = report_of(root, "v3")
-    assert (judged.exit_code, judged.error["code"]) == (5, "QUALITY_GATE")
-    assert "published version v2" in judged.error["message"]
+    assert (evaluated.exit_code, evaluated.error["code"]) == (5, "QUALITY_GATE")
+    assert "published version v2" in evaluated.error["message"]
     assert report["champion"]["worse"] is True
     assert [gate["key"] for gate in report["gates"] if not gate["passed"]] == ["championMargin"]
 
@@ -88,7 +89,11 @@ def test_told_otherwise_it_is_published(weak: tuple[Path, Json, Outcome], tmp_pa
 
 def test_a_refused_version_can_be_promoted_by_hand(weak: tuple[Path, Json, Outcome], tmp_path: Path) -> None:
     root = Path(shutil.copytree(weak[0], tmp_path / "workspace", symlinks=True))
-    assert workspace_command("promote", ORGANIZATION, "v3", root=root).exit_code == 0
+    refused = workspace_command("promote", ORGANIZATION, "v3", root=root)
+    assert (refused.exit_code, refused.error["code"]) == (5, "QUALITY_GATE")
+    assert "lost to the published version v2" in refused.error["message"]
+    forced = workspace_command("promote", ORGANIZATION, "v3", "--force", root=root)
+    assert (forced.exit_code, forced.document["forced"]) == (0, True)
     assert (root / "models" / ORGANIZATION / "current").readlink().as_posix() == "versions/v3"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ml.validation.gates import GATES
 from tests.pipeline.backend import STEPS, fleet
 from tests.pipeline.small_plant import ORGANIZATION
 from tests.pipeline.test_fleet import row_of, write_config
@@ -16,7 +17,7 @@ SEARCH = {"nTrials": 3, "cvFolds": 2, "workers": 2, "searchSpace": {"numLeaves":
 def test_all_five_steps_publish_what_the_search_has_found(database: Path, root: Path, tmp_path: Path) -> None:
     """Two trials side by side take no more than the one CPU of the task, and a scheduler of the fleet is not theirs."""
     configs = tmp_path / "configs"
-    gates = {"minPrecision": 0.0, "minRecall": 0.0, "robustnessRows": 100, "latencyRuns": 5}
+    gates = dict.fromkeys(GATES) | {"robustnessRows": 100, "latencyRuns": 5}
     write_config(configs, database, ORGANIZATION, trainingConfig=TRAINING, tuningConfig=SEARCH, validationConfig=gates)
     outcome = fleet(configs, "--cpus", "1", "--memory", "4G", root=root)
     assert outcome.document["counts"] == {"done": 1}, outcome.document

@@ -7,7 +7,9 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
+from ml.validation.gates import GATES
 from simulation.database import write_sqlite
 from simulation.station import Station
 from tests.pipeline.backend import run_here
@@ -36,22 +38,54 @@ def test_rows_of_the_training_history_in_a_test_file_do_not_count(
     station.readings.to_csv(history, index=False)
     outcome = run_here("validate_model", pipeline.tuned_file, history, root=published)
     assert outcome.exit_code in (0, 5), outcome.document
-    judged = report_of(published)["testSet"]
+    evaluated = report_of(published)["testSet"]
     seen_until = pd.Timestamp(honest["split"]["validation"]["lastTime"])
-    assert pd.Timestamp(judged["from"]) > seen_until
-    assert judged["rows"] < honest["split"]["train"]["rows"]
+    assert pd.Timestamp(evaluated["from"]) > seen_until
+    assert evaluated["rows"] < honest["split"]["train"]["rows"]
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.0001])
+def test_an_alarm_that_never_ends_is_refused_whatever_is_configured(
+    pipeline: PipelineRun, published: Path, threshold: float
+) -> None:
+    lenient = json.loads(pipeline.tuned_file.read_text())
+    lenient["validationConfig"] |= dict.fromkeys(GATES) | {"threshold": threshold, "untunedModel": False}
+    outcome = run_here("validate_model", write_json(published.parent / "lenient.json", lenient), root=published)
+    assert (outcome.exit_code, outcome.error["code"]) == (5, "QUALITY_GATE")
+    assert "of the healthy time of all machines" in outcome.error["message"]
+    report = report_of(published)
+    assert report["gates"] == []
+    assert [finding["code"] for finding in report["refusals"]] == ["ALARM_NEVER_ENDS"]
+
+
+def test_a_cooldown_other_than_the_training_had_is_told(pipeline: PipelineRun, published: Path) -> None:
+    other = json.loads(pipeline.tuned_file.read_text())
+    other["validationConfig"] |= dict.fromkeys(GATES) | {"alarmCooldownSeconds": 7200, "untunedModel": False}
+    outcome = run_here("validate_model", write_json(published.parent / "other.json", other), root=published)
+    assert outcome.exit_code == 0, outcome.document
+    assert "COOLDOWN_DIFFERS" in [finding["code"] for finding in outcome.document["warnings"]]
+
+
+def test_a_model_that_learned_nothing_is_no_success(database: Path, tmp_path: Path, root: Path) -> None:
+    """Leaves larger than the data: not one split."""
+    config = plant_config(database, trainingConfig={"threads": 1, "lgbParams": {"minDataInLeaf": 1_000_000}})
+    outcome = run_here("train_model", write_json(tmp_path / "config.json", config), root=root)
+    assert (outcome.exit_code, outcome.error["code"]) == (5, "QUALITY_GATE")
+    assert "has learned nothing: it gives the probability" in outcome.error["message"]
+    assert "minDataInLeaf" in outcome.error["hint"]
+    assert not (root / "models" / ORGANIZATION / "versions" / "v1").exists()
 
 
 def test_a_verdict_at_another_threshold_publishes_nothing(pipeline: PipelineRun, published: Path) -> None:
     (published / "models" / ORGANIZATION / "current").unlink()
     lenient = json.loads(pipeline.tuned_file.read_text())
-    lenient["validationConfig"] |= {"threshold": 0.011, "minAccuracy": None, "minPrecision": None, "minRecall": None}
+    lenient["validationConfig"] |= dict.fromkeys(GATES) | {"threshold": 0.811}
     config = write_json(published.parent / "lenient.json", lenient)
-    judged = run_here("validate_model", config, root=published)
-    assert judged.exit_code == 0, judged.document
+    evaluated = run_here("validate_model", config, root=published)
+    assert evaluated.exit_code == 0, evaluated.document
     refused = run_here("convert_to_onnx", config, root=published)
     assert (refused.exit_code, refused.error["code"]) == (5, "QUALITY_GATE")
-    assert "0.011" in refused.error["message"]
+    assert "0.811" in refused.error["message"]
     assert not (published / "models" / ORGANIZATION / "current").exists()
 
 

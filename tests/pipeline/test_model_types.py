@@ -13,6 +13,7 @@ from ml.config import OrganizationConfig
 from ml.export.onnx_runtime import onnxruntime
 from ml.learning import estimators
 from ml.scripts import convert_to_onnx, train_model, validate_model
+from ml.validation.gates import GATES
 from tests.pipeline.backend import Json, run_here
 from tests.pipeline.small_plant import ORGANIZATION, PipelineRun, plant_config, write_json
 
@@ -109,8 +110,7 @@ def test_other_kinds_go_all_the_way(training: Json, published: Path, database: P
         trainingConfig={"threads": 1, **training},
         featureConfig={"scaling": "robust" if "modelType" in training else "none"},
         tuningConfig={"nTrials": 2, "cvFolds": 2},
-        validationConfig=dict.fromkeys(("minAccuracy", "minPrecision", "minRecall"))
-        | {"minAuc": 0.6, "robustnessRows": 200, "latencyRuns": 20},
+        validationConfig=dict.fromkeys(GATES) | {"minAuc": 0.6, "robustnessRows": 200, "latencyRuns": 20},
         conversionConfig={"publish": "always", "parityRows": 2000},
     )
     file = write_json(published.parent / "config.json", config | {"version": "v3"})
@@ -153,7 +153,7 @@ def test_a_third_model_type_joins_by_one_file(
     monkeypatch.setattr(estimators, "__path__", [*estimators.__path__, str(tmp_path)])
     monkeypatch.setenv("ML_BASE_PATH", str(root))
     training = {"modelType": "stump", "modelParams": {"quantile": 0.7}}
-    validation = {"minAccuracy": None, "minPrecision": None, "minRecall": None, "minAuc": 0.5, "robustnessRows": 200}
+    validation = dict.fromkeys(GATES) | {"minAuc": 0.5, "robustnessRows": 200}
     config = OrganizationConfig.from_dict(plant_config(database, trainingConfig=training, validationConfig=validation))
     trained = train_model.run(config)
     assert trained.metrics["modelType"] == "stump"

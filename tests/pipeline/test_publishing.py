@@ -43,11 +43,11 @@ def test_a_gate_that_is_not_met_keeps_the_version_from_being_published(unpublish
     strict = plant_config(database, validationConfig={"minPrecision": 1.0, "robustnessRows": 200, "latencyRuns": 20})
     config = write_json(unpublished.parent / "strict.json", strict)
 
-    judged = run_here("validate_model", config, root=unpublished)
-    assert judged.exit_code == 5, judged.document
-    assert judged.error["code"] == "QUALITY_GATE"
-    assert "precision" in judged.error["message"].lower()
-    assert "validation_report.html" in judged.error["hint"]
+    evaluated = run_here("validate_model", config, root=unpublished)
+    assert evaluated.exit_code == 5, evaluated.document
+    assert evaluated.error["code"] == "QUALITY_GATE"
+    assert "precision" in evaluated.error["message"].lower()
+    assert "validation_report.html" in evaluated.error["hint"]
     report = json.loads((unpublished / "artifacts" / ORGANIZATION / "v1" / "validation_report.json").read_text())
     assert report["status"] != "PASSED"
     assert [gate["key"] for gate in report["gates"] if not gate["passed"]] == ["minPrecision"]
@@ -68,7 +68,11 @@ def test_without_a_report_nothing_is_published_unless_asked_for(unpublished: Pat
     assert "validate_model.py" in refused.error["hint"]
 
     always = plant_config(database, conversionConfig={"publish": "always", "parityRows": 500})
-    assert run_here("convert_to_onnx", write_json(config, always), root=unpublished).exit_code == 0
+    forced = run_here("convert_to_onnx", write_json(config, always), root=unpublished)
+    assert forced.exit_code == 0, forced.document
+    assert [each["code"] for each in forced.document["warnings"]] == ["PUBLISHED_WITHOUT_PASSED_VALIDATION"]
+    listed = workspace_command("list", ORGANIZATION, root=unpublished).document["versions"]
+    assert [each["forced"] for each in listed] == [True]
     assert current(unpublished) == "versions/v1"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -30,51 +31,84 @@ def event_metrics(
 ) -> dict[str, Any]:
     """`rows` are (asset, seconds, label, probability); `prices` those of a miss, a false alarm and an inspection."""
     rows = sorted(row for row in rows if row[2] >= 0)
+    spacing = max(cooldown, interval)
     alarm_rows = [row for row in rows if np.float32(row[3]) >= np.float32(threshold)]
+    failures = _failures(rows, onsets, horizon)
+    # an alarm begins anew at an onset, and after the last row of a run
+    cuts = [(asset, onset) for asset, onset in onsets] if horizon else [(f[0], f[1][-1][1] + 1) for f in failures]
 
-    alarms: list[list[tuple[str, int, int, float]]] = []
+    alarms: list[list[list[tuple[str, int, int, float]]]] = []  # episodes of each alarm
     for row in alarm_rows:
-        joins = alarms and alarms[-1][-1][0] == row[0] and row[1] - alarms[-1][-1][1] <= max(cooldown, interval)
-        if joins:
-            alarms[-1].append(row)
+        before = alarms[-1][-1][-1] if alarms else None
+        if before is None or before[0] != row[0] or row[1] - before[1] > spacing:
+            alarms.append([[row]])
+        elif any(asset == row[0] and before[1] < cut <= row[1] for asset, cut in cuts):
+            alarms[-1].append([row])
         else:
-            alarms.append([row])
-    false_alarms = [alarm for alarm in alarms if all(row[2] == 0 for row in alarm)]
+            alarms[-1][-1].append(row)
 
-    windows = _windows(rows, onsets, horizon)
-    notices = []
-    for window, reference in windows:
-        hits = [row for row in window if row in alarm_rows]
-        if hits:
-            notices.append(abs(reference - hits[0][1]))
+    notices, early = [], 0
+    detecting = []  # episodes that detect some failure
+    for _, window, reference in failures:
+        latest_lead = 2 * horizon if horizon else spacing
+        found = []
+        for alarm in alarms:
+            for episode in alarm:
+                inside = [row for row in episode if row in window]
+                if inside and reference - episode[0][1] <= latest_lead:
+                    detecting.append(episode)
+                    found.append((inside[0][1], episode))
+        if found:
+            first, episode = min(found, key=lambda each: each[0])
+            notices.append(abs(reference - first))
+            early += reference - episode[0][1] > horizon
+
+    false_alarms, false_of_alarm = 0, []
+    for alarm in alarms:
+        counted = 0
+        for number, episode in enumerate(alarm):
+            if episode in detecting:
+                continue
+            lasts, previous = 0, None
+            for row in episode:
+                if row[2] == 0:
+                    lasts += interval if previous is None else row[1] - previous[1]
+                previous = row
+            calls = math.ceil(lasts / max(horizon if horizon else 86_400, interval))
+            if not horizon and number > 0:
+                calls = max(0, calls - 1)
+            counted += calls
+        false_alarms += counted
+        false_of_alarm.append(counted)
+
+    healthy = [row for row in rows if row[2] == 0]
     days = len(rows) * interval / 86_400
     missed, false_alarm, inspection = prices
-    without_alarms = sum(missed for _ in windows)
-    with_alarms = sum(missed for _ in range(len(windows) - len(notices)))
-    for alarm in alarms:
-        with_alarms += inspection + (false_alarm if alarm in false_alarms else 0)
+    without_alarms = missed * len(failures)
+    with_alarms = missed * (len(failures) - len(notices)) + inspection * len(alarms) + false_alarm * false_alarms
     return {
-        "failures": len(windows),
-        "announced": len(notices),
-        "eventRecall": len(notices) / len(windows) if windows else None,
+        "failures": len(failures),
+        "detected": len(notices),
+        "early": early,
+        "eventRecall": len(notices) / len(failures) if failures else None,
         "alarms": len(alarms),
-        "falseAlarms": len(false_alarms),
-        "falseAlarmsPerAssetDay": len(false_alarms) / days if days else None,
-        "timeInAlarm": len(alarm_rows) / len(rows) if rows else None,
-        "alarmPrecision": 1 - len(false_alarms) / len(alarms) if alarms else None,
+        "falseAlarms": false_alarms,
+        "falseAlarmsPerAssetDay": false_alarms / days if days else None,
+        "healthyTimeInAlarm": sum(row in alarm_rows for row in healthy) / len(healthy) if healthy else None,
+        "alarmPrecision": sum(not count for count in false_of_alarm) / len(alarms) if alarms else None,
         "savedCost": without_alarms - with_alarms,
         "notices": sorted(notices),
     }
 
 
-def _windows(rows: list[Any], onsets: list[tuple[str, int]], horizon: int) -> list[tuple[list[Any], int]]:
-    """Scored rows of each failure that counts, and the time that notice is measured from."""
+def _failures(rows: list[Any], onsets: list[tuple[str, int]], horizon: int) -> list[tuple[str, list[Any], int]]:
+    """Asset, scored rows and reference time of each failure that counts."""
     if horizon > 0:
-        all_windows = [
-            ([row for row in rows if row[0] == asset and onset - horizon <= row[1] < onset], onset)
+        every = [
+            (asset, [row for row in rows if row[0] == asset and onset - horizon <= row[1] < onset], onset)
             for asset, onset in onsets
         ]
-        return [(window, onset) for window, onset in all_windows if window]
+        return [failure for failure in every if failure[1]]
     runs: list[list[Any]] = []
     previous = None
     for row in rows:
@@ -84,7 +118,7 @@ def _windows(rows: list[Any], onsets: list[tuple[str, int]], horizon: int) -> li
             else:
                 runs.append([row])
         previous = row
-    return [(run, run[0][1]) for run in runs]
+    return [(run[0][0], run, run[0][1]) for run in runs]
 
 
 def resample(assets: list[str], drawn: list[int], rows: list[Any], onsets: list[Any]) -> tuple[list[Any], list[Any]]:

@@ -215,7 +215,7 @@ export interface ModelMetadata {
   readonly modelType: string;
   /** Columns of the model's input, in order. */
   readonly features: readonly string[];
-  /** How far ahead a failure is announced; 0: detection. (whole number, >= 0) */
+  /** How far ahead a failure is predicted; 0: detection. (whole number, >= 0) */
   readonly horizonSeconds: number;
   /** Time between two samples. (whole number, > 0) */
   readonly samplingIntervalSeconds: number;

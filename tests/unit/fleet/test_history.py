@@ -114,10 +114,10 @@ def test_a_broken_audit_log_proves_nothing(paths: OrganizationPaths) -> None:
 
 def test_findings_are_the_numbers_of_the_report(paths: OrganizationPaths) -> None:
     assert read_findings(paths, "v1") == {}
-    events = {"failures": 3, "announced": 2, "falseAlarms": 1, "failureList": [{"asset": "PUMP-01"}], "perAsset": {}}
+    events = {"failures": 3, "detected": 2, "falseAlarms": 1, "failureList": [{"asset": "PUMP-01"}], "perAsset": {}}
     write_json(paths.validation_report("v1", ".json"), {"status": "REFUSED", "verdict": "Bad.", "events": events})
     assert read_findings(paths, "v1") == {
         "status": "REFUSED",
         "verdict": "Bad.",
-        "events": {"failures": 3, "announced": 2, "falseAlarms": 1},
+        "events": {"failures": 3, "detected": 2, "falseAlarms": 1},
     }

@@ -10,7 +10,7 @@ from ml.fleet.summary import render_html, summarize, summary_folder
 from ml.fleet.task import Outcome
 
 STEP = {"step": "train_model", "exitCode": 0, "seconds": 61.25, "peakMemoryBytes": 412_300_000}
-EVENTS = {"failures": 16, "announced": 14, "falseAlarms": 5}
+EVENTS = {"failures": 16, "detected": 14, "falseAlarms": 5}
 GOOD = Outcome("acme", "v1", "done", (STEP,), findings={"status": "PASSED", "verdict": "Good.", "events": EVENTS})
 REFUSED = Outcome("b", "v2", "refused", (STEP,), {"code": "QUALITY_GATE", "message": "<script>alert(1)</script>"})
 BROKEN = Unreadable(Path("somewhere/<b>.json"), ConfigError("it is no JSON"))

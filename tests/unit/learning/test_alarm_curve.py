@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,7 @@ from tests.unit.learning.strategies import INTERVAL, labelled_frames
 
 
 @given(labelled_frames(), st.integers(0, 2**32 - 1), st.sampled_from([2, 5, 1000]), st.sampled_from([0, 150, 3600]))
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=int(os.environ.get("EAGLE_HISTORIES", "150")), deadline=None, derandomize=True)
 def test_every_threshold_counts_as_the_loops_do(case, seed, levels, cooldown):  # type: ignore[no-untyped-def]
     frame, horizon = case
     scored = frame[frame["label"] >= 0]
@@ -36,8 +38,9 @@ def test_every_threshold_counts_as_the_loops_do(case, seed, levels, cooldown):  
         assert (curve.failures, curve.asset_days) == (naive["failures"], len(rows) * INTERVAL / 86_400)
         assert curve.alarms[at] == naive["alarms"]
         assert curve.false_alarms[at] == naive["falseAlarms"]
-        assert curve.announced[at] == naive["announced"]
+        assert curve.detected[at] == naive["detected"]
         assert curve.alarm_rows[at] == alarm.sum()
+        assert curve.healthy_time_in_alarm[at] == (naive["healthyTimeInAlarm"] or 0)
         assert curve.hit_rows[at] == (alarm & (scored["label"] == 1)).sum()
 
 

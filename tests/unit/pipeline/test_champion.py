@@ -11,7 +11,7 @@ import pytest
 
 from ml.config import OrganizationConfig
 from ml.pipeline import champion
-from ml.pipeline.judged_data import JudgedData
+from ml.pipeline.evaluated_data import EvaluatedData
 from ml.validation.comparison import Champion
 
 HOUR = 3600
@@ -30,7 +30,7 @@ def config(**sections: Any) -> OrganizationConfig:
     )
 
 
-def plant_rows() -> JudgedData:
+def plant_rows() -> EvaluatedData:
     """A failure at every midnight; the two rows before it are positive."""
     time = pd.date_range("2024-01-01", periods=24 * DAYS, freq="h", tz="UTC")
     inside = np.arange(24 * DAYS) % 24 == 23
@@ -46,7 +46,7 @@ def plant_rows() -> JudgedData:
             "event": np.where(inside, np.arange(24 * DAYS) // 24, -1).astype(np.int32),
         }
     )
-    return JudgedData(frame, label >= 0, "a file", "0" * 64, 2 * HOUR, None, {})
+    return EvaluatedData(frame, label >= 0, "a file", "0" * 64, 2 * HOUR, None, {})
 
 
 def version(
@@ -99,7 +99,7 @@ def test_a_candidate_of_noise_is_worse_than_a_perfect_published_version(monkeypa
     assert found.interval is not None
     assert found.interval[1] < -0.5
     assert found.events is not None
-    assert (found.events["announced"], found.events["failures"]) == (DAYS, DAYS)
+    assert (found.events["detected"], found.events["failures"]) == (DAYS, DAYS)
 
 
 def test_equal_models_are_equal_on_every_sample(monkeypatch: pytest.MonkeyPatch) -> None:

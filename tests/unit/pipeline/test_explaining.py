@@ -7,8 +7,8 @@ import pytest
 from ml.learning.events import find_events
 from ml.learning.failures import epoch_seconds
 from ml.pipeline import explaining
+from ml.pipeline.evaluated_data import EvaluatedData
 from ml.pipeline.explaining import explanation_of
-from ml.pipeline.judged_data import JudgedData
 from ml.windows.catalogue import Feature
 from ml.windows.operations import Value
 from ml.windows.scaling import Scaling
@@ -21,14 +21,14 @@ ASSET = ["a"] * 11 + ["b"] * 6
 LABEL = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 1, 1]
 PROBABILITY = [0.1, 0.6, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1, 0.2, 0.3, 0.1, 0.1, 0.7, 0.1, 0.1, 0.8, 0.1]
 HOURS = [*range(11), *range(6)]
-MISSED = {"asset": "a", "time": "2024-01-01T10:00:00+00:00", "announced": False}
-FOUND = {"asset": "b", "time": "2024-01-01T06:00:00+00:00", "announced": True}
+MISSED = {"asset": "a", "time": "2024-01-01T10:00:00+00:00", "detected": False}
+FOUND = {"asset": "b", "time": "2024-01-01T06:00:00+00:00", "detected": True}
 
 
 def explain(measured, *, contributions=None, probability=PROBABILITY, scaling=None):
     time = pd.to_datetime("2024-01-01", utc=True) + pd.to_timedelta(HOURS, unit="h")
     frame = pd.DataFrame({"asset_id": ASSET, "timestamp": time, "label": np.array(LABEL, np.int8)})
-    rows = JudgedData(frame, np.ones(len(frame), dtype=bool), "a file", "0" * 64, 2 * HOUR, None, {})
+    rows = EvaluatedData(frame, np.ones(len(frame), dtype=bool), "a file", "0" * 64, 2 * HOUR, None, {})
     seen = []
 
     def own(matrix):
@@ -63,7 +63,7 @@ def test_missed_failures_and_false_alarms_are_explained_at_their_most_alarming_r
 
 
 def test_a_missed_detection_is_explained_within_its_run_of_rows():
-    failure = {"asset": "a", "time": "2024-01-01T08:00:00+00:00", "announced": False}
+    failure = {"asset": "a", "time": "2024-01-01T08:00:00+00:00", "detected": False}
 
     found, _ = explain({"failureList": [failure], "detectionDelaySeconds": None})
 

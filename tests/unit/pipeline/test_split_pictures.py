@@ -6,7 +6,7 @@ import pandas as pd
 from ml.config import OrganizationConfig
 from ml.learning.splits import Parts
 from ml.pipeline import split_pictures as module
-from ml.pipeline.judged_data import JudgedData
+from ml.pipeline.evaluated_data import EvaluatedData
 from ml.pipeline.split_pictures import split_pictures
 
 HOUR = 3600
@@ -26,7 +26,7 @@ def judged(parts=True):
     )
     train, validation, test = hour < 100, (hour >= 100) & (hour < 145), hour >= 150
     made = Parts(train, validation, test, 10, {}) if parts else None
-    return JudgedData(frame, test, "a file", "0" * 64, 5 * HOUR, made, {})
+    return EvaluatedData(frame, test, "a file", "0" * 64, 5 * HOUR, made, {})
 
 
 def drawn(monkeypatch, folds, rows=None):

@@ -151,7 +151,7 @@ REPORT = {
     "references": [{"name": "alarm", "averagePrecision": 0.2}, {"name": "oracle", "averagePrecision": 0.9711}],
     "events": {
         "failures": 25,
-        "announced": 24,
+        "detected": 24,
         "falseAlarmsPerAssetDay": 0.041,
         "leadTimeSeconds": {"median": 165_600},
     },

@@ -6,15 +6,9 @@ from ml.config import OrganizationConfig
 from ml.errors import ConfigError
 from ml.options.delivery import ValidationConfig
 from ml.validation.comparison import Champion
-from ml.validation.gates import MEASURES, champion_gate, check_gates
+from ml.validation.gates import GATES, MEASURES, champion_gate, check_gates
 
-NO_LIMITS = {
-    "minAccuracy": None,
-    "minPrecision": None,
-    "minRecall": None,
-    "minAuc": None,
-    "maxLatencyMs": None,
-}
+NO_LIMITS = dict.fromkeys(GATES)
 
 
 def limits(**wanted):
@@ -32,7 +26,8 @@ def limits(**wanted):
         ("minAveragePrecision", "averagePrecision", 0.5, 0.6, 0.4),
         ("minEventRecall", "eventRecall", 0.9, 0.95, 0.875),
         ("maxFalseAlarmsPerAssetDay", "falseAlarmsPerAssetDay", 0.1, 0.1, 0.11),
-        ("maxLatencyMs", "latencyMs", 100, 3.0, 100.1),
+        ("maxHealthyTimeInAlarm", "healthyTimeInAlarm", 0.1, 0.1, 0.11),
+        ("maxLatencyMs", "latencyP95Ms", 100, 3.0, 100.1),
     ],
 )
 def test_each_limit_lets_the_good_pass_and_stops_the_bad(key, measure, limit, good, bad):
@@ -57,10 +52,14 @@ def test_without_limits_there_are_no_gates():
     assert check_gates(dict.fromkeys(MEASURES, 0.0), limits()) == []
 
 
-def test_defaults_gate_four_metrics_and_the_latency():
+def test_defaults_gate_events_rows_and_the_latency():
     gates = check_gates({}, ValidationConfig())
 
-    assert [gate.key for gate in gates] == ["minAccuracy", "minPrecision", "minRecall", "minAuc", "maxLatencyMs"]
+    events = ["minEventRecall", "maxFalseAlarmsPerAssetDay", "maxHealthyTimeInAlarm"]
+    assert [gate.key for gate in gates] == [
+        *events, "minAccuracy", "minPrecision", "minRecall", "minAuc", "maxLatencyMs",
+    ]  # fmt: skip
+    assert set(GATES.values()) <= set(MEASURES)
 
 
 def test_every_limit_of_the_configuration_has_a_gate():
@@ -70,7 +69,7 @@ def test_every_limit_of_the_configuration_has_a_gate():
     assert {gate.key for gate in check_gates({}, limits(**every))} == set(every)
 
 
-@pytest.mark.parametrize("measure", [name for name in MEASURES if name != "latencyMs"])
+@pytest.mark.parametrize("measure", MEASURES)
 def test_every_metric_can_be_held_to_a_least_and_a_most(measure):
     config = limits(limits={measure: {"min": 2.0, "max": 3.0}})
 

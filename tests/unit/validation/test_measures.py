@@ -26,12 +26,12 @@ def measured(horizon):
 
 
 def test_every_name_that_a_limit_knows_is_measured():
-    announced, detected = measured(7200), measured(0)
+    predicted, detected = measured(7200), measured(0)
 
-    assert set(announced) == set(detected) == set(MEASURES)
+    assert set(predicted) == set(detected) == set(MEASURES)
     for name in MEASURES:
         kind = "lead" if name.startswith("leadTime") else "delay" if name.startswith("detectionDelay") else "both"
-        assert (announced[name] is not None) == (kind != "delay"), name
+        assert (predicted[name] is not None) == (kind != "delay"), name
         assert (detected[name] is not None) == (kind != "lead"), name
 
 
@@ -40,16 +40,16 @@ def test_names_lead_to_their_numbers():
 
     assert values["leadTimeMedianSeconds"] == values["leadTimeQ25Seconds"] == 3600
     assert (values["missedFailures"], values["falseAlarms"], values["savedCost"]) == (0, 1, 10 - 2 * 1 - 2)
-    assert (values["latencyMs"], values["latencyP50Ms"], values["latencyP99Ms"]) == (2.0, 1.0, 3.0)
+    assert (values["latencyP95Ms"], values["latencyP50Ms"], values["latencyP99Ms"]) == (2.0, 1.0, 3.0)
     assert (values["windowLatencyP50Ms"], values["windowLatencyP95Ms"], values["windowLatencyP99Ms"]) == (5.0, 6.0, 7.0)
     assert values["alarmPrecision"] == 0.5
-    assert values["timeInAlarm"] == 0.25
+    assert values["healthyTimeInAlarm"] == 1 / 6
     assert measured(0)["detectionDelayMaxSeconds"] == 3600
 
 
 def test_what_was_not_measured_is_none():
     values = measured_values(
-        row_metrics(LABEL, ALARM, 0.5), {"failures": 0, "announced": 0, "leadTimeSeconds": None}, LATENCY, None
+        row_metrics(LABEL, ALARM, 0.5), {"failures": 0, "detected": 0, "leadTimeSeconds": None}, LATENCY, None
     )
 
     assert values["leadTimeMedianSeconds"] is None

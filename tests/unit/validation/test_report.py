@@ -6,18 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ml.findings import Finding
 from ml.learning.event_metrics import event_metrics
 from ml.learning.events import find_events
 from ml.options.delivery import ValidationConfig
 from ml.validation.comparison import Baseline, Champion
 from ml.validation.drift_table import Drift
 from ml.validation.drivers import Case, Explanation, explained
-from ml.validation.gates import champion_gate, check_gates
+from ml.validation.gates import GATES, champion_gate, check_gates
 from ml.validation.latency import Latency
 from ml.validation.metrics import ReferenceResult, row_metrics
 from ml.validation.page import MAX_BYTES, records_table, render_html
 from ml.validation.page_tables import breakable
-from ml.validation.report import JudgedRows, ValidationReport
+from ml.validation.report import EvaluatedRows, ValidationReport
 from ml.validation.robustness import RobustnessPoint
 from ml.windows.catalogue import Feature
 from ml.windows.operations import Value
@@ -26,21 +27,23 @@ HOSTILE = "</style><script>alert('x')</script><img src=x onerror=alert(1)>"
 METRICS = row_metrics([0, 0, 1, 1], [0.1, 0.6, 0.7, 0.9], 0.5)
 EVENTS = {
     "failures": 16,
-    "announced": 14,
+    "detected": 14,
     "eventRecall": 0.875,
     "leadTimeSeconds": {"min": 3600.0, "q25": 72_000.0, "median": 111_600.0, "q75": 129_600.0, "max": 169_200.0},
     "falseAlarms": 29,
     "falseAlarmsPerAssetDay": np.float64(0.0412),
     "alarmPrecision": 0.6,
-    "timeInAlarm": float("nan"),
-    "perAsset": {HOSTILE: {"failures": 2, "announced": 2}},
+    "healthyTimeInAlarm": 0.021,
+    "savedCost": float("nan"),
+    "perAsset": {HOSTILE: {"failures": 2, "detected": 2}},
 }
 MIDNIGHT = datetime(2025, 1, 1, tzinfo=UTC)
 PLOTS = {"roc": b"<?xml version='1.0'?><svg/>", "timeline": b"\x89PNG\r\n"}
 
 
 def report(**changes):
-    gates = check_gates({**METRICS.to_json(), "latencyMs": 0.2}, ValidationConfig(minPrecision=0.5, minAccuracy=0.5))
+    measured = {**METRICS.to_json(), **EVENTS, "latencyP95Ms": 0.2}
+    gates = check_gates(measured, ValidationConfig(minPrecision=0.5, minAccuracy=0.5))
     everything = {
         "organization_id": "org_1",
         "version": "v1",
@@ -48,7 +51,7 @@ def report(**changes):
         "model_sha256": "ab" * 32,
         "threshold": 0.5,
         "horizon_seconds": 86_400,
-        "test_set": JudgedRows("held-out part", 4, 2, 1, 16, MIDNIGHT, MIDNIGHT + timedelta(days=1)),
+        "test_set": EvaluatedRows("held-out part", 4, 2, 1, 16, MIDNIGHT, MIDNIGHT + timedelta(days=1)),
         "metrics": METRICS,
         "gates": tuple(gates),
         "events": EVENTS,
@@ -89,7 +92,7 @@ BARE = {
     "events": None, "references": (), "latency": None, "robustness": (), "drift": (), "importances": {},
     "explanation": None, "split": None,
     "data_summary": None, "provenance": None, "gates": (), "model_sha256": None,
-    "test_set": JudgedRows("a file", 4, 2, 1),
+    "test_set": EvaluatedRows("a file", 4, 2, 1),
 }  # fmt: skip
 
 
@@ -131,7 +134,7 @@ def test_the_json_has_exactly_the_promised_keys_and_no_nan():
 
     assert list(content) == [
         "formatVersion", "status", "verdict", "organizationId", "version", "modelType", "modelSha256", "threshold",
-        "horizonSeconds", "testSet", "metrics", "events", "gates", "references", "baselines", "champion",
+        "horizonSeconds", "testSet", "metrics", "events", "gates", "refusals", "warnings", "references", "baselines", "champion",
         "latencyMs", "windowLatencyMs", "robustness", "drift", "importances", "explanation",
         "split", "dataSummary", "suspiciousColumns", "warnings", "provenance",
     ]  # fmt: skip
@@ -141,7 +144,7 @@ def test_the_json_has_exactly_the_promised_keys_and_no_nan():
         "baseRate", "confusion",
     }  # fmt: skip
     assert json.loads(json.dumps(content, allow_nan=False)) == content
-    assert content["events"]["timeInAlarm"] is None
+    assert content["events"]["savedCost"] is None
     assert content["testSet"]["from"] == "2025-01-01T00:00:00+00:00"
     assert content["importances"][0] == {"feature": HOSTILE, "gain": 3.0, "share": 0.75}
 
@@ -151,19 +154,80 @@ def test_all_gates_passed_is_a_pass_told_in_maintenance_terms():
 
     assert passed.status == "PASSED"
     assert passed.verdict == (
-        "This model meets all 5 requirements set for it: it announced 14 of 16 failures, typically 31 h ahead."
+        "This model meets all 8 requirements set for it: it detected 14 of 16 failures, typically 31 h ahead, with "
+        "0.04 false alarms per asset and day, and was in alarm for 2.1\u00a0% of the healthy time."
     )
 
 
 def test_one_gate_missed_is_a_refusal_that_names_it():
-    gates = tuple(check_gates({**METRICS.to_json(), "latencyMs": None}, ValidationConfig(minPrecision=0.7)))
+    gates = tuple(check_gates({**METRICS.to_json(), **EVENTS}, ValidationConfig(minPrecision=0.7)))
 
     refused = report(gates=gates)
 
     assert refused.status == "REFUSED"
-    assert "misses 3 of 5 requirements" in refused.verdict
+    assert "misses 3 of 8 requirements" in refused.verdict
     assert "precision is 0.667, required is at least 0.7" in refused.verdict
     assert "latency of one row, 95th percentile is not defined on these rows" in refused.verdict
+
+
+def test_a_model_that_says_nothing_is_refused_by_that_sentence_first():
+    finding = Finding("ALARM_NEVER_ENDS", "it is in alarm for 99 % of the healthy time of all machines")
+
+    assert report(refusals=(finding,)).verdict == (
+        "This model is refused: it is in alarm for 99 % of the healthy time of all machines."
+    )
+    gates = tuple(check_gates({"recall": 0.1}, ValidationConfig(**dict.fromkeys(GATES, None) | {"minRecall": 0.5})))
+    both = report(refusals=(finding,), gates=gates)
+    assert both.status == "REFUSED"
+    assert "It also misses 1 of 1 requirement: recall is 0.100" in both.verdict
+    assert both.to_json()["refusals"] == [finding.to_json()]
+
+
+@pytest.mark.parametrize(
+    ("events", "precision", "words"),
+    [
+        ({"detected": 14, "falseAlarms": 28}, 0.1, "14 failures detected with 28 false alarms, against 14 with 29"),
+        ({"detected": 15, "falseAlarms": 29}, 0.1, "15 failures detected with 29 false alarms, against 14 with 29"),
+        ({"detected": 16, "falseAlarms": 30}, 0.1, None),
+        ({"detected": 14, "falseAlarms": 29}, 0.1, None),
+        ({"detected": 15, "falseAlarms": 29, "healthyTimeInAlarm": 0.03}, 0.1, None),
+        ({"detected": 2, "falseAlarms": 90}, 1.0, "average precision 1.000, against 0.833"),
+        ({"detected": 2, "falseAlarms": 90}, 0.84, None),
+    ],
+)
+def test_the_verdict_says_which_simpler_alarm_does_better(events, precision, words):
+    metrics = row_metrics([0, 0, 1, 1], [0.1, 0.8, 0.7, 0.9], 0.5)
+    limit = Baseline("Best limit on one sensor", "flow at or below 3", precision, EVENTS | events)
+    verdict = report(baselines=(limit, Baseline("Model without tuning", "not evaluated: ...")), metrics=metrics).verdict
+
+    assert ("does better" in verdict) == (words is not None)
+    assert words is None or f"Best limit on one sensor does better: {words}." in verdict
+
+
+def test_warnings_stand_below_the_verdict():
+    warning = {"code": "HORIZON_TOO_LONG", "message": f"all were late {HOSTILE}", "hint": "try 3600"}
+    short = {"code": "COOLDOWN_DIFFERS", "message": "One sentence."}
+    text = Page(render_html(report(warnings=(warning, short)), {})).text
+
+    assert "One sentence. " in text
+    assert text.index("PASSED") < text.index("Warnings all were late") < text.index("Requirements")
+    assert "try 3600." in text
+    assert report(warnings=(warning,)).to_json()["warnings"] == [warning]
+
+
+def test_rare_false_alarms_are_told_per_year_and_intervals_in_one_unit():
+    intervals = {
+        "eventRecall": (0.7, 1.0), "leadTimeMedianSeconds": (86_400.0, 86_400.0),
+        "falseAlarmsPerAssetDay": (0.001, 0.004),
+    }  # fmt: skip
+    rare = report(events={**EVENTS, "falseAlarmsPerAssetDay": 0.002, "intervals": intervals})
+    text = Page(render_html(rare, {})).text
+
+    assert "False alarms 0.73 per asset and year 29 in the whole test; in alarm for 2.1 % of the healthy time" in text
+    assert "95 % interval: 0.36 to 1.46 per asset and year" in text
+    assert "95 % interval: about 24 h" in text
+    assert "half of them 20 to 36 h" in text
+    assert "with 0.73 false alarms per asset and year" in rare.verdict
 
 
 def test_no_gates_is_a_pass_that_says_nothing_was_demanded():
@@ -188,14 +252,14 @@ def test_intervals_stand_below_the_three_numbers_where_they_were_measured():
     text = Page(render_html(report(events={**EVENTS, "intervals": intervals}), {})).text
 
     assert "2 came without an alarm 95 % interval: 70 % to 100 %" in text
-    assert "95 % interval: 20 h to 36 h" in text
+    assert "95 % interval: 20 to 36 h" in text
     assert text.count("95 % interval") == 2
     assert "interval:" not in Page(render_html(report(), {})).text
 
 
 def test_a_plant_of_ten_thousand_assets_still_makes_a_page_of_the_promised_size():
-    many = {f"asset {number} {HOSTILE}": {"failures": 2, "announced": 2, "alarms": 3} for number in range(10_000)}
-    failures = [{"asset": name, "time": MIDNIGHT.isoformat(), "announced": True} for name in many]
+    many = {f"asset {number} {HOSTILE}": {"failures": 2, "detected": 2, "alarms": 3} for number in range(10_000)}
+    failures = [{"asset": name, "time": MIDNIGHT.isoformat(), "detected": True} for name in many]
     summary = {"sensors": {name: {"missingShare": 0.5} for name in many}, "warnings": list(many)}
 
     html = render_html(
@@ -257,8 +321,8 @@ def test_missing_pieces_are_left_out():
 @pytest.mark.parametrize(
     "events",
     [
-        {"failures": 0, "announced": 0, "leadTimeSeconds": None, "falseAlarms": 3, "falseAlarmsPerAssetDay": 0.2},
-        {"failures": 2, "announced": 0, "leadTimeSeconds": {"median": None}, "falseAlarms": 0,
+        {"failures": 0, "detected": 0, "leadTimeSeconds": None, "falseAlarms": 3, "falseAlarmsPerAssetDay": 0.2},
+        {"failures": 2, "detected": 0, "leadTimeSeconds": {"median": None}, "falseAlarms": 0,
          "falseAlarmsPerAssetDay": 0.0},
     ],
 )  # fmt: skip
@@ -283,14 +347,14 @@ def test_event_metrics_are_understood_as_they_are_made(horizon, words):
     assert "1 of 1" in text
     assert "none was missed" in text
     assert words in text
-    assert "Time in alarm 20 %" in text
-    assert "Every failure Asset Time Announced" in text
+    assert "Healthy time in alarm 0 %" in text
+    assert "Every failure Asset Time Detected Early" in text
     assert "n/a" not in text[: text.index("Row by row")].replace("oracle 0.990 n/a", "")
 
 
 def test_baselines_and_the_published_version_stand_beside_the_model():
     limit = Baseline("Best limit on one sensor", f"{HOSTILE} at or above 3", 0.4, EVENTS)
-    untuned = Baseline("Model without tuning", "not judged: the model has the default parameters itself")
+    untuned = Baseline("Model without tuning", "not evaluated: the model has the default parameters itself")
     champion = Champion(
         version="v0", rows=4, margin=0.01, average_precision=0.9, candidate_average_precision=0.7,
         interval=(-0.3, -0.1), events=EVENTS, candidate_events=EVENTS,
@@ -306,7 +370,7 @@ def test_baselines_and_the_published_version_stand_beside_the_model():
     content = compared.to_json()
 
     assert "Best limit on one sensor" in text
-    assert "14 of 16 0.04 0.400" in text
+    assert "14 of 16 0.04 per asset and day 2.1 % 0.400" in text
     assert "average precision 0.900 against 0.700" in text
     assert "between -0.300 and -0.100" in text
     assert "Saved cost 12" in text

@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def test_rollback_and_promote(command: Any, published: OrganizationPaths) -> Non
     status, result = command("rollback", "plant_a")
     assert (status, result["version"], result["previousVersion"]) == (0, "v1", "v2")
     assert result["auditHead"] == audit.head(published)
-    assert command("promote", "plant_a", "v2")[1]["version"] == "v2"
+    assert command("promote", "plant_a", "v2", "--force")[1]["version"] == "v2"
     assert command("rollback", "plant_a", "v1")[1]["version"] == "v1"
     assert current_version(published) == "v1"
 
@@ -57,6 +58,69 @@ def test_verify(command: Any, published: OrganizationPaths) -> None:
     status, result = command("verify", "plant_a")
     assert (status, result["versions"], result["current"], result["auditRecords"]) == (0, 2, "v2", 4)
     assert result["auditHead"] == audit.head(published)
+
+
+def report(paths: OrganizationPaths, version: str, **changes: Any) -> None:
+    """A validation report that lets the version pass, but for `changes`."""
+    model = (paths.version(version) / "model.onnx").read_bytes()
+    content = {"status": "PASSED", "verdict": "Good.", "modelSha256": sha256(model).hexdigest(), "threshold": None}
+    file = paths.validation_report(version, ".json")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (None, "has no validation report"),
+        (
+            {"status": "REFUSED", "verdict": "It is in alarm for 100 % of the healthy time."},
+            "100 % of the healthy time",
+        ),
+        ({"status": "passed"}, "did not pass"),
+        ({"modelSha256": "0" * 64}, "about another model"),
+        ({"modelSha256": None}, "about another model"),
+        ({"threshold": 0.5}, "validated at a threshold of 0.5, but ships with None"),
+    ],
+)
+def test_what_validation_refused_is_promoted_by_force_only_and_that_is_told(
+    command: Any, published: OrganizationPaths, changes: dict[str, Any] | None, words: str
+) -> None:
+    if changes is not None:
+        report(published, "v1", **changes)
+    status, result = command("promote", "plant_a", "v1")
+    assert (status, result["error"]["code"]) == (5, "QUALITY_GATE")
+    assert words in result["error"]["message"]
+    assert current_version(published) == "v2"
+
+    status, result = command("promote", "plant_a", "v1", "--force")
+    assert (status, result["version"], result["forced"]) == (0, "v1", True)
+    assert [record.get("forced") for record in audit.records(published)[-2:]] == [True, True]
+    assert [entry["forced"] for entry in command("list", "plant_a")[1]["versions"]] == [True, False]
+    assert command("verify", "plant_a")[0] == 0
+    assert command("rollback", "plant_a", "v2")[1]["forced"] is False
+    assert command("rollback", "plant_a", "v1")[1]["forced"] is True  # going back does not wash it clean
+
+
+def test_what_passed_is_promoted_and_force_changes_nothing(command: Any, published: OrganizationPaths) -> None:
+    report(published, "v1")
+    assert command("promote", "plant_a", "v1", "--force")[1]["forced"] is False
+    assert command("promote", "plant_a", "v1")[1]["version"] == "v1"
+    assert [entry["forced"] for entry in command("list", "plant_a")[1]["versions"]] == [False, False]
+
+
+def test_going_back_is_no_way_around_validation(command: Any, published: OrganizationPaths) -> None:
+    with stage_version(published, "v3") as folder:
+        (folder / "model.onnx").write_text("v3")
+    status, result = command("rollback", "plant_a", "v3")
+    assert (status, result["error"]["code"]) == (5, "QUALITY_GATE")
+    assert current_version(published) == "v2"
+
+
+def test_an_organisation_that_does_not_exist_has_no_list(command: Any) -> None:
+    status, result = command("list", "plant_x")
+    assert (status, result["error"]["code"]) == (3, "ARTIFACT_MISSING")
+    assert "plant_x" in result["error"]["message"]
 
 
 @pytest.mark.parametrize("broken", ["model", "audit", "current"])
@@ -138,6 +202,10 @@ def test_records_of_publishing_tell_what_the_version_was_trained_with(paths: Org
     ("arguments", "status"),
     [
         (["promote", "plant_a", "v9"], 3),
+        (["promote", "plant_a", "v9", "--force"], 3),
+        (["promote", "plant_a", "v1"], 5),
+        (["rollback", "plant_a", "v9"], 3),
+        (["list", "plant_x"], 3),
         (["verify", "plant_x"], 3),
         (["list", "../plant_a"], 6),
         (["list", "PLANT_A"], 6),

@@ -1,4 +1,4 @@
-"""Which rows a version is judged by: the part that training held out, or a file of test data."""
+"""Which rows a version is evaluated on: the part that training held out, or a file of test data."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ml.pipeline import inputs
 from ml.pipeline.model_grid import on_grid_of
 from ml.pipeline.trained import TrainedVersion
 from ml.scada.fingerprint import read_fingerprint
-from ml.validation.report import JudgedRows
+from ml.validation.report import EvaluatedRows
 from ml.workspace.paths import OrganizationPaths
 
 Rows = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class JudgedData:
+class EvaluatedData:
     """A grid frame with the rows that the verdict rests on marked as `scored`; the others are their history.
 
     Attributes
@@ -57,11 +57,11 @@ class JudgedData:
         """The scored rows."""
         return self.frame.loc[self.scored]
 
-    def describe(self) -> JudgedRows:
+    def describe(self) -> EvaluatedRows:
         """The scored rows for the report."""
         table = self.table
         numbers = failure_numbers(self.frame, self.horizon)[self.scored]
-        return JudgedRows(
+        return EvaluatedRows(
             source=self.source if self.parts is None else f"held-out part of {self.source}",
             rows=len(table),
             positives=int((self.label == 1).sum()),
@@ -73,9 +73,9 @@ class JudgedData:
         )
 
 
-def judged_data(
+def evaluated_data(
     config: OrganizationConfig, paths: OrganizationPaths, trained: TrainedVersion, test_data: str | None
-) -> JudgedData:
+) -> EvaluatedData:
     """The test part that training held out, or the labelled rows of a file.
 
     Raises
@@ -115,14 +115,14 @@ def judged_data(
             "no rows to validate on: there is no labelled row that the model has not been trained on",
             hint="set dataConfig.testSplit, or name a file with other test data",
         )
-    judged = JudgedData(source.data.frame, scored, source.source, source.digest, horizon, parts, source.data.summary)
-    positives = int((judged.label == 1).sum())
-    if positives in (0, judged.label.size):
+    rows = EvaluatedData(source.data.frame, scored, source.source, source.digest, horizon, parts, source.data.summary)
+    positives = int((rows.label == 1).sum())
+    if positives in (0, rows.label.size):
         raise TooFewFailuresError(
-            f"the {judged.label.size} test rows hold one class only ({positives} are positive) and judge nothing",
+            f"the {rows.label.size} test rows hold one class only ({positives} are positive) and evaluate nothing",
             hint="give test data with rows before failures and rows of healthy operation",
         )
-    return judged
+    return rows
 
 
 def _named_data(

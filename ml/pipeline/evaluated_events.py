@@ -1,4 +1,4 @@
-"""Failures and alarms of the rows that a version is judged by, their metrics, and how far these could be off."""
+"""Failures and alarms of the rows that a version is evaluated on, their metrics, and how far these could be off."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from ml.config import OrganizationConfig
 from ml.learning.event_intervals import event_intervals
 from ml.learning.event_metrics import event_metrics
 from ml.learning.events import Events, find_events
-from ml.learning.failures import announcement_horizon, epoch_seconds, onsets
+from ml.learning.failures import epoch_seconds, event_horizon, onsets
 from ml.learning.ranking_bootstrap import resampled_average_precision
 from ml.learning.resampling import IntArray, draw, independent_groups, percentile_interval
-from ml.pipeline.judged_data import JudgedData
+from ml.pipeline.evaluated_data import EvaluatedData
 from ml.pipeline.trained import TrainedVersion
 
 Probabilities = npt.NDArray[np.float32]
 
 
-def judged_events(
-    config: OrganizationConfig, trained: TrainedVersion, rows: JudgedData, probability: Probabilities, threshold: float
+def evaluated_events(
+    config: OrganizationConfig,
+    trained: TrainedVersion,
+    rows: EvaluatedData,
+    probability: Probabilities,
+    threshold: float,
 ) -> Events:
     """Failures and alarms of the scored rows, for probabilities (n_scored,) and a threshold."""
     table = rows.table
@@ -32,14 +36,14 @@ def judged_events(
         probability,
         onsets(rows.frame),
         threshold=threshold,
-        horizon=announcement_horizon(rows.frame, trained.metadata.horizon_seconds),
+        horizon=event_horizon(rows.frame, trained.metadata.horizon_seconds),
         cooldown=config.validation_config.alarm_cooldown_seconds,
         interval=trained.engineer.interval,
     )
 
 
 def measured_events(
-    config: OrganizationConfig, rows: JudgedData, probability: Probabilities, events: Events
+    config: OrganizationConfig, rows: EvaluatedData, probability: Probabilities, events: Events
 ) -> dict[str, Any]:
     """Event metrics for the report, with the intervals of these and of the average precision."""
     costs = config.validation_config.costs
@@ -49,7 +53,7 @@ def measured_events(
     return {"savedCost": None} | event_metrics(events, costs) | {"intervals": intervals}
 
 
-def resampling(config: OrganizationConfig, rows: JudgedData) -> tuple[IntArray, IntArray]:
+def resampling(config: OrganizationConfig, rows: EvaluatedData) -> tuple[IntArray, IntArray]:
     """Group of each scored row, (n_scored,), and how often each bootstrap sample holds it, (n_samples, n_groups)."""
     groups = independent_groups(rows.table["asset_id"])
     return groups, draw(int(groups.max(initial=-1)) + 1, config.training_config.random_state)

@@ -1,4 +1,4 @@
-"""Failures announced, where the labels of the test data were made elsewhere."""
+"""Failures detected, where the labels of the test data were made elsewhere."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from ml.config import OrganizationConfig
-from ml.pipeline.judged_data import JudgedData
-from ml.pipeline.judged_events import judged_events, measured_events
+from ml.pipeline.evaluated_data import EvaluatedData
+from ml.pipeline.evaluated_events import evaluated_events, measured_events
 
 HOUR = 3600
 LABEL = np.array([0, 0, 1, 1, 0, 0, 1, 1, 1, 0], dtype=np.int8)
@@ -33,9 +33,9 @@ def events(target: int, event: list[int]) -> dict[str, Any]:
     trained: Any = SimpleNamespace(
         metadata=SimpleNamespace(horizon_seconds=2 * HOUR), engineer=SimpleNamespace(interval=HOUR)
     )
-    rows = JudgedData(frame, np.ones(10, dtype=np.bool_), "a file", "0" * 64, 2 * HOUR, None, {})
+    rows = EvaluatedData(frame, np.ones(10, dtype=np.bool_), "a file", "0" * 64, 2 * HOUR, None, {})
     probability = LABEL.astype(np.float32)
-    return measured_events(config, rows, probability, judged_events(config, trained, rows, probability, 0.5))
+    return measured_events(config, rows, probability, evaluated_events(config, trained, rows, probability, 0.5))
 
 
 @pytest.mark.parametrize(
@@ -45,4 +45,4 @@ def events(target: int, event: list[int]) -> dict[str, Any]:
 )
 def test_a_perfect_model_detects_every_run_of_given_labels(target: int, event: list[int]) -> None:
     found = events(target, event)
-    assert (found["failures"], found["announced"], found["falseAlarms"]) == (2, 2, 0)
+    assert (found["failures"], found["detected"], found["falseAlarms"]) == (2, 2, 0)
