@@ -16,8 +16,8 @@ def drift_of(trained: TrainedVersion, rows: EvaluatedData) -> list[Drift]:
     """Sensors first, then features, each by falling index.
 
     Sensors are compared with the baseline in the metadata, which clients compare with as well. Features need the
-    training rows, so they are there only where the version is evaluated on the part that its training held out; compared
-    are rows that have their whole past.
+    training rows, so they are there only where the version is evaluated on the part that its training held out, and
+    are compared on rows that have their whole past.
     """
     baselines = {
         name: Baseline(tuple(each.edges), tuple(each.counts), each.missing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -208,7 +208,7 @@ def _assemble(
         metrics=measured.metrics,
         gates=tuple(gate for gate in gates if gate is not None),
         refusals=refusals(subject.probability, measured.events, horizon=horizon, interval=trained.engineer.interval),
-        warnings=tuple(finding.to_json() for finding in _findings(subject, measured, horizon)),
+        warnings=_warnings(subject, _findings(subject, measured, horizon)),
         events=measured.events,
         references=reference_results(rows.label, measured.references),
         baselines=compared.baselines,
@@ -222,7 +222,6 @@ def _assemble(
         split=rows.split,
         data_summary=rows.summary,
         suspicious_columns=trained.metadata.suspicious_columns,
-        warnings=_warnings(config, paths, trained, rows),
         provenance=_provenance(config, trained),
     )
 
@@ -256,12 +255,12 @@ def _written(subject: _Subject, measured: _Measured, report: ValidationReport) -
     )
 
 
-def _warnings(
-    config: OrganizationConfig, paths: OrganizationPaths, trained: TrainedVersion, rows: JudgedData
-) -> list[dict[str, Any]]:
-    """What training told about the version, and what was found in this configuration and these rows."""
-    of_training = warnings_of_training(paths, config.version)
-    return distinct([*of_training, *warnings_of(config, rows.summary, trained.metadata.sampling_interval_seconds)])
+def _warnings(subject: _Subject, findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """What was found in the numbers, what training reported, and what was found in configuration and rows."""
+    config, interval = subject.config, subject.trained.engineer.interval
+    of_training = warnings_of_training(subject.paths, config.version)
+    of_rows = warnings_of(config, subject.rows.summary, interval)
+    return distinct([*(finding.to_json() for finding in findings), *of_training, *of_rows])
 
 
 def _provenance(config: OrganizationConfig, trained: TrainedVersion) -> dict[str, Any]:

@@ -139,12 +139,13 @@ def _refuse_constant(model: TrainedModel) -> None:
         raise QualityGateError(f"the model has learned nothing: {finding.message}", hint=finding.hint)
 
 
-def _warnings(model: TrainedModel) -> list[dict[str, str]]:
+def _threshold_findings(model: TrainedModel) -> list[Finding]:
     """Findings about the threshold that was chosen."""
     from ml.options.thresholds import MOST_HEALTHY_TIME
     from ml.validation import wording
 
-    choice, found = model.choice, []
+    choice = model.choice
+    found: list[Finding] = []
     field = "trainingConfig.thresholdPolicy"
     if not choice.met:
         told = f"no threshold keeps {choice.policy.rule} {choice.policy.limit:g} on the validation part"
@@ -155,7 +156,7 @@ def _warnings(model: TrainedModel) -> list[dict[str, str]]:
         found.append(
             Finding("ALARM_NEVER_ENDS", told, field, "validation will refuse it; choose another rule or limit")
         )
-    return [finding.to_json() for finding in found]
+    return found
 
 
 def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> dict[str, Any]:
@@ -191,13 +192,12 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
         "validation": scores["validation"],
         **({"imbalance": model.imbalance} if model.imbalance else {}),
         "suspiciousColumns": [finding.to_json() for finding in model.suspicious],
-        "warnings": _warnings(model),
         "split": parts.describe(),
         "warnings": warnings_of(
             config,
             source.data.summary,
             source.data.interval,
-            serving_findings(config, source.data.interval, model.threshold),
+            [*_threshold_findings(model), *serving_findings(config, source.data.interval, model.threshold)],
         ),
     }
 

@@ -46,7 +46,6 @@ class ValidationResult:
             "reportPath": str(self.report_html),
             "reportJsonPath": str(self.report_json),
             "predictionsPath": str(self.predictions),
-            "warnings": content["warnings"],
             "metrics": content["metrics"],
             "references": content["references"],
             "gates": content["gates"],

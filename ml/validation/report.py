@@ -72,8 +72,6 @@ class ValidationReport:
     gates: tuple[Gate, ...]
     refusals: tuple[Finding, ...] = ()
     """Why the model is refused whatever the gates say."""
-    warnings: tuple[dict[str, str], ...] = ()
-    """Findings in their JSON form: what whoever reads the numbers has to know."""
     events: Mapping[str, Any] | None = None
     """Event metrics under their JSON names, as from `ml.learning.event_metrics`; None where nothing was counted."""
     references: tuple[ReferenceResult, ...] = ()
@@ -96,7 +94,7 @@ class ValidationReport:
     suspicious_columns: Sequence[Mapping[str, Any]] = ()
     """Sensors that seem to know the label or the time: column, reason and figure of each."""
     warnings: Sequence[Mapping[str, Any]] = ()
-    """What was left out, guessed or mapped, and what looks wrong: findings in their JSON form."""
+    """What whoever reads the numbers has to know, was left out, guessed or mapped: findings in their JSON form."""
     provenance: Mapping[str, Any] | None = None
 
     @property
@@ -157,7 +155,6 @@ class ValidationReport:
             "split": self.split,
             "dataSummary": self.data_summary,
             "suspiciousColumns": self.suspicious_columns,
-            "warnings": self.warnings,
             "provenance": self.provenance,
         }
         return {key: json_value(value) for key, value in content.items()}

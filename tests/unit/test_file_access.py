@@ -40,6 +40,7 @@ REASONS = {
     "ml.scada.sources.files": "a data file that OrganizationPaths.readable_file has let through",
     "ml.scada.sources.sqlite": "a database file that OrganizationPaths.readable_file has let through",
     "ml.scada.spill": "a scratch folder that ml.workspace.files made for this process",
+    "ml.scada.prepared_csv": "the staged file that ml.workspace.files made for this process",
     "ml.scada.prepared": "takes back the staged file that ml.workspace.files made for this process",
     "ml.spread.child": "the pipes that it was started with",
     "ml.windows.cpu_quota": "how much CPU time the kernel says that there is",

@@ -134,9 +134,9 @@ def test_the_json_has_exactly_the_promised_keys_and_no_nan():
 
     assert list(content) == [
         "formatVersion", "status", "verdict", "organizationId", "version", "modelType", "modelSha256", "threshold",
-        "horizonSeconds", "testSet", "metrics", "events", "gates", "refusals", "warnings", "references", "baselines", "champion",
-        "latencyMs", "windowLatencyMs", "robustness", "drift", "importances", "explanation",
-        "split", "dataSummary", "suspiciousColumns", "warnings", "provenance",
+        "horizonSeconds", "testSet", "metrics", "events", "gates", "refusals", "warnings", "references", "baselines",
+        "champion", "latencyMs", "windowLatencyMs", "robustness", "drift", "importances", "explanation",
+        "split", "dataSummary", "suspiciousColumns", "provenance",
     ]  # fmt: skip
     assert set(content["testSet"]) == {"source", "rows", "positives", "events", "assets", "from", "to", "digest"}
     assert set(content["metrics"]) == {
@@ -209,9 +209,9 @@ def test_warnings_stand_below_the_verdict():
     short = {"code": "COOLDOWN_DIFFERS", "message": "One sentence."}
     text = Page(render_html(report(warnings=(warning, short)), {})).text
 
-    assert "One sentence. " in text
-    assert text.index("PASSED") < text.index("Warnings all were late") < text.index("Requirements")
-    assert "try 3600." in text
+    assert "One sentence." in text
+    assert text.index("PASSED") < text.index("Warnings") < text.index("all were late") < text.index("Requirements")
+    assert "(try 3600)" in text
     assert report(warnings=(warning,)).to_json()["warnings"] == [warning]
 
 
