@@ -143,8 +143,8 @@ def run_command(
         document = _document(name, result, failure, redactor, session)
         if failure is not None:
             stdout.tell_error(document["error"])  # before the result, after which nobody waits for us any more
-        stdout.write(document, text)
         status = _exit_code(failure, stop.signal_number)
+        stdout.write(document, status, text)
         if isinstance(failure, StoppedError) and argv is None and stdout.is_process:
             _leave(status)
     return status
@@ -299,12 +299,13 @@ def _exit_code(failure: EagleError | None, signal_number: int | None) -> int:
 
 
 def _end_process(name: str, stdout: ResultStream, session: audit.Session) -> Callable[[int], None]:
-    """What to do when the main thread does not come back from native code after a signal."""
+    """What to do when the main thread does not come back after a signal, from native code or a pipe nobody reads."""
 
     def end(signal_number: int) -> None:
         document = _document(name, {}, stopped_error(signal_number), Redactor(), session)
-        if stdout.is_process and (stdout.write(document) or not stdout.is_complete):
+        if stdout.is_process:
+            status = stdout.write_soon(document, stopped_exit_code(signal_number))
             stdout.tell_error_without_waiting(document["error"])
-            os._exit(stopped_exit_code(signal_number))
+            os._exit(status)
 
     return end
