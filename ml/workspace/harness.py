@@ -27,6 +27,7 @@ from ml.workspace.files import is_disk_error, plain, plain_storage_errors, stora
 from ml.workspace.leftovers import clear_leftovers
 from ml.workspace.locks import version_lock
 from ml.workspace.logs import step_log, warnings_on_stderr
+from ml.workspace.memory_limit import refuse_small_address_space
 from ml.workspace.parent import ParentWatch
 from ml.workspace.paths import OrganizationPaths, for_config
 from ml.workspace.progress import Progress
@@ -83,6 +84,7 @@ def run_step(
         config = load_config(arguments.config)
         for secret in _secrets(config):
             redactor.hide(secret)
+        refuse_small_address_space()
         paths = for_config(config)
         lock: AbstractContextManager[None] = contextlib.nullcontext()
         if reads_version is None:

@@ -180,6 +180,14 @@ def test_signals_end_a_step_with_one_result(
         assert audit.records(paths)[-1]["result"] == "failed: STOPPED"
 
 
+def test_an_address_space_too_small_for_the_libraries_is_told_as_such(script: Any) -> None:
+    command = ["sh", "-c", 'ulimit -v 700000; exec "$@"', "sh", *script("import numpy")]
+    done = run(command)
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, error["code"]) == (4, "STORAGE_FAILED")
+    assert "limited to 683 MB of address space (ulimit -v)" in error["message"]
+
+
 def full_pipe() -> tuple[int, int]:
     """A pipe that nobody reads and that is full."""
     reading, writing = os.pipe()
