@@ -163,7 +163,7 @@ class ReadingCollector:
     def _note_unreadable(self, times: pa.Array, readable: npt.NDArray[np.bool_]) -> None:
         self.counts.unreadable_times += int((~readable).sum())
         if self._example is None and not readable.all():
-            self._example = repr(times[int(np.argmin(readable))].as_py())[:_EXAMPLE_LENGTH]
+            self._example = _shown(times[int(np.argmin(readable))])[:_EXAMPLE_LENGTH]
 
     def _in_range(self, time: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         inside = np.ones(len(time), dtype=bool)
@@ -250,6 +250,13 @@ class ReadingCollector:
         repeated[:-1] = (np.diff(asset[order]) == 0) & (np.diff(time[order]) == 0)
         self.counts.duplicates += int(repeated.sum())
         return order[~repeated]
+
+
+def _shown(value: pa.Scalar) -> str:
+    try:
+        return repr(value.as_py())
+    except (OverflowError, ValueError):  # a timestamp beyond the years that Python knows
+        return str(value.cast(pa.int64()))
 
 
 def _clock_steps(asset: Array, time: Array, before: Array) -> int:

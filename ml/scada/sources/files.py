@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from operator import and_
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.dataset
 import pyarrow.parquet
 
 from ml.errors import DataError
+from ml.readings.parsing import is_text
 from ml.readings.time_range import TimeRange
 from ml.scada.failure_words import words_of
 from ml.scada.fingerprint import refuse_foreign
@@ -26,12 +30,24 @@ from ml.scada.sources.base import Source
 
 BATCH_ROWS = 65_536
 _CSV_BLOCK_BYTES = 1 << 22
-# Read ahead, Arrow keeps the whole file's bytes until the last row has been read.
-_PARQUET = pyarrow.dataset.ParquetFileFormat(
-    default_fragment_scan_options=pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False)
-)
+_MOST_COLUMNS = 10_000
+_MOST_TEXT_BYTES = 1 << 28  # of one column in one batch: 4 KB in every cell
 _SEPARATORS = ",;\t"
 _FIELD = "dataSource.path"
+# What reading a damaged file can raise; of the library's errors only lack of memory says nothing about the file.
+_DAMAGE = (
+    pa.ArrowInvalid,
+    pa.ArrowTypeError,
+    pa.ArrowKeyError,
+    pa.ArrowIndexError,
+    pa.ArrowNotImplementedError,
+    pa.ArrowSerializationError,
+    pa.ArrowCapacityError,
+    OSError,
+    EOFError,
+    zlib.error,
+    csv.Error,
+)
 
 
 def open_file(path: Path, *, organization_id: str) -> Source:
@@ -85,13 +101,19 @@ class CsvSource(Source):
                     strings_can_be_null=True,
                 ),
             )
-        except (pa.ArrowInvalid, OSError, EOFError) as failure:
+        except _DAMAGE as failure:
             raise self._explain(failure) from None
 
     def _lines(self) -> Iterator[str]:
-        """Lines of text with their ends; a line that is not UTF-8 is a `DataError` that says which."""
+        """Lines of text with their ends; one that is not UTF-8 or too long is a `DataError` that says which."""
         with gzip.open(self._path) if self._path.name.lower().endswith(".gz") else self._path.open("rb") as raw:
-            for number, line in enumerate(raw, start=1):
+            for number, line in enumerate(iter(lambda: raw.readline(_CSV_BLOCK_BYTES + 1), b""), start=1):
+                if len(line) > _CSV_BLOCK_BYTES:
+                    raise DataError(
+                        f"line {number} of {self.where} has more than {_CSV_BLOCK_BYTES >> 20} MB; that is no table",
+                        field=_FIELD,
+                        hint="end every row with a line feed",
+                    )
                 try:
                     yield line.decode("utf-8-sig" if number == 1 else "utf-8")
                 except UnicodeDecodeError:
@@ -100,13 +122,14 @@ class CsvSource(Source):
     def _read_header(self) -> tuple[list[str], str]:
         try:
             line = next(self._lines(), "")
-        except (OSError, EOFError) as failure:
+            separator = max(_SEPARATORS, key=line.count)
+            names = next(csv.reader([line], delimiter=separator), [])
+        except _DAMAGE as failure:
             raise self._unreadable(failure) from None
-        separator = max(_SEPARATORS, key=line.count)
-        names = next(csv.reader([line], delimiter=separator), [])
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, times in Counter(names).items() if times > 1)
         if not names:
             raise DataError(f"{self.where} is empty; a header line is needed", field=_FIELD)
+        _refuse_too_wide(self.where, len(names))
         if twice:
             raise DataError(f'{self.where} has the column "{twice[0]}" more than once', field=_FIELD)
         return names, separator
@@ -125,7 +148,7 @@ class CsvSource(Source):
                     )
         except DataError as found:
             return found
-        except (OSError, EOFError, csv.Error) as broken:
+        except _DAMAGE as broken:
             return self._unreadable(broken)
         return self._unreadable(failure)
 
@@ -139,8 +162,10 @@ class ParquetSource(Source):
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._data = pyarrow.dataset.dataset(path, format=_PARQUET)
-        except (pa.ArrowInvalid, OSError) as failure:
+            schema = pyarrow.parquet.read_schema(path)
+            _refuse_too_wide(self.where, len(schema.names))
+            self._data = pyarrow.dataset.dataset(path, format=_format(schema))
+        except _DAMAGE as failure:
             raise DataError(f"{self.where} cannot be read as Parquet: {words_of(failure)}", field=_FIELD) from None
 
     @property
@@ -159,15 +184,31 @@ class ParquetSource(Source):
     def read(self, columns: Sequence[str], *, time_column: str, within: TimeRange) -> Iterator[pa.RecordBatch]:
         """Stream the columns; row groups outside the range are skipped where the time column is a UTC timestamp."""
         try:
-            yield from self._data.to_batches(
+            for batch in self._data.to_batches(
                 columns={name: pyarrow.dataset.field(name) for name in columns},
                 filter=self._filter(time_column, within),
                 batch_size=BATCH_ROWS,
                 batch_readahead=1,
                 use_threads=False,
-            )
-        except (pa.ArrowInvalid, OSError) as failure:
+            ):
+                self._refuse_endless_text(batch)
+                yield batch
+        except _DAMAGE as failure:
             raise DataError(f"{self.where} cannot be read: {words_of(failure)}", field=_FIELD) from None
+
+    def _refuse_endless_text(self, batch: pa.RecordBatch) -> None:
+        """A small file may name one long text in every row, which would be written out for each of them."""
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if not pa.types.is_dictionary(column.type) or not is_text(column.type.value_type):
+                continue
+            size = pc.sum(pc.binary_length(column.dictionary).take(column.indices)).as_py() or 0
+            if size > _MOST_TEXT_BYTES:
+                raise DataError(
+                    f'{self.where} holds {size >> 20:,} MB of text in {batch.num_rows:,} rows of the column "{name}"; '
+                    f"up to {_MOST_TEXT_BYTES >> 20} MB are read",
+                    field=_FIELD,
+                    hint="give names, times and readings, not documents",
+                )
 
     def _filter(self, time_column: str, within: TimeRange) -> pyarrow.dataset.Expression | None:
         kind = self._data.schema.field(time_column).type
@@ -180,3 +221,21 @@ class ParquetSource(Source):
         if within.end is not None:
             tests.append(time < pa.scalar(within.end, pa.timestamp("us", tz=kind.tz)))
         return reduce(and_, tests) if tests else None
+
+
+def _format(schema: pa.Schema) -> pyarrow.dataset.ParquetFileFormat:
+    """How a Parquet file is read: texts as the file holds them, each one once."""
+    return pyarrow.dataset.ParquetFileFormat(
+        dictionary_columns={field.name for field in schema if is_text(field.type)},
+        # Read ahead, Arrow keeps the whole file's bytes until the last row has been read.
+        default_fragment_scan_options=pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False),
+    )
+
+
+def _refuse_too_wide(where: str, columns: int) -> None:
+    if columns > _MOST_COLUMNS:
+        raise DataError(
+            f"{where} has {columns:,} columns; up to {_MOST_COLUMNS:,} are read",
+            field=_FIELD,
+            hint="write one row per machine and instant, with one column per sensor",
+        )
