@@ -183,16 +183,31 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         If it is not a JSON object.
     """
     try:
-        data = json.loads(read_bytes(path))
+        data = parse_json(read_bytes(path))
     except FileNotFoundError:
         raise MissingArtifactError(f"{what} ({path.name}) does not exist", hint="run the step that writes it") from None
     except OSError as error:
         raise MissingArtifactError(f"{what} ({path.name}) cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError):
+    except ValueError:
         raise IntegrityError(f"{what} ({path.name}) is not valid JSON") from None
     if not isinstance(data, dict):
         raise IntegrityError(f"{what} ({path.name}) must hold a JSON object, not {type(data).__name__}")
     return data
+
+
+def parse_json(text: bytes | str) -> Any:
+    """The value that JSON text stands for; raises ValueError, also for infinite numbers, NaN and endless nesting."""
+    try:
+        return json.loads(text, parse_float=_finite, parse_constant=_finite)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return value
 
 
 def plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A limit of the address space (``ulimit -v``) that the numerical libraries cannot live with, told before they are loaded.
+"""A limit of the address space (``ulimit -v``) that the numerical libraries cannot live with, told before they load.
 
 They do not fail in words of their own then: OpenBLAS sends SIGINT to the process or ends it, others do not find their
 shared objects, or never return.
