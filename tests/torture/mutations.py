@@ -32,7 +32,6 @@ import onnx
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
-from ml.scada.plant.database import TABLE, write_sqlite
 
 import ml.export.session
 import ml.pipeline.inputs
@@ -43,6 +42,7 @@ from ml.errors import ERRORS
 from ml.predict import __main__ as predict
 from ml.scada.fingerprint import METADATA_KEY
 from ml.scripts import convert_to_onnx, data_prep, train_model
+from simulation.database import TABLE, write_sqlite
 from tests.pipeline.small_plant import ORGANIZATION, plant_config, simulate_small_plant, write_json
 from tests.torture.crashes import LIGHT, Main, run_here
 
