@@ -1,5 +1,6 @@
 # make demo: the whole pipeline on a simulated plant.   make test: everything that CI runs.
-# make torture: crashes at every I/O step and system call (needs strace), fuzzing, many processes at once; figures in SECURITY.md.
+# make torture: crashes at every I/O step and system call (needs strace), odd configurations, damaged data and models, many
+#   processes at once; figures in SECURITY.md.
 # make bench: speed, memory and exactness beside other libraries; about three quarters of an hour on two quiet cores.
 PYTHON ?= python3
 VENV := .venv
@@ -46,7 +47,7 @@ test: check $(if $(CLIENT_TESTED),$(CLIENT)/node_modules/.package-lock.json)
 # kept out of `make test`, which runs a few of the same cases
 torture: install
 	EAGLE_HISTORIES=10000 $(RUN) -m pytest -q tests/unit/learning/test_event_metrics.py tests/unit/learning/test_alarm_curve.py
-	for part in crashes system_calls fuzzing side_by_side; do $(RUN) -m tests.torture.$$part || exit 1; done
+	for part in crashes system_calls fuzzing mutations side_by_side; do $(RUN) -m tests.torture.$$part || exit 1; done
 
 client: install $(CLIENT)/node_modules/.package-lock.json
 	EAGLE_REQUIRE_NODE=1 $(RUN) -m pytest tests/pipeline/test_node_client.py

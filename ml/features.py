@@ -28,7 +28,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.config import OrganizationConfig
-from ml.errors import DataError, IntegrityError
+from ml.errors import ConfigError, DataError, IntegrityError
 from ml.readings.table import from_table
 from ml.windows import grid
 from ml.windows.catalogue import Feature, list_features
@@ -41,11 +41,11 @@ from ml.windows.program import Program
 from ml.windows.regimes import Regimes
 from ml.windows.scaling import Scaling
 from ml.windows.selection import MOST_ROWS, drawn_rows, select
+from ml.windows.state import STATE_FORMAT, read_state
 
 Float32s = NDArray[np.float32]
 Rows = NDArray[np.bool_]
 
-STATE_FORMAT = 1
 _GROUP_FEATURES = 32  # whose scaling is learned at a time, so that the training rows' whole table is never in memory
 
 
@@ -310,23 +310,23 @@ class FeatureEngineer:
         Raises
         ------
         IntegrityError
-            If the state was written by a newer release, or names features that this release does not make.
+            If the state was written by a newer release, is damaged, or names features that this release does not make.
         """
-        if data.get("formatVersion") != STATE_FORMAT:
-            raise IntegrityError(
-                f"the stored features have format {data.get('formatVersion')!r}; this release reads {STATE_FORMAT}",
-                hint="use the release that trained the model, or train again",
-            )
-        engineer = cls(OrganizationConfig.from_dict(data["config"]), data["interval"])
-        engineer._constants = {name: Constants(*pair) for name, pair in data["constants"].items()}
-        engineer._sensors = {name: Constants(*pair) for name, pair in data["sensors"].items()}
-        engineer._regimes = None if data["regimes"] is None else Regimes.from_dict(data["regimes"])
-        engineer._scaling = Scaling.from_dict(data["scaling"])
-        by_name = {feature.name: feature for feature in engineer.features}
-        unknown = [name for name in data["features"] if name not in by_name]
+        state, config = read_state(data)
+        engineer = cls(config, state.interval)
+        engineer._constants = {name: Constants(*pair) for name, pair in state.constants.items()}
+        engineer._sensors = {name: Constants(*pair) for name, pair in state.sensors.items()}
+        engineer._regimes = None if state.regimes is None else Regimes.from_dict(state.regimes.model_dump())
+        engineer._scaling = Scaling.from_dict(state.scaling.model_dump())
+        try:
+            by_name = {feature.name: feature for feature in engineer.features}
+            grid.resolve_max_gap(config.data_config.max_gap_seconds, state.interval)
+        except ConfigError as error:
+            raise IntegrityError(f"the stored features are damaged: {error.message}") from error
+        unknown = [name for name in state.features if name not in by_name]
         if unknown:
             raise IntegrityError(f"the stored features name {unknown[0]}, which this release does not make")
-        engineer._selected = [by_name[name] for name in data["features"]]
+        engineer._selected = [by_name[name] for name in state.features]
         return engineer
 
     def _on_grid(self, df: pd.DataFrame) -> pd.DataFrame:

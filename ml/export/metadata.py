@@ -24,6 +24,7 @@ from ml.export.calibration import Calibration
 from ml.export.figures import LeafFigures, ParityFigures, WindowFigures
 from ml.export.graph_builder import IR_VERSION, ML_DOMAIN, ML_OPSET, OPSET
 from ml.options.base import Identifier, Section, explain
+from ml.workspace.files import parse_json
 from ml.workspace.opening import read_bytes
 
 FORMAT_VERSION: Literal[1] = 1
@@ -260,7 +261,7 @@ def parse_metadata(text: bytes, name: str) -> ModelMetadata:
         It is not JSON, was written by a newer release, or lacks or adds keys.
     """
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except ValueError as error:
         raise IntegrityError(f"{name} is not JSON: {error}") from error
     _check_format(content, name)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ml.errors import DataError, IntegrityError, MissingArtifactError
 from ml.export.graph_builder import ML_DOMAIN
+from ml.export.graph_limits import check_graph
 from ml.export.graph_parts import LABEL, PROBABILITIES
 from ml.export.model_graph import INPUT
 from ml.export.onnx_runtime import onnxruntime, runtime_errors
@@ -21,8 +22,8 @@ from ml.workspace.opening import read_bytes
 
 BATCH_ROWS = 16_384
 _STANDARD_DOMAINS = frozenset({"", "ai.onnx", ML_DOMAIN})
-# onnxruntime's exceptions have no common base but Exception; these are what opening a file can raise.
-_OPENING_FAILURES = (
+# onnxruntime's exceptions have no common base but Exception; these are what a damaged file can raise.
+_FAILURES = (
     runtime_errors.Fail,
     runtime_errors.InvalidArgument,
     runtime_errors.InvalidGraph,
@@ -43,7 +44,8 @@ def open_model(source: bytes | Path) -> onnxruntime.InferenceSession:
     MissingArtifactError
         There is no such file.
     IntegrityError
-        It is not an ONNX model, keeps data in other files, or uses operators outside the standard.
+        It is not an ONNX model, keeps data in other files, uses operators outside the standard, or is refused by
+        `ml.export.graph_limits.check_graph`.
     """
     content = source if isinstance(source, bytes) else _read(source)
     _check_content(content)
@@ -51,7 +53,7 @@ def open_model(source: bytes | Path) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except _OPENING_FAILURES as error:
+    except _FAILURES as error:
         raise IntegrityError(f"onnxruntime does not open the model: {error}") from error
 
 
@@ -79,13 +81,14 @@ class Scorer:
         ------
         DataError
             `X` is not float32 (n_rows, n_features).
+        IntegrityError
+            The model fails, or gives something else.
         """
         rows = _checked_rows(X, self.n_features)
         probability, label = np.empty(len(rows), dtype=np.float32), np.empty(len(rows), dtype=np.int64)
 
         def fill(part: slice) -> None:
-            probabilities, label[part] = self.session.run([PROBABILITIES, LABEL], {INPUT: rows[part]})
-            probability[part] = probabilities[:, 1]
+            probability[part], label[part] = self._run(rows[part])
 
         self._for_each(fill, batches(len(rows), BATCH_ROWS))
         return probability, label
@@ -97,6 +100,15 @@ class Scorer:
     def label(self, X: ArrayLike) -> NDArray[np.int64]:
         """1 where the probability reaches the stored threshold, else 0, int64 (n_rows,); see `score`."""
         return self.score(X)[1]
+
+    def _run(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        try:
+            probabilities, label = self.session.run([PROBABILITIES, LABEL], {INPUT: rows})
+        except _FAILURES as error:
+            raise IntegrityError(f"the model fails on rows of its own width: {error}") from error
+        if probabilities.shape != (len(rows), 2) or label.shape != (len(rows),):
+            raise IntegrityError("the model does not give two probabilities and one label for each row")
+        return probabilities[:, 1], label
 
     def _for_each(self, work: Callable[[slice], None], parts: Iterable[slice]) -> None:
         """Run `work` on every part; one thread needs no pool, which would cost more than a row's score."""
@@ -125,8 +137,12 @@ def _read(path: Path) -> bytes:
 def _check_content(content: bytes) -> None:
     try:
         model = onnx.load_model_from_string(content)
-    except DecodeError as error:
+        _check_model(model)
+    except (DecodeError, UnicodeDecodeError) as error:  # names are decoded when they are read
         raise IntegrityError("the file is not an ONNX model") from error
+
+
+def _check_model(model: onnx.ModelProto) -> None:
     foreign = sorted({node.domain for node in _messages(model, onnx.NodeProto)} - _STANDARD_DOMAINS)
     if foreign:
         raise IntegrityError(f"the model uses operators outside the ONNX standard: domain {foreign[0]!r}")
@@ -136,6 +152,7 @@ def _check_content(content: bytes) -> None:
                 f"the model keeps the data of {tensor.name!r} in another file (external_data), which is not opened",
                 hint="only models that are complete in one file are read",
             )
+    check_graph(model)
 
 
 def _messages(message: Any, kind: Any) -> Iterator[Any]:
@@ -153,7 +170,8 @@ def _messages(message: Any, kind: Any) -> Iterator[Any]:
 def _input_width(session: onnxruntime.InferenceSession) -> int:
     inputs, outputs = session.get_inputs(), [output.name for output in session.get_outputs()]
     shapes = [(entry.name, entry.type, len(entry.shape)) for entry in inputs]
-    if shapes != [(INPUT, "tensor(float)", 2)] or outputs != [PROBABILITIES, LABEL]:
+    known = shapes == [(INPUT, "tensor(float)", 2)] and isinstance(inputs[0].shape[1], int)
+    if not known or outputs != [PROBABILITIES, LABEL]:
         raise IntegrityError(
             f"the model does not map {INPUT} (N, features) to {PROBABILITIES} and {LABEL}; "
             f"it has the inputs {[entry.name for entry in inputs]} and outputs {outputs}"

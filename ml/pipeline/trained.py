@@ -11,6 +11,7 @@ import pandas as pd
 
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, MissingArtifactError
+from ml.export.engineer import engineer_of
 from ml.export.metadata import ModelMetadata, read_metadata
 from ml.export.package import METADATA_FILE
 from ml.features import FeatureEngineer
@@ -75,7 +76,7 @@ def load_version(
         )
     verify(folder, paths.organization_id, config.version)
     metadata = read_metadata(folder / METADATA_FILE)
-    engineer = FeatureEngineer.from_dict(metadata.engine)
+    engineer = engineer_of(metadata)
     estimator_type = estimators.get(metadata.model_type)
     estimator = estimator_type.load(
         model_file or folder / estimator_type.model_file, engineer.config.training_config, names=metadata.features

@@ -9,6 +9,9 @@ with the file; sorted readings are kept in artifacts/<organisation> meanwhile. E
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import ml.workspace.quiet_start  # noqa: F401
+
 import argparse
 import sys
 from dataclasses import dataclass

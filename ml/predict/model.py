@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ml.errors import BusyError, IntegrityError, MissingArtifactError
+from ml.export.engineer import engineer_of
 from ml.export.metadata import ModelMetadata, parse_metadata
 from ml.export.package import METADATA_FILE, MODEL_FILE
 from ml.export.session import Scorer
@@ -131,14 +132,12 @@ def read_model(paths: OrganizationPaths, version: str) -> LoadedModel:
     metadata = parse_metadata(description, METADATA_FILE)
     if (metadata.organization_id, metadata.version) != (paths.organization_id, version):
         raise IntegrityError(f'the {METADATA_FILE} of version "{version}" belongs to another organisation or version')
-    return LoadedModel(
-        paths.organization_id,
-        version,
-        digest,
-        metadata,
-        FeatureEngineer.from_dict(metadata.engine),
-        Scorer(model, threads=available_cpus()),
-    )
+    scorer = Scorer(model, threads=available_cpus())
+    if scorer.n_features != len(metadata.features):
+        raise IntegrityError(
+            f"{MODEL_FILE} takes {scorer.n_features} features, but {METADATA_FILE} names {len(metadata.features)}"
+        )
+    return LoadedModel(paths.organization_id, version, digest, metadata, engineer_of(metadata), scorer)
 
 
 def _checked_content(folder: Path, name: str, files: Mapping[str, Any]) -> bytes:

@@ -58,13 +58,10 @@ def to_microseconds(column: pa.Array, zone: str, name: str) -> Ints:
         return _within_limits(_from_text(clean_text(column), zone))
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return _within_limits(_from_epoch(pc.cast(column, pa.float64(), safe=False)))
-    if pa.types.is_date(kind):
-        column = pc.cast(column, pa.timestamp("us"))
-    elif not pa.types.is_timestamp(kind):
+    if not (pa.types.is_date(kind) or pa.types.is_timestamp(kind)):
         raise DataError(f'the time column "{name}" holds {kind} values, which are not times', field=name)
-    stored = pc.cast(column, pa.timestamp("us", tz=column.type.tz), safe=False)
-    raw = pc.fill_null(pc.cast(stored, pa.int64()), UNREADABLE).to_numpy(zero_copy_only=False)
-    return _within_limits(raw if column.type.tz is not None else _from_local(raw, zone))
+    raw = _stored(column)
+    return _within_limits(raw if pa.types.is_timestamp(kind) and kind.tz is not None else _from_local(raw, zone))
 
 
 def carries_no_zone(column: pa.Array) -> Bools:
@@ -120,6 +117,20 @@ def to_text(microseconds: int) -> str:
 def to_exact_text(microseconds: int) -> str:
     """A time to the microsecond, without a zone: ``2024-01-31 23:59:59.000001``."""
     return (_EPOCH + timedelta(microseconds=microseconds)).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def _stored(column: pa.Array) -> Ints:
+    """Dates and timestamps of any unit as microseconds; what lies beyond the limits may not fit and is unreadable."""
+    kind = column.type
+    if pa.types.is_date32(kind):
+        column, factor = pc.cast(column, pa.int32()), 86_400_000_000
+    else:
+        factor = {"s": 1_000_000, "ms": 1000}.get("ms" if pa.types.is_date64(kind) else kind.unit, 1)
+        nanoseconds = pa.types.is_timestamp(kind) and kind.unit == "ns"
+        column = pc.cast(column, pa.timestamp("us", tz=kind.tz), safe=False) if nanoseconds else column
+    number = pc.fill_null(pc.cast(column, pa.int64()), UNREADABLE).to_numpy(zero_copy_only=False)
+    fits = (number > EARLIEST // factor) & (number < LATEST // factor)
+    return np.where(fits, np.where(fits, number, 0) * factor, UNREADABLE)
 
 
 def _from_text(text: pa.Array, zone: str) -> Ints:

@@ -103,10 +103,18 @@ class Counts:
 
 def _note_examples(known: dict[str, int], column: pa.Array, chosen: Bools) -> None:
     found = pc.value_counts(column.filter(pa.array(chosen)))
-    for each in found[:_MOST_COUNTED].to_pylist():
-        text = str(each["values"])[:_EXAMPLE_LENGTH]
+    values, counts = found.field("values")[:_MOST_COUNTED], found.field("counts").to_pylist()
+    for value, count in zip(values, counts, strict=False):
+        text = _shown(value)[:_EXAMPLE_LENGTH]
         if text in known or len(known) < _MOST_EXAMPLES:
-            known[text] = known.get(text, 0) + int(each["counts"])
+            known[text] = known.get(text, 0) + int(count)
+
+
+def _shown(value: pa.Scalar) -> str:
+    try:
+        return str(value.as_py())
+    except (OverflowError, ValueError):  # a time beyond the years that Python knows
+        return str(value.cast(pa.int64()))
 
 
 def _sum(old: Any, new: Any) -> Any:

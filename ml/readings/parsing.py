@@ -67,8 +67,9 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def plain(column: pa.Array) -> pa.Array:
-    """The column without dictionary encoding."""
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    """The column without dictionary encoding, text as ordinary text."""
+    column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    return pc.cast(column, pa.string()) if pa.types.is_string_view(column.type) else column
 
 
 def clean_text(column: pa.Array) -> pa.Array:

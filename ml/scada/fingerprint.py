@@ -3,43 +3,36 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet
+from pydantic import ValidationError
 
 from ml.errors import IntegrityError, IsolationError
+from ml.options.base import Identifier, PositiveSeconds, Seconds, Section
+from ml.workspace.files import parse_json
 
 METADATA_KEY = b"eagle"
-FORMAT_VERSION = 2
+FORMAT_VERSION: Literal[2] = 2
 
 
-@dataclass(frozen=True)
-class Fingerprint:
+class Fingerprint(Section):
     """Origin of a prepared file."""
 
-    organization_id: str
-    interval: int
-    max_gap: int
-    horizon: int
+    format_version: Literal[2] = FORMAT_VERSION
+    organization_id: Identifier
+    interval: PositiveSeconds
+    max_gap: PositiveSeconds
+    horizon: Seconds
     config_digest: str
     sensors: tuple[str, ...]
     summary: dict[str, Any]
 
     def to_metadata(self) -> dict[bytes, bytes]:
         """The entry of the Parquet file's metadata."""
-        content = {
-            "formatVersion": FORMAT_VERSION,
-            "organizationId": self.organization_id,
-            "interval": self.interval,
-            "maxGap": self.max_gap,
-            "horizon": self.horizon,
-            "configDigest": self.config_digest,
-            "sensors": list(self.sensors),
-            "summary": self.summary,
-        }
+        content = {**self.model_dump(by_alias=True), "sensors": list(self.sensors)}
         return {METADATA_KEY: json.dumps(content, sort_keys=True, separators=(",", ":")).encode()}
 
 
@@ -53,31 +46,23 @@ def read_fingerprint(path: Path) -> Fingerprint | None:
     """
     try:
         metadata = pyarrow.parquet.read_metadata(path).metadata or {}
-    except (pa.ArrowInvalid, OSError):
+    except (pa.ArrowException, OSError):
         return None
     if METADATA_KEY not in metadata:
         return None
     try:
-        content = json.loads(metadata[METADATA_KEY])
+        content = parse_json(metadata[METADATA_KEY])
         version = content["formatVersion"]
     except (ValueError, KeyError, TypeError):
         raise _damaged(path) from None
     if version != FORMAT_VERSION:
         raise IntegrityError(
-            f"{path.name} has the prepared data format {version}; this release reads format {FORMAT_VERSION}",
+            f"{path.name} has the prepared data format {str(version)[:20]}; this release reads format {FORMAT_VERSION}",
             hint="prepare the data again, or use the release that wrote it",
         )
     try:
-        return Fingerprint(
-            organization_id=str(content["organizationId"]),
-            interval=int(content["interval"]),
-            max_gap=int(content["maxGap"]),
-            horizon=int(content["horizon"]),
-            config_digest=str(content["configDigest"]),
-            sensors=tuple(content["sensors"]),
-            summary=dict(content["summary"]),
-        )
-    except (ValueError, KeyError, TypeError):
+        return Fingerprint.model_validate(content)
+    except ValidationError:
         raise _damaged(path) from None
 
 

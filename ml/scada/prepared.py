@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet
 
 from ml.errors import DataError, IntegrityError, MissingArtifactError, StorageError
@@ -174,6 +175,7 @@ def read_prepared(path: Path, *, organization_id: str, sensors: bool = True) -> 
         table = pyarrow.parquet.read_table(path, columns=None if sensors else [*_LEADING, *_TRAILING])
     except (pa.ArrowInvalid, OSError):
         raise IntegrityError(f"{path.name} is damaged", hint="prepare the data again") from None
+    _check_rows(path, table)
     # Column by column, each given up once it is converted: long histories are held once, not twice.
     frame = table.replace_schema_metadata(None).to_pandas(split_blocks=True, self_destruct=True)
     del table
@@ -217,3 +219,19 @@ def _check_columns(path: Path, schema: pa.Schema, fingerprint: Fingerprint) -> N
         found = schema.field(name).type
         if found != kind:
             raise IntegrityError(f'the column "{name}" of {path.name} holds {found}, not {kind}')
+    for name in fingerprint.sensors:
+        found = schema.field(name).type
+        if not (pa.types.is_float32(found) or pa.types.is_float64(found)):
+            raise IntegrityError(f'the column "{name}" of {path.name} holds {found}, not numbers')
+
+
+def _check_rows(path: Path, table: pa.Table) -> None:
+    """Every row has an asset, a time, a label of those that there are and a status that is known."""
+    empty = next((name for name in (*_LEADING, *_TRAILING) if table.column(name).null_count), None)
+    label = pc.min_max(table.column("label")).as_py()
+    status = pc.unique(pc.cast(table.column("status"), pa.string())).to_pylist()
+    allowed = table.num_rows and label["min"] >= -1 and label["max"] <= 1 and {*status} <= {*STATUSES}
+    if empty is not None or not allowed:
+        raise IntegrityError(
+            f"the rows of {path.name} are damaged ({empty or 'label or status'})", hint="prepare the data again"
+        )

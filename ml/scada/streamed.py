@@ -31,8 +31,7 @@ from ml.scada.spill import AssetSpill
 from ml.scada.unit_outliers import UsualValues
 from ml.windows.grid import FLAG_COLUMNS, median_interval, refuse_absurd_size, resolve_max_gap
 from ml.windows.grid_stream import stream_grid
-from ml.workspace.files import make_folder, remove_below
-from ml.workspace.leftovers import temporary_path
+from ml.workspace.files import scratch_directory
 
 _READ, _ON_GRID, _DONE = 0.6, 0.95, 1.0  # shares of the whole, as measured on half a million rows from PostgreSQL
 _LEADING = ["asset_id", "timestamp", "segment"]
@@ -72,9 +71,7 @@ def prepare_to_file(
     """
     report = progress or silent
     usual = UsualValues(comparable_sensors(config))
-    temporary = temporary_path(target, "staging")
-    make_folder(temporary)
-    try:
+    with scratch_directory(target.parent, target.name) as temporary:
         spill = AssetSpill(temporary)
 
         def keep(readings: pd.DataFrame) -> None:
@@ -89,8 +86,6 @@ def prepare_to_file(
         grids = _Grids(config, spill, _interval(config, spill))
         summary = Summary(config, interval=grids.interval, max_gap=grids.max_gap, usual=usual.usual())
         found = _write(target, grids, summary, counts, where, config_digest, report)
-    finally:
-        remove_below(temporary)
     for sentence in found["verdict"]:
         log.info(sentence)
     report(_DONE, _DONE, f"{found['gridRows']:,} rows prepared")

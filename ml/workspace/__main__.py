@@ -13,6 +13,9 @@ validation, 6 a file or the audit log is not as it was written.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import ml.workspace.quiet_start  # noqa: F401
+
 import argparse
 import sys
 from collections.abc import Callable, Mapping

@@ -85,7 +85,7 @@ def staged_file(path: Path) -> Iterator[Path]:
     with ExitStack() as stack:
         with plain_storage_errors(path.name):
             folder = stack.enter_context(pinned(path.parent))
-            temporary = temporary_path(folder / path.name, "staging")
+            temporary = stack.enter_context(temporary_path(folder / path.name, "staging"))
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE))
         stack.callback(temporary.unlink, missing_ok=True)
         with _plain_disk_errors(path.name):
@@ -103,15 +103,9 @@ def staged_directory(path: Path) -> Iterator[Path]:
 
     Raises as `staged_file`.
     """
-    make_folder(path.parent)
-    temporary = temporary_path(path, "staging")
-    make_folder(temporary)
-    try:
-        with _plain_disk_errors(path.name):
-            yield temporary
+    with scratch_directory(path.parent, path.name) as temporary:
+        yield temporary
         install_directory(temporary, path)
-    finally:
-        remove_below(temporary)
 
 
 @contextmanager
@@ -121,13 +115,13 @@ def scratch_directory(parent: Path, name: str) -> Iterator[Path]:
     Raises as `staged_file`.
     """
     make_folder(parent)
-    temporary = temporary_path(parent / name, "staging")
-    make_folder(temporary)
-    try:
+    with ExitStack() as stack:
+        with plain_storage_errors(name):
+            temporary = stack.enter_context(temporary_path(parent / name, "staging"))
+        make_folder(temporary)
+        stack.callback(remove_below, temporary)
         with _plain_disk_errors(name):
             yield temporary
-    finally:
-        remove_below(temporary)
 
 
 def remove_below(path: Path) -> None:
@@ -151,15 +145,15 @@ def install_directory(staged: Path, target: Path) -> None:
             staged.rename(target)
             sync_folder(folder)
             return
-        aside = temporary_path(target, "old")
-        target.rename(aside)
-        try:
-            staged.rename(target)
-        except BaseException:
-            aside.rename(target)
-            raise
-        sync_folder(folder)
-        remove(aside)
+        with temporary_path(target, "old") as aside:
+            target.rename(aside)
+            try:
+                staged.rename(target)
+            except BaseException:
+                aside.rename(target)
+                raise
+            sync_folder(folder)
+            remove(aside)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -189,16 +183,31 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         If it is not a JSON object.
     """
     try:
-        data = json.loads(read_bytes(path))
+        data = parse_json(read_bytes(path))
     except FileNotFoundError:
         raise MissingArtifactError(f"{what} ({path.name}) does not exist", hint="run the step that writes it") from None
     except OSError as error:
         raise MissingArtifactError(f"{what} ({path.name}) cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError):
+    except ValueError:
         raise IntegrityError(f"{what} ({path.name}) is not valid JSON") from None
     if not isinstance(data, dict):
         raise IntegrityError(f"{what} ({path.name}) must hold a JSON object, not {type(data).__name__}")
     return data
+
+
+def parse_json(text: bytes | str) -> Any:
+    """The value that JSON text stands for; raises ValueError, also for infinite numbers, NaN and endless nesting."""
+    try:
+        return json.loads(text, parse_float=_finite, parse_constant=_finite)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return value
 
 
 def plain(value: Any) -> Any:

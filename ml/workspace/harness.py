@@ -27,6 +27,7 @@ from ml.workspace.files import is_disk_error, plain, plain_storage_errors, stora
 from ml.workspace.leftovers import clear_leftovers
 from ml.workspace.locks import version_lock
 from ml.workspace.logs import step_log, warnings_on_stderr
+from ml.workspace.memory_limit import refuse_small_address_space
 from ml.workspace.parent import ParentWatch
 from ml.workspace.paths import OrganizationPaths, for_config
 from ml.workspace.progress import Progress
@@ -83,6 +84,7 @@ def run_step(
         config = load_config(arguments.config)
         for secret in _secrets(config):
             redactor.hide(secret)
+        refuse_small_address_space()
         paths = for_config(config)
         lock: AbstractContextManager[None] = contextlib.nullcontext()
         if reads_version is None:
@@ -143,8 +145,8 @@ def run_command(
         document = _document(name, result, failure, redactor, session)
         if failure is not None:
             stdout.tell_error(document["error"])  # before the result, after which nobody waits for us any more
-        stdout.write(document, text)
         status = _exit_code(failure, stop.signal_number)
+        stdout.write(document, status, text)
         if isinstance(failure, StoppedError) and argv is None and stdout.is_process:
             _leave(status)
     return status
@@ -299,12 +301,13 @@ def _exit_code(failure: EagleError | None, signal_number: int | None) -> int:
 
 
 def _end_process(name: str, stdout: ResultStream, session: audit.Session) -> Callable[[int], None]:
-    """What to do when the main thread does not come back from native code after a signal."""
+    """What to do when the main thread does not come back after a signal, from native code or a pipe nobody reads."""
 
     def end(signal_number: int) -> None:
         document = _document(name, {}, stopped_error(signal_number), Redactor(), session)
-        if stdout.is_process and (stdout.write(document) or not stdout.is_complete):
+        if stdout.is_process:
+            status = stdout.write_soon(document, stopped_exit_code(signal_number))
             stdout.tell_error_without_waiting(document["error"])
-            os._exit(stopped_exit_code(signal_number))
+            os._exit(status)
 
     return end

@@ -1,15 +1,20 @@
-"""Temporary names that tell who made them, so that what a killed process left behind can be found and removed.
+"""Temporary names, and what a killed process left behind under them.
 
-A temporary entry is called ``.<kind>-<pid>-<start>-<random>-<name>``. The start time of the process (clock ticks since
-boot) is part of it because process ids are used again, in containers after every restart.
+A temporary entry is called ``.<kind>-<token>-<name>``. As long as somebody works on it, that process holds the lock of
+the file ``.alive-<token>`` beside it. A process id would not do: processes in other containers, which share a workspace
+but no process ids, look dead, and another one that has a dead one's id looks alive. The system gives the lock back when
+the process ends, however it ends.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import re
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -18,14 +23,27 @@ from ml.workspace.opening import pinned
 Kind = Literal["staging", "old"]
 """`staging`: not complete yet. `old`: moved out of the way while its successor is renamed into place."""
 
-_TEMPORARY_NAME = re.compile(r"\.(?P<kind>staging|old)-(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]{8}-(?P<name>.+)")
-_START_TIME_FIELD = 19  # starttime is field 22 of /proc/<pid>/stat; counted here from field 3, after the name
+_TEMPORARY_NAME = re.compile(r"\.(?P<kind>staging|old)-(?P<token>[0-9a-f]{16})-(?P<name>.+)")
+_ALIVE_NAME = re.compile(r"\.alive-(?P<token>[0-9a-f]{16})")
+_HELD_ELSEWHERE = {errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK}
+_MODE = 0o600
 
 
-def temporary_path(target: Path, kind: Kind) -> Path:
-    """A free name beside `target` that carries this process's id and keeps the suffix of `target`."""
-    pid = os.getpid()
-    return target.with_name(f".{kind}-{pid}-{_start_time(pid)}-{os.urandom(4).hex()}-{target.name}")
+@contextmanager
+def temporary_path(target: Path, kind: Kind) -> Iterator[Path]:
+    """A free name beside `target` that keeps its suffix; what has it is safe from `clear_leftovers` within the block.
+
+    Nothing is made under the name, and nothing removed. Raises as `ml.workspace.opening.pinned`; the folder of `target`
+    must be there.
+    """
+    with pinned(target.parent) as place:
+        token, lock = _new_lock(place)
+        try:
+            yield target.with_name(f".{kind}-{token}-{target.name}")
+        finally:
+            with suppress(OSError):  # the next one to clear the folder removes it
+                _lock_file(place, token).unlink()
+            os.close(lock)
 
 
 def clear_leftovers(folder: Path) -> None:
@@ -33,42 +51,70 @@ def clear_leftovers(folder: Path) -> None:
     if not folder.is_dir():
         return
     with pinned(folder) as place:
-        _clear(place)
-
-
-def _clear(folder: Path) -> None:
-    for entry in folder.iterdir():
-        match = _TEMPORARY_NAME.fullmatch(entry.name)
-        if match is None or _is_alive(int(match["pid"]), int(match["start"])):
-            continue
-        original = folder / match["name"]
-        if match["kind"] == "old" and not original.exists():
-            entry.rename(original)
-        else:
-            remove(entry)
+        for entry in list(place.iterdir()):
+            if match := _TEMPORARY_NAME.fullmatch(entry.name):
+                with _if_dead(place, match["token"]) as dead:
+                    if dead:
+                        _clear(entry, place / match["name"], match["kind"])
+            elif match := _ALIVE_NAME.fullmatch(entry.name):
+                with _if_dead(place, match["token"]):
+                    pass
 
 
 def remove(path: Path) -> None:
-    """Delete a file, link or folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+    """Delete a file, link or folder, if it is there; another process may be deleting it as well."""
+    while path.is_dir() and not path.is_symlink():
+        with suppress(FileNotFoundError):
+            shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+
+
+def _clear(entry: Path, original: Path, kind: str) -> None:
+    if kind == "old" and not original.exists():
+        with suppress(FileNotFoundError):  # somebody else has given it back
+            entry.rename(original)
     else:
-        path.unlink(missing_ok=True)
+        remove(entry)
 
 
-def _is_alive(pid: int, start: int) -> bool:
+@contextmanager
+def _if_dead(folder: Path, token: str) -> Iterator[bool]:
+    """Whether nobody works on the entries of `token`; nobody else clears them within the block, and the lock goes."""
+    file = _lock_file(folder, token)
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it exists and belongs to someone else
-        return True
-    return _start_time(pid) == start
+        lock = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        yield True
+        return
+    try:
+        dead = _try_lock(lock)
+        yield dead
+        if dead:
+            file.unlink(missing_ok=True)
+    finally:
+        os.close(lock)
 
 
-def _start_time(pid: int) -> int:
-    """Clock ticks from boot to the start of process `pid`; 0 where the system does not tell."""
-    with suppress(OSError, IndexError, ValueError):
-        after_name = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2]
-        return int(after_name.split()[_START_TIME_FIELD])
-    return 0
+def _new_lock(folder: Path) -> tuple[str, int]:
+    """A token and the descriptor of its locked file."""
+    while True:
+        token = os.urandom(8).hex()
+        file = _lock_file(folder, token)
+        lock = os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
+        # Between the two, somebody who clears the folder may have taken it for a dead process's.
+        if _try_lock(lock, where_there_are_none=True) and os.fstat(lock).st_nlink:
+            return token, lock
+        os.close(lock)
+
+
+def _try_lock(descriptor: int, *, where_there_are_none: bool = False) -> bool:
+    """Lock a file unless it is locked; on a file system without locks, what is asked for."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return where_there_are_none and error.errno not in _HELD_ELSEWHERE
+    return True
+
+
+def _lock_file(folder: Path, token: str) -> Path:
+    return folder / f".alive-{token}"

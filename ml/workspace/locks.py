@@ -4,7 +4,7 @@ audit log, one for the rows fetched from its database."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ml.errors import BusyError
@@ -25,15 +25,22 @@ def organization_lock(paths: OrganizationPaths) -> Iterator[None]:
 
 @contextmanager
 def version_lock(paths: OrganizationPaths, version: str) -> Iterator[None]:
-    """Hold the lock of `version` while a run writes it; a thread may take it again while it has it.
+    """Hold the lock of what a run for `version` writes; a thread may take it again while it has it.
+
+    That is the version itself and, where outputPath names another folder, the version whose folder that is.
 
     Raises
     ------
     BusyError
-        At once, if another run has it.
+        At once, if another run has either.
     """
     hint = "wait until it has ended, or choose another version"
-    with _held(paths.version_lock(version), 0.0, f'version "{version}" is', hint):
+    folder = version if paths.output_path is None else paths.run(version).name
+    with ExitStack() as stack:
+        stack.enter_context(_held(paths.version_lock(version), 0.0, f'version "{version}" is', hint))
+        if folder != version:
+            hint = "wait until it has ended, or leave outputPath out"
+            stack.enter_context(_held(paths.version_lock(folder), 0.0, f'outputPath "{folder}" is', hint))
         yield
 
 

@@ -16,8 +16,10 @@ from ml.workspace.files import FILE_MODE, make_folder, plain_storage_errors
 from ml.workspace.opening import open_file
 from ml.workspace.printable import printable
 from ml.workspace.redaction import Redactor
+from ml.workspace.room import write_line
 
 _LOGGERS = ("ml", "py.warnings")
+_PATIENCE_SECONDS = 1.0  # with whoever reads stderr; the log and the result have the warning as well
 
 
 @contextmanager
@@ -88,8 +90,7 @@ class _StderrHandler(logging.Handler):
         with suppress(OSError, ValueError, AttributeError):  # stderr is closed or missing
             is_terminal = sys.stderr.isatty()
             event = printable(message) if is_terminal else json.dumps({"event": "warning", "message": message})
-            sys.stderr.write(f"{event}\n")
-            sys.stderr.flush()
+            write_line(sys.stderr, event, patience=_PATIENCE_SECONDS)
 
 
 def _log_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TextIO
 
 from ml.workspace.printable import printable
+from ml.workspace.room import write_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -120,9 +121,7 @@ class Progress:
         if state.message:
             line["message"] = state.message
         self._last_write = time.monotonic()
-        with suppress(OSError, ValueError, AttributeError):  # nobody reads any more; the step goes on
-            self._stream.write(json.dumps(line) + "\n")
-            self._stream.flush()
+        write_line(self._stream, json.dumps(line))  # or nobody reads, and the step goes on
 
     def _eta_seconds(self, state: _State) -> int | None:
         done_at_start, started = self._phase_start

@@ -67,9 +67,8 @@ def _remove(paths: OrganizationPaths, version: str) -> None:
                 (place / link.name).unlink()
             (place / listing.name).unlink(missing_ok=True)
             sync_folder(place)
-        with pinned(folder.parent) as place:
-            # a killed run's remains under this name are cleared, not given back
-            aside = temporary_path(place / folder.name, "staging")
+        # a killed run's remains under this name are cleared, not given back
+        with pinned(folder.parent) as place, temporary_path(place / folder.name, "staging") as aside:
             (place / folder.name).rename(aside)
             sync_folder(place)
             remove(aside)

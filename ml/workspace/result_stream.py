@@ -12,9 +12,11 @@ from contextlib import suppress
 from typing import Any, Self, TextIO
 
 from ml.workspace.printable import printable
+from ml.workspace.room import write_line
 
 _STDOUT, _STDERR = 1, 2
-_LOCK_SECONDS = 0.3  # a writer that holds the lock longer is blocked by a reader that does not read
+_PATIENCE_SECONDS = 0.3
+_ERROR_PATIENCE_SECONDS = 1.0
 
 
 class ResultStream:
@@ -30,8 +32,8 @@ class ResultStream:
         self._real_stdout: int | None = None
         self.is_process = False
         """Whether the result goes to the process's own standard output."""
-        self.is_complete = False
-        """Whether a result has been written to its end."""
+        self.status: int | None = None
+        """The exit status that goes with the result, once one has been written to its end."""
 
     def __enter__(self) -> Self:
         self._python_stdout = sys.stdout
@@ -65,8 +67,7 @@ class ResultStream:
                 return  # the result beside it says the same
             words = printable(f"{error['code']}: {error['message']}")
             line = words if on_terminal else json.dumps(_event(error))
-            sys.stderr.write(f"{line}\n")
-            sys.stderr.flush()
+            write_line(sys.stderr, line, patience=_ERROR_PATIENCE_SECONDS)
 
     def tell_error_without_waiting(self, error: Mapping[str, Any]) -> None:
         """As `tell_error`, for a process that ends at once: where nobody empties the pipe, the line is left out."""
@@ -77,20 +78,25 @@ class ResultStream:
             if len(line) <= select.PIPE_BUF and any(event & select.POLLOUT for _, event in poll.poll(0)):
                 os.write(_STDERR, line)
 
-    def write(self, document: Mapping[str, Any], for_people: str | None = None) -> bool:
-        """Write `document`, or on a terminal `for_people` if given, unless there is a result already; says whether."""
-        if not self._lock.acquire(timeout=_LOCK_SECONDS):
-            return False
-        try:
+    def write(self, document: Mapping[str, Any], status: int, for_people: str | None = None) -> None:
+        """Write `document`, or on a terminal `for_people` if given, unless there is a result already."""
+        with self._lock:
             if self._started:
-                return False
+                return
             self._started = True
             with suppress(OSError, ValueError):  # nobody reads any more; the exit status still tells
                 self._send(document, for_people)
-            self.is_complete = True
-            return True
-        finally:
-            self._lock.release()
+            self.status = status
+
+    def write_soon(self, document: Mapping[str, Any], status: int) -> int:
+        """As `write`, but wait for a reader only for a moment; gives the exit status that goes with what was written.
+
+        For a thread that is about to end the process, which must not depend on anybody who reads.
+        """
+        writer = threading.Thread(target=self.write, args=(document, status), daemon=True)
+        writer.start()
+        writer.join(_PATIENCE_SECONDS)
+        return status if self.status is None else self.status
 
     def _send(self, document: Mapping[str, Any], for_people: str | None) -> None:
         if self.is_process and self._real_stdout is not None:

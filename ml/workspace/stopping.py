@@ -2,8 +2,8 @@
 
 The first signal raises StoppedError in the main thread, so that everything is cleaned up as after any error. Python
 runs a signal handler only between two of its own instructions; a thread watches for the case that the main thread is
-inside native code and does not come back in time. (Native code that also keeps Python's global lock for that long
-stops the watcher as well; none of the libraries here does.)
+inside native code, or waits for somebody to read a pipe, and does not come back in time. (Native code that also keeps
+Python's global lock for that long stops the watcher as well; none of the libraries here does.)
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any, Self
 
 from ml.errors import StoppedError
+from ml.workspace.room import has_room
 
 GRACE_SECONDS = 1.5
 """How long the main thread may take to clean up before the process is ended."""
@@ -47,8 +48,9 @@ def stop_while_loading(step: str) -> None:
         error = stopped_error(number).to_json()
         told = {1: {"status": "FAILED", "step": step, "error": error}, 2: {"event": "error", **error}}
         for descriptor, document in told.items():
-            with suppress(OSError):  # closed, or nobody reads
-                os.write(descriptor, json.dumps(document).encode() + b"\n")
+            with suppress(OSError):  # closed
+                if has_room(descriptor):  # else nobody reads
+                    os.write(descriptor, json.dumps(document).encode() + b"\n")
         os._exit(stopped_exit_code(number))
 
     for number in _SIGNALS:
@@ -59,6 +61,8 @@ def stop_while_loading(step: str) -> None:
 
 class StopGuard:
     """Installs the signal handlers for its block and puts back what was there before.
+
+    In place of early answers it puts the system's default: the result has been told by then.
 
     Outside the main thread, where Python allows no handlers, it does nothing. A signal that was ignored when the
     step was started (``nohup``, a shell's ``&``) stays ignored.

@@ -18,10 +18,9 @@ from ml.workspace import audit
 from ml.workspace.files import (
     FILE_MODE,
     install_directory,
-    make_folder,
     plain_storage_errors,
     read_json,
-    remove_below,
+    scratch_directory,
     sync_folder,
 )
 from ml.workspace.leftovers import clear_leftovers, temporary_path
@@ -104,9 +103,7 @@ def stage_version(paths: OrganizationPaths, version: str) -> Iterator[Path]:
     """
     target = paths.version(version)
     recover(paths)
-    staged = temporary_path(target, "staging")
-    make_folder(staged)
-    try:
+    with scratch_directory(target.parent, version) as staged:
         yield staged
         with plain_storage_errors(f'version "{version}"'):
             write_manifest(staged, paths.organization_id, version)
@@ -115,8 +112,6 @@ def stage_version(paths: OrganizationPaths, version: str) -> Iterator[Path]:
                     file.chmod(FILE_MODE)
         with organization_lock(paths):
             _install(paths, version, staged)
-    finally:
-        remove_below(staged)
 
 
 def current_version(paths: OrganizationPaths) -> str | None:
@@ -304,20 +299,19 @@ def _point_in(folder: Path, name: str, target: Path) -> None:
     link = folder / name
     if link.exists() and not link.is_symlink():
         raise IntegrityError(f'"{link.name}" is not a link', hint="move it away, then try again")
-    temporary = temporary_path(link, "staging")
-    try:
-        temporary.symlink_to(target)
-    except OSError as error:
-        raise StorageError(
-            f'the link "{link.name}" cannot be made: {error.strerror}',
-            hint="put the workspace on a file system with symbolic links, and allow the user to make them",
-        ) from error
-    try:
-        with plain_storage_errors(link.name):
+    with plain_storage_errors(link.name), temporary_path(link, "staging") as temporary:
+        try:
+            temporary.symlink_to(target)
+        except OSError as error:
+            raise StorageError(
+                f'the link "{link.name}" cannot be made: {error.strerror}',
+                hint="put the workspace on a file system with symbolic links, and allow the user to make them",
+            ) from error
+        try:
             temporary.replace(link)
             sync_folder(folder)
-    finally:
-        temporary.unlink(missing_ok=True)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _published_before(paths: OrganizationPaths) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.pipeline.backend import REPOSITORY
 from tests.torture.fuzzing import fuzz
+from tests.torture.mutations import KINDS, torture
 
 CASES = 300
 
@@ -32,3 +33,10 @@ def test_configurations_that_nobody_would_write(tmp_path: Path, monkeypatch: pyt
     figures = fuzz(tmp_path, CASES)
     assert figures.examples >= CASES
     assert set(figures.codes) >= {"CONFIG_INVALID", "ARTIFACT_MISSING"}
+
+
+def test_damaged_data_and_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_BASE_PATH", "")  # put back afterwards
+    figures = torture(tmp_path.resolve(), 3 * len(KINDS), seed=4)
+    assert figures.broken == []
+    assert figures.examples == 3 * len(KINDS)

@@ -14,17 +14,20 @@ import io
 import itertools
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from operator import and_
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.dataset
 import pyarrow.parquet
 
 from ml.errors import DataError
+from ml.readings.parsing import is_text
 from ml.readings.time_range import TimeRange
 from ml.scada.failure_words import words_of
 from ml.scada.fingerprint import refuse_foreign
@@ -32,10 +35,8 @@ from ml.scada.sources.base import Source
 
 BATCH_ROWS = 65_536
 _CSV_BLOCK_BYTES = 1 << 22
-# Read ahead, Arrow keeps the whole file's bytes until the last row has been read.
-_PARQUET = pyarrow.dataset.ParquetFileFormat(
-    default_fragment_scan_options=pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False)
-)
+_MOST_COLUMNS = 10_000
+_MOST_TEXT_BYTES = 1 << 28  # of one column in one batch: 4 KB in every cell
 _SEPARATORS = ",;\t"
 _FIELD = "dataSource.path"
 _LINE_LENGTH = 1 << 22  # characters of a line at most, as much as Arrow reads at once
@@ -43,7 +44,21 @@ _STARTING_BYTES = 4096  # enough to tell text from what is none
 _SHOWN = 60  # characters of a line in a message
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")  # what Python makes of a byte that is no UTF-8
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_BROKEN = (OSError, EOFError, zlib.error, csv.Error)  # what a damaged file makes Python's readers raise
+# What reading a damaged file can raise; of the library's errors only lack of memory says nothing about the file.
+_DAMAGE = (
+    pa.ArrowInvalid,
+    pa.ArrowTypeError,
+    pa.ArrowKeyError,
+    pa.ArrowIndexError,
+    pa.ArrowNotImplementedError,
+    pa.ArrowSerializationError,
+    pa.ArrowCapacityError,
+    OSError,
+    EOFError,
+    zlib.error,
+    csv.Error,
+    UnicodeError,
+)
 
 
 def open_file(path: Path, *, organization_id: str) -> Source:
@@ -106,7 +121,7 @@ class CsvSource(Source):
                     strings_can_be_null=True,
                 ),
             )
-        except (pa.ArrowInvalid, UnicodeError, *_BROKEN) as failure:
+        except _DAMAGE as failure:
             raise self._explain(failure) from None
 
     def _open(self) -> gzip.GzipFile | io.BufferedReader:
@@ -117,7 +132,7 @@ class CsvSource(Source):
         try:
             with self._open() as raw:
                 start = raw.read(_STARTING_BYTES)
-        except _BROKEN as failure:
+        except _DAMAGE as failure:
             raise self._unreadable(failure) from None
         if start[:2] in _UTF16_MARKS:
             return "utf-16"
@@ -158,11 +173,12 @@ class CsvSource(Source):
             line = next(self._lines(), "")
             separator = max(_SEPARATORS, key=line.count)
             names = next(csv.reader([line], delimiter=separator), [])
-        except (UnicodeError, *_BROKEN) as failure:
+        except _DAMAGE as failure:
             raise self._unreadable(failure) from None
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, times in Counter(names).items() if times > 1)
         if not names:
             raise DataError(f"{self.where} is empty; a header line is needed", field=_FIELD)
+        _refuse_too_wide(self.where, len(names))
         if twice:
             raise DataError(f'{self.where} has the column "{twice[0]}" more than once', field=_FIELD)
         return names, separator
@@ -181,7 +197,7 @@ class CsvSource(Source):
                     )
         except DataError as found:
             return found
-        except (UnicodeError, *_BROKEN) as broken:
+        except _DAMAGE as broken:
             return self._unreadable(broken)
         return self._unreadable(failure)
 
@@ -209,8 +225,10 @@ class ParquetSource(Source):
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._data = pyarrow.dataset.dataset(path, format=_PARQUET)
-        except (pa.ArrowInvalid, OSError) as failure:
+            schema = pyarrow.parquet.read_schema(path)
+            _refuse_too_wide(self.where, len(schema.names))
+            self._data = pyarrow.dataset.dataset(path, format=_format(schema))
+        except _DAMAGE as failure:
             raise DataError(f"{self.where} cannot be read as Parquet: {words_of(failure)}", field=_FIELD) from None
 
     @property
@@ -229,15 +247,31 @@ class ParquetSource(Source):
     def read(self, columns: Sequence[str], *, time_column: str, within: TimeRange) -> Iterator[pa.RecordBatch]:
         """Stream the columns; row groups outside the range are skipped where the time column is a UTC timestamp."""
         try:
-            yield from self._data.to_batches(
+            for batch in self._data.to_batches(
                 columns={name: pyarrow.dataset.field(name) for name in columns},
                 filter=self._filter(time_column, within),
                 batch_size=BATCH_ROWS,
                 batch_readahead=1,
                 use_threads=False,
-            )
-        except (pa.ArrowInvalid, OSError) as failure:
+            ):
+                self._refuse_endless_text(batch)
+                yield batch
+        except _DAMAGE as failure:
             raise DataError(f"{self.where} cannot be read: {words_of(failure)}", field=_FIELD) from None
+
+    def _refuse_endless_text(self, batch: pa.RecordBatch) -> None:
+        """A small file may name one long text in every row, which would be written out for each of them."""
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if not pa.types.is_dictionary(column.type) or not is_text(column.type.value_type):
+                continue
+            size = pc.sum(pc.binary_length(column.dictionary).take(column.indices)).as_py() or 0
+            if size > _MOST_TEXT_BYTES:
+                raise DataError(
+                    f'{self.where} holds {size >> 20:,} MB of text in {batch.num_rows:,} rows of the column "{name}"; '
+                    f"up to {_MOST_TEXT_BYTES >> 20} MB are read",
+                    field=_FIELD,
+                    hint="give names, times and readings, not documents",
+                )
 
     def _filter(self, time_column: str, within: TimeRange) -> pyarrow.dataset.Expression | None:
         kind = self._data.schema.field(time_column).type
@@ -250,3 +284,21 @@ class ParquetSource(Source):
         if within.end is not None:
             tests.append(time < pa.scalar(within.end, pa.timestamp("us", tz=kind.tz)))
         return reduce(and_, tests) if tests else None
+
+
+def _format(schema: pa.Schema) -> pyarrow.dataset.ParquetFileFormat:
+    """How a Parquet file is read: texts as the file holds them, each one once."""
+    return pyarrow.dataset.ParquetFileFormat(
+        dictionary_columns={field.name for field in schema if is_text(field.type)},
+        # Read ahead, Arrow keeps the whole file's bytes until the last row has been read.
+        default_fragment_scan_options=pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False),
+    )
+
+
+def _refuse_too_wide(where: str, columns: int) -> None:
+    if columns > _MOST_COLUMNS:
+        raise DataError(
+            f"{where} has {columns:,} columns; up to {_MOST_COLUMNS:,} are read",
+            field=_FIELD,
+            hint="write one row per machine and instant, with one column per sensor",
+        )

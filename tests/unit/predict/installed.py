@@ -19,7 +19,7 @@ from tests.unit.predict.irregular import INTERVAL, MAX_GAP, config, readings
 
 def install(paths: OrganizationPaths, version: str, *, seed: int = 0, onnx: bool = True) -> None:
     """A version of a model fitted on random labels, which differ by `seed`."""
-    settings = config()
+    settings = config().model_copy(update={"organization_id": paths.organization_id})
     frame = to_grid(
         from_table(readings(1), settings).frame, schema=settings.schema_config, interval=INTERVAL, max_gap=MAX_GAP
     )
@@ -35,6 +35,12 @@ def install(paths: OrganizationPaths, version: str, *, seed: int = 0, onnx: bool
             features=names,
             scaling=engineer.scaling.to_dict(),
             engine=engineer.to_dict(),
+            horizonSeconds=settings.data_config.prediction_horizon_seconds,
+            samplingIntervalSeconds=engineer.interval,
+            window={
+                "lookBack": engineer.look_back,
+                "channels": [{"name": name, "kind": "continuous"} for name in engineer.channels],
+            },
             parity=None,
         )
     )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -144,32 +145,95 @@ def test_a_missing_json_file(tmp_path: Path) -> None:
         files.read_json(tmp_path / "metadata.json", "the metadata")
 
 
-def dead_process_name(target: Path, kind: str) -> Path:
-    """A temporary name as another process, which has ended, made it."""
-    code = "import sys; from pathlib import Path; from ml.workspace.leftovers import temporary_path as name;"
-    code += "print(name(Path(sys.argv[1]), sys.argv[2]))"
+def remains_of_a_killed_process(target: Path, kind: str, make: str) -> Path:
+    """A temporary entry of another process, which was killed while it worked on it."""
+    code = f"""
+import os, sys
+from pathlib import Path
+from ml.workspace.leftovers import temporary_path
+with temporary_path(Path(sys.argv[1]), sys.argv[2]) as path:
+    path.{make}()
+    print(path, flush=True)
+    os._exit(9)
+"""
     command = [sys.executable, "-c", code, str(target), kind]
-    return Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
+    return Path(subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip())
 
 
-def test_remains_of_dead_processes_are_cleared(tmp_path: Path) -> None:
-    alive = temporary_path(tmp_path / "x.json", "staging")
-    alive.touch()
-    dead = dead_process_name(tmp_path / "v1", "staging")
-    dead.mkdir()
+def test_remains_of_killed_processes_are_cleared(tmp_path: Path) -> None:
+    dead = remains_of_a_killed_process(tmp_path / "v1", "staging", "mkdir")
     (dead / "model.onnx").touch()
-    replaced, lost = dead_process_name(tmp_path / "v2", "old"), dead_process_name(tmp_path / "v3", "old")
     (tmp_path / "v2").mkdir()
-    replaced.mkdir()
-    lost.mkdir()
+    remains_of_a_killed_process(tmp_path / "v2", "old", "mkdir")
+    remains_of_a_killed_process(tmp_path / "v3", "old", "mkdir")
+    assert len(list(tmp_path.glob(".alive-*"))) == 3
+    with temporary_path(tmp_path / "x.json", "staging") as alive:
+        alive.touch()
+        clear_leftovers(tmp_path)
+        expected = {alive.name, "v2", "v3", alive.name.replace("staging", "alive").removesuffix("-x.json")}
+        assert {entry.name for entry in tmp_path.iterdir()} == expected
     clear_leftovers(tmp_path)
-    assert sorted(tmp_path.iterdir()) == sorted([alive, tmp_path / "v2", tmp_path / "v3"])
+    assert {entry.name for entry in tmp_path.iterdir()} == {"v2", "v3"}
 
 
-def test_a_process_id_used_again_does_not_protect_remains(tmp_path: Path) -> None:
-    alive = temporary_path(tmp_path / "x.json", "staging")
-    kind, pid, start, rest = alive.name.split("-", 3)
-    earlier = tmp_path / f"{kind}-{pid}-{int(start) + 1}-{rest}"
-    earlier.touch()
+IN_ANOTHER_CONTAINER = """
+import sys
+from pathlib import Path
+from ml.workspace.files import scratch_directory, staged_directory, staged_file
+from ml.workspace.leftovers import temporary_path
+folder = Path(sys.argv[1])
+with scratch_directory(folder, "readings") as scratch, staged_file(folder / "r.json") as file:
+    with staged_directory(folder / "plots") as plots, temporary_path(folder / "v1", "old") as aside:
+        (scratch / "run_0.parquet").touch()
+        (plots / "a.png").touch()
+        aside.mkdir()
+        print("ready", flush=True)
+        sys.stdin.read()
+        assert file.exists() and (scratch / "run_0.parquet").exists() and (plots / "a.png").exists() and aside.exists()
+"""
+
+
+def test_what_a_process_of_another_container_works_on_is_left_alone(tmp_path: Path) -> None:
+    command = ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+    if shutil.which("unshare") is None or subprocess.run([*command, "true"], check=False).returncode:
+        pytest.skip("this user may not make a PID namespace")
+    command += [sys.executable, "-c", IN_ANOTHER_CONTAINER, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        clear_leftovers(tmp_path)
+        other.communicate()
+    assert other.returncode == 0
+    assert sorted(entry.name for entry in tmp_path.iterdir() if entry.name[0] != ".") == ["plots", "r.json"]
+
+
+def test_a_file_system_without_locks_keeps_remains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remains = remains_of_a_killed_process(tmp_path / "x.json", "staging", "touch")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    files.write_text(tmp_path / "y.json", "{}")
     clear_leftovers(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert remains.exists()
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_many_processes_write_and_clear_one_folder_at_once(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from ml.workspace import files
+from ml.workspace.leftovers import clear_leftovers
+folder = Path(sys.argv[1])
+for number in range(60):
+    with files.scratch_directory(folder, "readings") as scratch:
+        clear_leftovers(folder)
+        files.write_text(folder / f"{sys.argv[2]}.json", str(number))
+        assert (scratch / ".").exists()
+"""
+    commands = [[sys.executable, "-c", code, str(tmp_path), str(number)] for number in range(3)]
+    processes = [subprocess.Popen(command) for command in commands]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["0.json", "1.json", "2.json"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +178,110 @@ def test_signals_end_a_step_with_one_result(
     assert audit.verify_chain(paths) >= 1
     if where == "asleep in Python":
         assert audit.records(paths)[-1]["result"] == "failed: STOPPED"
+
+
+def test_an_address_space_too_small_for_the_libraries_is_told_as_such(script: Any) -> None:
+    command = ["sh", "-c", 'ulimit -v 700000; exec "$@"', "sh", *script("import numpy")]
+    done = run(command)
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, error["code"]) == (4, "STORAGE_FAILED")
+    assert "limited to 683 MB of address space (ulimit -v)" in error["message"]
+
+
+def full_pipe() -> tuple[int, int]:
+    """A pipe that nobody reads and that is full."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 4096)
+    os.set_blocking(writing, True)
+    return reading, writing
+
+
+FULL = [("stdout",), ("stderr",), ("stdout", "stderr"), ("one pipe for both",)]
+
+
+@pytest.mark.parametrize("full", FULL, ids=lambda full: " and ".join(full))
+@pytest.mark.parametrize("body", ["in Python", "told to stderr", "in native code", "at its end"])
+def test_signals_end_a_step_whose_output_nobody_reads(script: Any, full: tuple[str, ...], body: str) -> None:
+    bodies = {
+        "in Python": "while True: time.sleep(0.01)",
+        "told to stderr": "while True: print('x', file=sys.stderr, flush=True)",
+        "in native code": STUCK_IN_NATIVE_CODE,
+        "at its end": "pass",
+    }
+    if body == "at its end" and full == ("stderr",):
+        pytest.skip("it ends by itself")
+    ready, done = os.pipe()
+    pipes = [full_pipe() for _ in full]
+    free = subprocess.PIPE
+    streams = {name: writing for name, (_, writing) in zip(full, pipes, strict=True)}
+    both = streams.get("one pipe for both")
+    command = script(f"progress(0, 1, 'begins')\nos.write({done}, b'x')\n" + bodies[body])
+    process = subprocess.Popen(
+        command, stdout=both or streams.get("stdout", free), stderr=both or streams.get("stderr", free), pass_fds=[done]
+    )
+    try:
+        assert os.read(ready, 1) == b"x"
+        time.sleep(0.3)
+        process.terminate()
+        assert process.wait(5) == 143
+        if full == ("stderr",):
+            assert process.stdout is not None
+            assert json.loads(process.stdout.read())["error"]["code"] == "STOPPED"
+    finally:
+        process.kill()
+        process.communicate()
+        for descriptor in (ready, done, *(end for pipe in pipes for end in pipe)):
+            os.close(descriptor)
+
+
+def test_a_step_goes_on_while_nobody_reads_stderr(script: Any) -> None:
+    reading, writing = full_pipe()
+    command = script("for done in range(20_000): progress(done, 20_000, str(done))")
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=writing, text=True, timeout=KILLED_AFTER_SECONDS, check=False
+    )
+    os.close(reading)
+    os.close(writing)
+    assert (done.returncode, json.loads(done.stdout)["status"]) == (0, "SUCCESS")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("command", "step"),
+    [
+        (["ml/scripts/data_prep.py", "x.json"], "data_prep"),
+        (["-m", "ml.predict", "x.json", "a.csv", "b.csv"], "predict"),
+        (["-m", "ml.workspace", "list", "plant_a"], "workspace"),
+        (["-m", "ml.fleet", "configurations"], "fleet"),
+    ],
+)
+def test_a_signal_while_libraries_are_imported(
+    command: list[str], step: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    # Every program imports argparse; this one is found first.
+    (tmp_path / "argparse.py").write_text(
+        "import sys, time\nprint('ready', file=sys.stderr, flush=True)\ntime.sleep(60)"
+    )
+    repository = Path(__file__).parents[3]
+    search = os.pathsep.join([str(tmp_path), str(repository)])
+    command = [str(repository / part) if part.endswith(".py") else part for part in command]
+    done = stop(["env", f"PYTHONPATH={search}", sys.executable, *command], number)
+    assert done.returncode == 128 + number
+    assert "Traceback" not in done.stderr
+    document = json.loads(done.stdout)
+    assert (document["step"], document["error"]["code"]) == (step, "STOPPED")
+
+
+def test_a_signal_after_the_result_adds_nothing_to_it(script: Any) -> None:
+    command = script("import atexit; atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))")
+    file = Path(command[1])
+    file.write_text("import ml.workspace.quiet_start, signal\n" + file.read_text())
+    done = run(command, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+    assert json.loads(done.stdout)["status"] == "SUCCESS"
 
 
 def test_a_second_signal_does_not_disturb_cleaning_up(script: Any) -> None:

@@ -23,6 +23,23 @@ def test_the_same_version_twice_at_once_is_refused(paths: OrganizationPaths) -> 
         pass
 
 
+def test_the_folder_that_output_path_names_is_locked_as_well(paths: OrganizationPaths) -> None:
+    elsewhere = OrganizationPaths("plant_a", output_path=str(paths.artifacts / "v1"))
+    with hold(paths, "version_lock(paths, 'v1')"), version_lock(paths, "v2"):
+        with (
+            pytest.raises(BusyError, match='outputPath "v1" is being written') as refused,
+            version_lock(elsewhere, "v3"),
+        ):
+            pass
+        assert refused.value.hint == "wait until it has ended, or leave outputPath out"
+    with version_lock(elsewhere, "v1"), version_lock(paths, "v1"):  # the default folder, named
+        pass
+    with hold(paths, f"version_lock(OrganizationPaths('plant_a', output_path={elsewhere.output_path!r}), 'v2')"):
+        for version in ("v1", "v2"):
+            with pytest.raises(BusyError), version_lock(paths, version):
+                pass
+
+
 @pytest.mark.parametrize(
     ("name", "lock", "limit", "what"),
     [
