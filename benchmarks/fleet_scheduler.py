@@ -20,12 +20,12 @@ from typing import Any
 import psutil
 
 from benchmarks import results
-from ml.cluster.clients import embedded_cluster
-from ml.fleet.budget import Budget, parse_count
-from ml.fleet.coordination import work_off
-from ml.fleet.organizations import Organization, find_organizations
-from ml.fleet.summary import summarize, write_summary
-from ml.fleet.task import OrganizationTask, Outcome
+from ml.scale.clients import embedded_cluster
+from ml.scale.fleet.budget import Budget, parse_count
+from ml.scale.fleet.coordination import work_off
+from ml.scale.fleet.organizations import Organization, find_organizations
+from ml.scale.fleet.summary import summarize, write_summary
+from ml.scale.fleet.task import OrganizationTask, Outcome
 
 WHOLE, SHARE = Budget(2, 2 * 1024**3), Budget(1, 1024**3)
 _STEPS = ("data_prep", "train_model", "validate_model", "convert_to_onnx")

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import fleet, processes, results
-from ml.fleet.budget import parse_count
+from ml.scale.fleet.budget import parse_count
 from simulation.database import write_sqlite
 from simulation.station import simulate
 from simulation.wear import WearLaw

@@ -71,12 +71,12 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
 
     estimators.check(config.training_config.model_type)
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
-    from ml.cluster.libraries import require_dask
     from ml.learning.training import train
     from ml.pipeline.inputs import prepared_data
     from ml.pipeline.present_columns import with_present_columns
     from ml.pipeline.trained import refuse_published
     from ml.workspace.files import write_json
+    from ml.workspace.libraries import require_dask
     from ml.workspace.paths import for_config
     from ml.workspace.versions import link_model, stage_version
 
@@ -112,9 +112,9 @@ def _engine(
     if config.training_config.engine == "local":
         yield LocalEngine(config, source.data.frame)
         return
-    from ml.distributed.cluster import worker_processes
-    from ml.distributed.engine import DaskEngine
-    from ml.distributed.stored import Stored
+    from ml.scale.partitioned.cluster import worker_processes
+    from ml.scale.partitioned.engine import DaskEngine
+    from ml.scale.partitioned.stored import Stored
 
     file = paths.prepared_data(config.version).resolve()
     with worker_processes() as client:

@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ml.spread import runner
 from psycopg import sql
 
-from ml.cluster.clients import embedded_cluster
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, SourceError, StoppedError
 from ml.learning.feature_sets import FeatureTable
 from ml.learning.search import SearchResult, search
 from ml.options.learning import TrainingConfig, TuningConfig
 from ml.scripts import hyperparameter_tuning
-from ml.spread import runner
 from simulation.database import write_sqlite
 from tests.databases.server import Database
 from tests.pipeline.small_plant import ORGANIZATION, plant_config, simulate_small_plant, write_json

@@ -124,7 +124,7 @@ def no_dask(plant: Plant) -> Command:
 
 
 def no_scheduler(plant: Plant) -> Command:
-    plant.patch.setattr("ml.cluster.clients.CONNECT_SECONDS", 0.2)
+    plant.patch.setattr("ml.scale.clients.CONNECT_SECONDS", 0.2)
     plant.config()
     return fleet.main, [str(plant.root.parent), "--scheduler", f"tcp://127.0.0.1:{closed_port()}"]
 

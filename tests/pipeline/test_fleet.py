@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ml.fleet.budget import Budget
-from ml.fleet.task import OrganizationTask, work_on
+from ml.scale.fleet.budget import Budget
+from ml.scale.fleet.task import OrganizationTask, work_on
 from ml.workspace.locks import version_lock
 from ml.workspace.paths import OrganizationPaths
 from tests.pipeline.backend import REPOSITORY, Json, Outcome, environment, fleet, spawn

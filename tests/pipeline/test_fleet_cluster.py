@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.dask_cluster import Cluster, address_in, dask_cluster, dask_scheduler
 from tests.pipeline.backend import Json, fleet, spawn
-from tests.pipeline.dask_cluster import Cluster, address_in, dask_cluster, dask_scheduler
 from tests.pipeline.small_plant import ORGANIZATION, plant_config, write_json
 from tests.pipeline.test_fleet import ENDLESS, LIGHT, processes_about, version_files, write_config
 
@@ -80,7 +80,7 @@ def _running_step(file: Path) -> psutil.Process:
     """The step that runs with the configuration `file`; there is one at a time, and its parent is the worker."""
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        if "ml.fleet.child" in command and str(file) in command:
+        if "ml.scale.fleet.child" in command and str(file) in command:
             return process
     raise AssertionError("no step is running")
 

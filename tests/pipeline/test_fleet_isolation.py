@@ -11,10 +11,10 @@ import cloudpickle
 import psutil
 import pytest
 
-from ml.cluster.clients import embedded_cluster
-from ml.fleet.budget import Budget
-from ml.fleet.coordination import work_off
-from ml.fleet.task import OrganizationTask, Outcome
+from ml.scale.clients import embedded_cluster
+from ml.scale.fleet.budget import Budget
+from ml.scale.fleet.coordination import work_off
+from ml.scale.fleet.task import OrganizationTask, Outcome
 from tests.pipeline.small_plant import ORGANIZATION, plant_config, write_json
 
 PASSWORD = "Tr0ub4dor-canary"

@@ -74,7 +74,7 @@ def _listening_below(process: psutil.Process) -> set[str]:
 
 def _below(process: psutil.Process) -> list[psutil.Process]:
     """Workers and members of a step that this process has started, or that its end has left without a parent."""
-    words = ("multiprocessing.spawn", "ml.distributed.member")
+    words = ("multiprocessing.spawn", "ml.scale.partitioned.member")
     candidates = [*process.children(recursive=True), *(each for each in psutil.process_iter() if _orphan(each))]
     return [each for each in candidates if any(word in _command(each) for word in words)]
 

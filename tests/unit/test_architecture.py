@@ -34,7 +34,7 @@ LIGHT_MODULES = [
     "ml.workspace.harness",
     "ml.workspace.__main__",
     "ml.predict.__main__",
-    "ml.fleet.__main__",
+    "ml.scale.fleet.command",
 ] + [
     f"ml.scripts.{step}"
     for step in ("data_prep", "hyperparameter_tuning", "train_model", "validate_model", "convert_to_onnx")
