@@ -3,87 +3,74 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
-from itertools import count
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.pipeline.backend import REPOSITORY, environment
+from distributed import Client
 
-WORKERS = 3
-_START_SECONDS = 30
+REPOSITORY = Path(__file__).resolve().parents[1]
+START_SECONDS = 60
 
 
-@dataclass(frozen=True)
 class Cluster:
-    """A scheduler's address, and what starts one more worker for it."""
+    """A scheduler, and workers of one thread that can be killed and started."""
 
-    address: str
-    add_worker: Callable[[], None]
+    def __init__(self, folder: Path, stack: ExitStack, env: Mapping[str, str]) -> None:
+        self._file, self._stack, self._env, self._started = folder / "scheduler.json", stack, dict(env), 0
+        self._run("scheduler", "--port", "0", env={})
+        deadline = time.monotonic() + START_SECONDS
+        while not (self._file.exists() and self._file.stat().st_size):
+            assert time.monotonic() < deadline, "the scheduler has not started"
+            time.sleep(0.05)
+        self.address: str = json.loads(self._file.read_text(encoding="utf-8"))["address"]
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        """A client of the scheduler."""
+        with Client(self.address, set_as_default=False) as client:
+            yield client
+
+    def add_worker(self) -> None:
+        """Start one more worker."""
+        self._started += 1
+        limits = ("--nthreads", "1", "--resources", "cpus=1 memory=2e9", "--local-directory", str(self._file.parent))
+        self._run("worker", "--no-nanny", "--name", f"worker-{self._started}", *limits, env=self._env)
+
+    def bring_to(self, workers: int, client: Client) -> None:
+        """Start as many workers as are missing, and wait for them."""
+        for _ in range(workers - len(client.nthreads())):
+            self.add_worker()
+        client.wait_for_workers(workers, timeout=START_SECONDS)
+
+    def _run(self, role: str, *arguments: str, env: Mapping[str, str]) -> None:
+        command = [sys.executable, "-m", f"distributed.cli.dask_{role}", "--host", "127.0.0.1", "--no-dashboard"]
+        process = subprocess.Popen(
+            [*command, "--scheduler-file", self._file, *arguments],
+            cwd=REPOSITORY,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "ML_BASE_PATH": str(self._file.parent)} | dict(env),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._stack.callback(process.wait)
+        self._stack.callback(process.kill)
 
 
 @contextmanager
 def dask_cluster(
-    folder: Path, workers: int = WORKERS, worker_environment: Mapping[str, str] | None = None
+    folder: Path, workers: int = 0, worker_environment: Mapping[str, str] | None = None
 ) -> Iterator[Cluster]:
-    """A scheduler and workers that are ready, until the block ends; workers may have variables that nobody else has."""
-    address_file, numbers = folder / "scheduler.json", count()
+    """A scheduler and so many workers that are ready, until the block ends.
+
+    Workers may have variables that nobody else has.
+    """
     with ExitStack() as stack:
-
-        def add_worker() -> None:
-            stack.enter_context(_dask_worker(address_file, f"worker-{next(numbers)}", worker_environment or {}))
-
-        stack.enter_context(dask_scheduler(address_file))
-        for _ in range(workers):
-            add_worker()
-        address = address_in(address_file)
-        _wait_for_workers(address, workers)
-        yield Cluster(address, add_worker)
-
-
-def dask_scheduler(address_file: Path) -> AbstractContextManager[None]:
-    """A scheduler that writes where it listens into `address_file`."""
-    return _dask("scheduler", "--port", "0", file=address_file, extra={})
-
-
-def address_in(file: Path) -> str:
-    """The address in a scheduler's file, as soon as it is there."""
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        if file.exists() and file.stat().st_size:
-            address: str = json.loads(file.read_text(encoding="utf-8"))["address"]
-            return address
-        time.sleep(0.05)
-    raise AssertionError("the scheduler has not started")
-
-
-def _dask_worker(address_file: Path, name: str, extra: Mapping[str, str]) -> AbstractContextManager[None]:
-    limits = ("--nthreads", "1", "--resources", "cpus=1 memory=2e9")
-    return _dask("worker", "--no-nanny", "--name", name, *limits, file=address_file, extra=extra)
-
-
-@contextmanager
-def _dask(role: str, *arguments: str, file: Path, extra: Mapping[str, str]) -> Iterator[None]:
-    command = [sys.executable, "-m", f"distributed.cli.dask_{role}", "--host", "127.0.0.1", "--no-dashboard"]
-    with subprocess.Popen(
-        [*command, "--scheduler-file", file, *arguments],
-        cwd=REPOSITORY,
-        env=environment(file.parent, extra),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            yield
-        finally:
-            process.kill()
-
-
-def _wait_for_workers(address: str, workers: int) -> None:
-    from distributed import Client
-
-    with Client(address, set_as_default=False) as client:
-        client.wait_for_workers(workers, timeout=_START_SECONDS)
+        cluster = Cluster(folder, stack, worker_environment or {})
+        if workers:
+            with cluster.client() as client:
+                cluster.bring_to(workers, client)
+        yield cluster

@@ -1,17 +1,15 @@
-"""Clients of a Dask cluster: one inside this process, or one that is there already.
-
-The embedded one has a scheduler and one worker in this process, speaks through memory and listens on no port at all:
-its tasks only watch over processes of their own.
-"""
+"""The Dask cluster that is there already: fleets and training by partitions can use it."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ml.errors import ClusterError
+from ml.workspace.libraries import require_dask
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -21,48 +19,18 @@ CONNECT_SECONDS = 10
 WORKER_COMMAND = 'dask worker SCHEDULER --nthreads 8 --resources "cpus=8 memory=16e9" --no-dashboard'
 
 
-@contextmanager
-def embedded_cluster(resources: Mapping[str, float], tasks: int) -> Iterator[Client]:
-    """A cluster in this process that runs so many tasks side by side, within `resources`, and opens no socket."""
-    import dask
-    from distributed import Client, Scheduler, SpecCluster, Worker
-    from distributed.comm import inproc
-    from distributed.http.routing import RoutingApplication
-    from tornado.httpserver import HTTPServer
-
-    def listen_nowhere(server: Any, routes: Any, *_: Any, **__: Any) -> None:
-        """In place of Dask's start_http_server, which opens a port even where the dashboard is off."""
-        server.http_application = RoutingApplication(routes)
-        server.http_server = HTTPServer(server.http_application)
-
-    quiet = {"start_http_server": listen_nowhere}
-    scheduler = {"cls": type("QuietScheduler", (Scheduler,), quiet), "options": {"protocol": "inproc", "port": 0}}
-    worker = {
-        "cls": type("QuietWorker", (Worker,), quiet),
-        "options": {
-            "nthreads": tasks,
-            "resources": dict(resources),
-            "memory_limit": 0,  # it holds nothing; the steps' memory is watched where they are started
-            "protocol": "inproc",
-        },
-    }
-    inproc.global_manager._ip = "127.0.0.1"  # part of names here; Dask would ask a server of Google's for a way to it
-    settings = {
-        "distributed.admin.system-monitor.interval": "10s",
-        "distributed.admin.tick.interval": "1s",  # every 20 ms otherwise, which costs more than the tasks do
-        "distributed.worker.profile.enabled": False,
-    }
-    with (
-        dask.config.set(settings),
-        SpecCluster({"worker": worker}, scheduler, silence_logs=logging.CRITICAL) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
+def scheduler_address() -> str | None:
+    """The scheduler that the environment names, None for none; raises MissingLibraryError if dask is not installed."""
+    address = os.environ.get(SCHEDULER_VARIABLE)
+    if address:
+        require_dask(SCHEDULER_VARIABLE)
+    return address or None
 
 
 @contextmanager
 def existing_cluster(address: str) -> Iterator[Client]:
-    """A client of the scheduler at `address`; raises ClusterError if there is none."""
+    """A client of the scheduler at `address`; raises ClusterError if there is none, MissingLibraryError if no dask."""
+    require_dask("a Dask cluster")
     from distributed import Client
 
     for name in ("distributed.client", "distributed.batched", "distributed.comm"):

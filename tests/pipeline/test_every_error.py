@@ -22,8 +22,8 @@ from pathlib import Path
 
 import pytest
 
+from ml import fleet
 from ml.errors import ERRORS
-from ml.fleet import __main__ as fleet
 from ml.pipeline import inputs
 from ml.predict import __main__ as predict
 from ml.scada.sources.postgresql import session

@@ -15,8 +15,8 @@ from urllib.parse import quote
 import pandas as pd
 import pytest
 
+from ml import fleet
 from ml.errors import EagleError
-from ml.fleet import __main__ as fleet
 from ml.options.delivery import ReferenceScore
 from ml.pipeline.reference_scores import read_reference
 from ml.predict import __main__ as predict

@@ -17,11 +17,11 @@ from tests.pipeline.small_plant import ORGANIZATION, plant_config, write_json
 
 STEP = "hyperparameter_tuning"
 ENDS_SECONDS = 2.0
-TRIALS = 10
+TRIALS = 8
 TRAINING = {
     "threads": 2,
     "earlyStoppingRounds": 0,
-    "lgbParams": {"numLeaves": 7, "numIterations": 150, "minDataInLeaf": 20},
+    "lgbParams": {"numLeaves": 7, "numIterations": 100, "minDataInLeaf": 20},
 }
 SPACE = {"learningRate": {"low": 0.02, "high": 0.3}, "minDataInLeaf": {"low": 5, "high": 200}}
 TUNING = {"nTrials": TRIALS, "cvFolds": 2, "workers": 2, "searchSpace": SPACE}

@@ -27,11 +27,10 @@ OS_HARMLESS |= {"sysconf", "path", "cpu_count", "register_at_fork", "access", "g
 # What opens files by itself, and why that is not a way into the workspace.
 REASONS = {
     "ml.config": "the configuration, which the user names and which lies anywhere",
-    "ml.scale.partitioned.cluster": "a scratch folder of Dask's, in which workers keep nothing of the organisation",
     "ml.scale.partitioned.member": "its own standard output",
     "ml.scale.partitioned.members": "the pipe from a member, and how much memory the kernel says that it has",
-    "ml.scale.partitioned.quiet_worker": "the null device, in place of its standard streams",
     "ml.scale.fleet.budget": "how much memory the kernel says that there is",
+    "ml.scale.fleet.checker": "the pipes that it was started with",
     "ml.scale.fleet.child": "its own standard input, and how much memory the kernel says that it uses",
     "ml.scale.fleet.step_process": "how much memory the kernel says that a step uses",
     "ml.options.secrets": "a secret in the operator's folder, called by a name that leads nowhere else",
@@ -41,7 +40,7 @@ REASONS = {
     "ml.scada.sources.sqlite": "a database file that OrganizationPaths.readable_file has let through",
     "ml.scada.spill": "a scratch folder that ml.workspace.files made for this process",
     "ml.scada.prepared": "takes back the staged file that ml.workspace.files made for this process",
-    "ml.spread.child": "the pipes that it was started with",
+    "ml.scale.search_worker": "the pipes that it was started with",
     "ml.windows.cpu_quota": "how much CPU time the kernel says that there is",
     "ml.windows.kernels.compiling": "the source text of this package",
 }

@@ -1,1 +1,1 @@
-"""Many organisations at once: their pipelines as tasks of a Dask cluster, each step a process of its own."""
+"""Many organisations at once: the steps of each in a process of its own, as many side by side as there is room for."""

@@ -26,6 +26,10 @@ class Budget:
     cpus: int
     memory: int
 
+    def room_for(self, share: Budget) -> int:
+        """How many tasks of a share fit in side by side."""
+        return min(self.cpus // share.cpus, self.memory // share.memory)
+
     def resources(self) -> dict[str, float]:
         """As Dask counts them; a worker on another machine offers them with ``--resources "cpus=8 memory=16e9"``."""
         return {"cpus": float(self.cpus), "memory": float(self.memory)}

@@ -1,4 +1,4 @@
-"""Run the pipeline for many organisations, on an embedded Dask cluster or on an existing one.
+"""Run the pipeline for many organisations, side by side on this machine or on a Dask cluster.
 
     python -m ml.fleet CONFIG_DIR [--steps STEP ...] [--scheduler tcp://HOST:PORT]
 
@@ -12,31 +12,24 @@ organisation is done, 7 if some failed or were refused, others: see ml/errors.py
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 import time
 import uuid
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
 from ml.errors import FleetError, UsageError
-from ml.scale.clients import (
-    SCHEDULER_VARIABLE,
-    embedded_cluster,
-    existing_cluster,
-    offered_resources,
-)
+from ml.scale.clients import SCHEDULER_VARIABLE, existing_cluster, offered_resources, scheduler_address
 from ml.scale.fleet.budget import Budget, machine_budget, parse_count, parse_size, smallest_budget, task_budget
 from ml.scale.fleet.coordination import work_off
 from ml.scale.fleet.display import STEP, display_for
-from ml.scale.fleet.history import STEPS
-from ml.scale.fleet.organizations import find_organizations
+from ml.scale.fleet.organizations import checked_organizations, configuration_files
+from ml.scale.fleet.pools import Submit, cluster_pool, local_pool
+from ml.scale.fleet.steps import STEPS
 from ml.scale.fleet.summary import summarize, summary_folder, write_summary
-from ml.scale.fleet.task import OrganizationTask
+from ml.scale.fleet.task import OrganizationTask, Outcome
 from ml.workspace.harness import run_command
-from ml.workspace.libraries import require_dask
 from ml.workspace.paths import workspace_root
 from ml.workspace.redaction import Redactor
 
@@ -46,7 +39,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ml.fleet", description="Run the pipeline for many organisations.")
     parser.add_argument("config_dir", help="folder with one configuration (.json) for each organisation")
     parser.add_argument(
-        "--steps", nargs="+", choices=STEPS, metavar="STEP", default=STEPS, help="steps to run; default: all five"
+        "--steps",
+        nargs="+",
+        choices=tuple(STEPS),
+        metavar="STEP",
+        default=tuple(STEPS),
+        help="steps to run; default: all five",
     )
     parser.add_argument("--scheduler", help=f"existing Dask scheduler, tcp://host:port; default: ${SCHEDULER_VARIABLE}")
     parser.add_argument("--cpus", type=parse_count, help="CPUs for all tasks together; default: all of this process")
@@ -72,38 +70,49 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     UsageError, ConfigError, IsolationError, MissingLibraryError, ClusterError, StorageError
         Before any organisation is run.
     """
-    require_dask("ml.fleet")
     began = time.monotonic()
     folder = summary_folder(arguments.summary)
-    organizations, unreadable = find_organizations(Path(arguments.config_dir))
-    scheduler = arguments.scheduler or os.environ.get(SCHEDULER_VARIABLE)
+    files = configuration_files(Path(arguments.config_dir))
+    scheduler = arguments.scheduler or scheduler_address()
+    run_id = f"fleet-{uuid.uuid4().hex[:12]}"
     with ExitStack() as stack:
         if scheduler:
             _refuse_budget(arguments)
             client = stack.enter_context(existing_cluster(scheduler))
             whole = smallest_budget(offered_resources(client))
-            share = task_budget(whole, arguments.task_cpus, arguments.task_memory)
         else:
             whole = machine_budget(arguments.cpus, arguments.memory)
-            share = task_budget(whole, arguments.task_cpus, arguments.task_memory)
-            client = stack.enter_context(embedded_cluster(whole.resources(), whole.cpus // share.cpus))
-        run_id = f"fleet-{uuid.uuid4().hex[:12]}"
-        tasks = [
-            OrganizationTask(
-                run=run_id,
-                organization_id=each.organization_id,
-                version=each.version,
-                config_file=str(each.config_file),
-                root=str(workspace_root().resolve()),
-                steps=tuple(step for step in STEPS if step in arguments.steps),
-                share=share,
-                force=arguments.force,
-            )
-            for each in organizations
-        ]
-        display = stack.enter_context(display_for(len(tasks)))
-        outcomes = work_off(client, tasks, whole, display.on_progress, display.on_outcome)
-    summary = summarize(outcomes, unreadable, time.monotonic() - began, None if scheduler else _told(whole, share))
+        share = task_budget(whole, arguments.task_cpus, arguments.task_memory)
+        display = stack.enter_context(display_for(len(files)))
+
+        def pool(of: Budget) -> AbstractContextManager[Submit]:
+            if scheduler:
+                return cluster_pool(client, run_id, display.on_progress)
+            return local_pool(whole.room_for(of), run_id, display.on_progress)
+
+        unusable: list[Outcome] = []
+
+        def tasks() -> Iterator[OrganizationTask]:
+            for found in checked_organizations(files):
+                if isinstance(found, Outcome):
+                    unusable.append(found)
+                    display.on_outcome(found)
+                    continue
+                yield OrganizationTask(
+                    run=run_id,
+                    organization_id=found.organization_id,
+                    version=found.version,
+                    config_file=str(found.config_file),
+                    root=str(workspace_root().resolve()),
+                    steps=tuple(step for step in STEPS if step in arguments.steps),
+                    share=share,
+                    force=arguments.force,
+                    digest=found.digest,
+                )
+
+        outcomes = work_off(pool, tasks(), share, whole.memory, display.on_outcome)
+    budget = None if scheduler else _told(whole, share)
+    summary = summarize([*outcomes, *unusable], time.monotonic() - began, budget)
     as_json, as_html = write_summary(summary, folder)
     result = {**summary.to_json(), "summaryPath": str(as_html), "summaryJsonPath": str(as_json)}
     if summary.unfinished:
@@ -119,7 +128,7 @@ def _refuse_budget(arguments: argparse.Namespace) -> None:
     for name in ("cpus", "memory"):
         if getattr(arguments, name) is not None:
             raise UsageError(
-                f"--{name} is for the embedded cluster; the workers of an existing one name their own",
+                f"--{name} is for this machine; the workers of a cluster name their own",
                 hint="leave it out, and start the workers with --resources",
             )
 
@@ -140,7 +149,3 @@ def main(argv: list[str] | None = None) -> int:
         return run(arguments)
 
     return run_command(STEP, build_parser(), command, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

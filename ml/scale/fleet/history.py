@@ -9,13 +9,11 @@ from typing import Any
 
 from ml.config import OrganizationConfig
 from ml.errors import EagleError, QualityGateError
+from ml.scale.fleet.steps import STEPS, TUNED_CONFIG
 from ml.workspace import audit
 from ml.workspace.files import read_json
-from ml.workspace.manifest import verify
 from ml.workspace.paths import OrganizationPaths
 
-STEPS = ("data_prep", "hyperparameter_tuning", "train_model", "validate_model", "convert_to_onnx")
-TUNED_CONFIG = "training_config.json"
 _LONG_LISTS = ("failureList", "perAsset")  # the report itself has them
 
 
@@ -28,7 +26,7 @@ class History:
     config_file: Path | None = None
     """The configuration that parameter search has written; None before that."""
     refused: bool = False
-    """Whether the step after those done was validation, and its verdict was no."""
+    """Whether the step after those done gave a verdict, and it was no."""
 
     def is_finished(self, steps: Sequence[str]) -> bool:
         """Whether nothing is left to do: every step is done, or the verdict stands."""
@@ -49,12 +47,12 @@ def read_history(config: OrganizationConfig, steps: Sequence[str], paths: Organi
         index, record = latest.get(step, (-1, {}))
         if index < position or record.get("configDigest") != config.digest():
             return history
-        if step == "validate_model" and record["result"] == audit.failed(QualityGateError.code):
-            return History(history.done, history.config_file, _has_results(step, paths, config.version))
-        if record["result"] != audit.SUCCEEDED or not _has_results(step, paths, config.version):
+        if STEPS[step].gives_verdict and record["result"] == audit.failed(QualityGateError.code):
+            return History(history.done, history.config_file, STEPS[step].has_results(paths, config.version))
+        if record["result"] != audit.SUCCEEDED or not STEPS[step].has_results(paths, config.version):
             return history
         tuned = history.config_file
-        if step == "hyperparameter_tuning":
+        if STEPS[step].gives_config:
             tuned = paths.tuning_file(config.version, TUNED_CONFIG)
             config = OrganizationConfig.load_from_file(tuned)
         history, position = History((*history.done, step), tuned), index
@@ -78,18 +76,3 @@ def _latest_records(paths: OrganizationPaths, version: str) -> dict[str, tuple[i
         for index, record in enumerate(audit.records(paths))
         if record["version"] == version
     }
-
-
-def _has_results(step: str, paths: OrganizationPaths, version: str) -> bool:
-    match step:
-        case "data_prep":
-            return paths.prepared_data(version).is_file()
-        case "hyperparameter_tuning":
-            return paths.tuning_file(version, TUNED_CONFIG).is_file()
-        case "validate_model":
-            return paths.validation_report(version, ".json").is_file()
-    try:
-        verify(paths.version(version), paths.organization_id, version)
-    except EagleError:
-        return False
-    return True

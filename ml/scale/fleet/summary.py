@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ml.errors import IsolationError, UsageError
-from ml.scale.fleet.organizations import Unreadable
 from ml.scale.fleet.task import Outcome
 from ml.workspace.configurations import in_an_organization
 from ml.workspace.files import plain, write_json, write_text
@@ -55,15 +54,9 @@ class Summary:
         }
 
 
-def summarize(
-    outcomes: Sequence[Outcome], unreadable: Sequence[Unreadable], seconds: float, budget: Mapping[str, Any] | None
-) -> Summary:
-    """All rows: those that ran in the order of their files, then the configurations that could not be used."""
-    rows = [outcome.to_json() for outcome in outcomes]
-    rows += [Outcome("", "", "failed", error=each.error.to_json()).to_json() for each in unreadable]
-    names = [None] * len(outcomes) + [each.config_file.name for each in unreadable]
-    rows = [{**row, "configFile": name} if name else row for row, name in zip(rows, names, strict=True)]
-    return Summary(tuple(plain(row) for row in rows), seconds, budget)
+def summarize(outcomes: Sequence[Outcome], seconds: float, budget: Mapping[str, Any] | None) -> Summary:
+    """All rows, in the order of `outcomes`."""
+    return Summary(tuple(plain(outcome.to_json()) for outcome in outcomes), seconds, budget)
 
 
 def summary_folder(named: str | None) -> Path:

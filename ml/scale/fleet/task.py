@@ -1,4 +1,4 @@
-"""The work of one Dask task: the steps of one organisation, one after the other in a process of their own.
+"""The work of one task: the steps of one organisation, one after the other in a process of their own.
 
 A task is given names and numbers only. The configuration, with whatever secret is in it or is named by it, is read by
 the steps themselves; what comes back is what the summary shows. The worker keeps neither.
@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ml.errors import BusyError, EagleError, QualityGateError
+from ml.errors import BusyError, ConfigError, EagleError, QualityGateError
 from ml.scale.fleet.budget import Budget
-from ml.scale.fleet.history import STEPS, History, read_findings, read_history
+from ml.scale.fleet.history import History, read_findings, read_history
 from ml.scale.fleet.running import RUNNING
 from ml.scale.fleet.step_process import StepOutcome, StepProcess
+from ml.scale.fleet.steps import STEPS
 from ml.workspace.configurations import load_config
+from ml.workspace.files import sha256
 from ml.workspace.paths import OrganizationPaths
 
 State = Literal["done", "unchanged", "refused", "failed", "stopped"]
@@ -41,6 +43,8 @@ class OrganizationTask:
     steps: tuple[str, ...]
     share: Budget
     force: bool
+    digest: str | None = None
+    """SHA-256 of the configuration file that was checked; None: whatever is there."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Outcome:
     error: dict[str, Any] | None = None
     findings: dict[str, Any] | None = None
     outgrew: bool = False
+    config_file: str | None = None
+    """Name of a configuration that could not be used; None where it could, and the identifiers say whose it is."""
 
     def to_json(self) -> dict[str, Any]:
         """One row of the summary."""
@@ -70,6 +76,7 @@ class Outcome:
             "seconds": round(sum(step["seconds"] for step in self.steps), 2),
             "peakMemoryBytes": max((step["peakMemoryBytes"] for step in self.steps), default=None),
             "steps": list(self.steps),
+            **({"configFile": self.config_file} if self.config_file else {}),
         }
 
 
@@ -92,6 +99,8 @@ def work_on(task: OrganizationTask, tell: Callable[[dict[str, Any]], None]) -> O
     A task that is run again because its worker died goes on after the last step that succeeded.
     """
     try:
+        if task.digest not in (None, sha256(Path(task.config_file))):
+            raise ConfigError("the configuration has changed since it was checked", hint="run the fleet again")
         config = load_config(task.config_file)
         paths = OrganizationPaths(task.organization_id, Path(task.root), config.output_path)
         history = History() if task.force else read_history(config, task.steps, paths)
@@ -125,7 +134,7 @@ def _run_steps(
             ran.append(outcome)
             if outcome.exit_code != 0:
                 return _outcome(task, _failed_state(outcome), ran, paths)
-            if step == "hyperparameter_tuning":
+            if STEPS[step].gives_config:
                 config_file = Path(outcome.document["trainingConfigPath"])
     return _outcome(task, "done", ran, paths)
 
@@ -146,7 +155,7 @@ def _failed_state(outcome: StepOutcome) -> State:
 
 
 def _outcome(task: OrganizationTask, state: State, ran: list[StepOutcome], paths: OrganizationPaths) -> Outcome:
-    evaluated = any(outcome.step in STEPS[3:] for outcome in ran)
+    evaluated = any(STEPS[outcome.step].follows_verdict for outcome in ran)
     return Outcome(
         task.organization_id,
         task.version,

@@ -1,16 +1,15 @@
-"""The engine that works by partitions on a Dask cluster; `ml.learning.engine` says what an engine does."""
+"""The engine that works by partitions, here or on a Dask cluster; `ml.learning.engine` says what an engine does."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from ml.config import OrganizationConfig
-from ml.errors import ClusterError
 from ml.features import FeatureEngineer
 from ml.learning.binning import SAMPLE_ROWS
 from ml.learning.estimators.base import Estimator, RoundCallback, class_counts
@@ -18,16 +17,12 @@ from ml.learning.estimators.lightgbm import LightGBM
 from ml.options.learning import TrainingConfig
 from ml.progress import ProgressCallback
 from ml.scale.partitioned import tasks
-from ml.scale.partitioned.boosting import grow_together
 from ml.scale.partitioned.masks import Mask, partitions
-from ml.scale.partitioned.members import forget
 from ml.scale.partitioned.stored import Stored
+from ml.scale.partitioned.workers import Workers
 from ml.windows.normality import Normality
 from ml.windows.scaling import Scaling
 from ml.windows.selection import drawn_rows
-
-if TYPE_CHECKING:
-    from distributed import Client, Future
 
 FloatMatrix = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -39,13 +34,13 @@ _SCALING_CELLS = 1 << 26  # values that the scaling of a group of features is le
 _EXCERPT_STRETCHES, _STRETCH_ROWS = 16, 8_192
 
 
-class DaskEngine:
+class PartitionedEngine:
     """Prepared data in a file that all workers see, of which this process holds times and labels only.
 
     Parameters
     ----------
-    client
-        Of the cluster.
+    workers
+        What computes.
     config
         The organisation; only its sections on columns, features and training are sent to workers.
     stored
@@ -58,13 +53,13 @@ class DaskEngine:
 
     def __init__(
         self,
-        client: Client,
+        workers: Workers,
         config: OrganizationConfig,
         stored: Stored,
         frame: pd.DataFrame,
         progress: ProgressCallback,
     ) -> None:
-        self._client, self._stored, self._tell = client, stored, progress
+        self._workers, self._stored, self._tell = workers, stored, progress
         # Neither the source nor a password in it may be in a task.
         self._config = OrganizationConfig.from_dict(config.model_dump(mode="json", by_alias=True, include=_SECTIONS))
         self.frame = frame
@@ -96,7 +91,7 @@ class DaskEngine:
         stop_by: BoolArray | None,
         on_round: RoundCallback,
     ) -> Estimator:
-        """As `Engine.fit`: a group of LightGBM processes, one on each worker."""
+        """As `Engine.fit`, in processes of LightGBM's own."""
         label, names = self._label, engineer.get_feature_names_out()
         estimator = LightGBM(settings)
         class_counts(label[rows], "training")
@@ -124,7 +119,7 @@ class DaskEngine:
             done += event["rows"]
             self._tell(min(done, wanted), wanted, "binning features")
 
-        text = grow_together(self._client, self._stored, common, rows, stop_by, on_progress)
+        text = self._workers.grow(self._stored, common, rows, stop_by, on_progress)
         return LightGBM.of_text(text, settings, names=names)
 
     def predicted(
@@ -165,7 +160,7 @@ class DaskEngine:
 
     def forget(self) -> None:
         """Have the workers keep nothing of what they have worked on."""
-        self._client.run(forget, on_error="ignore")
+        self._workers.forget()
 
     @property
     def _label(self) -> npt.NDArray[Any]:
@@ -188,40 +183,8 @@ class DaskEngine:
     def _each(
         self, message: str, function: Callable[..., Any], common: tuple[Any, ...], own: Iterable[Any]
     ) -> Iterator[tuple[int, Any]]:
-        """Number and result of a task for each of `own`, as they come; the cluster forgets those that are here.
-
-        Raises
-        ------
-        ClusterError
-            If the cluster is lost, or workers died of a task again and again.
-        EagleError
-            What a task raises.
-        """
-        from distributed import as_completed
-
-        # Sent once, and to all workers: it must outlive one of them.
-        sent = self._client.scatter(common, broadcast=True, hash=False)
-        numbers = {
-            self._client.submit(tasks.run, function, self._stored, sent, each, pure=False, priority=-number): number
-            for number, each in enumerate(own)
-        }
-        try:
-            for done, future in enumerate(as_completed(list(numbers), loop=self._client.loop), start=1):
-                yield numbers[future], _result(future)
-                future.release()
-                self._tell(done, len(numbers), message)
-        finally:
-            self._client.cancel([*numbers, sent], force=True)
-
-
-def _result(future: Future) -> Any:
-    """What a task returned or raised; what Dask itself raises is a ClusterError."""
-    try:
-        return future.result()
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] not in {"distributed", "concurrent", "asyncio"}:
-            raise
-        raise ClusterError(
-            f"the Dask cluster gave up on a task: {type(error).__name__}",
-            hint="look at the logs of the scheduler and its workers, then run the step again",
-        ) from None
+        """Number and result of a task for each of `own`, as they come; raises what `Workers.each` does."""
+        work = list(own)
+        for done, found in enumerate(self._workers.each(function, self._stored, common, work), start=1):
+            yield found
+            self._tell(done, len(work), message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import queue
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 import ml
 from ml.errors import ERRORS, EagleError, InternalError, StorageError
@@ -57,25 +58,51 @@ def run_member(topic: str, stored: Stored, common: dict[str, Any], share: Share,
         task = worker.state.tasks.get(key)
         return task is not None and task.state != "cancelled"
 
+    order = Order(stored=stored, share=share, group=group, **common)
+    text = fit_member(
+        order,
+        worker.memory_manager.memory_limit,
+        lambda event: worker.log_event(topic, {**event, "rank": share.rank}),
+        is_wanted,
+    )
+    return text if share.rank == 0 else None
+
+
+def fit_member(
+    order: Order,
+    limit: int | None,
+    tell: Callable[[dict[str, Any]], None],
+    is_wanted: Callable[[], bool] = lambda: True,
+) -> str:
+    """LightGBM's text of the model that a member fits; its progress goes to `tell`, in this thread.
+
+    Parameters
+    ----------
+    limit
+        Bytes of memory that it and this process may use together; None: as many as there are.
+    is_wanted
+        When it gives false, the member is killed.
+
+    Raises
+    ------
+    MemberLostError, StorageError, EagleError
+        As `run_member`.
+    """
     command = [sys.executable, "-P", "-m", "ml.scale.partitioned.member", str(os.getpid())]
     environment = os.environ | {"PYTHONPATH": str(_PACKAGE.parent)}
     pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
-    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=nowhere) as process:
+    with subprocess.Popen(
+        command, env=environment, stdin=pipe, stdout=pipe, stderr=nowhere, start_new_session=True
+    ) as process:
         try:
-            last = _last_word(
-                process,
-                Order(stored=stored, share=share, group=group, **common),
-                worker.memory_manager.memory_limit,
-                lambda event: worker.log_event(topic, {**event, "rank": share.rank}),
-                is_wanted,
-            )
+            last = _last_word(process, order, limit, tell, is_wanted)
         finally:
             process.kill()
     if "error" in last:
         raise _error_of(last)
     if "model" not in last:
         raise MemberLostError(f"a member ended with {_ended_by(process.returncode)}")
-    return str(last["model"]) if share.rank == 0 else None
+    return str(last["model"])
 
 
 def forget() -> None:
@@ -101,28 +128,33 @@ def _last_word(
     if process.stdin is None or process.stdout is None:
         raise InternalError("the member has no pipes")
     last: dict[str, Any] = {}
+    told: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
-    def listen(lines: TextIO) -> None:
+    def listen(lines: IO[bytes]) -> None:
         for line in lines:
             event = json.loads(line)
             if "model" in event or "error" in event:
                 last.update(event)
             else:
-                tell(event)
+                told.put(event)
 
-    with open(process.stdout.fileno(), encoding="utf-8", errors="replace", closefd=False) as lines:
-        listener = threading.Thread(target=listen, args=(lines,), daemon=True)
-        listener.start()
+    listener = threading.Thread(target=listen, args=(process.stdout,), daemon=True)
+    listener.start()
+    outgrew = False
+    try:
         with suppress(OSError):  # it has ended already, and says why
             pickle.dump(order, process.stdin)
             process.stdin.close()
         del order
-        outgrew = False
         while process.poll() is None:
             outgrew = outgrew or bool(limit and _resident(process.pid) + _resident(os.getpid()) > limit)
             if outgrew or not is_wanted():
                 process.kill()
             time.sleep(_POLL_SECONDS)
+            while not told.empty():
+                tell(told.get())
+    finally:
+        process.kill()
         listener.join()  # it ends with the member; the pipe cannot be closed before
     if outgrew:
         raise StorageError(

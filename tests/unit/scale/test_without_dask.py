@@ -1,4 +1,4 @@
-"""Dask is an extra: without it, ml.fleet and a search on many workers say what to install; nothing else needs it."""
+"""Dask is an extra: only what uses a cluster that is there already needs it, and says what to install."""
 
 from __future__ import annotations
 
@@ -20,25 +20,18 @@ def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_fleet_says_what_to_install(tmp_path: Path) -> None:
-    done = run("from ml.scale.fleet.command import main; sys.exit(main(sys.argv[1:]))", str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    done = run(
+        "from ml.scale.fleet.command import main; sys.exit(main(sys.argv[1:]))",
+        str(tmp_path),
+        "--scheduler",
+        "tcp://127.0.0.1:1",
+    )
     assert done.returncode == 4, done.stderr
     error = json.loads(done.stdout)["error"]
     assert error["code"] == "LIBRARY_MISSING"
     assert error["hint"] == "pip install -r requirements-fleet.txt"
     assert (REPOSITORY / "requirements-fleet.txt").is_file()
-
-
-def test_a_search_on_many_workers_says_what_to_install(tmp_path: Path) -> None:
-    sections = {"schemaConfig": {"continuousColumns": ["a"]}, "tuningConfig": {"workers": 2}}
-    config = tmp_path / "config.json"
-    config.write_text(json.dumps({"organizationId": "plant_a", **sections}))
-    main = "import os; os.environ['ML_BASE_PATH'] = sys.argv.pop(); "
-    main += "from ml.scripts.hyperparameter_tuning import main; sys.exit(main(sys.argv[1:]))"
-    done = run(main, str(config), str(tmp_path))
-    assert done.returncode == 4, done.stderr
-    error = json.loads(done.stdout)["error"]
-    assert (error["code"], error["hint"]) == ("LIBRARY_MISSING", "pip install -r requirements-fleet.txt")
-    assert "tuningConfig.workers" in error["message"]
 
 
 def test_training_by_partitions_says_what_to_install(tmp_path: Path) -> None:
@@ -52,12 +45,12 @@ def test_training_by_partitions_says_what_to_install(tmp_path: Path) -> None:
             }
         )
     )
-    code = f"import os; os.environ['ML_BASE_PATH'] = {str(tmp_path)!r}; "
+    code = f"import os; os.environ.update(ML_BASE_PATH={str(tmp_path)!r}, DASK_SCHEDULER_ADDRESS='tcp://127.0.0.1:1'); "
     done = run(code + "from ml.scripts.train_model import main; sys.exit(main(sys.argv[1:]))", str(config))
     assert done.returncode == 4, done.stderr
     error = json.loads(done.stdout)["error"]
     assert (error["code"], error["hint"]) == ("LIBRARY_MISSING", "pip install -r requirements-fleet.txt")
-    assert "trainingConfig.engine" in error["message"]
+    assert "DASK_SCHEDULER_ADDRESS" in error["message"]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +70,7 @@ def test_only_what_works_on_a_cluster_imports_it() -> None:
         for name in _imported(node)
         if name.split(".")[0] in {"dask", "distributed"}
     }
-    assert importers == {"cluster", "distributed", "fleet", "spread"}
+    assert importers == {"scale"}
 
 
 def _imported(node: ast.AST) -> list[str]:

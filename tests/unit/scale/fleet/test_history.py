@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ml.config import OrganizationConfig
-from ml.scale.fleet.history import STEPS, History, read_findings, read_history
+from ml.scale.fleet.history import History, read_findings, read_history
+from ml.scale.fleet.steps import STEPS as ALL_STEPS
 from ml.workspace import audit
 from ml.workspace.files import write_json
 from ml.workspace.manifest import write_manifest
@@ -15,6 +16,7 @@ from ml.workspace.paths import OrganizationPaths
 
 CONFIG = OrganizationConfig.from_dict({"organizationId": "acme", "schemaConfig": {"continuousColumns": ["heat"]}})
 TUNED = CONFIG.model_copy(update={"industry": "manufacturing"})
+STEPS = tuple(ALL_STEPS)
 UNTUNED_STEPS = ("data_prep", "train_model", "validate_model", "convert_to_onnx")
 
 

@@ -18,7 +18,7 @@ from ml.scale.fleet.budget import Budget
 from ml.scale.fleet.running import RUNNING
 from ml.scale.fleet.step_process import StepProcess
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[4]
 SHARE = Budget(1, 1024**3)
 NO_FILE, NO_DATABASE = "missing.json", "config.json"
 

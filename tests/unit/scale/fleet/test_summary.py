@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from ml.errors import ConfigError, IsolationError
-from ml.scale.fleet.organizations import Unreadable
 from ml.scale.fleet.summary import render_html, summarize, summary_folder
 from ml.scale.fleet.task import Outcome
 
@@ -13,11 +12,11 @@ STEP = {"step": "train_model", "exitCode": 0, "seconds": 61.25, "peakMemoryBytes
 EVENTS = {"failures": 16, "detected": 14, "falseAlarms": 5}
 GOOD = Outcome("acme", "v1", "done", (STEP,), findings={"status": "PASSED", "verdict": "Good.", "events": EVENTS})
 REFUSED = Outcome("b", "v2", "refused", (STEP,), {"code": "QUALITY_GATE", "message": "<script>alert(1)</script>"})
-BROKEN = Unreadable(Path("somewhere/<b>.json"), ConfigError("it is no JSON"))
+BROKEN = Outcome("", "", "failed", error=ConfigError("it is no JSON").to_json(), config_file="<b>.json")
 
 
 def test_counts_and_rows() -> None:
-    summary = summarize([GOOD, REFUSED], [BROKEN], 3.14159, None)
+    summary = summarize([GOOD, REFUSED, BROKEN], 3.14159, None)
     assert summary.counts == {"done": 1, "failed": 1, "refused": 1}
     assert summary.unfinished == 2
     content = summary.to_json()
@@ -32,7 +31,7 @@ def test_counts_and_rows() -> None:
 
 
 def test_the_page_shows_the_figures_and_escapes_every_text() -> None:
-    page = render_html(summarize([GOOD, REFUSED], [BROKEN], 3.0, None))
+    page = render_html(summarize([GOOD, REFUSED, BROKEN], 3.0, None))
     for text in ("PASSED", "14 of 16", "<td>5</td>", "61.2", "412", "&lt;script&gt;alert(1)", "&lt;b&gt;.json"):
         assert text in page
     assert "<script" not in page

@@ -23,12 +23,14 @@ from ml.features import FeatureEngineer
 from ml.learning.training import TrainedModel, split_of, train
 from ml.progress import ProgressCallback, silent
 from ml.scada import prepared
+from ml.scale.clients import SCHEDULER_VARIABLE
 from ml.scale.partitioned import boosting, masks
-from ml.scale.partitioned.engine import DaskEngine
+from ml.scale.partitioned.engine import PartitionedEngine
 from ml.scale.partitioned.stored import Stored
+from ml.scale.partitioned.workers import DaskWorkers, ThisProcess, workers
 from ml.validation.drift import learn_baseline
 from ml.windows.channels import physical_samples
-from tests.dask_processes import Processes, dask_processes
+from tests.dask_cluster import Cluster, dask_cluster
 from tests.unit.scale.partitioned.stored_plant import INTERVAL, SECRET, config, plant, stored_in
 
 QUALITY = 0.005  # of average precision
@@ -38,11 +40,11 @@ NARROW = ["asset_id", "timestamp", "segment", "target", "event", "label", "statu
 class Place:
     """A prepared plant and a cluster that sees it."""
 
-    def __init__(self, processes: Processes, client: Client, frame: pd.DataFrame, stored: Stored) -> None:
+    def __init__(self, processes: Cluster, client: Client, frame: pd.DataFrame, stored: Stored) -> None:
         self.processes, self.client, self.frame, self.stored = processes, client, frame, stored
 
-    def engine(self, settings: OrganizationConfig, progress: ProgressCallback = silent) -> DaskEngine:
-        return DaskEngine(self.client, settings, self.stored, self.frame[NARROW], progress)
+    def engine(self, settings: OrganizationConfig, progress: ProgressCallback = silent) -> PartitionedEngine:
+        return PartitionedEngine(DaskWorkers(self.client), settings, self.stored, self.frame[NARROW], progress)
 
     def kill_a_worker(self) -> None:
         address, pid = sorted(self.client.run(os.getpid).items())[-1]
@@ -60,7 +62,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         patch.setattr(masks, "PARTITION_ROWS", 1_500)
         patch.setattr(boosting, "RECOVERY_SECONDS", 0.5)
         stored = stored_in(folder, frame)
-        with dask_processes(folder) as processes, processes.client() as client:
+        with dask_cluster(folder) as processes, processes.client() as client:
             yield Place(processes, client, frame, stored)
 
 
@@ -85,6 +87,24 @@ def test_one_worker_gives_the_model_of_one_process_to_the_bit(place: Place, tmp_
     assert found.engineer.to_dict() == expected.engineer.to_dict()
     assert bits(found, tmp_path / "dask") == bits(expected, tmp_path / "local")
     assert found.suspicious == expected.suspicious
+
+
+def test_without_a_scheduler_this_process_gives_the_model_of_the_local_engine_to_the_bit(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(SCHEDULER_VARIABLE, raising=False)
+    settings = config(featureConfig={"scaling": "robust", "selection": {"method": "f_test", "k": 40}})
+    told: set[str] = set()
+    with workers() as own:
+        assert isinstance(own, ThisProcess)
+        engine = PartitionedEngine(
+            own, settings, place.stored, place.frame[NARROW], lambda done, total, message: told.add(message)
+        )
+        found, expected = train(settings, engine, INTERVAL), train(settings, place.frame, INTERVAL)
+        engine.forget()
+    assert found.engineer.to_dict() == expected.engineer.to_dict()
+    assert bits(found, tmp_path / "partitions") == bits(expected, tmp_path / "local")
+    assert told >= {"computing features", "binning features", "scoring"}
 
 
 def test_workers_give_the_features_and_the_quality_of_one_process(place: Place) -> None:
@@ -188,6 +208,6 @@ def test_a_worker_refuses_a_file_that_is_not_what_was_agreed_on(
     place.processes.bring_to(1, place.client)
     other = Stored(**{**vars(place.stored), **change})
     settings = config()
-    engine = DaskEngine(place.client, settings, other, place.frame[NARROW], silent)
+    engine = PartitionedEngine(DaskWorkers(place.client), settings, other, place.frame[NARROW], silent)
     with pytest.raises(error):
         engine.readings(np.arange(len(place.frame)) < 10)
