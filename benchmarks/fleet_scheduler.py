@@ -2,8 +2,8 @@
 
     python -m benchmarks.fleet_scheduler [--organizations 10000]
 
-So many configurations are checked, their tasks run by the code that runs every fleet, and the summary is written. The tasks
-ask for no step, so what is measured is the fleet's own: seconds and memory for each organisation, in one process.
+So many configurations are checked, their tasks run by the code that runs every fleet, and the summary is written. The
+tasks ask for no step, so what is measured is the fleet's own: seconds and memory for each organisation.
 """
 
 from __future__ import annotations

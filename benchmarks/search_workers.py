@@ -3,10 +3,10 @@
     python -m benchmarks.search_workers [--rows 20000] [--trials 24] [--cpus 2]
 
 A simulated plant of so many readings is prepared once; then the step hyperparameter_tuning runs for 1 and for as many
-workers as there are CPUs, first with every trial run to its end, then with trials given up as hopeless. ``stepSeconds``
-are those of the whole step, with libraries, features and the start of workers; ``trialsPerSecond`` counts from the end of
-the first trial, the given configuration, to the end of the last. CPU seconds, workers included, are disturbed less by
-work of others on the machine (``otherLoad``: its load average before).
+workers as there are CPUs, first with every trial run to its end, then with trials given up as hopeless.
+``stepSeconds`` are those of the whole step, with libraries, features and the start of workers; ``trialsPerSecond``
+counts from the end of the first trial, the given configuration, to the end of the last. CPU seconds, workers included,
+are disturbed less by work of others on the machine (``otherLoad``: its load average before).
 """
 
 from __future__ import annotations
