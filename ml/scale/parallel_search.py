@@ -8,32 +8,27 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import pickle
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-import ml
 from ml.config import OrganizationConfig
-from ml.errors import ERRORS, InternalError, StorageError
+from ml.errors import StorageError
 from ml.learning.search import SideBySide
 from ml.learning.search_study import SearchStudy
 from ml.scada.prepared import Prepared
+from ml.scale.processes import PACKAGE, command, environment, error_of
 from ml.windows.parallel import threads_for
 
 SPARE = 3
 """How many processes may be killed before the search gives up: by then, memory is likely to be short."""
 _POLL_SECONDS = 0.2
-_PACKAGE = Path(ml.__file__).resolve().parent
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -119,11 +114,10 @@ class _Processes:
     def _start(self) -> None:
         self._started += 1
         part = replace(self._part, worker=self._started)
-        limits = dict.fromkeys(_THREAD_VARIABLES, str(part.config.training_config.threads))
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "ml.scale.search_worker", str(os.getpid())],
-            cwd=_PACKAGE,
-            env=os.environ | limits | {"PYTHONPATH": str(_PACKAGE.parent)},
+            command("ml.scale.search_worker"),
+            cwd=PACKAGE,
+            env=environment(part.config.training_config.threads),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -141,7 +135,7 @@ class _Processes:
             with process.stdout or nullcontext() as pipe:
                 told = b"" if pipe is None else pipe.read()
             if told:
-                raise _error_of(json.loads(told))
+                raise error_of(json.loads(told))
             if process.returncode == 0:
                 continue
             self._killed += 1
@@ -161,10 +155,3 @@ class _Processes:
                     if pipe is not None:
                         pipe.close()
         self._running.clear()
-
-
-def _error_of(told: dict[str, Any]) -> Exception:
-    kind = next((each for each in ERRORS if each.code == told["error"]["code"]), InternalError)
-    error = kind(told["error"]["message"], field=told["error"].get("field"), hint=told["error"].get("hint"))
-    error.add_note(told["traceback"])  # for the step's log
-    return error

@@ -28,11 +28,10 @@ OS_HARMLESS |= {"sysconf", "path", "cpu_count", "register_at_fork", "access", "g
 REASONS = {
     "ml.config": "the configuration, which the user names and which lies anywhere",
     "ml.scale.partitioned.member": "its own standard output",
-    "ml.scale.partitioned.members": "the pipe from a member, and how much memory the kernel says that it has",
     "ml.scale.fleet.budget": "how much memory the kernel says that there is",
     "ml.scale.fleet.checker": "the pipes that it was started with",
     "ml.scale.fleet.child": "its own standard input, and how much memory the kernel says that it uses",
-    "ml.scale.fleet.step_process": "how much memory the kernel says that a step uses",
+    "ml.scale.processes": "how much memory the kernel says that a process uses",
     "ml.options.secrets": "a secret in the operator's folder, called by a name that leads nowhere else",
     "ml.learning.search_storage": "the journal that OrganizationPaths.tuning_file has let through",
     "ml.private_folders": "folders of the user's own, for caches of libraries; it refuses what others may write",

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import selectors
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -14,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import ml
 from ml.errors import ConfigError, InternalError, IsolationError
 from ml.scale.fleet.task import Outcome
+from ml.scale.processes import PACKAGE, command, environment
 from ml.workspace.configurations import in_an_organization
 
 CHECK_SECONDS = (1.0, 10.0)
@@ -25,7 +23,6 @@ START_SECONDS = 60.0
 """How long the process that checks may take to load its libraries, which is a third of a second on a quiet machine."""
 
 _SCHEMA_SUFFIX = ".schema.json"
-_PACKAGE = Path(ml.__file__).resolve().parent
 
 
 @dataclass(frozen=True)
@@ -114,7 +111,7 @@ def _found(
 class _Checker:
     """A process of `ml.scale.fleet.checker`; another one is started when it was ended. A context manager."""
 
-    command = (sys.executable, "-P", "-m", "ml.scale.fleet.checker", str(os.getpid()))
+    command = tuple(command("ml.scale.fleet.checker"))
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -141,8 +138,8 @@ class _Checker:
     def _start(self) -> subprocess.Popen[bytes]:
         self._process = process = subprocess.Popen(
             self.command,
-            cwd=_PACKAGE,
-            env=os.environ | {"PYTHONPATH": str(_PACKAGE.parent)},
+            cwd=PACKAGE,
+            env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

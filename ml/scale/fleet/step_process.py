@@ -7,7 +7,6 @@ import json
 import os
 import selectors
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,16 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
-import ml
 from ml.errors import InternalError, StorageError
 from ml.scale.clients import SCHEDULER_VARIABLE
 from ml.scale.fleet.budget import Budget
 from ml.scale.fleet.running import POLL_SECONDS, RUNNING
+from ml.scale.processes import PACKAGE, command, environment, resident
 
 _END_SECONDS = 0.005  # between looks at a process that has nothing left to do but to end
 _PIPE_BYTES = 1 << 16
-_PACKAGE = Path(ml.__file__).resolve().parent
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ class StepProcess:
     def __init__(
         self, config_file: Path, *, root: Path, share: Budget, run: str, tell: Callable[[dict[str, Any]], None]
     ) -> None:
-        self._command = [sys.executable, "-P", "-m", "ml.scale.fleet.child", str(os.getpid()), str(config_file)]
+        self._command = command("ml.scale.fleet.child", str(config_file))
         self._environment = _environment(root, share.cpus)
         self._share = share
         self._run = run
@@ -122,7 +119,7 @@ class StepProcess:
         process = RUNNING.start(
             self._run,
             self._command,
-            cwd=_PACKAGE,
+            cwd=PACKAGE,
             env=self._environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -143,7 +140,7 @@ class StepProcess:
         with selectors.DefaultSelector() as selector:
             selector.register(stdout, selectors.EVENT_READ)
             while (ended := RUNNING.reap(process.pid)) is None:
-                if not outgrew and _resident(process.pid) > self._share.memory:
+                if not outgrew and resident(process.pid) > self._share.memory:
                     outgrew = True
                     RUNNING.kill(process.pid)
                 if not selector.select(POLL_SECONDS):
@@ -192,23 +189,15 @@ def _object(text: bytes) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _resident(pid: int) -> int:
-    try:
-        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
-    except OSError:  # it has just ended, or the system has no /proc
-        return 0
-    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 def _environment(root: Path, threads: int) -> dict[str, str]:
     """The worker's own, so that `passwordEnv` is looked up here, with the workspace and the number of threads.
 
-    A step stays within its share: trials of its search that waited for workers, while their own worker waits for the
-    search, could wait for ever.
+    A step stays within its share: tasks of its training that waited for workers, while their own worker waits for the
+    step, could wait for ever.
     """
-    limits = {name: str(threads) for name in _THREAD_VARIABLES}
-    own = {name: value for name, value in os.environ.items() if name != SCHEDULER_VARIABLE}
-    return own | limits | {"ML_BASE_PATH": str(root), "PYTHONPATH": str(_PACKAGE.parent)}
+    own = environment(threads) | {"ML_BASE_PATH": str(root)}
+    own.pop(SCHEDULER_VARIABLE, None)
+    return own
 
 
 def _listen(stderr: IO[bytes], tell: Callable[[dict[str, Any]], None]) -> None:

@@ -183,7 +183,7 @@ class PartitionedEngine:
     def _each(
         self, message: str, function: Callable[..., Any], common: tuple[Any, ...], own: Iterable[Any]
     ) -> Iterator[tuple[int, Any]]:
-        """Number and result of a task for each of `own`, as they come; raises what `Workers.each` does."""
+        """Number and result of a task for each of `own`, as they come; raises what its `each` does."""
         work = list(own)
         for done, found in enumerate(self._workers.each(function, self._stored, common, work), start=1):
             yield found

@@ -8,22 +8,19 @@ import pickle
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import IO, Any
 
-import ml
-from ml.errors import ERRORS, EagleError, InternalError, StorageError
+from ml.errors import InternalError, StorageError
 from ml.learning.memory import give_back
 from ml.scale.partitioned.member import Group, Order, Share
 from ml.scale.partitioned.stored import Stored, forget_files
+from ml.scale.processes import command, environment, error_of, resident
 
 _POLL_SECONDS = 0.05
-_PACKAGE = Path(ml.__file__).resolve().parent
 
 
 class MemberLostError(Exception):
@@ -88,18 +85,21 @@ def fit_member(
     MemberLostError, StorageError, EagleError
         As `run_member`.
     """
-    command = [sys.executable, "-P", "-m", "ml.scale.partitioned.member", str(os.getpid())]
-    environment = os.environ | {"PYTHONPATH": str(_PACKAGE.parent)}
     pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
     with subprocess.Popen(
-        command, env=environment, stdin=pipe, stdout=pipe, stderr=nowhere, start_new_session=True
+        command("ml.scale.partitioned.member"),
+        env=environment(),
+        stdin=pipe,
+        stdout=pipe,
+        stderr=nowhere,
+        start_new_session=True,
     ) as process:
         try:
             last = _last_word(process, order, limit, tell, is_wanted)
         finally:
             process.kill()
     if "error" in last:
-        raise _error_of(last)
+        raise MemberLostError(last["error"]["message"]) if last["lost"] else error_of(last)
     if "model" not in last:
         raise MemberLostError(f"a member ended with {_ended_by(process.returncode)}")
     return str(last["model"])
@@ -147,7 +147,7 @@ def _last_word(
             process.stdin.close()
         del order
         while process.poll() is None:
-            outgrew = outgrew or bool(limit and _resident(process.pid) + _resident(os.getpid()) > limit)
+            outgrew = outgrew or bool(limit and resident(process.pid) + resident(os.getpid()) > limit)
             if outgrew or not is_wanted():
                 process.kill()
             time.sleep(_POLL_SECONDS)
@@ -164,24 +164,5 @@ def _last_word(
     return last
 
 
-def _error_of(last: dict[str, Any]) -> Exception:
-    told = last["error"]
-    if last["lost"]:
-        return MemberLostError(told["message"])
-    kind: type[EagleError] = next((each for each in ERRORS if each.code == told["code"]), InternalError)
-    error = kind(told["message"], field=told.get("field"), hint=told.get("hint"))
-    error.add_note(last["traceback"])  # for the step's log
-    return error
-
-
 def _ended_by(status: int) -> str:
     return signal.Signals(-status).name if status < 0 else f"status {status}"
-
-
-def _resident(pid: int) -> int:
-    """Bytes of memory; 0 where the system does not tell."""
-    try:
-        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
-    except OSError:
-        return 0
-    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,36 +30,6 @@ BoolArray = npt.NDArray[np.bool_]
 OnProgress = Callable[[dict[str, Any]], None]
 
 _HINT = "start workers with: dask worker SCHEDULER --nthreads 1 --memory-limit 3GB --no-dashboard"
-
-
-class Workers(Protocol):
-    """What `ml.scale.partitioned.engine` works with."""
-
-    def each(
-        self, function: Callable[..., Any], stored: Stored, common: tuple[Any, ...], own: Sequence[Any]
-    ) -> Iterator[tuple[int, Any]]:
-        """Number and result of ``function(stored, *common, one)`` for each of `own`, as they come.
-
-        Raises
-        ------
-        ClusterError
-            If the cluster is lost, or workers died of a task again and again.
-        EagleError
-            What the function raises.
-        """
-
-    def grow(
-        self,
-        stored: Stored,
-        common: dict[str, Any],
-        rows: BoolArray,
-        stop_by: BoolArray | None,
-        on_progress: OnProgress,
-    ) -> str:
-        """As `ml.scale.partitioned.boosting.grow_together`."""
-
-    def forget(self) -> None:
-        """Keep nothing of what has been worked on."""
 
 
 @contextmanager
@@ -84,12 +54,12 @@ def workers() -> Iterator[Workers]:
 
 
 class ThisProcess:
-    """One task after the other in this process; trees in one process of its own."""
+    """One task after the other in this process; trees in one process of its own. `DaskWorkers` has the same methods."""
 
     def each(
         self, function: Callable[..., Any], stored: Stored, common: tuple[Any, ...], own: Sequence[Any]
     ) -> Iterator[tuple[int, Any]]:
-        """As `Workers.each`, in order."""
+        """Number and result of ``function(stored, *common, one)`` for each of `own`; raises what the function does."""
         for number, one in enumerate(own):
             yield number, tasks.run(function, stored, common, one)
 
@@ -101,7 +71,7 @@ class ThisProcess:
         stop_by: BoolArray | None,
         on_progress: OnProgress,
     ) -> str:
-        """As `Workers.grow`, in a group of one."""
+        """As `ml.scale.partitioned.boosting.grow_together`, in a group of one."""
         share = Share(0, Mask.of(rows), None if stop_by is None else Mask.of(stop_by))
 
         def on_event(event: dict[str, Any]) -> None:
@@ -115,7 +85,7 @@ class ThisProcess:
             ) from None
 
     def forget(self) -> None:
-        """As `Workers.forget`."""
+        """Keep nothing of what has been worked on."""
         forget()
 
 
@@ -128,7 +98,10 @@ class DaskWorkers:
     def each(
         self, function: Callable[..., Any], stored: Stored, common: tuple[Any, ...], own: Sequence[Any]
     ) -> Iterator[tuple[int, Any]]:
-        """As `Workers.each`; the cluster forgets the results that are here."""
+        """As `ThisProcess.each`, as they come; the cluster forgets the results that are here.
+
+        ClusterError, if the cluster is lost, or workers died of a task again and again.
+        """
         from distributed import as_completed
 
         # Sent once, and to all workers: it must outlive one of them.
@@ -152,12 +125,16 @@ class DaskWorkers:
         stop_by: BoolArray | None,
         on_progress: OnProgress,
     ) -> str:
-        """As `Workers.grow`, in a group of processes, one on each worker."""
+        """As `ml.scale.partitioned.boosting.grow_together`."""
         return grow_together(self._client, stored, common, rows, stop_by, on_progress)
 
     def forget(self) -> None:
-        """As `Workers.forget`, on every worker."""
+        """Have the workers keep nothing of what they have worked on."""
         self._client.run(forget, on_error="ignore")
+
+
+Workers = ThisProcess | DaskWorkers
+"""What `ml.scale.partitioned.engine` works with."""
 
 
 def _result(future: Future) -> Any:
