@@ -31,6 +31,7 @@ REASONS = {
     "ml.scale.fleet.budget": "how much memory the kernel says that there is",
     "ml.scale.fleet.checker": "the pipes that it was started with",
     "ml.scale.fleet.child": "its own standard input, and how much memory the kernel says that it uses",
+    "ml.scale.fleet.step_process": "the pipe from a step",
     "ml.scale.processes": "how much memory the kernel says that a process uses",
     "ml.options.secrets": "a secret in the operator's folder, called by a name that leads nowhere else",
     "ml.learning.search_storage": "the journal that OrganizationPaths.tuning_file has let through",
