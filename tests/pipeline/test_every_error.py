@@ -120,7 +120,8 @@ def busy_version(plant: Plant) -> Command:
 
 def no_dask(plant: Plant) -> Command:
     plant.patch.setitem(sys.modules, "dask", None)
-    return fleet.main, [str(plant.root.parent)]
+    plant.config()
+    return fleet.main, [str(plant.root.parent), "--scheduler", "tcp://127.0.0.1:1"]
 
 
 def no_scheduler(plant: Plant) -> Command:
