@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ml.scale.fleet.display import Board
 
+from ml.scale.fleet.display import Board
 from ml.workspace.logs import step_log, warnings_on_stderr
 from ml.workspace.printable import printable
 from ml.workspace.progress import Progress
