@@ -2,9 +2,8 @@
 
     python -m benchmarks.fleet_scheduler [--organizations 10000]
 
-So many configurations are read, their tasks run through the embedded cluster by the code that runs every fleet, and the
-summary is written. The tasks ask for no step, so what is measured is Dask's and the fleet's own: seconds and memory for
-each organisation, in one process.
+So many configurations are checked, their tasks run by the code that runs every fleet, and the summary is written. The
+tasks ask for no step, so what is measured is the fleet's own: seconds and memory for each organisation.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from typing import Any
 import psutil
 
 from benchmarks import results
-from ml.cluster.clients import embedded_cluster
-from ml.fleet.budget import Budget, parse_count
-from ml.fleet.coordination import work_off
-from ml.fleet.organizations import Organization, find_organizations
-from ml.fleet.summary import summarize, write_summary
-from ml.fleet.task import OrganizationTask, Outcome
+from ml.scale.fleet.budget import Budget, parse_count
+from ml.scale.fleet.coordination import work_off
+from ml.scale.fleet.organizations import Organization, checked_organizations, configuration_files
+from ml.scale.fleet.pools import local_pool
+from ml.scale.fleet.summary import summarize, write_summary
+from ml.scale.fleet.task import OrganizationTask, Outcome
 
 WHOLE, SHARE = Budget(2, 2 * 1024**3), Budget(1, 1024**3)
 _STEPS = ("data_prep", "train_model", "validate_model", "convert_to_onnx")
@@ -43,19 +42,24 @@ def measure(number: int) -> dict[str, Any]:
         for each in range(number):
             (folder / f"org_{each:06}.json").write_text(json.dumps(_config(f"org_{each:06}")), encoding="utf-8")
         began = time.perf_counter()
-        found, refused = find_organizations(folder)
+        found = [each for each in checked_organizations(configuration_files(folder)) if isinstance(each, Organization)]
         read = time.perf_counter() - began
-        if refused or len(found) != number:
+        if len(found) != number:
             raise SystemExit("a configuration of the benchmark is not valid")
         tasks = [_task(each, folder) for each in found]
-        with embedded_cluster(WHOLE.resources(), WHOLE.cpus // SHARE.cpus) as client:
-            before, cpu_before, began = _resident(), time.process_time(), time.perf_counter()
-            outcomes = work_off(client, tasks, WHOLE, lambda _: None, lambda _: None)
-            ran, cpu, grown = time.perf_counter() - began, time.process_time() - cpu_before, _resident() - before
+        before, cpu_before, began = _resident(), time.process_time(), time.perf_counter()
+        outcomes = work_off(
+            lambda share: local_pool(WHOLE.room_for(share), "run", lambda _: None),
+            tasks,
+            SHARE,
+            WHOLE.memory,
+            lambda _: None,
+        )
+        ran, cpu, grown = time.perf_counter() - began, time.process_time() - cpu_before, _resident() - before
         if {outcome.state for outcome in outcomes} != {"unchanged"}:
             raise SystemExit("a task without steps did something")
         began = time.perf_counter()
-        files = write_summary(summarize([_judged(task) for task in tasks], [], 0.0, None), folder / "summary")
+        files = write_summary(summarize([_judged(task) for task in tasks], 0.0, None), folder / "summary")
         written = time.perf_counter() - began
         sizes = [file.stat().st_size / 1e6 for file in files]
     return {

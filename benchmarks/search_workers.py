@@ -3,12 +3,10 @@
     python -m benchmarks.search_workers [--rows 20000] [--trials 24] [--cpus 2]
 
 A simulated plant of so many readings is prepared once; then the step hyperparameter_tuning runs for 1 and for as many
-workers as there are CPUs, all of them drawing the same values at random: first with every trial run to its end, which
-is the same work for both, then with trials given up as hopeless, of which fewer are known to be so when they are
-drawn ahead. ``trialsPerSecond`` counts from the end of the first trials, one of each worker, when all are at work, to
-the end of the last; ``busy`` is the share of the workers' time in between that was spent in trials. ``stepSeconds``
-are those of the whole step, with libraries, features and the start of workers. CPU seconds, workers included, are
-disturbed less by work of others on the machine (``otherLoad``: its load average before).
+workers as there are CPUs, first with every trial run to its end, then with trials given up as hopeless.
+``stepSeconds`` are those of the whole step, with libraries, features and the start of workers; ``trialsPerSecond``
+counts from the end of the first trial, the given configuration, to the end of the last. CPU seconds, workers included,
+are disturbed less by work of others on the machine (``otherLoad``: its load average before).
 """
 
 from __future__ import annotations
@@ -24,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import fleet, processes, results
-from ml.fleet.budget import parse_count
+from ml.scale.fleet.budget import parse_count
 from simulation.database import write_sqlite
 from simulation.station import simulate
 from simulation.wear import WearLaw
 
 ORGANIZATION = "plant_a"
-TRIAL_CREATED = 4  # in Optuna's journal
+FINISHED = {1, 2}  # states in Optuna's journal: complete, pruned
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -58,13 +56,10 @@ def search(config: dict[str, Any], prepared: Path, workers: int, cpus: int, *, p
         asked = config | {"tuningConfig": config["tuningConfig"] | {"workers": workers, "pruning": pruning}}
         load = os.getloadavg()[0]
         measured, cpu = fleet.with_cpu(lambda: {"usage": step("hyperparameter_tuning", asked, root, cpus)})
-        finished = finished_trials(next(root.rglob("journal.log")))
         trials = json.loads(next(root.rglob("trials.json")).read_text(encoding="utf-8"))["trials"]
+        finished = finished_trials(next(root.rglob("journal.log")))
     complete = sum(trial["state"] == "COMPLETE" for trial in trials)
-    begun = finished[workers - 1][0]
-    span = (finished[-1][0] - begun).total_seconds()
-    # Of a trial that ends after the others have begun, only the part from there on lies in the span.
-    spent = sum(min(seconds, (end - begun).total_seconds()) for end, seconds in finished[workers:])
+    span = (finished[-1] - finished[0]).total_seconds()
     usage = measured["usage"]
     return {
         "workers": workers,
@@ -72,8 +67,7 @@ def search(config: dict[str, Any], prepared: Path, workers: int, cpus: int, *, p
         "pruning": pruning,
         "trials": len(finished),
         "complete": complete,
-        "trialsPerSecond": (len(finished) - workers) / span,
-        "busy": spent / (workers * span),
+        "trialsPerSecond": (len(finished) - 1) / span,
         "stepSeconds": usage.seconds,
         "cpuSeconds": cpu,
         "bestScore": json.loads(usage.output)["bestScore"],
@@ -81,11 +75,12 @@ def search(config: dict[str, Any], prepared: Path, workers: int, cpus: int, *, p
     }
 
 
-def finished_trials(journal: Path) -> list[tuple[datetime, float]]:
-    """When each trial was finished, and how many seconds it took, in the order in which they were finished."""
-    entries = map(json.loads, journal.read_text(encoding="utf-8").splitlines())
-    kept = [entry for entry in entries if entry["op_code"] == TRIAL_CREATED]
-    return [(datetime.fromisoformat(each["datetime_complete"]), each["user_attrs"]["seconds"]) for each in kept]
+def finished_trials(journal: Path) -> list[datetime]:
+    """When each trial was finished."""
+    entries = [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines()]
+    return sorted(
+        datetime.fromisoformat(each["datetime_complete"]) for each in entries if each.get("state") in FINISHED
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

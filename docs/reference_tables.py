@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ml.config import OrganizationConfig
 from ml.errors import ERRORS
-from ml.fleet import __main__ as fleet_command
 from ml.predict import __main__ as predict_command
+from ml.scale.fleet import command as fleet_command
 from ml.windows.catalogue import FAMILIES, PROFILES, Family, Feature, Request
 from ml.windows.operations import Operation
 from ml.workspace import __main__ as workspace_commands

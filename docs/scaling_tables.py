@@ -64,7 +64,7 @@ def fleet_limits() -> str:
     figures = _figures("fleet_scheduler")
     rows = [
         ("configurations read and checked", f"{figures['readConfigsSeconds']:.1f} s"),
-        ("tasks through scheduler and worker", f"{figures['tasksSeconds']:.1f} s"),
+        ("tasks through the pool", f"{figures['tasksSeconds']:.1f} s"),
         ("CPU time for a task", f"{figures['cpuMillisecondsPerTask']:.1f} ms"),
         ("memory for a task, kept until the end", f"{figures['memoryKbPerTask']:.1f} kB"),
         ("summary written", f"{figures['summarySeconds']:.1f} s"),

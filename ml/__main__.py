@@ -38,7 +38,7 @@ COMMANDS = {
     "validate": Command("ml.scripts.validate_model", "validate it on the test part and write the report"),
     "convert": Command("ml.scripts.convert_to_onnx", "compare the ONNX files once more and publish the version"),
     "predict": Command("ml.predict.__main__", "score a file of readings"),
-    "fleet": Command("ml.fleet.__main__", "run the steps for many organisations"),
+    "fleet": Command("ml.fleet", "run the steps for many organisations"),
     "workspace": Command("ml.workspace.__main__", "list, publish, roll back, verify and remove versions"),
     "demo": Command("simulation.demo", "the whole pipeline on a simulated plant"),
 }

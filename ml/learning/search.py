@@ -13,7 +13,7 @@ difference over the folds: with few failures, the best of many trials is better 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,17 +23,21 @@ import numpy.typing as npt
 
 from ml.errors import ConfigError
 from ml.learning import estimators
-from ml.learning.cross_validation import CrossValidation, Outcome
+from ml.learning.cross_validation import CrossValidation
 from ml.learning.estimators.base import Estimator
 from ml.learning.feature_sets import FeatureSource
 from ml.learning.fold_fitting import Fold
 from ml.learning.search_name import search_name
 from ml.learning.search_space import Space, checked_space, contains
-from ml.learning.search_storage import NUMBER, opened_storage
-from ml.learning.search_study import SearchStudy
-from ml.learning.search_trials import Runner, Trials, divided
+from ml.learning.search_storage import opened_storage
+from ml.learning.search_study import SearchStudy, attributes
+from ml.learning.search_trials import Trials, divided
 from ml.options.learning import TrainingConfig, TuningConfig
 from ml.progress import ProgressCallback, silent
+
+SideBySide = Callable[[SearchStudy, str, float, Callable[[float], None]], None]
+"""Given a study that has begun, the search's name, `time.monotonic` at which to stop, and what is told of progress,
+runs the trials to their end; `ml.scale.parallel_search` does."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +71,14 @@ def search(
     progress: ProgressCallback | None = None,
     storage_path: Path | None = None,
     owner: str = "",
-    runner: Runner | None = None,
+    side_by_side: SideBySide | None = None,
 ) -> SearchResult:
     """Try parameters by grid, at random, or with Optuna's TPE sampler (Bergstra et al., NeurIPS 2011).
 
     Trial 0 is the given configuration, so the result is never worse than it on the folds. A grid combines the points
-    of `grid_points` in a seeded order, at most ``nTrials`` of them. Trials depend on the seed, the number of trials and
-    ``workers`` only, not on where they run or whether the search was interrupted. A trial that the timeout cuts short
-    does not count; if that is trial 0, the result is the given configuration with the score that it had reached.
+    of `grid_points` in a seeded order, at most ``nTrials`` of them. In this process, trials depend on the seed only,
+    not on whether the search was interrupted. A trial that the timeout cuts short does not count; if that is trial 0,
+    the result is the given configuration with the score that it had reached.
 
     Parameters
     ----------
@@ -89,13 +93,12 @@ def search(
     progress
         Called with trials done, trials at most, and a message. What it raises ends the search and reaches the caller.
     storage_path
-        Optuna journal file; while it is written, a lock file has its name and `LOCK_SUFFIX`. A search of the same
-        data and configuration counts the finished trials in it as its own. One process at a time may use it. Not used
-        where ``tuningConfig.storage`` names a database.
+        Optuna journal file. A search of the same data and configuration counts the finished trials in it as its own.
+        One search at a time may use it. Not used where ``tuningConfig.storage`` names a database.
     owner
         ``organisation/version`` that the trials belong to.
-    runner
-        Runs the trials. Default: one after the other in this process.
+    side_by_side
+        Runs the trials in other processes. Default: one after the other in this one.
 
     Raises
     ------
@@ -116,25 +119,56 @@ def search(
         opened_storage(tuning, storage_path, name) as storage,
         CrossValidation(y, folds, tuning.scoring_metric, training.threads) as validate,
     ):
-        study = SearchStudy(estimator, space, tuning, storage)
-        run = runner or Trials(estimator, features, y, folds, training, validate, configured=table).in_turn
-        del table  # other processes have their own
-        current = _current_values(estimator, training, features, space)
-        inside = {key: value for key, value in current.items() if contains(space[key], value)}
-        for proposal, outcome in run(name, study.draw, deadline, _telling(progress or silent, study, tuning)):
-            attributes = _attributes(outcome, current if proposal.values is None else proposal.values)
-            if outcome.state != "LATE":
-                study.finish(proposal.number, outcome, attributes, inside)
-                continue
-            study.close()
-            if proposal.number == 0:
-                cut_short = {"number": 0, "state": "LATE", "score": outcome.score, **attributes}
-                return _cut_short(estimator, training, tuning, space, cut_short)
-        finished = [
-            {NUMBER: trial.user_attrs[NUMBER], "state": trial.state.name, "score": trial.value, **trial.user_attrs}
-            for trial in study.trials
-        ]
-        return _result(estimator, training, tuning, space, finished, study.importances())
+        study = SearchStudy(estimator, space, tuning, storage, name)
+        trials = Trials(estimator, features, y, folds, training, validate, configured=table)
+        telling = _telling(progress or silent, study, tuning)
+        if not study.trials:
+            current = _current_values(estimator, training, features, space)
+            outcome = trials.run(None, {}, deadline, telling)
+            if outcome.state == "LATE":
+                given = {"number": 0, "state": "LATE", "score": outcome.score, **attributes(outcome, current)}
+                return _cut_short(estimator, training, tuning, space, given)
+            inside = {key: value for key, value in current.items() if contains(space[key], value)}
+            study.add_given(outcome, current, inside)
+        study.begin()
+        if side_by_side is None:
+            trials.run_all(study, deadline, telling)
+        else:
+            del trials, table  # other processes have their own
+            side_by_side(study, name, deadline, telling)
+        return _result(estimator, training, tuning, space, study.rows(), study.importances())
+
+
+def take_part(
+    features: FeatureSource,
+    y: npt.NDArray[Any],
+    folds: Sequence[Fold],
+    training: TrainingConfig,
+    tuning: TuningConfig,
+    *,
+    storage_path: Path | None,
+    name: str,
+    worker: int,
+    deadline: float,
+) -> None:
+    """Run trials of a search that another process has begun under `name`; its other arguments are those of `search`.
+
+    Parameters
+    ----------
+    worker
+        Number of this process, from 1 on.
+    deadline
+        `time.monotonic` at which to stop.
+    """
+    estimator = estimators.get(training.model_type)
+    space = checked_space(estimator, training, tuning.search_space)
+    with (
+        opened_storage(tuning, storage_path, name) as storage,
+        CrossValidation(y, folds, tuning.scoring_metric, training.threads) as validate,
+    ):
+        study = SearchStudy(estimator, space, tuning, storage, name, worker)
+        trials = Trials(estimator, features, y, folds, training, validate, configured=features.table({}))
+        trials.run_all(study, deadline, lambda _: None)
 
 
 def _telling(tell: ProgressCallback, study: SearchStudy, tuning: TuningConfig) -> Callable[[float], None]:
@@ -167,17 +201,6 @@ def _current_values(
     """The value that the configuration gives to everything that is searched."""
     values = estimator.parameters(training).model_dump(by_alias=True) | features.current()
     return {name: values[name] for name in space}
-
-
-def _attributes(outcome: Outcome, values: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept of a trial besides its score."""
-    return {
-        "foldScores": outcome.fold_scores,
-        "rungScores": outcome.rung_scores,
-        "rounds": outcome.rounds,
-        "seconds": outcome.seconds,
-        "params": {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()},
-    }
 
 
 def _result(

@@ -15,8 +15,8 @@ from ml.learning.fold_fitting import Fold
 from ml.options.learning import TrainingConfig, TuningConfig
 
 FINGERPRINT_ROWS = 1_000  # enough to notice other data; hashing all of it would take longer than a trial
-_PROTOCOL = 3  # raised when trials are scored or kept in another way, so that old ones are not mixed with new scores
-_NO_MATTER = {"n_trials", "timeout_seconds", "storage", "storage_password_env", "storage_password_file"}
+_PROTOCOL = 4  # raised when trials are scored or kept in another way, so that old ones are not mixed with new scores
+_NO_MATTER = {"n_trials", "workers", "timeout_seconds", "storage", "storage_password_env", "storage_password_file"}
 
 
 def search_name(

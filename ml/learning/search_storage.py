@@ -1,74 +1,42 @@
-"""Where finished trials are kept: an Optuna journal file, or an Optuna study in PostgreSQL.
+"""Where the trials of a search are kept: an Optuna journal file, or a PostgreSQL database.
 
-Only the process that searches reads and writes it, one whole trial at a time, so it never holds half a trial, and
-workers need neither its address nor its password.
+Processes that search together share it. One that is killed leaves a trial that is never finished, and no lock.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
-from ml.cluster.libraries import require_psycopg
-from ml.errors import SourceError
+from ml.errors import BusyError, SourceError
 from ml.options.database_url import LIBPQ_WITHOUT_LOGINS, DatabaseUrl, parse_url
+from ml.workspace.libraries import require_psycopg
 
 if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-
     from ml.options.learning import TuningConfig
 
-NUMBER = "number"
-"""Attribute of a stored trial: its number in the search."""
-LOCK_SUFFIX = ".lock"
-"""What Optuna appends to the journal's name for its lock file."""
 _FIELD = "tuningConfig.storage"
 _CONNECT_SECONDS = 10
 _ATTEMPTS = 3  # two searches that make the tables of an empty database at once get into each other's way
 
 
-class TrialStorage:
-    """Finished trials of one search, by the number that the search gave them.
-
-    Parameters
-    ----------
-    study
-        The study that holds them. Its own numbers are those of the order in which trials were finished.
-    """
-
-    def __init__(self, study: optuna.Study) -> None:
-        self._study = study
-
-    def read(self) -> dict[int, FrozenTrial]:
-        """All trials; raises SourceError if the database refuses."""
-        with _refused():
-            trials = self._study.get_trials(deepcopy=False)
-        # Two searches that do not see each other's locks keep a trial twice, and equal: the first counts.
-        return {trial.user_attrs[NUMBER]: trial for trial in reversed(trials)}
-
-    def add(self, trial: FrozenTrial) -> None:
-        """Keep a trial; it is on disk, or committed, when this returns. Raises SourceError if the database refuses."""
-        with _refused():
-            self._study.add_trial(trial)
-
-
 @contextmanager
-def opened_storage(tuning: TuningConfig, journal: Path | None, name: str) -> Iterator[TrialStorage | None]:
-    """The storage that is configured, else the journal file, else none.
+def opened_storage(tuning: TuningConfig, journal: Path | None, name: str) -> Iterator[BaseStorage]:
+    """The storage that is configured, else the journal file, else one in memory.
 
     Parameters
     ----------
-    journal
-        Journal file; one process at a time may use it.
     name
-        Of the search, ``organisation/...``: trials of others in the same storage are not seen.
+        Of the search, ``organisation/...``: a password is that of the organisation.
 
     Raises
     ------
@@ -82,14 +50,37 @@ def opened_storage(tuning: TuningConfig, journal: Path | None, name: str) -> Ite
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if tuning.storage is not None:
         with _database(parse_url(tuning.storage), tuning.storage_secret(name.partition("/")[0])) as storage:
-            yield TrialStorage(_study(storage, name))
+            yield storage
     elif journal is not None:
-        _clear_after_kill(journal)
-        # Locked by a plain file: Optuna's default lock is a link, as a planted one would be.
-        backend = JournalFileBackend(str(journal), lock_obj=JournalFileOpenLock(str(journal)))
-        yield TrialStorage(_study(JournalStorage(backend), name))
+        yield JournalStorage(JournalFileBackend(str(journal), lock_obj=_JournalLock(journal)))
     else:
-        yield None
+        yield InMemoryStorage()
+
+
+class _JournalLock:
+    """The system's lock on the journal itself, which ends with the process that holds it.
+
+    Optuna's own are files beside it, which a killed process leaves behind, and whose names a link may have.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self._file: IO[bytes] | None = None
+
+    def acquire(self) -> bool:
+        """Wait for the lock; then cut off a line that a killed process has left half-written."""
+        file = os.fdopen(os.open(self._journal, os.O_RDWR | os.O_NOFOLLOW), "r+b", buffering=0)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        end = file.seek(0, os.SEEK_END)
+        if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
+            file.truncate(os.pread(file.fileno(), end, 0).rfind(b"\n") + 1)
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        """Let the others write."""
+        if self._file is not None:
+            self._file.close()
 
 
 @contextmanager
@@ -106,17 +97,17 @@ def _database(address: DatabaseUrl, password: str | None) -> Iterator[optuna.sto
         yield storage
     finally:
         storage.scoped_session.remove()
+        storage.engine.dispose()
 
 
 def _with_tables(url: str, options: dict[str, Any]) -> optuna.storages.RDBStorage:
     from sqlalchemy.exc import IntegrityError, ProgrammingError
-    from sqlalchemy.pool import NullPool
 
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            with _refused():
-                # No connection stays open: trials are far apart, and servers and firewalls end what is idle for long.
-                return optuna.storages.RDBStorage(url, {"connect_args": options, "poolclass": NullPool})
+            with plain_refusals():
+                # Trials are far apart, and servers and firewalls end what is idle for long.
+                return optuna.storages.RDBStorage(url, {"connect_args": options, "pool_pre_ping": True})
         except SourceError as refusal:
             if attempt == _ATTEMPTS or not isinstance(refusal.__cause__, IntegrityError | ProgrammingError):
                 raise
@@ -124,14 +115,12 @@ def _with_tables(url: str, options: dict[str, Any]) -> optuna.storages.RDBStorag
     raise AssertionError("unreachable")
 
 
-def _study(storage: optuna.storages.BaseStorage, name: str) -> optuna.Study:
-    with _refused():
-        return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
-
-
 @contextmanager
-def _refused() -> Iterator[None]:
-    """Turn what the database and Optuna say into a SourceError; statements and their values are left out."""
+def plain_refusals() -> Iterator[None]:
+    """Turn what the database and Optuna say into a SourceError; statements and their values are left out.
+
+    BusyError where another search has ended a trial of this one.
+    """
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
@@ -144,6 +133,10 @@ def _refused() -> Iterator[None]:
             field=_FIELD,
             hint="the role must be able to connect, and to create tables or use Optuna's",
         ) from error
+    except optuna.exceptions.UpdateFinishedTrialError:
+        raise BusyError(
+            "another search of this version uses the same storage", hint="let it end, then run the step again"
+        ) from None
     except RuntimeError as error:
         if "version" not in str(error):
             raise
@@ -152,15 +145,3 @@ def _refused() -> Iterator[None]:
             field=_FIELD,
             hint=f"use an empty database, or upgrade its tables to Optuna {optuna.__version__}: optuna storage upgrade",
         ) from error
-
-
-def _clear_after_kill(path: Path) -> None:
-    """Cut off a line that was being written, and drop the lock that its writer held."""
-    path.with_name(path.name + LOCK_SUFFIX).unlink(missing_ok=True)
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        with path.open("r+b") as file:
-            file.truncate(whole)

@@ -1,26 +1,25 @@
-"""The memory of a search: which trials are finished, and what to try next.
+"""The trials of one search: an Optuna study in a storage that one process, or several, ask and tell.
 
-A search thinks in memory. With ``tuningConfig.workers`` above 1, trials run beside each other, and trial n is drawn
-from the results of trial n - lag and those before it. What lies between may be running or finished, and is known by
-its parameters only; so each draw, by a sampler that is seeded by the trial's number, is the same wherever, whenever
-and in whatever order trials are finished. As finished trials are in the storage at once, a resumed search draws again
-what is missing, and ends as an undisturbed one.
+A process that searches alone seeds each draw by the trial's number and draws it from all trials before it, so the seed
+decides the search, however often it was interrupted. Several processes draw from what is finished at the moment, and
+keep away from what the others are trying (Optuna's constant liar): which trial ends first decides what comes next.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import count, islice, zip_longest
+from itertools import islice, zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import optuna
-from optuna.storages import InMemoryStorage
+from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from ml.learning.search_space import distributions, grid_order, grid_points, stored, suggest
-from ml.learning.search_storage import NUMBER, TrialStorage
+from ml.learning.search_storage import plain_refusals
 
 if TYPE_CHECKING:
     from ml.learning.cross_validation import Outcome
@@ -29,9 +28,8 @@ if TYPE_CHECKING:
     from ml.options.learning import TuningConfig
 
 _REDUCTION = 4  # one in so many trials at a rung goes on to the next: the default of successive halving
-_AHEAD = 2
-"""Trials that may be drawn ahead for each worker: with fewer, workers wait long for those that run longest; with more,
-trials learn late from others."""
+_OUTCOME = "outcome"  # attribute of a trial
+_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @dataclass(frozen=True)
@@ -40,53 +38,72 @@ class Proposal:
 
     Attributes
     ----------
-    number
-        Number of the trial.
+    trial
+        Optuna's.
     values
-        The value of each searched parameter; None for trial 0, which is the configuration as it is.
+        The value of each searched parameter.
     bars
-        The score that it needs at each rung, from the trials that it was drawn from; below it the trial is hopeless.
+        The score that it needs at each rung, from the trials finished before it; below it the trial is hopeless.
     """
 
-    number: int
-    values: dict[str, Any] | None
+    trial: optuna.Trial
+    values: dict[str, Any]
     bars: dict[int, float]
 
 
 class SearchStudy:
-    """Trials of one search.
+    """Trials of one search. What reads or changes the storage raises SourceError if a database refuses.
 
     Parameters
     ----------
     estimator, space, tuning
         What is searched, and how.
     storage
-        Keeps finished trials; None: nothing does.
+        Keeps the trials.
+    name
+        Of the search; the storage may hold others.
+    worker
+        Number of this process among those that search together, from 1 on; 0: it searches alone.
     """
 
     def __init__(
-        self, estimator: type[Estimator], space: Space, tuning: TuningConfig, storage: TrialStorage | None
+        self,
+        estimator: type[Estimator],
+        space: Space,
+        tuning: TuningConfig,
+        storage: BaseStorage,
+        name: str,
+        worker: int = 0,
     ) -> None:
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._estimator, self._space, self._tuning, self._storage = estimator, space, tuning, storage
-        self._lag = 1 if tuning.workers == 1 else _AHEAD * tuning.workers
-        self._study = optuna.create_study(storage=InMemoryStorage(), direction="maximize")
-        self._finished = storage.read() if storage else {}
-        self._drawn: dict[int, optuna.Trial] = {}
-        self._next = next(number for number in count() if number not in self._finished)
-        grid = grid_order(grid_points(estimator, space), tuning.random_state) if tuning.search_method == "grid" else ()
-        self._points = islice(grid, max(0, self._next - 1), None)
-        self._restore()
-
-    @property
-    def trials(self) -> list[FrozenTrial]:
-        """Finished trials, complete or given up as hopeless, by number."""
-        return [trial for _, trial in sorted(self._finished.items())]
+        self._estimator, self._space, self._tuning, self._worker = estimator, space, tuning, worker
+        self._storage = storage
+        self._limit = tuning.n_trials
+        if tuning.search_method == "grid":
+            self._limit = min(self._limit, 1 + math.prod(map(len, grid_points(estimator, space).values())))
+        with plain_refusals():
+            self._study = optuna.create_study(
+                storage=storage, study_name=name, direction="maximize", load_if_exists=True
+            )
+        self.trials: list[FrozenTrial] = []
+        """Finished trials, complete or given up as hopeless, in the order in which they were begun."""
+        self.refresh()
 
     @property
     def best_value(self) -> float:
         """Best score of a complete trial; -inf if there is none."""
         return max((trial.value for trial in self.trials if trial.state == TrialState.COMPLETE), default=-np.inf)
+
+    @property
+    def missing(self) -> int:
+        """How many trials are still to be finished."""
+        return max(0, self._limit - len(self.trials))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The finished trials as the results show them."""
+        return [
+            {"number": number, "state": trial.state.name, "score": trial.value, **trial.user_attrs[_OUTCOME]}
+            for number, trial in enumerate(self.trials)
+        ]
 
     def importances(self) -> dict[str, float]:
         """Share of each searched value in the scores' variance, by fANOVA (Hutter et al., ICML 2014).
@@ -95,7 +112,7 @@ class SearchStudy:
         """
         compared = optuna.create_study(storage=InMemoryStorage(), direction="maximize")
         for trial in self.trials:
-            # trial 0 may have values that the space does not hold
+            # the given configuration may have values that the space does not hold
             if trial.state == TrialState.COMPLETE and set(trial.params) == set(self._space):
                 compared.add_trial(trial)
         if len({trial.value for trial in compared.get_trials(deepcopy=False)}) < 2:
@@ -103,109 +120,88 @@ class SearchStudy:
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self._tuning.random_state)
         return dict(optuna.importance.get_param_importances(compared, evaluator=evaluator))
 
-    def draw(self) -> Proposal | None:
-        """The next trial to run; None while a trial that it is drawn from is unfinished, and at the end of the search.
+    def refresh(self) -> None:
+        """See what other processes have finished."""
+        with plain_refusals():
+            self.trials = self._study.get_trials(deepcopy=False, states=_FINISHED)
 
-        That is when ``nTrials`` are drawn, the grid has no more points, or the search was closed.
+    def begin(self) -> None:
+        """Count as failed what a killed process has left unfinished, and line up the points of a grid.
+
+        After the given configuration, and while no other process searches.
         """
-        while self._next < self._tuning.n_trials:
-            number, known = self._next, self._next - self._lag
-            if known >= 0:
-                if known not in self._finished:
-                    return None
-                self._count(known)
-            proposal = self._propose(number)
-            if proposal is None:
-                self.close()
-                return None
-            self._next += 1
-            if number not in self._finished:
-                return proposal
-        return None
+        with plain_refusals():
+            study = self._storage.get_study_id_from_name(self._study.study_name)
+            for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
+                identity = self._storage.get_trial_id_from_study_id_trial_number(study, trial.number)
+                self._storage.set_trial_state_values(identity, state=TrialState.FAIL)
+            if self._tuning.search_method == "grid":
+                self._line_up_grid()
 
-    def close(self) -> None:
-        """Draw no more trials; those that are running may still be finished."""
-        self._next = self._tuning.n_trials
-
-    def finish(self, number: int, outcome: Outcome, attributes: dict[str, Any], current: Mapping[str, Any]) -> None:
-        """Count a trial, also in the storage.
+    def add_given(self, outcome: Outcome, values: Mapping[str, Any], inside: Mapping[str, Any]) -> None:
+        """Count the given configuration as the first trial.
 
         Parameters
         ----------
-        attributes
-            What is kept of it besides.
-        current
-            For trial 0: those values of the configuration that the space holds.
+        values, inside
+            Its values of what is searched, and those of them that the space holds.
         """
-        scores = dict(enumerate(outcome.rung_scores))
-        pruned = outcome.state == "PRUNED"
-        if number == 0:
-            known = distributions(self._estimator, self._space)
-            params = {name: stored(value) for name, value in current.items()}
-        else:
-            drawn = self._drawn[number]
-            known, params = drawn.distributions, drawn.params
-            if not pruned:
-                del scores[len(scores) - 1]  # the end is no rung, at which others could be compared
-        trial = optuna.trial.create_trial(
-            state=TrialState.PRUNED if pruned else TrialState.COMPLETE,
-            value=outcome.score,
-            params=params,
-            distributions={name: known[name] for name in params},
-            user_attrs={NUMBER: number, **attributes},
-            intermediate_values=scores,
-        )
-        if self._storage is not None:
-            self._storage.add(trial)
-        self._finished[number] = trial
+        known = distributions(self._estimator, self._space)
+        with plain_refusals():
+            self._study.add_trial(
+                optuna.trial.create_trial(
+                    value=outcome.score,
+                    params={name: stored(value) for name, value in inside.items()},
+                    distributions={name: known[name] for name in inside},
+                    user_attrs={_OUTCOME: attributes(outcome, values)},
+                )
+            )
+        self.refresh()
 
-    def _restore(self) -> None:
-        """Bring the study into the state in which the next trial was drawn, or would have been."""
-        for number in sorted(range(self._next), key=self._place):
-            trial = self._finished[number]
-            if number < self._next - self._lag:
-                self._study.add_trial(trial)
-            elif number > 0:
-                self._study.enqueue_trial(trial.params)
-                self._drawn[number] = self._study.ask()
-                suggest(self._drawn[number], self._estimator, self._space)
-
-    def _place(self, number: int) -> float:
-        """Where a trial stands in the study: trial 0, which is not drawn, before the first that knows its result."""
-        return number or self._lag - 0.5
-
-    def _count(self, number: int) -> None:
-        """From now on, draw trials from the result of this one; one that was drawn keeps its place in the study."""
-        trial = self._finished[number]
-        if number == 0:
-            self._study.add_trial(trial)
-            return
-        drawn = self._drawn.pop(number)
-        for key, value in trial.user_attrs.items():
-            drawn.set_user_attr(key, value)
-        for rung, score in trial.intermediate_values.items():
-            drawn.report(score, rung)
-        if trial.state == TrialState.PRUNED:
-            self._study.tell(drawn, state=TrialState.PRUNED)
-        else:
-            self._study.tell(drawn, trial.value)
-
-    def _propose(self, number: int) -> Proposal | None:
-        """The trial of that number; None if the grid has no more points."""
-        if number == 0:
-            return Proposal(0, None, {})
-        self._study.sampler = self._sampler(number)
-        if self._tuning.search_method == "grid":
-            point = next(self._points, None)
-            if point is None:
+    def draw(self) -> Proposal | None:
+        """The next trial to run; None when ``nTrials`` are begun, or the grid has no more points."""
+        with plain_refusals():
+            begun = self._begun()
+            if sum(trial.state != TrialState.WAITING for trial in begun) >= self._limit:
                 return None
-            self._study.enqueue_trial({key: stored(value) for key, value in point.items()})
-        trial = self._study.ask()
-        self._drawn[number] = trial
-        return Proposal(number, suggest(trial, self._estimator, self._space), self._bars())
+            self._study.sampler = self._sampler(len(begun))
+            trial = self._study.ask()
+            if sum(other.number < trial.number for other in self._begun()) >= self._limit:  # others were quicker
+                self._study.tell(trial, state=TrialState.FAIL)
+                return None
+            self.refresh()
+            return Proposal(trial, suggest(trial, self._estimator, self._space), self._bars())
+
+    def finish(self, proposal: Proposal, outcome: Outcome) -> None:
+        """Count a trial; it is in the storage when this returns. One whose time was up counts as failed."""
+        with plain_refusals():
+            if outcome.state == "LATE":
+                self._study.tell(proposal.trial, state=TrialState.FAIL, skip_if_finished=True)
+                return
+            proposal.trial.set_user_attr(_OUTCOME, attributes(outcome, proposal.values))
+            if outcome.state == "PRUNED":
+                proposal.trial.report(outcome.score, len(outcome.rung_scores) - 1)
+                self._study.tell(proposal.trial, state=TrialState.PRUNED)
+            else:
+                self._study.tell(proposal.trial, outcome.score)
+        self.refresh()
+
+    def _begun(self) -> list[FrozenTrial]:
+        """Trials that count: finished, running, or lined up."""
+        return [trial for trial in self._study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
+
+    def _line_up_grid(self) -> None:
+        """Have the points of the grid tried that were not tried yet, in their order."""
+        points = grid_order(grid_points(self._estimator, self._space), self._tuning.random_state)
+        tried = [trial.params for trial in self.trials[1:]]
+        for point in islice(points, self._limit - 1):
+            wanted = {key: stored(value) for key, value in point.items()}
+            if wanted not in tried:
+                self._study.enqueue_trial(wanted)
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        seed = int(np.random.SeedSequence([self._tuning.random_state, number]).generate_state(1)[0])
+        own = [self._worker] if self._worker else []
+        seed = int(np.random.SeedSequence([self._tuning.random_state, number, *own]).generate_state(1)[0])
         if self._tuning.search_method == "optuna":
             return optuna.samplers.TPESampler(seed=seed, constant_liar=True)  # keeps away from what is running
         return optuna.samplers.RandomSampler(seed=seed)
@@ -220,9 +216,20 @@ class SearchStudy:
         bars: dict[int, float] = {}
         if not self._tuning.pruning:
             return bars
-        known = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        for rung, reached in enumerate(zip_longest(*(trial.user_attrs["rungScores"] for trial in known))):
+        known = (trial.user_attrs[_OUTCOME]["rungScores"] for trial in self.trials)
+        for rung, reached in enumerate(zip_longest(*known)):
             scores = sorted((score for score in reached if score is not None), reverse=True)
             if len(scores) >= _REDUCTION:
                 bars[rung] = scores[(len(scores) + 1) // _REDUCTION - 1]
         return bars
+
+
+def attributes(outcome: Outcome, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a trial besides its score."""
+    return {
+        "foldScores": outcome.fold_scores,
+        "rungScores": outcome.rung_scores,
+        "rounds": outcome.rounds,
+        "seconds": outcome.seconds,
+        "params": {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()},
+    }

@@ -1,11 +1,11 @@
-"""Trying what a search proposes: one trial on a search's rows, and all of them, one after the other."""
+"""Trying what a search proposes: one trial on a search's rows, and one after the other."""
 
 from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
@@ -16,32 +16,9 @@ from ml.options.learning import TrainingConfig
 
 if TYPE_CHECKING:
     from ml.learning.estimators.base import Estimator
-    from ml.learning.search_study import Proposal
+    from ml.learning.search_study import SearchStudy
 
 _TABLES_KEPT = 4  # a search returns to good sets of features, and each table may be large
-
-
-class Runner(Protocol):
-    """Runs the trials of a search, in whatever order and wherever."""
-
-    def __call__(
-        self, name: str, draw: Callable[[], Proposal | None], deadline: float, progress: Callable[[float], None]
-    ) -> Iterator[tuple[Proposal, Outcome]]:
-        """Each trial with its outcome as soon as it is known.
-
-        Parameters
-        ----------
-        name
-            Of the search; another one on a worker means that it has other data, settings or libraries.
-        draw
-            Gives the next trial; None while it depends on one that is running, and at the end. The outcome of a trial
-            counts when the next one is asked for.
-        deadline
-            `time.monotonic` at which to stop; trials that are cut short have the state ``LATE``.
-        progress
-            Called with how many trials those that are running amount to; what it raises ends them and reaches the
-            caller.
-        """
 
 
 class Trials:
@@ -103,16 +80,13 @@ class Trials:
         fitter = self._fitter(features)
         return self._validate(fitter, config, hopeless=hopeless, deadline=deadline, progress=progress)
 
-    def in_turn(
-        self,
-        name: str,  # noqa: ARG002 - of this very search
-        draw: Callable[[], Proposal | None],
-        deadline: float,
-        progress: Callable[[float], None],
-    ) -> Iterator[tuple[Proposal, Outcome]]:
-        """A `Runner`: the trials one after the other in this process."""
-        while (proposal := draw()) is not None:
-            yield proposal, self.run(proposal.values, proposal.bars, deadline, progress)
+    def run_all(self, study: SearchStudy, deadline: float, progress: Callable[[float], None]) -> None:
+        """Run what the study proposes, one trial after the other, to its end or the deadline."""
+        while (proposal := study.draw()) is not None:
+            outcome = self.run(proposal.values, proposal.bars, deadline, progress)
+            study.finish(proposal, outcome)
+            if outcome.state == "LATE":
+                return
 
     def _fitter(self, features: Mapping[str, Any]) -> FoldFitter:
         key = _key(features)

@@ -123,8 +123,8 @@ class TrainingConfig(Section):
 
     engine: Literal["local", "dask"] = Field(
         default="local",
-        description="local: in this process. dask: features and trees by partitions on a Dask cluster, for histories "
-        "too long for one; lightgbm only.",
+        description="local: in this process. dask: features and trees by partitions, on the Dask cluster of "
+        "DASK_SCHEDULER_ADDRESS, else in this process; for histories too long for one; lightgbm only.",
     )
     model_type: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] = Field(
         default="lightgbm",
@@ -229,12 +229,12 @@ class TuningConfig(Section):
     )
     workers: Annotated[int, Field(ge=1, le=1024)] = Field(
         default=1,
-        description="Trials that run side by side, on the Dask cluster of DASK_SCHEDULER_ADDRESS, else on "
-        "this machine's CPUs. The result depends on this number, not on how many workers there are.",
+        description="Processes that run trials side by side and share this process's CPUs. With 1 the seed decides "
+        "the result; with more, also which trial ends first.",
     )
     storage: str | None = Field(
         default=None,
-        description="Where finished trials are kept: `postgresql://user@host/database`, without a password. Default: a "
+        description="Where trials are kept: `postgresql://user@host/database`, without a password. Default: a "
         "journal file in hyperparameter_results.",
     )
     storage_password_env: SecretName | None = Field(

@@ -9,8 +9,9 @@ Reads: prepared_data.parquet (or the file named), else the configured source. Wr
 artifacts/<organisation>/<version>/hyperparameter_results: trials.csv, trials.json, best_parameters.json, history.png,
 importance.png, parallel_coordinates.png and training_config.json, which train_model.py takes as it is. Windows, lags
 and families are searched where tuningConfig.searchSpace names them. A search that was stopped or killed goes on from
-its journal, or the database of tuningConfig.storage, and ends as an undisturbed one. With tuningConfig.workers trials
-run beside each other. Exit status: see ml/errors.py.
+its journal, or the database of tuningConfig.storage, and ends as an undisturbed one. With
+tuningConfig.workers above 1 several processes run trials beside each other; which of them ends first then decides what
+is tried next. Exit status: see ml/errors.py.
 """
 
 from __future__ import annotations
@@ -23,17 +24,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml.cluster.libraries import require_dask, require_psycopg
 from ml.config import OrganizationConfig
 from ml.progress import ProgressCallback
 from ml.workspace.actor import add_actor_option
 from ml.workspace.configurations import beside_config
 from ml.workspace.harness import run_step
+from ml.workspace.libraries import require_psycopg
 
 if TYPE_CHECKING:
     from ml.learning.search import SearchResult
     from ml.scada.prepared import Prepared
-    from ml.workspace.paths import OrganizationPaths
 
 JOURNAL = "journal.log"
 LEAKING = {"folds": "leaks"}  # beside every score of shuffled rows
@@ -89,7 +89,7 @@ def run(
 
     Raises
     ------
-    ConfigError, DataError, SourceError, StorageError, BusyError, IsolationError, ClusterError, MissingLibraryError
+    ConfigError, DataError, SourceError, StorageError, BusyError, IsolationError, MissingLibraryError
         As ml/errors.py describes them.
     """
     from ml.learning import estimators
@@ -99,7 +99,6 @@ def run(
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.learning.feature_sets import with_features
     from ml.learning.search_results import write_results
-    from ml.learning.search_storage import LOCK_SUFFIX
     from ml.pipeline import inputs
     from ml.pipeline.present_columns import with_present_columns
     from ml.pipeline.warnings import warnings_of
@@ -109,12 +108,10 @@ def run(
     paths = for_config(config)
     config = with_present_columns(config, paths)
     folder = paths.tuning(config.version)
-    _, _, training_config = (
-        paths.tuning_file(config.version, name) for name in (JOURNAL, JOURNAL + LOCK_SUFFIX, "training_config.json")
-    )
+    journal, training_config = (paths.tuning_file(config.version, name) for name in (JOURNAL, "training_config.json"))
     data = inputs.prepared_data(config, paths, progress, argument=prepared_data).data
     make_folder(folder)
-    result = _search(config, paths, data, _file_of(config, paths, prepared_data), progress)
+    result = _search(config, data, journal, progress)
     leaks = config.tuning_config.shuffled_folds == "leaks"
     write_results(folder, result, marks=LEAKING if leaks else {})
     tuned = with_features(config, result.best_features).model_copy(update={"training_config": result.best})
@@ -136,47 +133,30 @@ def run(
 def _check_what_is_there(config: OrganizationConfig) -> None:
     """Raise MissingLibraryError, ConfigError or IsolationError now, not after the data is prepared."""
     tuning = config.tuning_config
-    if tuning.workers > 1:
-        require_dask("tuningConfig.workers above 1")
     if tuning.storage is not None:
         require_psycopg("tuningConfig.storage")
         tuning.storage_secret(config.organization_id)
 
 
 def _search(
-    config: OrganizationConfig,
-    paths: OrganizationPaths,
-    data: Prepared,
-    data_file: Path | None,
-    progress: ProgressCallback | None,
+    config: OrganizationConfig, data: Prepared, journal: Path, progress: ProgressCallback | None
 ) -> SearchResult:
     from ml.learning.search import search
     from ml.learning.search_rows import search_rows
-    from ml.spread.runner import runner_for
+    from ml.scale.parallel_search import side_by_side
 
     rows = search_rows(config, data.frame, data.interval)
-    with runner_for(config, paths, data, data_file) as runner:
-        return search(
-            rows.features,
-            rows.labels,
-            rows.folds,
-            config.training_config,
-            config.tuning_config,
-            progress=progress,
-            storage_path=paths.tuning_file(config.version, JOURNAL),
-            owner=f"{config.organization_id}/{config.version}",
-            runner=runner,
-        )
-
-
-def _file_of(config: OrganizationConfig, paths: OrganizationPaths, argument: str | None) -> Path | None:
-    """The file of prepared data that the search reads; None if the argument names readings."""
-    from ml.scada.prepared import is_prepared
-
-    if argument is None:
-        return paths.prepared_data(config.version)
-    file = paths.readable_file(argument, "the data")
-    return file if is_prepared(file) else None
+    return search(
+        rows.features,
+        rows.labels,
+        rows.folds,
+        config.training_config,
+        config.tuning_config,
+        progress=progress,
+        storage_path=journal,
+        owner=f"{config.organization_id}/{config.version}",
+        side_by_side=side_by_side(config, data, journal),
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

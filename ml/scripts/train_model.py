@@ -71,11 +71,11 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
 
     estimators.check(config.training_config.model_type)
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
-    from ml.cluster.libraries import require_dask
     from ml.learning.training import train
     from ml.pipeline.inputs import prepared_data
     from ml.pipeline.present_columns import with_present_columns
     from ml.pipeline.trained import refuse_published
+    from ml.scale.clients import scheduler_address
     from ml.workspace.files import write_json
     from ml.workspace.paths import for_config
     from ml.workspace.versions import link_model, stage_version
@@ -85,7 +85,7 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
     refuse_published(config, paths)
     in_memory = config.training_config.engine == "local"
     if not in_memory:
-        require_dask(f'trainingConfig.engine "{config.training_config.engine}"')
+        scheduler_address()  # a missing library is told now, not after the data is prepared
     source = prepared_data(config, paths, progress, sensors=in_memory)
     with _engine(config, paths, source, progress) as engine:
         model = train(config, engine, source.data.interval, progress)
@@ -106,20 +106,20 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
 def _engine(
     config: OrganizationConfig, paths: OrganizationPaths, source: Input, progress: ProgressCallback | None
 ) -> Iterator[Engine]:
-    """What features are computed and trees are grown by: this process, or the workers of a Dask cluster."""
+    """What features are computed and trees are grown by: a table in memory, or partitions of a file."""
     from ml.learning.engine import LocalEngine
 
     if config.training_config.engine == "local":
         yield LocalEngine(config, source.data.frame)
         return
-    from ml.distributed.cluster import worker_processes
-    from ml.distributed.engine import DaskEngine
-    from ml.distributed.stored import Stored
+    from ml.scale.partitioned.engine import PartitionedEngine
+    from ml.scale.partitioned.stored import Stored
+    from ml.scale.partitioned.workers import workers
 
     file = paths.prepared_data(config.version).resolve()
-    with worker_processes() as client:
-        engine = DaskEngine(
-            client,
+    with workers() as found:
+        engine = PartitionedEngine(
+            found,
             config,
             Stored(str(file), config.organization_id, source.digest),
             source.data.frame,

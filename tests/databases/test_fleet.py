@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.dask_cluster import dask_cluster
 from tests.databases.history import create_table, document, readings
 from tests.databases.server import Database
 from tests.pipeline.backend import Json, fleet
-from tests.pipeline.dask_cluster import dask_cluster
 from tests.pipeline.small_plant import write_json
 
 PASSWORD = "c4nary-of-the-fleet"

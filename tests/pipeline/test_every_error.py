@@ -22,8 +22,8 @@ from pathlib import Path
 
 import pytest
 
+from ml import fleet
 from ml.errors import ERRORS
-from ml.fleet import __main__ as fleet
 from ml.pipeline import inputs
 from ml.predict import __main__ as predict
 from ml.scada.sources.postgresql import session
@@ -120,11 +120,12 @@ def busy_version(plant: Plant) -> Command:
 
 def no_dask(plant: Plant) -> Command:
     plant.patch.setitem(sys.modules, "dask", None)
-    return fleet.main, [str(plant.root.parent)]
+    plant.config()
+    return fleet.main, [str(plant.root.parent), "--scheduler", "tcp://127.0.0.1:1"]
 
 
 def no_scheduler(plant: Plant) -> Command:
-    plant.patch.setattr("ml.cluster.clients.CONNECT_SECONDS", 0.2)
+    plant.patch.setattr("ml.scale.clients.CONNECT_SECONDS", 0.2)
     plant.config()
     return fleet.main, [str(plant.root.parent), "--scheduler", f"tcp://127.0.0.1:{closed_port()}"]
 

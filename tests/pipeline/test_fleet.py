@@ -7,13 +7,14 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
-from ml.fleet.budget import Budget
-from ml.fleet.task import OrganizationTask, work_on
+from ml.scale.fleet.budget import Budget
+from ml.scale.fleet.task import OrganizationTask, work_on
 from ml.workspace.locks import version_lock
 from ml.workspace.paths import OrganizationPaths
 from tests.pipeline.backend import REPOSITORY, Json, Outcome, environment, fleet, spawn
@@ -99,7 +100,7 @@ def test_the_summary_is_beside_the_organisations_and_the_same_as_the_result(firs
 def test_progress_is_told_for_the_fleet_and_for_each_organisation(first_run: tuple[Path, Outcome]) -> None:
     _, outcome = first_run
     assert [event["done"] for event in outcome.progress] == sorted(event["done"] for event in outcome.progress)
-    assert outcome.progress[-1]["done"] == outcome.progress[-1]["total"] == 3
+    assert outcome.progress[-1]["done"] == outcome.progress[-1]["total"] == 4
     told = {(event["organizationId"], event["state"]) for event in outcome.stderr_events if "state" in event}
     assert told >= {(ORGANIZATION, "running"), (ORGANIZATION, "done"), ("plant_b", "done"), ("plant_c", "failed")}
 
@@ -121,8 +122,12 @@ def test_sigterm_ends_every_step_within_two_seconds(database: Path, root: Path, 
         write_config(tmp_path / "configs", database, organization, trainingConfig=LIGHT | ENDLESS)
     fitting: set[str] = set()
     times: list[float] = []
+    listening: list[object] = []
 
     def both_fit(event: Json) -> bool:
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):  # it has just ended
+                listening.extend(each for each in process.net_connections() if each.status == psutil.CONN_LISTEN)
         if event.get("message") == "fitting":
             fitting.add(event["organizationId"])
         if len(fitting) == 2 and not times:
@@ -134,6 +139,7 @@ def test_sigterm_ends_every_step_within_two_seconds(database: Path, root: Path, 
     assert outcome.exit_code == 143
     assert outcome.error["code"] == "STOPPED"
     assert processes_about(tmp_path) == []
+    assert listening == [], "a fleet opens no port"
 
 
 def test_a_task_that_outgrows_its_share_runs_again_with_all_there_is(

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.dask_cluster import Cluster, dask_cluster
 from tests.pipeline.backend import Json, fleet, spawn
-from tests.pipeline.dask_cluster import Cluster, address_in, dask_cluster, dask_scheduler
 from tests.pipeline.small_plant import ORGANIZATION, plant_config, write_json
 from tests.pipeline.test_fleet import ENDLESS, LIGHT, processes_about, version_files, write_config
 
@@ -26,7 +26,7 @@ BEGINS = "begins"  # the first line about a step, which has no message
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with dask_cluster(tmp_path) as running:
+    with dask_cluster(tmp_path, workers=3) as running:
         yield running
 
 
@@ -80,7 +80,7 @@ def _running_step(file: Path) -> psutil.Process:
     """The step that runs with the configuration `file`; there is one at a time, and its parent is the worker."""
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        if "ml.fleet.child" in command and str(file) in command:
+        if "ml.scale.fleet.child" in command and str(file) in command:
             return process
     raise AssertionError("no step is running")
 
@@ -88,10 +88,10 @@ def _running_step(file: Path) -> psutil.Process:
 def test_workers_must_say_what_they_have(tmp_path: Path, root: Path, database: Path) -> None:
     """Without resources tasks would never be given to them, and the fleet would wait for ever."""
     write_json(tmp_path / "plant_a.json", plant_config(database))
-    address_file = tmp_path / "scheduler" / "file.json"
-    address_file.parent.mkdir()
-    with dask_scheduler(address_file):
-        none = fleet(tmp_path, "--scheduler", address_in(address_file), root=root)
+    folder = tmp_path / "scheduler"
+    folder.mkdir()
+    with dask_cluster(folder) as cluster:
+        none = fleet(tmp_path, "--scheduler", cluster.address, root=root)
     assert none.exit_code == 4
     assert none.error["code"] == "CLUSTER_UNAVAILABLE"
     assert "no worker" in none.error["message"]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
-import psutil
 import pytest
+from distributed import Client, LocalCluster
 
-from ml.cluster.clients import embedded_cluster
-from ml.fleet.budget import Budget
-from ml.fleet.coordination import work_off
-from ml.fleet.task import OrganizationTask, Outcome
+from ml.scale.fleet.budget import Budget
+from ml.scale.fleet.coordination import work_off
+from ml.scale.fleet.pools import cluster_pool
+from ml.scale.fleet.task import OrganizationTask, Outcome
 from tests.pipeline.small_plant import ORGANIZATION, plant_config, write_json
 
 PASSWORD = "Tr0ub4dor-canary"
@@ -42,13 +41,16 @@ def test_no_password_reaches_the_cluster(
     assert PASSWORD.encode() not in cloudpickle.dumps(task)
     seen: list[bytes] = []
     outcomes: list[Outcome] = []
-    with embedded_cluster(SHARE.resources(), 1) as client:
-        scheduler, worker = client.cluster.scheduler, client.cluster.workers["worker"]
+    with (
+        LocalCluster(n_workers=1, processes=False, dashboard_address=None, resources=SHARE.resources()) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        scheduler, worker = cluster.scheduler, next(iter(cluster.workers.values()))
 
         def look(_: dict[str, Any]) -> None:
             seen.append(everything_kept(scheduler, worker))
 
-        work_off(client, [task], SHARE, look, outcomes.append)
+        work_off(lambda _: cluster_pool(client, "run", look), [task], SHARE, SHARE.memory, outcomes.append)
         seen.append(everything_kept(scheduler, worker))
         deadline = time.monotonic() + RELEASE_SECONDS
         while (kept := [*worker.data, *worker.state.tasks, *scheduler.tasks]) and time.monotonic() < deadline:
@@ -57,18 +59,3 @@ def test_no_password_reaches_the_cluster(
     assert [outcome.state for outcome in outcomes] == ["done"]
     assert str(file).encode() in seen[0]  # it would be found if it were there
     assert [content for content in seen if PASSWORD.encode() in content] == []
-
-
-def test_the_embedded_cluster_listens_on_no_port() -> None:
-    """`psutil` sees the ports of this process, whoever opened them."""
-    process = psutil.Process(os.getpid())
-    before = listening(process)
-    with embedded_cluster(SHARE.resources(), 1) as client:
-        assert client.submit(int, "7").result() == 7
-        assert listening(process) == before
-        # Dask would otherwise find its name by opening a way to a server on the internet.
-        assert client.scheduler.address.startswith("inproc://127.0.0.1/")
-
-
-def listening(process: psutil.Process) -> set[object]:
-    return {each.laddr for each in process.net_connections(kind="inet") if each.status == psutil.CONN_LISTEN}

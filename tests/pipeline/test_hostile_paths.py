@@ -15,12 +15,12 @@ from urllib.parse import quote
 import pandas as pd
 import pytest
 
+from ml import fleet
 from ml.errors import EagleError
-from ml.fleet import __main__ as fleet
-from ml.fleet.summary import Summary, summary_folder, write_summary
 from ml.options.delivery import ReferenceScore
 from ml.pipeline.reference_scores import read_reference
 from ml.predict import __main__ as predict
+from ml.scale.fleet.summary import Summary, summary_folder, write_summary
 from ml.scripts import convert_to_onnx, data_prep, hyperparameter_tuning, train_model, validate_model
 from ml.workspace import __main__ as workspace
 from ml.workspace.paths import OrganizationPaths, workspace_root

@@ -14,15 +14,14 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 BASE = {"errors", "findings", "options", "config", "progress", "readings", "windows", "features", "private_folders"}
-SUBJECTS = {"scada", "learning", "validation", "export", "workspace", "cluster"}
+SUBJECTS = {"scada", "learning", "validation", "export", "workspace"}
 PIPELINE = "pipeline"
 PREDICT = "predict"
-SPREAD = "spread"
 SCRIPTS = "scripts"
 FLEET = "fleet"
-DISTRIBUTED = "distributed"
+SCALE = "scale"
 COMMAND = "__main__"
-ABOVE = {PIPELINE, PREDICT, SPREAD, SCRIPTS, FLEET, DISTRIBUTED}
+ABOVE = {PIPELINE, PREDICT, SCRIPTS, SCALE, FLEET}
 FOUND_BESIDE_A_SCRIPT = "_bootstrap"
 
 HEAVY = {
@@ -34,7 +33,7 @@ LIGHT_MODULES = [
     "ml.workspace.harness",
     "ml.workspace.__main__",
     "ml.predict.__main__",
-    "ml.fleet.__main__",
+    "ml.scale.fleet.command",
 ] + [
     f"ml.scripts.{step}"
     for step in ("data_prep", "hyperparameter_tuning", "train_model", "validate_model", "convert_to_onnx")
@@ -100,20 +99,26 @@ def test_nothing_but_scripts_and_predict_imports_the_pipeline() -> None:
 
 
 @pytest.mark.parametrize("top", [PREDICT, SCRIPTS])
-def test_nothing_but_the_fleet_imports_what_stands_at_the_top(top: str) -> None:
-    turned = {pair for pair in arrows() if room(pair[0]) not in {top, FLEET} and room(pair[1]) == top}
+def test_nothing_imports_what_stands_at_the_top(top: str) -> None:
+    turned = {pair for pair in arrows() if room(pair[0]) != top and room(pair[1]) == top}
     assert turned == set()
 
 
-def test_only_scripts_and_the_fleet_work_on_a_cluster() -> None:
+def test_only_scripts_and_the_command_use_more_than_one_process() -> None:
+    turned = {pair for pair in arrows() if room(pair[0]) not in {SCALE, SCRIPTS, FLEET} and room(pair[1]) == SCALE}
+    assert turned == set()
+
+
+def test_what_scales_in_one_way_knows_nothing_of_the_other_ways() -> None:
+    ways = ("ml.scale.fleet", "ml.scale.partitioned", "ml.scale.parallel_search")
+    allowed = {("ml.fleet", "ml.scale.fleet.command")}
     turned = {
-        pair for pair in arrows() if room(pair[0]) not in {DISTRIBUTED, SCRIPTS, FLEET} and room(pair[1]) == DISTRIBUTED
+        (module, imported)
+        for module, imported in arrows() - allowed
+        for way in ways
+        if imported.startswith(way) and not module.startswith(way) and room(module) in {SCALE, FLEET}
     }
-    assert turned == set()
-
-
-def test_nothing_imports_the_fleet() -> None:
-    assert {pair for pair in arrows() if room(pair[0]) != FLEET and room(pair[1]) == FLEET} == set()
+    assert turned == {("ml.scale.search_worker", "ml.scale.parallel_search")}
 
 
 def test_the_command_only_passes_on() -> None:

@@ -27,13 +27,12 @@ OS_HARMLESS |= {"sysconf", "path", "cpu_count", "register_at_fork", "access", "g
 # What opens files by itself, and why that is not a way into the workspace.
 REASONS = {
     "ml.config": "the configuration, which the user names and which lies anywhere",
-    "ml.distributed.cluster": "a scratch folder of Dask's, in which workers keep nothing of the organisation",
-    "ml.distributed.member": "its own standard output",
-    "ml.distributed.members": "the pipe from a member, and how much memory the kernel says that it has",
-    "ml.distributed.quiet_worker": "the null device, in place of its standard streams",
-    "ml.fleet.budget": "how much memory the kernel says that there is",
-    "ml.fleet.child": "its own standard input, and how much memory the kernel says that it uses",
-    "ml.fleet.step_process": "how much memory the kernel says that a step uses",
+    "ml.scale.partitioned.member": "its own standard output",
+    "ml.scale.fleet.budget": "how much memory the kernel says that there is",
+    "ml.scale.fleet.checker": "the pipes that it was started with",
+    "ml.scale.fleet.child": "its own standard input, and how much memory the kernel says that it uses",
+    "ml.scale.fleet.step_process": "the pipe from a step",
+    "ml.scale.processes": "how much memory the kernel says that a process uses",
     "ml.options.secrets": "a secret in the operator's folder, called by a name that leads nowhere else",
     "ml.learning.search_storage": "the journal that OrganizationPaths.tuning_file has let through",
     "ml.private_folders": "folders of the user's own, for caches of libraries; it refuses what others may write",
@@ -42,7 +41,7 @@ REASONS = {
     "ml.scada.spill": "a scratch folder that ml.workspace.files made for this process",
     "ml.scada.prepared_csv": "the staged file that ml.workspace.files made for this process",
     "ml.scada.prepared": "takes back the staged file that ml.workspace.files made for this process",
-    "ml.spread.child": "the pipes that it was started with",
+    "ml.scale.search_worker": "the pipes that it was started with",
     "ml.windows.cpu_quota": "how much CPU time the kernel says that there is",
     "ml.windows.kernels.compiling": "the source text of this package",
 }

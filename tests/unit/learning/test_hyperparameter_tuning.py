@@ -57,7 +57,7 @@ def test_selection_is_left_out_of_the_search_and_kept_for_training(results: Path
     assert tuned.feature_config.selection.k == 1
 
 
-@pytest.mark.parametrize("name", ["journal.log", "journal.log.lock", "training_config.json"])
+@pytest.mark.parametrize("name", ["journal.log", "training_config.json"])
 def test_a_planted_link_is_refused_before_the_search(results: Path, tmp_path: Path, name: str) -> None:
     foreign = tmp_path / "artifacts/plant_b/v1/hyperparameter_results/journal.log"
     for folder in (foreign.parent, results):

@@ -1,123 +1,169 @@
-"""A search on many workers: what it finds depends on their number, not on where, when or how often trials run."""
+"""Several processes that ask and tell one study: no trial twice, none too many, and what a dead one held comes back."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
+from optuna.trial import TrialState
 
-from ml.errors import StoppedError
+from ml.errors import BusyError, StoppedError
 from ml.learning import estimators
-from ml.learning.cross_validation import CrossValidation, Outcome
+from ml.learning.cross_validation import CrossValidation
 from ml.learning.feature_sets import FeatureTable
-from ml.learning.search import SearchResult, search
+from ml.learning.search import SearchResult, search, take_part
+from ml.learning.search_space import checked_space
 from ml.learning.search_storage import opened_storage
-from ml.learning.search_study import Proposal
+from ml.learning.search_study import SearchStudy
 from ml.learning.search_trials import Trials
 from ml.options.learning import TrainingConfig, TuningConfig
 from tests.unit.learning.feature_tables import feature_table, names
 
-TRIALS, WORKERS = 24, 3
-LAG = 2 * WORKERS  # a trial is drawn from those that are so many before it, and earlier
+TRIALS = 16
 THIRD = np.arange(300) % 3
 FOLDS = [(np.flatnonzero(number != THIRD), np.flatnonzero(number == THIRD)) for number in range(3)]
 X, Y = feature_table(300)
 TRAINING = TrainingConfig.model_validate({"threads": 1, "lgbParams": {"numIterations": 30}, "earlyStoppingRounds": 0})
+GRID = 1 + 3 * 3  # the given configuration, and three values of each parameter
 SPACE = {"learningRate": {"low": 0.02, "high": 0.3, "log": True}, "minDataInLeaf": {"low": 5, "high": 150}}
 
 
-def run(method: str = "optuna", workers: int = WORKERS, **options: Any) -> SearchResult:
-    settings = {"searchMethod": method, "nTrials": TRIALS, "workers": workers, "searchSpace": SPACE}
-    tuning = TuningConfig.model_validate(settings | options.pop("tuning", {}))
-    return search(FeatureTable(X, names()), Y, FOLDS, TRAINING, tuning, **options)
+def tuning(method: str = "optuna", **options: Any) -> TuningConfig:
+    return TuningConfig.model_validate(
+        {"searchMethod": method, "nTrials": TRIALS, "workers": 3, "searchSpace": SPACE} | options
+    )
 
 
-@cache
-def undisturbed(method: str) -> SearchResult:
-    return run(method)
+def run(settings: TuningConfig, **options: Any) -> SearchResult:
+    return search(FeatureTable(X, names()), Y, FOLDS, TRAINING, settings, **options)
 
 
-def outcome(result: SearchResult) -> list[dict[str, Any]]:
-    return [{key: value for key, value in trial.items() if key != "seconds"} for trial in result.trials]
+def threads_of(
+    settings: TuningConfig, journal: Path, workers: int = 3
+) -> Callable[[SearchStudy, str, float, Callable[[float], None]], None]:
+    """Workers as threads with a storage each, which know as little of each other as processes do."""
 
+    def run_side_by_side(study: SearchStudy, name: str, deadline: float, _: Callable[[float], None]) -> None:
+        def work(worker: int) -> None:
+            table = FeatureTable(X, names())
+            shared = {"storage_path": journal, "name": name, "worker": worker, "deadline": deadline}
+            take_part(table, Y, FOLDS, TRAINING, settings, **shared)
 
-class Shuffled:
-    """Finishes trials that run side by side in an order of its own, and stops after some, as a killed search does."""
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(work, range(1, workers + 1)))
+        study.refresh()
 
-    def __init__(self, seed: int, stop_after: int | None = None) -> None:
-        self._random, self._left = random.Random(seed), stop_after
-        self.ran: list[int] = []
-
-    def __call__(
-        self, _: str, draw: Callable[[], Proposal | None], deadline: float, __: Callable[[float], None]
-    ) -> Iterator[tuple[Proposal, Outcome]]:
-        running: list[Proposal] = []
-        while True:
-            while len(running) < WORKERS and (proposal := draw()) is not None:
-                running.append(proposal)
-            if not running:
-                return
-            if self._left == len(self.ran):
-                raise StoppedError("stopped")
-            chosen = running.pop(self._random.randrange(len(running)))
-            self.ran.append(chosen.number)
-            with CrossValidation(Y, FOLDS, "average_precision", 1) as validate:
-                table = FeatureTable(X, names())
-                # New ones for each trial, as on a worker that has just been started.
-                trials = Trials(estimators.get("lightgbm"), table, Y, FOLDS, TRAINING, validate, configured=table)
-                yield chosen, trials.run(chosen.values, chosen.bars, deadline, lambda _: None)
+    return run_side_by_side
 
 
 @pytest.mark.parametrize("method", ["grid", "random", "optuna"])
-def test_the_order_in_which_trials_finish_changes_nothing(method: str) -> None:
-    first, other = undisturbed(method), run(method, runner=Shuffled(1))
-    assert outcome(other) == outcome(first)
-    assert (other.best, other.importances) == (first.best, first.importances)
-    assert [trial["number"] for trial in first.trials] == list(range(len(first.trials)))
-    assert {trial["state"] for trial in first.trials} == {"COMPLETE", "PRUNED"}
+def test_workers_share_the_trials_of_one_search(tmp_path: Path, method: str) -> None:
+    settings, journal = tuning(method), tmp_path / "journal.log"
+    result = run(settings, storage_path=journal, side_by_side=threads_of(settings, journal))
+    trials = GRID if method == "grid" else TRIALS
+    assert [trial["number"] for trial in result.trials] == list(range(trials))
+    assert {trial["state"] for trial in result.trials} <= {"COMPLETE", "PRUNED"}
+    tried = {tuple(trial["params"].values()) for trial in result.trials}
+    assert len(tried) == trials
+    assert result.trials[0]["score"] == result.baseline_score <= result.best_score
+    again: list[float] = []
+    assert run(settings, storage_path=journal, progress=lambda *told: again.append(told[0])).trials == result.trials
+    assert again == []
 
 
-@pytest.mark.parametrize(("method", "finished"), [("grid", 5), ("optuna", 1), ("optuna", 5), ("optuna", 13)])
-def test_a_stopped_search_runs_what_is_missing_and_ends_alike(tmp_path: Path, method: str, finished: int) -> None:
+def test_a_grid_that_ends_early_ends_for_all(tmp_path: Path) -> None:
+    settings = tuning("grid", searchSpace={"numLeaves": {"choices": [3, 4, 5, 6]}}, pruning=False)
     journal = tmp_path / "journal.log"
-    stopped, resumed = Shuffled(finished, stop_after=finished), Shuffled(finished + 1)
-    with pytest.raises(StoppedError):
-        run(method, runner=stopped, storage_path=journal)
-    assert outcome(run(method, runner=resumed, storage_path=journal)) == outcome(undisturbed(method))
-    assert sorted(stopped.ran + resumed.ran) == list(range(len(undisturbed(method).trials)))
-    again = Shuffled(0)
-    assert outcome(run(method, runner=again, storage_path=journal)) == outcome(undisturbed(method))
-    assert again.ran == []
+    result = run(settings, storage_path=journal, side_by_side=threads_of(settings, journal))
+    assert sorted(trial["params"]["numLeaves"] for trial in result.trials[1:]) == [3, 4, 5, 6]
+    alone = run(settings)
+    assert {trial["score"] for trial in alone.trials} == {trial["score"] for trial in result.trials}
 
 
-@pytest.mark.parametrize("finished", [LAG, LAG + 3])
-def test_more_trials_later_are_those_of_a_longer_search(tmp_path: Path, finished: int) -> None:
+def study_in(storage: optuna.storages.BaseStorage, settings: TuningConfig, worker: int) -> SearchStudy:
+    estimator = estimators.get("lightgbm")
+    return SearchStudy(
+        estimator, checked_space(estimator, TRAINING, settings.search_space), settings, storage, "plant/v1/x", worker
+    )
+
+
+@pytest.mark.parametrize("method", ["grid", "random"])
+def test_the_trial_of_a_dead_process_is_run_by_another(tmp_path: Path, method: str) -> None:
+    settings, journal = tuning(method), tmp_path / "journal.log"
+    died: list[dict[str, Any]] = []
+
+    def dies_in_a_trial(study: SearchStudy, name: str, deadline: float, progress: Callable[[float], None]) -> None:
+        proposal = study.draw()
+        assert proposal is not None
+        died.append(proposal.values)
+        study.begin()
+        threads_of(settings, journal)(study, name, deadline, progress)
+
+    result = run(settings, storage_path=journal, side_by_side=dies_in_a_trial)
+    assert len(result.trials) == (GRID if method == "grid" else TRIALS)
+    if method == "grid":
+        assert [trial["params"] for trial in result.trials].count(died[0]) == 1
+
+
+def test_a_trial_that_another_search_has_ended_is_told(tmp_path: Path) -> None:
+    """As of two machines that run the same search on one database, out of sight of each other's locks."""
+    with opened_storage(tuning(), tmp_path / "journal.log", "plant/v1/x") as storage:
+        study = study_in(storage, tuning(), 0)
+        proposal = study.draw()
+        assert proposal is not None
+        with opened_storage(tuning(), tmp_path / "journal.log", "plant/v1/x") as same:
+            study_in(same, tuning(), 0).begin()
+        with CrossValidation(Y, FOLDS, "average_precision", 1) as validate:
+            table = FeatureTable(X, names())
+            trials = Trials(estimators.get("lightgbm"), table, Y, FOLDS, TRAINING, validate, configured=table)
+            outcome = trials.run(proposal.values, {}, float("inf"), lambda _: None)
+        with pytest.raises(BusyError, match="another search"):
+            study.finish(proposal, outcome)
+
+
+def test_a_trial_that_is_cut_short_does_not_count(tmp_path: Path) -> None:
     journal = tmp_path / "journal.log"
-    run(storage_path=journal, tuning={"nTrials": finished})
-    more = Shuffled(2)
-    assert outcome(run(runner=more, storage_path=journal)) == outcome(undisturbed("optuna"))
-    assert sorted(more.ran) == list(range(finished, TRIALS))
+
+    def cut_short(study: SearchStudy, *_: Any) -> None:
+        proposal = study.draw()
+        assert proposal is not None
+        with CrossValidation(Y, FOLDS, "average_precision", 1) as validate:
+            table = FeatureTable(X, names())
+            trials = Trials(estimators.get("lightgbm"), table, Y, FOLDS, TRAINING, validate, configured=table)
+            study.finish(proposal, replace(trials.run(proposal.values, {}, 0.0, lambda _: None), state="LATE"))
+
+    assert [trial["number"] for trial in run(tuning(), storage_path=journal, side_by_side=cut_short).trials] == [0]
+    alone = run(tuning(workers=1), storage_path=journal)
+    assert [trial["params"] for trial in alone.trials] == [trial["params"] for trial in run(tuning(workers=1)).trials]
 
 
-@pytest.mark.parametrize("workers", [1, WORKERS])
-def test_trials_are_judged_by_all_that_came_to_the_rung_and_that_they_were_drawn_from(workers: int) -> None:
-    whole = run(workers=workers, tuning={"pruning": False, "searchMethod": "random"})
-    result = run(workers=workers, tuning={"searchMethod": "random"})
+def test_no_two_workers_draw_the_same_and_none_draws_too_many(tmp_path: Path) -> None:
+    settings = tuning("random", nTrials=4)
+    with opened_storage(settings, tmp_path / "journal.log", "plant/v1/x") as storage:
+        studies = [study_in(storage, settings, worker) for worker in (1, 2, 3)]
+        drawn = [study.draw() for _ in range(2) for study in studies]
+        values = [tuple(proposal.values.values()) for proposal in drawn if proposal is not None]
+        assert len(set(values)) == len(values) == 4
+        states = [trial.state for trial in storage.get_all_trials(0)]
+        assert states.count(TrialState.RUNNING) == 4
+
+
+def test_trials_are_compared_with_all_that_came_to_the_rung_before() -> None:
+    whole = run(tuning("random", workers=1, nTrials=20, pruning=False))
+    result = run(tuning("random", workers=1, nTrials=20))
     for trial in result.trials:
-        known = max(0, trial["number"] - (1 if workers == 1 else LAG) + 1)
-        before = [other["rungScores"] for other in result.trials[:known]]
+        before = [other["rungScores"] for other in result.trials[: trial["number"]]]
         rungs = whole.trials[trial["number"]]["rungScores"]
         expected = next((end for end in range(1, len(rungs)) if is_hopeless(rungs[:end], before)), None)
         assert (trial["state"] == "PRUNED") == (expected is not None)
         assert trial["rungScores"] == rungs[:expected]
-    assert 3 < sum(trial["state"] == "PRUNED" for trial in result.trials) < 21
+    assert 3 < sum(trial["state"] == "PRUNED" for trial in result.trials) < 18
 
 
 def is_hopeless(scores: list[float], before: list[list[float]]) -> bool:
@@ -125,20 +171,6 @@ def is_hopeless(scores: list[float], before: list[list[float]]) -> bool:
     here = [others[len(scores) - 1] for others in before if len(others) >= len(scores)]
     better = [other for other in here if other > scores[-1]]
     return len(here) >= 4 and len(better) >= (len(here) + 1) // 4
-
-
-def test_a_trial_that_is_cut_short_does_not_count_and_those_beside_it_do(tmp_path: Path) -> None:
-    journal, missing = tmp_path / "journal.log", Shuffled(5)
-
-    def run_out_of_time(*arguments: Any) -> Iterator[tuple[Proposal, Outcome]]:
-        for proposal, found in Shuffled(4)(*arguments):
-            yield proposal, replace(found, state="LATE") if proposal.number == 4 else found
-
-    kept = [trial["number"] for trial in run(runner=run_out_of_time, storage_path=journal).trials]
-    assert 4 not in kept
-    assert max(kept) > 4
-    assert outcome(run(runner=missing, storage_path=journal)) == outcome(undisturbed("optuna"))
-    assert sorted(missing.ran + kept) == list(range(TRIALS))
 
 
 def test_features_are_computed_once_for_each_set_of_them() -> None:
@@ -157,23 +189,30 @@ def test_features_are_computed_once_for_each_set_of_them() -> None:
     assert asked == [str({"rollingWindows": (5,)})]
 
 
-def test_another_number_of_workers_is_another_search(tmp_path: Path) -> None:
-    journal, other = tmp_path / "journal.log", Shuffled(3)
-    run(storage_path=journal)
-    run(workers=2, runner=other, storage_path=journal)
-    assert sorted(other.ran) == list(range(TRIALS))
-
-
-def test_a_trial_that_was_kept_twice_counts_once(tmp_path: Path) -> None:
-    """As after two machines have run the same search on one database, out of sight of each other's locks."""
+def test_another_number_of_workers_goes_on_with_the_same_search(tmp_path: Path) -> None:
     journal = tmp_path / "journal.log"
-    tuning = TuningConfig()
-    first = run(storage_path=journal)
-    with opened_storage(tuning, journal, "x") as storage:
-        assert storage is not None
-        assert storage.read() == {}
-        for seconds in (1.0, 2.0):
-            trial = optuna.trial.create_trial(value=seconds, user_attrs={"number": 4})
-            storage.add(trial)
-        assert {number: trial.value for number, trial in storage.read().items()} == {4: 1.0}
-    assert outcome(run(storage_path=journal)) == outcome(first)
+
+    def stop(done: float, *_: Any) -> None:
+        if done > 5.5:
+            raise StoppedError("stopped")
+
+    with pytest.raises(StoppedError):
+        run(tuning(workers=1), storage_path=journal, progress=stop)
+    settings, seen = tuning(workers=2), []
+
+    def note(study: SearchStudy, *rest: Any) -> None:
+        seen.append(len(study.trials))
+        threads_of(settings, journal, 2)(study, *rest)
+
+    assert len(run(settings, storage_path=journal, side_by_side=note).trials) == TRIALS
+    assert seen == [5]
+
+
+def test_a_line_that_a_killed_process_has_left_half_written_is_cut_off_by_the_next(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.log"
+    run(tuning(workers=1, nTrials=3), storage_path=journal)
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + b'{"op_code": 4, "wor')
+    assert len(run(tuning(workers=1, nTrials=4), storage_path=journal).trials) == 4
+    assert journal.read_bytes().startswith(whole + b"{")
+    assert b'"wor{' not in journal.read_bytes()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.fleet.display import Board
+from ml.scale.fleet.display import Board
 from ml.workspace.logs import step_log, warnings_on_stderr
 from ml.workspace.printable import printable
 from ml.workspace.progress import Progress

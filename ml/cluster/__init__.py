@@ -1,1 +1,0 @@
-"""Dask clusters: one inside this process, or one that is there already."""
