@@ -140,6 +140,8 @@ class TrainingService:
 
     def __init__(self, base: Path, umask: int = 0o022) -> None:
         self.base, self.umask = base, umask
+        self.variables: dict[str, str] = {}
+        """Environment variables of its processes, beside this process's own."""
         self._trainings = 0
 
     def version(self) -> str:
@@ -171,7 +173,7 @@ class TrainingService:
         return subprocess.Popen(
             [sys.executable, str(self.base / "scripts" / "train_model.py"), str(request)],
             cwd=self.base,
-            env=environment(self.base),
+            env=environment(self.base, self.variables),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -85,8 +85,20 @@ FAILURES = {
     2: ({"hyperparameters": {"numLeafs": 3}}, 'unknown key "trainingConfig.lgbParams.numLeafs"'),
     3: ({"dataRange": {"startDate": "2031-01-01", "endDate": "2032-01-01"}}, "no usable rows from 2031-01-01"),
     4: ({"scadaDbConfig": {"driver": "sqlite", "database": str(REPOSITORY / "README.md"), "table": "t"}}, "README.md"),
+    5: ({"hyperparameters": HYPERPARAMETERS | {"minDataInLeaf": 10**6}}, "the model has learned nothing"),
     6: ({"version": "../v1"}, "is not a safe identifier"),
 }
+# Imported into the step by Python itself: what nobody foresaw happens inside it.
+A_BUG = """
+import sys
+
+class Bug:
+    def find_spec(self, name, *_):
+        if name == "ml.learning.training":
+            raise ZeroDivisionError("a secret of the plant")
+
+sys.meta_path.insert(0, Bug())
+"""
 
 
 @pytest.mark.parametrize("code", FAILURES)
@@ -96,9 +108,31 @@ def test_an_operator_reads_the_reason(code: int, service: TrainingService, datab
         service.train(ORGANIZATION, request(database, **changes))
     told = str(failure.value)
     assert told.startswith(f"Python training failed with code {code}: ")
-    last = json.loads("{" + told.splitlines()[-1].partition("{")[2])
+    assert words in last_error(told)["message"]
+
+
+def test_an_operator_reads_where_to_find_an_unforeseen_error(
+    service: TrainingService, database: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(A_BUG)
+    service.variables["PYTHONPATH"] = str(tmp_path)
+    with pytest.raises(TrainingFailedError) as failure:
+        service.train(ORGANIZATION, request(database), "v1")
+    told = str(failure.value)
+    assert told.startswith("Python training failed with code 70: ")
+    error = last_error(told)
+    identity = error["message"].rpartition(" ")[2]
+    assert identity in error["hint"]
+    assert "secret" not in told
+    log = service.base / "artifacts" / ORGANIZATION / "v1" / "training_logs" / "train_model.log"
+    assert identity in log.read_text()
+
+
+def last_error(told: str) -> Json:
+    """The JSON line that ends what the backend tells its operators."""
+    last: Json = json.loads("{" + told.splitlines()[-1].partition("{")[2])
     assert last["event"] == "error"
-    assert words in last["message"]
+    return last
 
 
 @pytest.mark.parametrize("field", ["organizationId", "version"])
