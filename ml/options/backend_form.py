@@ -30,6 +30,9 @@ from ml.options.templates import TEMPLATES
 DEFAULT_TABLE = "jk2"
 """The table that the backend means where it names none."""
 
+ALWAYS_SENT = frozenset(("temperature", "pressure", "flow_rate", "vibration", "current", "voltage"))
+"""featureColumns that the backend's HTTP routes send, whatever the organisation has: they say nothing of it."""
+
 _NULLABLE_SECTIONS = ("scadaDbConfig", "schemaConfig", "dataRange", "dataSource")
 _WITHOUT_A_WISH = (None, ".", "./")  # as outputPath: the working directory, which is no artifact folder
 _MODEL_FILE = re.compile(r"model_(?P<version>.+)\.onnx")
@@ -240,6 +243,12 @@ def _limit_columns(data: Json, schema: Json, wanted: list[str], findings: list[F
                 f"{_some([name for name in sensors if name in used])}",
                 "featureColumns",
             )
+        )
+    if unknown and not used and not ALWAYS_SENT.issuperset(unknown):
+        raise ConfigError(
+            f"featureColumns names nothing that schemaConfig has: {_some(unknown)}",
+            field="featureColumns",
+            hint=f"the columns are {_some(sensors)}",
         )
     if unknown:
         findings.append(_unknown_columns(unknown, sensors, everything=not used))

@@ -48,6 +48,7 @@ _SQL_MARKS = (";", "--", "/*", "'", '"', "\\", "$$")
 _HINTS = {
     "industry": "a template only fills what is left out: name the columns in schemaConfig, and leave industry out"
 }
+_UNIT_OF_TIME = re.compile(r"(Ms|Millis|Seconds?|Minutes?|Hours?|Days?|Weeks?|Months?|Years?)$")
 _SPELLED_ALIKE = 0.75  # of difflib's ratio: a slip of the pen, not another word that shares its letters
 _MAX_SECONDS = 10**9  # about 31 years: longer than any plant's records, and far from overflowing in microseconds
 
@@ -130,9 +131,25 @@ def nearest_key(name: str, value: Any, model: type[BaseModel]) -> str | None:
     by_lower: dict[str, str] = {key.lower(): key for key in schema["properties"]}
     for match in difflib.get_close_matches(name.lower().replace("_", ""), by_lower, n=3, cutoff=_SPELLED_ALIKE):
         key = by_lower[match]
-        if _kind_of(value) in _kinds(schema["properties"][key], schema.get("$defs", {})):
+        kinds, unit = _kinds(schema["properties"][key], schema.get("$defs", {})), _unit_of(name)
+        if _kind_of(value) in kinds and unit in (None, _unit_of(key)) and _within(value, schema["properties"][key]):
             return key
     return None
+
+
+def _unit_of(name: str) -> str | None:
+    """The unit of time that a key's name ends in; the same value under a key with another unit would be wrong."""
+    found = _UNIT_OF_TIME.search(to_camel(name))
+    return found[0].lower().rstrip("s") if found else None
+
+
+def _within(value: Any, schema: dict[str, Any]) -> bool:
+    """Whether a number lies within the bounds that a JSON Schema states; anything else does."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return True
+    parts = [schema, *schema.get("anyOf", [])]
+    low = max((part["minimum"] for part in parts if "minimum" in part), default=value)
+    return bool(low <= value <= min((part["maximum"] for part in parts if "maximum" in part), default=value))
 
 
 def _kind_of(value: Any) -> str:

@@ -107,6 +107,16 @@ def _number(value: Any) -> float | None:
     return number if abs(number) < 1e15 else None
 
 
+def _in_other_units(section: str, durations: str) -> list[KeyForm]:
+    """Durations that we take in seconds only."""
+    return [
+        form
+        for name in durations.split()
+        for unit, seconds in (("Minutes", 60), ("Hours", 3600), ("Days", 86_400))
+        for form in _read_as(f"{section}.{name}Seconds", f"{name}{unit}", convert=_times(seconds))
+    ]
+
+
 def _at_least_a_second(milliseconds: Any) -> Any:
     seconds = _times(1 / 1000)(milliseconds)
     return max(1, round(seconds)) if isinstance(seconds, int | float) and not isinstance(seconds, bool) else seconds
@@ -134,7 +144,7 @@ KEYS: tuple[KeyForm, ...] = (
     # dataConfig
     *_read_as("dataRange.startDate", "dataConfig.startDate"),
     *_read_as("dataRange.endDate", "dataConfig.endDate"),
-    *_read_as("dataConfig.samplingIntervalSeconds", "samplingIntervalMinutes", convert=_times(60)),
+    *_in_other_units("dataConfig", "samplingInterval maxGap predictionHorizon recovery"),
     *_read_as("dataConfig.predictionHorizonSeconds", "failureLookaheadMinutes", convert=_times(60)),
     *_read_as("schemaConfig.targetColumn", "dataConfig.targetColumn"),
     *_read_as("schemaConfig.timestampColumn", "dataConfig.timestampColumn"),
@@ -212,6 +222,11 @@ KEYS: tuple[KeyForm, ...] = (
         },
     ),
     *_read_as("scadaDbConfig.connectTimeoutSeconds", "connectionTimeoutMillis", convert=_at_least_a_second),
+    *_read_as("scadaDbConfig.statementTimeoutSeconds", "statementTimeout", convert=_at_least_a_second),
+    *(
+        _refused(f"scadaDbConfig.{key}", "a database is entered with a password (passwordEnv or passwordFile)")
+        for key in ("sslCert", "sslKey")
+    ),
     *_left_out("scadaDbConfig", "max min idleTimeoutMillis", "a step opens one connection and closes it"),
     _refused("scadaDbConfig.schema", "write the table as schema.table in scadaDbConfig.table"),
     _refused("scadaDbConfig.connectionString", "write host, port, database, user and passwordEnv, each for itself"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -13,6 +15,7 @@ from ml.options.base import ADDRESS_ERROR, PositiveSeconds, Section
 from ml.options.database_url import UrlError, check_database_name, check_host, check_user, parse_url, refuse_url
 from ml.options.secrets import SecretName, secret_in_file, secret_in_variable
 
+_WORDS_OF_SSL = ("true", "false", "1", "0", "yes", "no", "on", "off", "t", "f", "y", "n")  # as pydantic reads a boolean
 PASSWORD_HINT = "the password belongs in password, or its name in passwordEnv or passwordFile"
 
 
@@ -78,6 +81,19 @@ class ScadaDbConfig(Section):
         description="Refuse a role that may do more than read: a superuser, one that bypasses row security, or one "
         "that may write to the table. Otherwise such a role gets a warning; for postgresql.",
     )
+
+    @field_validator("ssl", mode="before")
+    @classmethod
+    def ssl_may_be_text(cls, value: Any) -> Any:
+        """Forms hand objects on as JSON text; any other text but a word for true or false belongs elsewhere."""
+        if not isinstance(value, str) or value.lower() in _WORDS_OF_SSL:
+            return value
+        with suppress(ValueError, RecursionError):
+            if isinstance(read := json.loads(value), dict | bool):
+                return read
+        raise PydanticCustomError(
+            "ssl", "must be true, false or an object as in node-postgres; a mode of libpq goes to sslmode"
+        )
 
     @field_validator("host", "user", "table", "ssl_root_cert")
     @classmethod

@@ -69,7 +69,8 @@ SAMPLES: Json = {
     "trainingConfig.lgbParams.metric": "auc",
     "trainingConfig.lgbParams.extraTrees": True,
 }
-SHARES = ("Split", "Fraction", "minAccuracy", "minPrecision", "minRecall", "minAuc", "minF1")
+FACTORS = {"Minutes": 60, "Hours": 3600, "Days": 86_400}
+SHARES = ("Split", "Fraction", "minAccuracy", "minPrecision", "minRecall", "minAuc", "minF1", "TimeInAlarm")
 
 
 def sample(path: str) -> Any:
@@ -95,13 +96,14 @@ READ = [form for form in KEYS if form.to]
 @pytest.mark.parametrize("snake", [False, True], ids=["camelCase", "snake_case"])
 @pytest.mark.parametrize("form", READ, ids=lambda form: form.path)
 def test_a_key_of_others_is_read_as_ours(form: KeyForm, snake: bool) -> None:
-    converted = {"connectionTimeoutMillis": 3000, "isUnbalance": True, "unbalance": True}
+    converted = {"connectionTimeoutMillis": 3000, "statementTimeout": 3000, "isUnbalance": True, "unbalance": True}
     key = form.path.rpartition(".")[2]
     config = read(**request(form, converted.get(key, sample(form.to[0])), snake=snake))
-    factor = 60 if key.endswith("Minutes") else 1
+    factor = next((factor for unit, factor in FACTORS.items() if key.endswith(unit)), 1)
     for path in form.to:
         found = value_at(config, path)
-        assert found == value_at(read(**_with_database(nested(path, sample(path) if factor == 1 else 180))), path)
+        ours = sample(path) if factor == 1 else 3 * factor
+        assert found == value_at(read(**_with_database(nested(path, ours))), path)
     if not form.silent:
         assert form.to[0] in message(config, "KEY_MAPPED")
         assert "secret" not in str(config.findings)
@@ -182,6 +184,21 @@ def test_a_section_may_be_json_text(section: str) -> None:
     assert "hidden" not in str(failure.value)
 
 
+@pytest.mark.parametrize("text", ['{"rejectUnauthorized": false}', ' {"rejectUnauthorized":false} '])
+def test_ssl_may_be_json_text(text: str) -> None:
+    found = read(scadaDbConfig={"database": "d", "ssl": text}).scada_db_config
+    assert found is not None
+    assert found.ssl == {"rejectUnauthorized": False}
+    assert read(scadaDbConfig={"database": "d", "ssl": "False"}).scada_db_config.ssl is False  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("text", ["require", "{", "[]", "[" * 5000, "3", "null"])
+def test_other_text_as_ssl_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="a mode of libpq goes to sslmode") as failure:
+        read(scadaDbConfig={"database": "d", "ssl": text})
+    assert failure.value.field == "scadaDbConfig.ssl"
+
+
 def test_the_form_of_columns() -> None:
     schema = {
         "columns": ["id", "created_timestamp", "temp", "alarm", "note", "unit_name", "failure_indicator"],
@@ -236,6 +253,13 @@ class TestFeatureColumns:
         ]
         assert '"z"' in message(config, "FEATURE_COLUMNS_UNKNOWN")
 
+    def test_only_the_columns_that_the_backend_always_sends_may_all_be_unknown(self) -> None:
+        assert read(featureColumns=["temperature", "voltage"]).schema_config.continuous_columns == ("x", "y")
+        with pytest.raises(ConfigError, match="names nothing that schemaConfig has") as failure:
+            read(featureColumns=["temperature", "nonsense"])
+        assert failure.value.field == "featureColumns"
+        assert failure.value.hint == 'the columns are "x", "y"'
+
     def test_without_columns_in_the_schema_they_are_all_that_is_known(self) -> None:
         wanted = ["a__value", "a__product__b", "on__share_on__w=5", "c"]
         config = read(schemaConfig={"booleanColumns": ["on"]}, featureColumns=wanted)
@@ -274,6 +298,10 @@ class TestHints:
             ({"dataConfig": {"timezon": 5}}, "allowed here: samplingIntervalSeconds"),
             ({"dataConfig": {"timezon": "UTC"}}, 'did you mean "timezone"?'),
             ({"modelConfig": {"layers": 3}}, "of modelConfig these are understood: confidenceThreshold"),
+            ({"trainingConfig": {"lgbParams": {"feature_fraction_seed": 3}}}, "allowed here: numLeaves"),
+            ({"validationConfig": {"maxLatencySeconds": 1}}, "allowed here: minEventRecall"),
+            ({"validationConfig": {"maxFalseAlarmsPerAssetYear": 1}}, "allowed here: minEventRecall"),
+            ({"validationConfig": {"maxLatency": 1}}, 'did you mean "maxLatencyMs"?'),
             ({"industry": "water_treatment"}, "a template only fills what is left out"),
         ],
     )
