@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from ml.config import OrganizationConfig
-from ml.errors import EagleError
+from ml.errors import EagleError, NoRowsError, TooFewFailuresError
 from ml.findings import Finding
 from ml.windows.timing import timing_findings
 from ml.workspace.files import read_json
 from ml.workspace.paths import OrganizationPaths
 
 Warnings = list[dict[str, Any]]
+_WHY_ROWS_LACK = ("MACHINES_MIXED", "ASSETS_SAMPLED_SLOWLY")
 
 
 def warnings_of(
@@ -29,6 +31,24 @@ def warnings_of(
     """
     findings = [*config.findings, *timing_findings(config, interval), *of_step]
     return distinct([*(finding.to_json() for finding in findings), *summary.get("findings", [])])
+
+
+@contextmanager
+def told_with_failures(summary: Mapping[str, Any]) -> Iterator[None]:
+    """Let a failure inside the block tell the findings of the prepared data as ``warnings``.
+
+    Where too little is left to learn from, those that may be why are part of its hint: many a caller reads no more.
+    """
+    try:
+        yield
+    except EagleError as error:
+        found: Warnings = summary.get("findings", [])
+        error.partial = {**error.partial, "warnings": found}
+        if isinstance(error, NoRowsError | TooFewFailuresError):
+            causes = [entry for entry in found if entry["code"] in _WHY_ROWS_LACK]
+            hints = [f"{entry['message']} {entry.get('hint', '')}".strip() for entry in causes]
+            error.hint = "; or: ".join([*hints, *([error.hint] if error.hint else [])]) or None
+        raise
 
 
 def warnings_of_training(paths: OrganizationPaths, version: str) -> Warnings:

@@ -101,7 +101,7 @@ def run(
     from ml.learning.search_results import write_results
     from ml.pipeline import inputs
     from ml.pipeline.present_columns import with_present_columns
-    from ml.pipeline.warnings import warnings_of
+    from ml.pipeline.warnings import told_with_failures, warnings_of
     from ml.workspace.files import make_folder, write_text
     from ml.workspace.paths import for_config
 
@@ -111,7 +111,8 @@ def run(
     journal, training_config = (paths.tuning_file(config.version, name) for name in (JOURNAL, "training_config.json"))
     data = inputs.prepared_data(config, paths, progress, argument=prepared_data).data
     make_folder(folder)
-    result = _search(config, data, journal, progress)
+    with told_with_failures(data.summary):
+        result = _search(config, data, journal, progress)
     leaks = config.tuning_config.shuffled_folds == "leaks"
     write_results(folder, result, marks=LEAKING if leaks else {})
     tuned = with_features(config, result.best_features).model_copy(update={"training_config": result.best})

@@ -75,6 +75,7 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
     from ml.pipeline.inputs import prepared_data
     from ml.pipeline.present_columns import with_present_columns
     from ml.pipeline.trained import refuse_published
+    from ml.pipeline.warnings import told_with_failures
     from ml.scale.clients import scheduler_address
     from ml.workspace.files import write_json
     from ml.workspace.paths import for_config
@@ -87,7 +88,7 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
     if not in_memory:
         scheduler_address()  # a missing library is told now, not after the data is prepared
     source = prepared_data(config, paths, progress, sensors=in_memory)
-    with _engine(config, paths, source, progress) as engine:
+    with told_with_failures(source.data.summary), _engine(config, paths, source, progress) as engine:
         model = train(config, engine, source.data.interval, progress)
         _refuse_constant(model)
         metrics = _metrics(config, source, model)

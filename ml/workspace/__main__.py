@@ -66,13 +66,13 @@ def main(argv: list[str] | None = None) -> int:
 
     def command(arguments: argparse.Namespace, _: Redactor) -> dict[str, Any]:
         paths = OrganizationPaths(arguments.organization)
+        require_organization(paths)
         return {"organizationId": paths.organization_id, **_ACTIONS[arguments.command](paths, arguments)}
 
     return run_command("workspace", build_parser(), command, argv, for_people=_as_table)
 
 
 def _list(paths: OrganizationPaths, _: argparse.Namespace) -> Mapping[str, Any]:
-    require_organization(paths)
     return {"versions": [info.to_json() for info in list_versions(paths)], "auditHead": audit.head(paths)}
 
 

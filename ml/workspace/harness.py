@@ -92,10 +92,16 @@ def run_step(
         else:
             config = config.model_copy(update={"version": reads_version(config, arguments)})
         with lock, _step_files(paths, config.version, step, redactor):
-            result = _audited(step, paths, config, lambda: _work(step, work, config, arguments))
-        warnings = [*(finding.to_json() for finding in config.findings), *result.pop("warnings", [])]
-        distinct = [entry for at, entry in enumerate(warnings) if entry not in warnings[:at]]
-        return {"organizationId": config.organization_id, "version": config.version, **result, "warnings": distinct}
+            try:
+                result = _audited(step, paths, config, lambda: _work(step, work, config, arguments))
+            except EagleError as error:
+                error.partial = {key: value for key, value in _with_findings(config, error.partial).items() if value}
+                raise
+        return {
+            "organizationId": config.organization_id,
+            "version": config.version,
+            **_with_findings(config, result),
+        }
 
     return run_command(step, parser, command, argv, ends_with_parent=True)
 
@@ -213,6 +219,13 @@ def _parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.
             return None
         message = complaint.getvalue().partition(": error: ")[2].strip()
         raise UsageError(message or "the command line is not valid", hint=f"{parser.prog} --help") from None
+
+
+def _with_findings(config: OrganizationConfig, result: Mapping[str, Any]) -> dict[str, Any]:
+    """`result` with the findings of reading the configuration before its own ``warnings``, each once."""
+    warnings = [*(finding.to_json() for finding in config.findings), *result.get("warnings", [])]
+    distinct = [entry for at, entry in enumerate(warnings) if entry not in warnings[:at]]
+    return {**{key: value for key, value in result.items() if key != "warnings"}, "warnings": distinct}
 
 
 def _secrets(config: OrganizationConfig) -> Iterator[str | None]:

@@ -336,7 +336,8 @@ def _readable(path: Path, what: str) -> Path:
             f"{what} ({path.name}) does not exist", hint="check the path, or run the step that writes it"
         )
     if not is_file:
-        raise DataError(f"{what} ({path.name}) is not a regular file")
+        hint = "it is a folder: put its files together into one, such as a Parquet file" if path.is_dir() else None
+        raise DataError(f"{what} ({path.name}) is not a regular file", hint=hint)
     refuse_second_name(path.stat(), path)
     if not os.access(path, os.R_OK):
         raise DataError(f"{what} ({path.name}) cannot be read: permission denied")

@@ -207,6 +207,7 @@ def test_records_of_publishing_tell_what_the_version_was_trained_with(paths: Org
         (["rollback", "plant_a", "v9"], 3),
         (["list", "plant_x"], 3),
         (["verify", "plant_x"], 3),
+        (["prune", "plant_x", "--keep", "1"], 3),
         (["list", "../plant_a"], 6),
         (["list", "PLANT_A"], 6),
         (["promote", "plant_a", "../v1"], 6),

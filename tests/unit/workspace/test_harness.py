@@ -82,6 +82,14 @@ def test_what_a_step_finds_is_a_warning_of_its_result(run: Any) -> None:
     assert result["warnings"] == [finding]
 
 
+def test_a_failed_step_tells_what_was_found_until_then(run: Any, config: Path) -> None:
+    request = json.loads(config.read_text())
+    config.write_text(json.dumps({**request, "trainingConfig": {"lgbParams": {"reg_alpha": 0.5}}}))
+    finding = Finding("ODD", "The step saw something odd.").to_json()
+    _, result, _, _ = run(raising(DataError("no", partial={"warnings": [finding]})))
+    assert [entry["code"] for entry in result["warnings"]] == ["KEY_MAPPED", "ODD"]
+
+
 def test_a_successful_step(run: Any, paths: OrganizationPaths) -> None:
     def work(config: OrganizationConfig, arguments: argparse.Namespace, progress: Progress) -> Result:
         print("not for stdout")
