@@ -141,7 +141,8 @@ def _checked(check: Callable[[str], object], value: str) -> None:
     try:
         check(value)
     except UrlError as error:
-        raise PydanticCustomError(ADDRESS_ERROR, "{reason}", {"reason": str(error), "hint": PASSWORD_HINT}) from None
+        hint = {"hint": PASSWORD_HINT} if "password" in str(error) else {}
+        raise PydanticCustomError(ADDRESS_ERROR, "{reason}", {"reason": str(error), **hint}) from None
 
 
 class DataSource(Section):

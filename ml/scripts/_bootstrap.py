@@ -4,7 +4,12 @@ The first of our own code that such a process runs: who has started it is noted 
 with a result, also while libraries are still being loaded.
 """
 
+import _signal  # of the standard library what needs no other module of it: those take a moment to load
 import sys
+
+if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # until our own handler stands: without a traceback
+
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))

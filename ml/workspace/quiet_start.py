@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import _signal  # of the standard library what needs no other module of it: those take a moment to load
 import sys
+
+if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # until our own handler stands: without a traceback
+
 from pathlib import Path
 
 from ml.workspace.stopping import stop_while_loading

@@ -275,6 +275,19 @@ def test_a_signal_while_libraries_are_imported(
     assert (document["step"], document["error"]["code"]) == (step, "STOPPED")
 
 
+@pytest.mark.parametrize("command", [["ml/scripts/train_model.py", "x.json"], ["-m", "ml.workspace", "list", "x"]])
+def test_sigint_is_quiet_before_any_library_is_loaded(command: list[str], tmp_path: Path) -> None:
+    # The first module that our own code imports; this one is found first.
+    (tmp_path / "pathlib.py").write_text("import os\nos.kill(os.getpid(), 2)")
+    repository = Path(__file__).parents[3]
+    command = [str(repository / part) if part.endswith(".py") else part for part in command]
+    done = run(
+        ["env", f"PYTHONPATH={tmp_path}{os.pathsep}{repository}", sys.executable, *command],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
 def test_a_signal_after_the_result_adds_nothing_to_it(script: Any) -> None:
     command = script("import atexit; atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))")
     file = Path(command[1])
