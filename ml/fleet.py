@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import ml.workspace.quiet_start  # noqa: F401
+
 import sys
 
 from ml.scale.fleet.command import main

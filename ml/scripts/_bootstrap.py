@@ -4,7 +4,7 @@ The first of our own code that such a process runs: who has started it is noted 
 with a result, also while libraries are still being loaded.
 """
 
-import _signal  # of the standard library what needs no other module of it: those take a moment to load
+import _signal  # type: ignore[import-not-found]  # what needs no other module: those take a moment to load
 import sys
 
 if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:

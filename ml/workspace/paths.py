@@ -261,7 +261,7 @@ class OrganizationPaths:
             raise IsolationError(
                 "outputPath must be a folder directly in this organisation's artifacts folder",
                 field="outputPath",
-                hint="leave outputPath out: artifacts/<organizationId>/<version> is the default; where the caller makes "
+                hint="leave outputPath out: artifacts/<organizationId>/<version> is the default; if the caller makes "
                 "that folder, ML_BASE_PATH must be the same for both",
             )
         _refuse_reserved(_checked(folder.name, "outputPath"), "outputPath")

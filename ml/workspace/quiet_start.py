@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _signal  # of the standard library what needs no other module of it: those take a moment to load
+import _signal  # type: ignore[import-not-found]  # what needs no other module: those take a moment to load
 import sys
 
 if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
@@ -12,4 +12,5 @@ from pathlib import Path
 
 from ml.workspace.stopping import stop_while_loading
 
-stop_while_loading(Path(sys.argv[0]).parent.name)
+_started = Path(sys.argv[0])
+stop_while_loading(_started.parent.name if _started.stem == "__main__" else _started.stem)

@@ -11,9 +11,6 @@ organisation is done, 7 if some failed or were refused, others: see ml/errors.py
 
 from __future__ import annotations
 
-if __name__ == "__main__":
-    import ml.workspace.quiet_start  # noqa: F401
-
 import argparse
 import time
 import uuid
