@@ -1,4 +1,5 @@
 # make demo: the whole pipeline on a simulated plant.   make test: everything that CI runs.
+# make quick: unit tests that start no process, browser, cluster or database; under two minutes.
 # make torture: crashes at every I/O step and system call (needs strace), odd configurations, damaged data and models, many
 #   processes at once; figures in SECURITY.md.
 # make bench: speed, memory and exactness beside other libraries; about three quarters of an hour on two quiet cores.
@@ -13,10 +14,13 @@ CLIENT_TESTED := $(NODE_FOUND)$(EAGLE_REQUIRE_NODE)
 # A file's tests share fixtures, so they go to one worker; the long ones come first in the order of the folders.
 SIDE_BY_SIDE ?= --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+# more for pytest, such as PYTEST_OPTIONS=--durations=20
+PYTEST_OPTIONS ?=
+
 BENCH := .venv-bench
 BENCHMARKS ?= features training search extraction window_graph latency exactness node_exactness batch_scoring fleet fleet_scheduler
 
-.PHONY: demo test check install clean docs bench client torture
+.PHONY: demo test quick check install clean docs bench client torture
 
 install: $(VENV)/installed
 
@@ -41,8 +45,11 @@ check: install
 
 test: check $(if $(CLIENT_TESTED),$(CLIENT)/node_modules/.package-lock.json)
 	$(if $(CLIENT_TESTED),,@echo "Node.js 18 or newer is not there: the tests of the TypeScript client are skipped")
-	$(RUN) -m pytest $(SIDE_BY_SIDE) -m "not alone"
-	$(RUN) -m pytest -m alone
+	$(RUN) -m pytest $(SIDE_BY_SIDE) $(PYTEST_OPTIONS) -m "not alone"
+	$(RUN) -m pytest $(PYTEST_OPTIONS) -m alone
+
+quick: install
+	$(RUN) -m pytest tests/unit $(SIDE_BY_SIDE) $(PYTEST_OPTIONS) -m "not process"
 
 # kept out of `make test`, which runs a few of the same cases
 torture: install

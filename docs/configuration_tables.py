@@ -29,7 +29,7 @@ def section_overview() -> str:
     for key in _own_keys(schema):
         inner = _section_in(schema["properties"][key], schema)
         inside = ", ".join(f"`{name}`" for name in inner["properties"]) if inner else "-"
-        name = f"[`{key}`](docs/configuration.md#{key.lower()})" if inner else f"`{key}`"
+        name = f"[`{key}`](#{key.lower()})" if inner else f"`{key}`"
         lines.append(f"| {name} | {_meaning(schema['properties'][key])} | {inside} |")
     return "\n".join(lines)
 

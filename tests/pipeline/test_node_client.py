@@ -131,16 +131,16 @@ def test_one_file_of_the_client_loads_the_runtime() -> None:
     assert [file.name for file in sources if loading.search(file.read_text(encoding="utf-8"))] == ["onnx_runtime.ts"]
 
 
-def test_the_example_of_the_readme_has_the_types_of_the_client(client: Path) -> None:
+def test_the_example_of_the_documentation_has_the_types_of_the_client(client: Path) -> None:
     """The names that it leaves to its reader are declared; everything else must exist as it is used."""
-    page = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    page = (REPOSITORY / "docs/client.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"^```ts\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     left_to_the_reader = """
 declare const show: (share: number, message?: string) => void, log: (error: unknown) => void;
 declare const notify: (probability: number) => void, instant: number;
 """
-    (client / "dist" / "readme.ts").write_text(example + left_to_the_reader, encoding="utf-8")
+    (client / "dist" / "documented.ts").write_text(example + left_to_the_reader, encoding="utf-8")
     options = {"noEmit": True, "rootDir": "..", "noUnusedLocals": False}
-    settings = {"extends": "../tsconfig.json", "compilerOptions": options, "files": ["readme.ts"], "include": []}
+    settings = {"extends": "../tsconfig.json", "compilerOptions": options, "files": ["documented.ts"], "include": []}
     write_json(client / "dist" / "tsconfig.json", settings)
     run("npx", "tsc", "--project", "dist")

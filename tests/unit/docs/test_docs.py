@@ -22,7 +22,12 @@ from ml.windows.catalogue import FAMILIES, PROFILES
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 README = REPOSITORY / "README.md"
-PAGES = [README, *sorted((REPOSITORY / "docs").glob("*.md"))]
+CONTRIBUTING = REPOSITORY / "CONTRIBUTING.md"
+DOCS = sorted((REPOSITORY / "docs").glob("*.md"))
+PAGES = [README, CONTRIBUTING, *DOCS]
+COMMANDS = REPOSITORY / "docs/commands.md"
+NOTEBOOKS = REPOSITORY / "docs/notebooks.md"
+TROUBLESHOOTING = REPOSITORY / "docs/troubleshooting.md"
 
 
 def name_of(page: Path) -> str:
@@ -34,8 +39,12 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def code_words() -> set[str]:
-    """Everything in the README that stands in back quotes or in a block of commands."""
-    text = README.read_text(encoding="utf-8")
+    """Everything in a page that stands in back quotes or in a block of commands."""
+    return set().union(*(code_words_of(page) for page in PAGES))
+
+
+def code_words_of(page: Path) -> set[str]:
+    text = page.read_text(encoding="utf-8")
     commands = "\n".join(re.findall(r"^```\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     return set(re.findall(r"`([^`\n]+)`", prose)) | {line.split("#")[0].strip() for line in commands.splitlines()}
@@ -115,9 +124,29 @@ class TestGenerated:
         assert look_back(operation) == words
 
     @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.code)
-    def test_every_error_is_in_the_readme(self, error: type[Exception]) -> None:
+    def test_every_error_is_in_the_table_of_exit_codes(self, error: type[Exception]) -> None:
         row = f"| {error.exit_code} | `{error.code}` | {error.meaning} |"  # type: ignore[attr-defined]
-        assert row in README.read_text(encoding="utf-8")
+        assert row in COMMANDS.read_text(encoding="utf-8")
+
+    def test_every_error_code_has_its_section_of_troubleshooting_and_no_other_is_there(self) -> None:
+        page = TROUBLESHOOTING.read_text(encoding="utf-8")
+        sections = dict(re.findall(r"^## (.+)\n\n(.+)$", page, re.MULTILINE))
+        assert sorted(sections) == sorted({error.code for error in ERRORS})
+
+    def test_the_index_names_every_page_once(self) -> None:
+        index = REPOSITORY / "docs/index.md"
+        listed = re.findall(r"^- \[\S+\]\(([\w-]+\.md)\): .+\.$", index.read_text(encoding="utf-8"), re.MULTILINE)
+        assert sorted(listed) == [page.name for page in DOCS if page != index]
+
+    def test_the_glossary_is_in_alphabetical_order(self) -> None:
+        page = (REPOSITORY / "docs/glossary.md").read_text(encoding="utf-8")
+        words = re.findall(r"^\| (.+?) \| .+\. \|$", page, re.MULTILINE)
+        assert len(words) > 40
+        assert words == sorted(words)
+        assert len(words) == page.count("\n|") - 2  # heading and rule
+
+    def test_the_readme_is_short(self) -> None:
+        assert len(README.read_text(encoding="utf-8").splitlines()) < 200
 
 
 def sections(model: type[Section]) -> Iterator[type[Section]]:
@@ -147,9 +176,9 @@ class TestExamples:
     def test_every_json_example_is_a_valid_configuration(self, example: str) -> None:
         OrganizationConfig.from_json(example)
 
-    def test_the_python_examples_of_the_readme_run(self, tmp_path: Path) -> None:
+    def test_the_python_examples_run(self, tmp_path: Path) -> None:
         """In one process and in order, from ml/, as a reader would who pastes one after the other."""
-        code = "\n".join(blocks(README, "python"))
+        code = "\n".join(blocks(NOTEBOOKS, "python"))
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", code],
             cwd=REPOSITORY / "ml",
@@ -167,8 +196,37 @@ class TestExamples:
         assert by_readings[1] == by_window[1]
         assert (tmp_path / "models/docs_example/model_v1.onnx").is_file()
 
-    def test_python_blocks_stand_in_the_readme_only(self) -> None:
-        assert [name_of(page) for page in PAGES if page != README and blocks(page, "python")] == []
+    def test_python_blocks_stand_where_they_are_run(self) -> None:
+        assert [
+            name_of(page) for page in PAGES if page not in (NOTEBOOKS, CONTRIBUTING) and blocks(page, "python")
+        ] == []
+
+    def test_from_ones_own_csv_to_a_report(self, tmp_path: Path) -> None:
+        """The commands of the README as they stand there; the configuration saved where it says."""
+        section = README.read_text(encoding="utf-8").partition("\n## Your CSV")[2].partition("\n## ")[0]
+        commands = re.findall(r"^```\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+        (configuration,) = re.findall(r"^```json\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+        (saved_as,) = re.findall(r"Save this as `(\S+)`", section)
+        (report,) = re.findall(r"The report is `(\S+)`", section)
+        (tmp_path / ".venv/bin").mkdir(parents=True)
+        python = tmp_path / ".venv/bin/python"
+        python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding="utf-8")
+        python.chmod(0o755)
+        (tmp_path / "mine").mkdir()
+        (tmp_path / saved_as).write_text(configuration, encoding="utf-8")
+        env = {key: value for key, value in os.environ.items() if key != "ML_BASE_PATH"}
+        script = "set -eu\n" + "".join(commands)
+        done = subprocess.run(
+            ["sh", "-c", script],
+            cwd=tmp_path,
+            env=env | {"PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-2000:]
+        assert (tmp_path / report).is_file()
+        assert (tmp_path / "mine/scores.csv").is_file()
 
 
 class TestNames:
@@ -196,7 +254,7 @@ class TestNames:
     def test_every_direct_dependency_has_its_reason(self) -> None:
         direct = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").partition("\n\n")[0]
         names = re.findall(r"^([\w.-]+)==", direct, re.MULTILINE)
-        table = README.read_text(encoding="utf-8").partition("## Dependencies")[2]
+        table = (REPOSITORY / "docs/dependencies.md").read_text(encoding="utf-8")
         assert len(names) > 10
         assert [name for name in names if not re.search(rf"^\|.*\b{name}\b.*\|.*\|$", table, re.MULTILINE)] == []
 
