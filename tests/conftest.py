@@ -56,6 +56,7 @@ def needs_processes(file: Path) -> bool:
     return any(needs_processes(helper) for helper in helpers if helper.is_file() and helper != file)
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not item.path.is_relative_to(REPOSITORY / "tests" / "unit") or needs_processes(item.path):
