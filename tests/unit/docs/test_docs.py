@@ -36,7 +36,13 @@ def name_of(page: Path) -> str:
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return blocks_in(page.read_text(encoding="utf-8"), language)
+
+
+def blocks_in(text: str, language: str) -> list[str]:
+    """Blocks of one language, "" for commands; found one after the other, so that the end of none begins another."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [block for name, block in fenced if name == language]
 
 
 def code_words() -> set[str]:
@@ -46,7 +52,7 @@ def code_words() -> set[str]:
 
 def code_words_of(page: Path) -> set[str]:
     text = page.read_text(encoding="utf-8")
-    commands = "\n".join(re.findall(r"^```\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+    commands = "\n".join(blocks_in(text, ""))
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     return set(re.findall(r"`([^`\n]+)`", prose)) | {line.split("#")[0].strip() for line in commands.splitlines()}
 
@@ -205,8 +211,8 @@ class TestExamples:
     def test_from_ones_own_csv_to_a_report(self, tmp_path: Path) -> None:
         """The commands of the README, with a shorter history and without requirements on so small a model."""
         section = README.read_text(encoding="utf-8").partition("\n## Your CSV")[2].partition("\n## ")[0]
-        commands = re.findall(r"^```\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-        (configuration,) = re.findall(r"^```json\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+        commands = blocks_in(section, "")
+        (configuration,) = blocks_in(section, "json")
         (saved_as,) = re.findall(r"Save this as `(\S+)`", section)
         (report,) = re.findall(r"The report is `(\S+)`", section)
         (tmp_path / ".venv/bin").mkdir(parents=True)
