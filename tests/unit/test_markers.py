@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import needs_processes
+from tests.conftest import needs_processes, starts_python
 
 UNIT = Path(__file__).resolve().parent
 
@@ -39,11 +40,24 @@ def test_this_module_has_no_marker_and_one_that_runs_the_documentation_has(reque
     assert needs_processes(UNIT / "docs/test_docs.py")
 
 
-def test_a_process_without_the_marker_fails_the_test() -> None:
+@pytest.mark.parametrize(
+    ("event", "given", "refused"),
+    [
+        ("subprocess.Popen", (sys.executable, ["python"], None, None), True),
+        ("subprocess.Popen", ("/opt/bin/python3.14", ["python"], None, None), True),
+        ("os.system", (b"true",), True),
+        ("subprocess.Popen", ("lscpu", ["lscpu"], None, None), False),
+        ("open", ("python", "r", 0), False),
+    ],
+)
+def test_python_and_shells_are_refused_and_what_libraries_ask_is_not(
+    event: str, given: tuple[object, ...], refused: bool
+) -> None:
+    assert starts_python(event, given) == refused
+
+
+def test_quick_refuses_a_process_without_the_marker(request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("markexpr") != "not process":
+        pytest.skip("only `make quick` refuses")
     with pytest.raises(AssertionError, match="starts a process without the marker"):
         os.system("true")
-
-
-@pytest.mark.process
-def test_a_marker_of_its_own_lets_a_test_start_one() -> None:
-    assert os.system("true") == 0
