@@ -12,11 +12,10 @@ from ml.config import OrganizationConfig
 from ml.errors import ConfigError, DataError, EagleError
 from ml.progress import ProgressCallback
 from ml.scada.fingerprint import read_fingerprint
-from ml.scada.prepare import prepare
+from ml.scada.prepare import prepare, prepare_to_file
 from ml.scada.prepared import Prepared, is_prepared, read_prepared
 from ml.scada.prepared_csv import is_prepared_csv, read_prepared_csv, write_prepared_csv
 from ml.scada.sources.sqlite_files import refuse_second_names, state_of
-from ml.scada.streamed import prepare_to_file
 from ml.workspace.files import read_json, remove_below, sha256, staged_file, write_json
 from ml.workspace.locks import slices_lock
 from ml.workspace.paths import OrganizationPaths

@@ -13,10 +13,8 @@ from ml.config import OrganizationConfig
 from ml.errors import DataError, NoRowsError
 from ml.findings import Finding
 from ml.pipeline.model_grid import on_grid_of
-from ml.predict.gridding import StreamedGrid
 from ml.predict.model import LoadedModel
 from ml.predict.output import score_writer
-from ml.predict.sorting import SortedReadings
 from ml.progress import ProgressCallback
 from ml.readings.columns import ColumnPlan, plan_columns
 from ml.readings.counts import Counts
@@ -24,9 +22,12 @@ from ml.readings.refusals import refuse_times, refuse_unreadable
 from ml.readings.time_range import TimeRange
 from ml.scada.mixed_machines import note_machine_columns
 from ml.scada.prepared import is_prepared
+from ml.scada.reading import add_rows
 from ml.scada.reading_findings import findings_of_reading
+from ml.scada.sorted_readings import SortedReadings
 from ml.scada.sources import open_source
 from ml.scada.sources.base import Source
+from ml.windows.streamed_grid import StreamedGrid
 
 _PIECE_ROWS = 65_536
 _PIECE_CELLS = 20_000_000  # features at a time: 80 MB
@@ -128,13 +129,15 @@ def score_file(
 def _sorted(
     source: Source, plan: ColumnPlan, config: OrganizationConfig, scratch: Path, progress: ProgressCallback
 ) -> SortedReadings:
-    readings = SortedReadings(plan, config.schema_config, config.data_config.zone, scratch, any_year=False)
-    expected, read = source.row_count(), 0
-    for batch in source.read(plan.source_columns, time_column=plan.timestamp, within=TimeRange()):
-        readings.add(batch)
-        read += batch.num_rows
-        progress(_READ_SHARE * min(1.0, read / expected) if expected else 0.0, 1.0, f"{read:,} rows read")
-    readings.flush()
+    readings = SortedReadings(plan, config.schema_config, config.data_config.zone, TimeRange(), folder=scratch)
+    add_rows(
+        readings,
+        source,
+        plan,
+        TimeRange(),
+        lambda done, total, words: progress(_READ_SHARE * done / total, 1.0, words),
+    )
+    readings.finish()
     refuse_times(readings.counts, plan.timestamp)
     if not readings.rows:
         raise NoRowsError(f"{source.where} has no usable rows", hint="check that it is the right file")

@@ -24,6 +24,9 @@ from ml.readings.time_range import TimeRange
 ONLY_ASSET = "asset"
 """Name of the asset of an organisation that names none."""
 
+FLAG_NAMES = ("target", "label")
+"""Columns of clean readings that say whether an asset has failed."""
+
 _MOSTLY = 0.9  # share of an asset's steps in time that go back in a file whose newest row comes first
 _LARGEST_STEP = 25 * 3_600_000_000  # microseconds; what falls back further is an older part of the history, or a copy
 _DISORDER = 0.1  # share of steps that go back in a source that is in no order of time at all
@@ -69,15 +72,18 @@ class ReadingCollector:
     def __init__(
         self, plan: ColumnPlan, schema: SchemaConfig, zone: str, within: TimeRange, *, any_year: bool = True
     ) -> None:
+        self.waiting = 0
+        """Rows that `take` has not given yet."""
         self.counts = Counts(flag_columns={name for name in (plan.target, plan.label) if name is not None})
         self._plan = plan
         self._schema = schema
         self._zone = zone
         self._within = within
         self._any_year = any_year
-        flags = (("target", plan.target), ("label", plan.label))
+        flags = zip(FLAG_NAMES, (plan.target, plan.label), strict=True)
         self._flags = {name: source for name, source in flags if source is not None}
         self._asset_codes: dict[str, int] = {}
+        self._steps = np.zeros(3, dtype=np.int64)  # back in time, on, and clocks set back
         self._parts: dict[str, list[Array]] = {name: [] for name in self._column_names()}
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -100,6 +106,7 @@ class ReadingCollector:
             keep &= named
         self.counts.rows_read += batch.num_rows
         self.counts.rows_in_range += int(keep.sum())
+        self.waiting += int(keep.sum())
         if not keep.all():
             mask = pa.array(keep)
             batch, time = batch.filter(mask), time[keep]
@@ -125,10 +132,7 @@ class ReadingCollector:
         return Readings(self.take(), self.counts)
 
     def take(self) -> pd.DataFrame:
-        """The rows of `Readings` taken so far, which the collector then forgets; it goes on counting.
-
-        Of use where batches come in order of time, so that no later row belongs before or beside these.
-        """
+        """The rows of `Readings` taken so far, which the collector then forgets; it goes on counting."""
         names = sorted(self._asset_codes)
         rank = np.argsort(np.argsort(list(self._asset_codes))) if names else np.zeros(0, dtype=np.int64)
         asset, time = rank[self._merge("asset_id")], self._merge("timestamp")
@@ -147,6 +151,7 @@ class ReadingCollector:
             **rows.columns,
         }
         self._asset_codes.clear()
+        self.waiting = 0
         return pd.DataFrame(data, copy=False)
 
     def _column_names(self) -> list[str]:
@@ -245,13 +250,18 @@ class ReadingCollector:
         arrived = np.argsort(asset, kind="stable")
         step = np.where(np.diff(asset[arrived]) == 0, np.diff(time[arrived]), 0)
         back, on = int((step < 0).sum()), int((step > 0).sum())
-        if back > _MOSTLY * (back + on) and back + on >= _STEP_ROWS:
-            self.counts.newest_first += back
-        elif back:
-            self.counts.out_of_order += back
-            if back < _DISORDER * (back + on):
-                self.counts.clock_steps += _clock_steps(asset[arrived], time[arrived], np.flatnonzero(step < 0))
+        few = 0 < back < _DISORDER * (back + on)
+        clock_steps = _clock_steps(asset[arrived], time[arrived], np.flatnonzero(step < 0)) if few else 0
+        self._steps += (back, on, clock_steps)
+        self._count_order(*self._steps.tolist())
         return np.lexsort((time, asset))
+
+    def _count_order(self, back: int, on: int, clock_steps: int) -> None:
+        """Say what steps back in time, among so many steps on, mean for all rows so far."""
+        newest_first = back > _MOSTLY * (back + on) and back + on >= _STEP_ROWS
+        self.counts.newest_first = back if newest_first else 0
+        self.counts.out_of_order = 0 if newest_first else back
+        self.counts.clock_steps = clock_steps if back < _DISORDER * (back + on) else 0
 
 
 def _clock_steps(asset: Array, time: Array, before: Array) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -70,11 +69,6 @@ class Counts:
     machine_columns: dict[str, list[str]] = field(default_factory=dict)
     """Columns that are not used and seem to name machines, with some of the names."""
 
-    def add(self, other: Counts) -> None:
-        """Take up what happened to further rows."""
-        for each in fields(self):
-            setattr(self, each.name, _sum(getattr(self, each.name), getattr(other, each.name)))
-
     def note_times(self, times: pa.Array, odd: Bools) -> None:
         """Count times that are there but cannot be used; `odd` has the shape of `times`, (n_rows,)."""
         self.odd_times += int(odd.sum())
@@ -95,7 +89,8 @@ class Counts:
         self.instants += len(rows.last)
         self.duplicates += before - len(rows.last)
         self.contested += int(rows.contested.sum())
-        self.conflicts = _sum(self.conflicts, rows.conflicts)
+        for name, instants in rows.conflicts.items():
+            self.conflicts[name] = self.conflicts.get(name, 0) + instants
         if self.conflict_example is None and rows.contested.any():
             first = int(np.argmax(rows.contested))
             self.conflict_example = f"{names[asset[first]]} at {to_text(int(time[first]))}"
@@ -115,13 +110,3 @@ def _shown(value: pa.Scalar) -> str:
         return str(value.as_py())
     except (OverflowError, ValueError):  # a time beyond the years that Python knows
         return str(value.cast(pa.int64()))
-
-
-def _sum(old: Any, new: Any) -> Any:
-    if isinstance(old, set):
-        return old | new
-    if isinstance(old, dict):
-        return {key: _sum(old[key], new[key]) if key in old and key in new else (old | new)[key] for key in old | new}
-    if isinstance(old, int):
-        return old + new
-    return old or new

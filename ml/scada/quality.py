@@ -1,9 +1,10 @@
-"""What the prepared data is like: the figures of ``data_summary.json``, taken up asset by asset and block by block."""
+"""What the prepared data is like: the figures of ``data_summary.json``, taken up block by block."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -48,15 +49,14 @@ def summarize(
         As of `Summary`.
     """
     summary = Summary(config, interval=interval, max_gap=max_gap, usual=usual)
-    for _, rows in frame.groupby("asset_id", sort=False, observed=True):
-        summary.add_asset(rows)
+    summary.add_assets(frame)
     for start in range(0, len(frame), BLOCK_ROWS):
         summary.add_block(frame.iloc[start : start + BLOCK_ROWS])
     return summary.to_json(counts, source)
 
 
 class Summary:
-    """Figures of prepared data: what lies in time of one asset after the other, what sensors show of block after block.
+    """Figures of prepared data: what lies in time, by groups of assets, and what sensors show, block after block.
 
     Parameters
     ----------
@@ -90,22 +90,22 @@ class Summary:
         }
         self._segment_before = -1
 
-    def add_asset(self, rows: pd.DataFrame) -> None:
-        """Take all rows of one asset, in order; columns of sensors may be missing."""
-        seconds = rows["timestamp"].to_numpy(dtype="datetime64[us]").view(np.int64) // 1_000_000
-        segment = rows["segment"].to_numpy()
-        self._assets += 1
+    def add_assets(self, rows: pd.DataFrame) -> None:
+        """Take all rows of the next assets, in order; columns of sensors may be missing."""
+        assets = _Assets.of(rows)
+        label, target, event = (rows[name].to_numpy() for name in ("label", "target", "event"))
+        self._assets += len(assets.names)
         self._rows += len(rows)
-        self._segments += int(segment[-1] - segment[0]) + 1
-        self._first, self._last = min(self._first, int(seconds[0])), max(self._last, int(seconds[-1]))
-        self._add_gaps(np.diff(seconds)[np.diff(segment) != 0])
+        self._segments += int(assets.segments.sum())
+        self._first = min(self._first, int(assets.seconds.min()))
+        self._last = max(self._last, int(assets.seconds.max()))
+        self._add_gaps(np.diff(assets.seconds)[assets.pauses])
         self._statuses.update({str(name): int(count) for name, count in rows["status"].value_counts().items()})
-        asset, label = str(rows["asset_id"].iloc[0]), rows["label"].to_numpy()
-        self._unknown += int((rows["target"] == -1).sum())
-        self._failed_rows += int((rows["target"] == 1).sum())
-        self._add_classes(asset, label, seconds)
-        self._add_pace(asset, seconds, segment)
-        self._add_events(asset, rows["event"].to_numpy(), seconds, label)
+        self._unknown += int((target == -1).sum())
+        self._failed_rows += int((target == 1).sum())
+        self._add_classes(assets, label)
+        self._add_pace(assets)
+        self._add_events(assets, event, label)
 
     def add_block(self, rows: pd.DataFrame) -> None:
         """Take the next `BLOCK_ROWS` rows, or the rest, with their sensors."""
@@ -177,43 +177,84 @@ class Summary:
         part = np.searchsorted(cuts, self._onset_hours, side="left")
         return [int(failures) for failures in np.bincount(part, minlength=len(cuts) + 1)]
 
-    def _add_classes(self, asset: str, label: Ints, seconds: Ints) -> None:
-        """Rows with a label, when they are, and whether the asset has rows of one class alone."""
-        hours, rows = np.unique(seconds[label >= 0] // _HOUR, return_counts=True)
+    def _add_classes(self, assets: _Assets, label: Ints) -> None:
+        """Rows with a label, when they are, and whether an asset has rows of one class alone."""
+        hours, rows = np.unique(assets.seconds[label >= 0] // _HOUR, return_counts=True)
         self._labelled_hours.update(dict(zip(hours.tolist(), rows.tolist(), strict=True)))
-        positive, negative = int((label == 1).sum()), int((label == 0).sum())
-        self._positive += positive
-        if positive and not negative:
-            self._one_class[asset] = "positive"
+        positive, negative = assets.count(label == 1), assets.count(label == 0)
+        self._positive += int(positive.sum())
+        for asset in np.flatnonzero((positive > 0) & (negative == 0)):
+            self._one_class[assets.names[asset]] = "positive"
 
-    def _add_pace(self, asset: str, seconds: Ints, segment: Ints) -> None:
-        """Whether the asset's readings are mostly further apart than a gap may be."""
-        if len(seconds) >= _SMALLEST_HISTORY and segment[-1] - segment[0] + 1 > len(seconds) / 2:
-            self._slow[asset] = int(np.median(np.diff(seconds)))
+    def _add_pace(self, assets: _Assets) -> None:
+        """Whether an asset's readings are mostly further apart than a gap may be."""
+        for asset in np.flatnonzero((assets.sizes >= _SMALLEST_HISTORY) & (assets.segments > assets.sizes / 2)):
+            own = assets.seconds[assets.starts[asset] :][: assets.sizes[asset]]
+            self._slow[assets.names[asset]] = int(np.median(np.diff(own)))
 
     def _add_gaps(self, lengths: Ints) -> None:
-        """Pauses between the segments of one asset, from the last row before to the first row after."""
+        """Pauses between segments of an asset, from the last row before to the first row after."""
         self._gaps["count"] += len(lengths)
         self._gaps["totalSeconds"] += int(lengths.sum())
         self._gaps["longestSeconds"] = max(self._gaps["longestSeconds"], int(lengths.max(initial=0)))
 
-    def _add_events(self, asset: str, event: Ints, seconds: Ints, label: Ints) -> None:
+    def _add_events(self, assets: _Assets, event: Ints, label: Ints) -> None:
         """Failure events: how many, when they began and for how long they stayed on the grid."""
+        at_once = int((event[assets.starts] >= 0).sum())
+        self._failed_at_once += at_once
         inside = np.flatnonzero(event >= 0)
-        self._failed_at_once += int(event[0] >= 0)
         if len(inside) == 0:
             return
         numbers = event[inside]
         onsets = inside[np.diff(numbers, prepend=-1) != 0]
         ends = inside[np.diff(numbers, append=-1) != 0]
-        self._failures[asset] = len(onsets)
-        self._onset_hours += (seconds[onsets] // _HOUR).tolist()
-        told = np.unique(np.searchsorted(onsets, np.flatnonzero((label == 1) & (event < 0))))
-        self._hidden += len(onsets) - int(event[0] >= 0) - len(told)
+        owner = assets.of_row[onsets]
+        failures = np.bincount(owner, minlength=len(assets.names))
+        self._failures.update({assets.names[one]: int(failures[one]) for one in np.flatnonzero(failures)})
+        self._onset_hours += (assets.seconds[onsets] // _HOUR).tolist()
+        before = np.flatnonzero((label == 1) & (event < 0))
+        following = np.searchsorted(onsets, before)
+        before, following = before[following < len(onsets)], following[following < len(onsets)]
+        announced = np.unique(following[owner[following] == assets.of_row[before]])
+        self._hidden += len(onsets) - at_once - len(announced)
         self._events += [
-            {"asset": asset, "onset": _iso(seconds[onset]), "lastFailedRow": _iso(seconds[end])}
+            {
+                "asset": assets.names[assets.of_row[onset]],
+                "onset": _iso(assets.seconds[onset]),
+                "lastFailedRow": _iso(assets.seconds[end]),
+            }
             for onset, end in zip(onsets[: LISTED_EVENTS - len(self._events)], ends, strict=False)
         ]
+
+
+@dataclass(frozen=True)
+class _Assets:
+    """Where the rows of each asset are, and when."""
+
+    names: list[str]
+    starts: Ints  # (n_assets,) first row
+    sizes: Ints  # (n_assets,) rows
+    segments: Ints  # (n_assets,) segments
+    of_row: Ints  # (n_rows,) position of the asset
+    seconds: Ints  # (n_rows,)
+    pauses: npt.NDArray[np.bool_]  # (n_rows - 1,) whether a segment ends and the same asset goes on
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> _Assets:
+        """Of rows sorted by asset and time."""
+        codes, names = pd.factorize(rows["asset_id"])
+        of_row = codes.astype(np.int64)
+        starts = np.flatnonzero(np.diff(of_row, prepend=-1))
+        sizes = np.diff(np.append(starts, len(rows)))
+        segment = rows["segment"].to_numpy()
+        seconds = rows["timestamp"].to_numpy(dtype="datetime64[us]").view(np.int64) // 1_000_000
+        pauses = (np.diff(segment) != 0) & (np.diff(of_row) == 0)
+        segments = segment[starts + sizes - 1] - segment[starts] + 1
+        return cls([str(name) for name in names], starts, sizes, segments, of_row, seconds, pauses)
+
+    def count(self, chosen: npt.NDArray[np.bool_]) -> Ints:
+        """How many of the chosen rows each asset has."""
+        return np.bincount(self.of_row[chosen], minlength=len(self.names))
 
 
 def comparable_sensors(config: OrganizationConfig) -> list[str]:

@@ -1,4 +1,4 @@
-"""The rows of a source, clean: at once, or in parts that come in order of time."""
+"""The rows of a source, clean and sorted."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from ml.errors import DataError, NoRowsError
 from ml.options.source import DataRange
 from ml.progress import ProgressCallback
 from ml.readings import clock
-from ml.readings.collector import ReadingCollector
 from ml.readings.columns import ColumnPlan, plan_columns
-from ml.readings.counts import Counts
 from ml.readings.parsing import plain
 from ml.readings.refusals import refuse_target, refuse_times, refuse_unreadable
 from ml.readings.time_range import TimeRange
@@ -23,38 +21,34 @@ from ml.scada.extraction import contents_of, fetch
 from ml.scada.mixed_machines import note_machine_columns
 from ml.scada.prepared import is_prepared
 from ml.scada.slices import Slice, SliceStore
+from ml.scada.sorted_readings import SortedReadings
 from ml.scada.sources.base import SlicedSource, Source, TimeAxis
 
 _FETCHED = 0.7  # share of fetching in reading
 
 
-def read_in_parts(
+def read_sorted(
     source: Source,
     config: OrganizationConfig,
     slices: Path | None,
-    keep: Callable[[pd.DataFrame], None],
     report: ProgressCallback,
     *,
     path: Path | None = None,
-) -> Counts:
-    """Read and clean an organisation's rows.
+    folder: Path | None = None,
+    on_run: Callable[[pd.DataFrame], None] | None = None,
+) -> SortedReadings:
+    """Read, clean and sort an organisation's rows.
 
     Parameters
     ----------
     slices
         The organisation's folder of rows fetched from a database; None keeps nothing.
-    keep
-        Called with frames as `ml.readings.collector.Readings` describes them; the readings of an asset in a later one
-        come after those in an earlier one. A source whose times do not compare gives one frame.
     report
         Called with what is done of 1.
     path
         The file, if it is not the configured one.
-
-    Returns
-    -------
-    Counts
-        What happened to the rows.
+    folder, on_run
+        As of `SortedReadings`.
 
     Raises
     ------
@@ -64,39 +58,45 @@ def read_in_parts(
     _refuse_prepared(config, path)
     plan = plan_columns(config.schema_config, config.data_config.label_column, source.columns(), source.where)
     zone = config.data_config.zone
-    within = _time_range(config.data_range, zone)
-    collector = ReadingCollector(plan, config.schema_config, zone, within, any_year=False)
+    within = time_range(config)
+    readings = SortedReadings(plan, config.schema_config, zone, within, folder=folder, on_run=on_run)
     axis = source.axis(plan.timestamp) if isinstance(source, SlicedSource) else None
     if isinstance(source, SlicedSource) and axis is not None and slices is not None:
-        _read_slices(source, axis, plan, config, collector, slices, keep, report)
+        _add_slices(readings, source, axis, plan, config, slices, report)
     else:
-        expected, rows = source.row_count(), 0
-        for batch in source.read(plan.source_columns, time_column=plan.timestamp, within=within):
-            collector.add(batch)
-            rows += batch.num_rows
-            report(min(1.0, rows / expected) if expected else 0.0, 1.0, f"{rows:,} rows read")
-    keep(collector.finish().frame)
-    counts = collector.counts
+        add_rows(readings, source, plan, within, report)
+    readings.finish()
+    counts = readings.counts
     refuse_times(counts, plan.timestamp)
     if counts.rows_in_range == 0:
         raise _no_rows(source, plan, zone, config.data_range)
     refuse_unreadable(counts, plan)
     refuse_target(counts, plan)
     note_machine_columns(source, plan, config.schema_config, counts, within)
-    return counts
+    return readings
 
 
-def _read_slices(
+def add_rows(
+    readings: SortedReadings, source: Source, plan: ColumnPlan, within: TimeRange, report: ProgressCallback
+) -> None:
+    """Add all rows of a source, in its own order; `report` is called with what is done of 1."""
+    expected, rows = source.row_count(), 0
+    for batch in source.read(plan.source_columns, time_column=plan.timestamp, within=within):
+        readings.add(batch)
+        rows += batch.num_rows
+        report(min(1.0, rows / expected) if expected else 0.0, 1.0, f"{rows:,} rows read")
+
+
+def _add_slices(
+    readings: SortedReadings,
     source: SlicedSource,
     axis: TimeAxis,
     plan: ColumnPlan,
     config: OrganizationConfig,
-    collector: ReadingCollector,
     folder: Path,
-    keep: Callable[[pd.DataFrame], None],
     report: ProgressCallback,
 ) -> None:
-    """Fetch what is not there yet, and take the rows of all slices."""
+    """Fetch what is not there yet, and add the rows of all slices."""
     zone, database = config.data_config.zone, config.scada_db_config
     axis = replace(axis, margin=0) if axis.kind == "local" and zone == "UTC" else axis
     store = SliceStore(
@@ -109,20 +109,18 @@ def _read_slices(
         source,
         plan.source_columns,
         axis,
-        _time_range(config.data_range, zone),
+        time_range(config),
         store,
         slice_seconds=None if database is None else database.slice_seconds,
         report=lambda done, total, words: report(_FETCHED * done / total, 1.0, words),
     )
-    collector.note_rows_without_time(source.rows_without_key(axis))
+    readings.note_rows_without_time(source.rows_without_key(axis))
     rows, expected = 0, sum(one.rows for one in kept)
     for one in kept:
         for batch in store.read(one):
-            collector.add(batch)
+            readings.add(batch)
             rows += batch.num_rows
             report(_FETCHED + (1 - _FETCHED) * rows / expected, 1.0, f"{rows:,} rows read")
-        if axis.margin == 0:  # else a later slice may hold earlier instants
-            keep(collector.take())
 
 
 def _refuse_prepared(config: OrganizationConfig, path: Path | None) -> None:
@@ -136,8 +134,9 @@ def _refuse_prepared(config: OrganizationConfig, path: Path | None) -> None:
         )
 
 
-def _time_range(configured: DataRange, zone: str) -> TimeRange:
-    start, end = configured.start_date, configured.end_date
+def time_range(config: OrganizationConfig) -> TimeRange:
+    """The rows that are asked for."""
+    start, end, zone = config.data_range.start_date, config.data_range.end_date, config.data_config.zone
     return TimeRange(
         None if start is None else clock.instant(start, zone), None if end is None else clock.instant(end, zone)
     )

@@ -36,6 +36,7 @@ from ml.readings.parsing import NOT_UNDERSTOOD
 MAX_GAP_INTERVALS = 5  # default of maxGapSeconds; a few lost readings are a hiccup, more are an outage
 FLAG_COLUMNS = ("target", "label")  # two-state columns that travel beside the sensors
 _MICROSECONDS = 1_000_000
+_SPACINGS = 1_000_000  # different ones that are held twice for a while
 # Both must be exceeded: event-driven readings are rightly sparse, and a small table is harmless however sparse it is.
 _ROWS_PER_READING = 1000
 _ROWS_ALWAYS_ALLOWED = 10_000_000  # about a gigabyte while the grid is built
@@ -58,18 +59,58 @@ def resolve_interval(asset_id: pd.Series, timestamp: pd.Series) -> int:
     codes, _ = pd.factorize(asset_id)
     time = _microseconds(timestamp)
     order = np.lexsort((time, codes))
-    spacing = np.diff(time[order])[np.diff(codes[order]) == 0]
-    return median_interval(spacing[spacing > 0])
+    spacings = Spacings()
+    spacings.add(codes[order], time[order])
+    return spacings.interval()
 
 
-def median_interval(spacing: Ints) -> int:
-    """The median of spacings in microseconds, in whole seconds and at least 1; raises as `resolve_interval`."""
+class Spacings:
+    """How often each spacing between readings occurs; the number of readings does not matter for memory."""
+
+    def __init__(self) -> None:
+        self._counted: list[tuple[Ints, Ints]] = []
+        self._last: tuple[int, int] | None = None
+
+    def add(self, asset: Ints, time: Ints) -> None:
+        """Take the next readings, sorted by asset code and microseconds over all calls; both of shape (n_rows,)."""
+        if not len(time):
+            return
+        if self._last is not None:
+            asset, time = np.append(self._last[0], asset), np.append(self._last[1], time)
+        self._last = int(asset[-1]), int(time[-1])
+        spacing = np.diff(time)[np.diff(asset) == 0]
+        self._counted.append(np.unique(spacing[spacing > 0], return_counts=True))
+        if sum(len(values) for values, _ in self._counted[1:]) > max(_SPACINGS, len(self._counted[0][0])):
+            self._counted = [self._summed()]
+
+    def interval(self) -> int:
+        """The median spacing in whole seconds, at least 1; raises as `resolve_interval`."""
+        return median_interval(*self._summed()) if self._counted else median_interval(np.zeros(0, dtype=np.int64))
+
+    def _summed(self) -> tuple[Ints, Ints]:
+        values, position = np.unique(np.concatenate([values for values, _ in self._counted]), return_inverse=True)
+        counts = np.zeros(len(values), dtype=np.int64)
+        np.add.at(counts, position, np.concatenate([counts for _, counts in self._counted]))
+        return values, counts
+
+
+def median_interval(spacing: Ints, counts: Ints | None = None) -> int:
+    """The median of spacings in whole seconds, at least 1; raises as `resolve_interval`.
+
+    Parameters
+    ----------
+    spacing
+        Microseconds; sorted and different from each other if `counts` tells how often each occurs.
+    """
     if len(spacing) == 0:
         raise DataError(
             "the sampling interval cannot be derived: no asset has readings at two different times",
             field="dataConfig.samplingIntervalSeconds",
             hint="set dataConfig.samplingIntervalSeconds, or widen dataRange",
         )
+    if counts is not None:
+        up_to = np.cumsum(counts)
+        spacing = spacing[np.searchsorted(up_to, [(up_to[-1] - 1) // 2, up_to[-1] // 2], side="right")]
     return max(1, round(float(np.median(spacing)) / _MICROSECONDS))
 
 

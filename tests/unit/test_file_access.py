@@ -38,7 +38,6 @@ REASONS = {
     "ml.private_folders": "folders of the user's own, for caches of libraries; it refuses what others may write",
     "ml.scada.sources.files": "a data file that OrganizationPaths.readable_file has let through",
     "ml.scada.sources.sqlite": "a database file that OrganizationPaths.readable_file has let through",
-    "ml.scada.spill": "a scratch folder that ml.workspace.files made for this process",
     "ml.scada.prepared_csv": "the staged file that ml.workspace.files made for this process",
     "ml.scada.prepared": "takes back the staged file that ml.workspace.files made for this process",
     "ml.scale.search_worker": "the pipes that it was started with",

@@ -13,8 +13,7 @@ import pytest
 
 from ml.config import OrganizationConfig
 from ml.errors import DataError
-from ml.scada.prepare import prepare
-from ml.scada.streamed import prepare_to_file
+from ml.scada.prepare import prepare, prepare_to_file
 
 EXPECTED: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))
 SENSORS = ["vibration", "temperature", "pressure", "load"]

@@ -1,4 +1,4 @@
-"""What is prepared in parts is what is prepared at once: the rows bit by bit, and every figure."""
+"""What is prepared in small parts is what is prepared at once: the rows bit by bit, and every figure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import pytest
 
 from ml.config import OrganizationConfig
 from ml.errors import DataError, StorageError
+from ml.readings.counts import Counts
+from ml.scada import labelled_grid, quality, sorted_readings
+from ml.scada import prepare as prepare_module
 from ml.scada import prepared as prepared_module
-from ml.scada import quality, spill
-from ml.scada.prepare import prepare
+from ml.scada.prepare import prepare, prepare_to_file
 from ml.scada.prepared import is_prepared, read_prepared
 from ml.scada.sensor_figures import SensorFigures
-from ml.scada.streamed import prepare_to_file
 from ml.scada.unit_outliers import Usual
 from tests.unit.scada.histories import config, raw_history, to_sqlite
 
@@ -27,14 +28,24 @@ def streamed(configured: OrganizationConfig, folder: Path, name: str = "prepared
     return folder / name
 
 
-def counting(add: Any, parts: list[int]) -> Any:
-    """`AssetSpill.add`, with a note of the rows of every part."""
+# Runs of a few hundred readings, grids of a hundred rows, and sensors of a few hundred rows in memory.
+SMALL_PARTS = (
+    (sorted_readings, "_BATCH_ROWS", 300),
+    (sorted_readings, "_RUN_CELLS", 0),
+    (prepare_module, "_PIECE_ROWS", 100),
+    (labelled_grid, "GROUP_ROWS", 200),
+    (labelled_grid, "_HELD_CELLS", 600),
+)
 
-    def counted(self: Any, readings: pd.DataFrame) -> None:
-        parts.append(len(readings))
-        add(self, readings)
 
-    return counted
+def noting(write: Any, files: list[Path]) -> Any:
+    """`write_numbers`, with a note of every file."""
+
+    def noted(file: Path, batches: Any) -> None:
+        files.append(file)
+        write(file, batches)
+
+    return noted
 
 
 def history() -> pd.DataFrame:
@@ -56,21 +67,25 @@ def history() -> pd.DataFrame:
 def test_equals_what_is_prepared_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aggregation: str, given: dict[str, Any]
 ) -> None:
-    for module, name in ((prepared_module, "ROW_GROUP_ROWS"), (quality, "BLOCK_ROWS"), (spill, "PIECE_ROWS")):
-        monkeypatch.setattr(module, name, 500 if name != "PIECE_ROWS" else 100)
+    for module, name in ((prepared_module, "ROW_GROUP_ROWS"), (quality, "BLOCK_ROWS"), (prepare_module, "BLOCK_ROWS")):
+        monkeypatch.setattr(module, name, 500)
     database = to_sqlite(history(), tmp_path / "a.db")
     settings = {"aggregation": aggregation, "timezone": "UTC", **given}
     bounds = {"validRange": {"temperature": [-100, None]}}
     sections = {"dataConfig": settings, "schemaConfig": bounds, "scadaDbConfig": {"sliceSeconds": 3600}}
     configured = config(database, **sections)
     expected = prepare(configured)
-    parts: list[int] = []
-    monkeypatch.setattr(spill.AssetSpill, "add", counting(spill.AssetSpill.add, parts))
+    for module, name, small in SMALL_PARTS:
+        monkeypatch.setattr(module, name, small)
+    written: list[Path] = []
+    monkeypatch.setattr(sorted_readings, "write_numbers", noting(sorted_readings.write_numbers, written))
+    monkeypatch.setattr(labelled_grid, "write_numbers", noting(labelled_grid.write_numbers, written))
     found = read_prepared(streamed(configured, tmp_path), organization_id="plant_a")
     pd.testing.assert_frame_equal(found.frame, expected.frame, check_exact=True)
     assert found.summary == expected.summary
     assert (found.interval, found.max_gap, found.sensors) == (expected.interval, expected.max_gap, expected.sensors)
-    assert len(parts) > 20
+    assert len([file for file in written if file.name.startswith("run_")]) > 5
+    assert len([file for file in written if file.name.startswith("sensors_")]) > 5
     assert expected.summary["sensors"]["temperature"]["stuckRows"] > 100
     assert expected.summary["impossibleValues"] == {"temperature": 2}
     coarse = config(database, **{**sections, "scadaDbConfig": {"sliceSeconds": 86_400}})
@@ -86,6 +101,52 @@ def test_sources_that_cannot_be_cut_exactly_give_the_same_as_well(tmp_path: Path
     found = read_prepared(streamed(config(path), tmp_path), organization_id="plant_a")
     pd.testing.assert_frame_equal(found.frame, expected.frame, check_exact=True)
     assert found.summary == expected.summary
+
+
+def test_many_small_assets_are_as_each_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = raw_history(250)
+    rows = rows[rows["machine"] == "P-1"].reset_index(drop=True)
+    rows.loc[100, "failure_indicator"] = 1  # right behind the pause: nobody could have seen it coming
+    rng = np.random.default_rng(3)
+    assets = [f"A-{number}" for number in rng.permutation(40)]
+    lengths = rng.integers(1, 200, 40)
+    parts = [rows.iloc[-length:].assign(machine=name) for name, length in zip(assets, lengths, strict=True)]
+    pd.concat(parts, ignore_index=True).to_csv(tmp_path / "a.csv", index=False)
+    configured = config(tmp_path / "a.csv", dataConfig={"predictionHorizonSeconds": 300, "maxGapSeconds": 120})
+    together = prepare(configured)
+    monkeypatch.setattr(labelled_grid, "GROUP_ROWS", 1)
+    monkeypatch.setattr(prepare_module, "_PIECE_ROWS", 50)
+    apart = prepare(configured)
+    pd.testing.assert_frame_equal(apart.frame, together.frame, check_exact=True)
+    assert apart.summary == together.summary
+    summary = together.summary
+    alone = [summarize_one(frame, configured) for _, frame in together.frame.groupby("asset_id")]
+    assert summary["assets"] == 40
+    assert summary["segments"] == sum(one["segments"] for one in alone) > 40
+    assert summary["gaps"]["totalSeconds"] == sum(one["gaps"]["totalSeconds"] for one in alone)
+    for count in ("total", "failedFromTheStart", "hidden"):
+        assert summary["failureEvents"][count] == sum(one["failureEvents"][count] for one in alone)
+    assert summary["failureEvents"]["hidden"] > 0
+    assert summary["failureEvents"]["events"] == [one for each in alone for one in each["failureEvents"]["events"]]
+    assert summary["oneClassAssets"] == {name: one for each in alone for name, one in each["oneClassAssets"].items()}
+
+
+def summarize_one(frame: pd.DataFrame, configured: OrganizationConfig) -> dict[str, Any]:
+    return quality.summarize(frame, Counts(), configured, source="a", interval=60, max_gap=120, usual={})
+
+
+def test_machines_that_are_read_as_one_show_whatever_run_they_are_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw_history().to_csv(tmp_path / "a.csv", index=False)
+    monkeypatch.setattr(sorted_readings, "_BATCH_ROWS", 100)
+    monkeypatch.setattr(sorted_readings, "_RUN_CELLS", 0)
+    configured = config(tmp_path / "a.csv", schemaConfig={"assetColumn": None})
+    with pytest.raises(DataError, match="machine"):
+        prepare(configured)
+    with pytest.raises(DataError, match="machine"):
+        streamed(configured, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
 def test_nothing_is_left_of_what_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

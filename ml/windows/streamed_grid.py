@@ -1,9 +1,9 @@
-"""Sorted readings, batch by batch, onto the grid: the same rows that one `to_grid` over all of them would make."""
+"""Sorted readings, batch by batch, onto the grid: the same rows as one `to_grid` over all of them, bit by bit."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
@@ -51,7 +51,7 @@ class StreamedGrid:
         interval: int,
         max_gap: int,
         aggregation: Literal["last", "mean"],
-        look_back: int,
+        look_back: int = 0,
         piece_rows: int,
     ) -> None:
         self._schema = schema
@@ -59,9 +59,10 @@ class StreamedGrid:
         self._step = interval * _MICROSECONDS
         self._look_back, self._piece_rows = look_back, piece_rows
         self._open: _OpenAsset | None = None
+        self._segment = -1  # number of the last segment of which rows have been given out
 
     def pieces(self, batches: Iterable[pd.DataFrame]) -> Iterator[GridPiece]:
-        """The grid of all readings.
+        """The grid of all readings; segments are numbered as in one `to_grid` over all of them.
 
         Parameters
         ----------
@@ -77,7 +78,8 @@ class StreamedGrid:
     def _divided(self, readings: pd.DataFrame) -> Iterator[pd.DataFrame]:
         """Parts that make about `piece_rows` grid rows each; where readings are sparse, one makes many rows."""
         rows = np.diff(_microseconds(readings), prepend=0) // self._step + 1
-        same_asset = (readings["asset_id"] == readings["asset_id"].shift()).to_numpy()
+        asset = pd.factorize(readings["asset_id"])[0]
+        same_asset = np.diff(asset, prepend=-1) == 0
         rows = np.where(same_asset, np.minimum(rows, self._max_gap // self._interval + 1), 1)
         part = np.cumsum(rows) // self._piece_rows
         bounds = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(readings)]
@@ -87,68 +89,60 @@ class StreamedGrid:
     def _advance(self, readings: pd.DataFrame | None) -> Iterator[GridPiece]:
         """Take more readings (None: there are no more), and give out the rows that are complete now."""
         before = self._open
-        parts = [part for part in (before and before.readings, readings) if part is not None]
-        joined = pd.concat(parts, ignore_index=True)
+        parts = [part for part in (None if before is None else before.readings, readings) if part is not None]
+        joined = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
         grid = to_grid(
             joined,
             schema=self._schema,
             interval=self._interval,
             max_gap=self._max_gap,
             aggregation=self._aggregation,
-            flags=(),
         )
-        time = _microseconds(grid)
-        fresh = np.ones(len(grid), dtype=np.bool_)
-        history = grid.iloc[:0]
-        if before is not None:
-            known = before.owns(grid) & (time <= before.done)
-            fresh &= ~known
-            history = before.numbered_history(grid[known & (time == before.done)])
-        self._open = None if readings is None else self._opened(joined)
-        if self._open is not None:
-            fresh &= ~(self._open.owns(grid) & (time > self._open.done))
-        frame = pd.concat([history, grid[fresh]], ignore_index=True)
-        if self._open is not None:
-            own = frame[self._open.owns(frame)].iloc[-self._look_back :]
-            self._open = replace(self._open, history=own)
-        if fresh.any():
+        asset, time = pd.factorize(grid["asset_id"])[0], _microseconds(grid)
+        # Rows of the asset that was open come first, and those of the asset that is open now come last.
+        first_ends, last_starts = np.searchsorted(asset, [1, asset[-1]]).tolist()
+        done = None if readings is None else int(_microseconds(joined.iloc[-1:])[0]) // self._step * self._step
+        known = 0 if before is None else int(np.searchsorted(time[:first_ends], before.done, side="right"))
+        stop = len(grid) if done is None else last_starts + int(np.searchsorted(time[last_starts:], done, side="right"))
+        fresh = self._numbered(grid.iloc[known:stop], self._shift(grid, time, known))
+        history = grid.iloc[:0] if before is None or known == first_ends else before.history
+        self._open = None
+        if done is not None:
+            own = fresh.iloc[max(0, last_starts - known) :]
+            if len(history) and last_starts == 0:
+                own = pd.concat([history, own.tail(self._look_back)], ignore_index=True)
+            self._open = _OpenAsset(done, self._needed(joined, done), own.tail(self._look_back))
+        if len(fresh):
+            frame = pd.concat([history, fresh], ignore_index=True) if len(history) else fresh
             yield GridPiece(frame, len(history))
 
-    def _opened(self, readings: pd.DataFrame) -> _OpenAsset:
-        """The asset of the last reading, of which more may come."""
-        name, time = readings["asset_id"].iloc[-1], _microseconds(readings)
-        done = int(time[-1]) // self._step * self._step
-        needed = (readings["asset_id"] == name).to_numpy() & (time > done - self._max_gap * _MICROSECONDS)
-        return _OpenAsset(name, done, readings[needed], history=pd.DataFrame())
+    def _shift(self, grid: pd.DataFrame, time: Ints, known: int) -> int:
+        """What to add to the grid's own numbers of segments, of which the first `known` rows were given out before."""
+        number = grid["segment"].to_numpy()
+        if known and self._open is not None and int(time[known - 1]) == self._open.done:
+            return self._segment - int(number[known - 1])  # the segment of the row given out last is in the grid
+        return self._segment + 1 - int(number[min(known, len(number) - 1)])
+
+    def _numbered(self, rows: pd.DataFrame, shift: int) -> pd.DataFrame:
+        rows = rows.assign(segment=(rows["segment"] + shift).astype(np.int32)).reset_index(drop=True)
+        if len(rows):
+            self._segment = int(rows["segment"].iloc[-1])
+        return rows
+
+    def _needed(self, readings: pd.DataFrame, done: int) -> pd.DataFrame:
+        """Of the last reading's asset, the readings that rows after `done` may depend on."""
+        asset = pd.factorize(readings["asset_id"])[0]
+        needed = (asset == asset[-1]) & (_microseconds(readings) > done - self._max_gap * _MICROSECONDS)
+        return readings.iloc[int(np.argmax(needed)) :]
 
 
 @dataclass(frozen=True)
 class _OpenAsset:
     """What is kept of an asset that may go on in the next batch."""
 
-    name: str
     done: int  # instant up to which its rows have been given out: later readings belong to later rows
     readings: pd.DataFrame  # those that rows after `done` may depend on
     history: pd.DataFrame  # its last rows up to `done`
-
-    def owns(self, rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
-        """Which of the rows are this asset's."""
-        return np.asarray(rows["asset_id"] == self.name, dtype=np.bool_)
-
-    def numbered_history(self, same: pd.DataFrame) -> pd.DataFrame:
-        """The history with segment numbers that fit a new grid.
-
-        Parameters
-        ----------
-        same
-            The new grid's row at `done`; none if no segment of the new grid goes back so far. It is the last row of
-            the history, made again, and tells the number that its segment has now.
-        """
-        if not len(self.history):
-            return self.history
-        number = int(same["segment"].iloc[0]) if len(same) else -1
-        shift = number - int(self.history["segment"].iloc[-1])
-        return self.history.assign(segment=(self.history["segment"] + shift).astype(np.int32))
 
 
 def _microseconds(frame: pd.DataFrame) -> Ints:
