@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.export.scaling import Scaling, scaling_constants
+from ml.export.graph.scaling import Scaling, scaling_constants
 from ml.export.session import batches
-from ml.export.trees import TreeEnsemble
+from ml.export.trees.ensemble import TreeEnsemble
 
 _Rows = NDArray[np.float32]
 

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.errors import DataError
-from ml.export.calibration import Calibration
+from ml.export.graph.calibration import Calibration
 from ml.options.learning import CalibrationMethod
 
 Doubles = npt.NDArray[np.float64]

@@ -11,19 +11,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from ml.config import OrganizationConfig
-from ml.export.calibration import Calibration
+from ml.export.graph.calibration import Calibration
 from ml.features import FeatureEngineer
 from ml.learning import estimators
-from ml.learning.alarm_curve import alarm_curve
 from ml.learning.calibration import FittedCalibration, fit_calibration
 from ml.learning.engine import Engine, LocalEngine
 from ml.learning.estimators.base import Estimator
-from ml.learning.failures import event_horizon
+from ml.learning.events.alarm_curve import alarm_curve
+from ml.learning.events.failures import event_horizon
+from ml.learning.events.resampling import independent_groups
+from ml.learning.folds.splits import Parts, split_parts
 from ml.learning.imbalance import compare_imbalance
-from ml.learning.leaks import SuspiciousColumn, suspicious_columns
-from ml.learning.resampling import independent_groups
-from ml.learning.splits import Parts, split_parts
-from ml.learning.threshold_policy import ThresholdChoice, choose_threshold
+from ml.learning.leakage import SuspiciousColumn, suspicious_columns
+from ml.learning.thresholds.policy import ThresholdChoice, choose_threshold
 from ml.options.learning import TrainingConfig
 from ml.progress import ProgressCallback, silent
 
