@@ -16,6 +16,7 @@ if __name__ == "__main__":  # started by mistake: the package could not even be 
     )
     raise SystemExit(2)
 
+
 if __name__ == "features":  # imported with ml/ as the working directory; make the package importable as well
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -158,9 +159,16 @@ class FeatureEngineer:
         label
             (n_rows,), 0 or 1 where `rows` is true; needed for selection only.
         rows
-            (n_rows,), true for training rows; nothing is learned from any other. Default: all.
+            (n_rows,), true for training rows; nothing is learned from any other. Default: those with a label of 0 or 1;
+            without labels all.
+
+        Raises
+        ------
+        DataError
+            If features are to be selected and the training rows are not of both classes, or not of these only.
         """
-        rows = np.ones(len(frame), dtype=np.bool_) if rows is None else rows
+        if rows is None:
+            rows = np.ones(len(frame), dtype=np.bool_) if label is None else np.isin(label, (0, 1))
         self.adopt_normality(Normality.learn(frame, self.config, rows))
         drawn = self.rows_to_select_by(rows)
         if drawn is not None:
@@ -202,6 +210,12 @@ class FeatureEngineer:
                 f"feature selection by {options.method} needs labels",
                 field="featureConfig.selection.method",
                 hint='pass `label`, or use "none"',
+            )
+        if (classes := sorted(set(np.unique(label).tolist()))) != [0, 1]:
+            raise DataError(
+                f"feature selection by {options.method} needs labels of both classes, 0 and 1; found are {classes}",
+                field="featureConfig.selection.method",
+                hint='give rows of both classes, or use "none"',
             )
         seed = self.config.training_config.random_state
         kept = select(matrix, label, method=options.method, k=options.k, seed=seed)
@@ -276,13 +290,12 @@ class FeatureEngineer:
         """Raw readings or a grid frame in; the grid with its features, and the names of the feature columns, out.
 
         Raw readings are put on the grid first, exactly as for production, so the result has one row per asset and
-        grid instant. An engineer that is not fitted yet is fitted on `df`: right for looking at data, wrong for
-        judging a model on the same rows.
+        grid instant. An engineer that is not fitted yet is fitted on `df`, of prepared data on the rows with a known
+        label: right for looking at data, wrong for evaluating a model on the same rows.
         """
         frame = df if "segment" in df.columns else self._on_grid(df)
         if self._constants is None:
-            needs_label = self.config.feature_config.selection.method != "none"
-            self.fit(frame, frame["label"].to_numpy() if needs_label and "label" in frame.columns else None)
+            self.fit(frame, _known_labels(frame))
         features = self.transform(frame)
         return pd.concat([frame, features], axis=1), list(features.columns)
 
@@ -354,6 +367,14 @@ class FeatureEngineer:
         threads = threads_for(self.config.training_config.threads)
         schema = self.config.schema_config
         return compute(program, frame, schema, self.look_back, rows=rows, order=order, threads=threads)
+
+
+def _known_labels(frame: pd.DataFrame) -> NDArray[np.int8] | None:
+    """The labels of a grid frame, (n_rows,), -1 where unknown; None where no row has one."""
+    if "label" not in frame.columns:
+        return None
+    label = frame["label"].fillna(-1).to_numpy(dtype=np.int8)
+    return label if np.isin(label, (0, 1)).any() else None
 
 
 if __name__ == "features":  # both names must give the same class
