@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from ml.arrays import Bools
+
 if __name__ == "__main__":  # started by mistake: the package could not even be imported
     sys.stderr.write(
         "features.py computes features and is imported (from features import FeatureEngineer); "
@@ -45,7 +47,6 @@ from ml.windows.selection import MOST_ROWS, drawn_rows, select
 from ml.windows.state import STATE_FORMAT, read_state
 
 Float32s = NDArray[np.float32]
-Rows = NDArray[np.bool_]
 
 _GROUP_FEATURES = 32  # whose scaling is learned at a time, so that the training rows' whole table is never in memory
 
@@ -149,7 +150,7 @@ class FeatureEngineer:
         """Names of the features, in the order of the model's input."""
         return [feature.name for feature in self.features]
 
-    def fit(self, frame: pd.DataFrame, label: NDArray[np.int8] | None = None, *, rows: Rows | None = None) -> Self:
+    def fit(self, frame: pd.DataFrame, label: NDArray[np.int8] | None = None, *, rows: Bools | None = None) -> Self:
         """Learn constants, regimes, selection and scaling.
 
         Parameters
@@ -188,7 +189,7 @@ class FeatureEngineer:
         self._sensors, self._constants = dict(normality.sensors), dict(normality.channels)
         self._regimes = normality.regimes
 
-    def rows_to_select_by(self, rows: Rows) -> Rows | None:
+    def rows_to_select_by(self, rows: Bools) -> Bools | None:
         """Which of the training rows, (n_rows,), `select` must be given; None where all features are kept."""
         if self.config.feature_config.selection.method == "none":
             return None
@@ -226,7 +227,7 @@ class FeatureEngineer:
         """Take over the scaling constants of the features."""
         self._scaling = scaling
 
-    def transform(self, frame: pd.DataFrame, *, rows: Rows | None = None) -> pd.DataFrame:
+    def transform(self, frame: pd.DataFrame, *, rows: Bools | None = None) -> pd.DataFrame:
         """Features of a grid frame.
 
         Parameters
@@ -244,11 +245,11 @@ class FeatureEngineer:
         index = frame.index if rows is None else frame.index[rows]
         return pd.DataFrame(matrix, index=index, columns=self.get_feature_names_out(), copy=False)
 
-    def matrix(self, frame: pd.DataFrame, *, rows: Rows | None = None, order: Order = "F") -> Float32s:
+    def matrix(self, frame: pd.DataFrame, *, rows: Bools | None = None, order: Order = "F") -> Float32s:
         """As `transform`, as an array of shape (n_wanted, n_features): column-major, or row-major for `order` "C"."""
         return self._matrix(self._whole_program(), frame, rows, order)
 
-    def some_features(self, frame: pd.DataFrame, which: slice, rows: Rows | None = None) -> Float32s:
+    def some_features(self, frame: pd.DataFrame, which: slice, rows: Bools | None = None) -> Float32s:
         """As `matrix`, but only some of the features: column-major (n_wanted, n_some)."""
         return self._matrix(self._compiled(self.features[which]), frame, rows)
 
@@ -363,7 +364,7 @@ class FeatureEngineer:
     def _compiled(self, features: list[Feature]) -> Program:
         return Program(features, self.config.schema_config, self.constants, self._regimes, self.interval)
 
-    def _matrix(self, program: Program, frame: pd.DataFrame, rows: Rows | None, order: Order = "F") -> Float32s:
+    def _matrix(self, program: Program, frame: pd.DataFrame, rows: Bools | None, order: Order = "F") -> Float32s:
         threads = threads_for(self.config.training_config.threads)
         schema = self.config.schema_config
         return compute(program, frame, schema, self.look_back, rows=rows, order=order, threads=threads)

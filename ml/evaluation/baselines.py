@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Bools
 from ml.config import OrganizationConfig
 from ml.evaluation.comparison import Baseline
 from ml.evaluation.events import evaluated_events
@@ -27,15 +27,13 @@ LIMIT_ALARM = "Best limit on one sensor"
 UNTUNED_MODEL = "Model without tuning"
 _FORGOTTEN = "not evaluated: the prepared data that the model was trained on is not there any more"
 
-Rows = npt.NDArray[np.bool_]
-
 
 @dataclass(frozen=True)
 class KnownRows:
     """A grid frame, and which of its rows are in the training or validation part: all that the model knew."""
 
     frame: pd.DataFrame
-    rows: Rows
+    rows: Bools
 
 
 def baselines(

@@ -28,7 +28,7 @@ from ml.evaluation.latency import Latency
 from ml.evaluation.metrics import RowMetrics, reference_results, row_metrics
 from ml.evaluation.model_version import TrainedVersion
 from ml.evaluation.onnx_model import model_latency, shipped_model, window_latency
-from ml.evaluation.perturbations.kinds import Plant
+from ml.evaluation.perturbations.kinds import SensorProfile
 from ml.evaluation.perturbations.robustness import RobustnessPoint, robustness_curves
 from ml.evaluation.reference_scores import read_reference
 from ml.evaluation.report import plots
@@ -178,10 +178,10 @@ def _stress(subject: _Subject, progress: ProgressCallback) -> list[RobustnessPoi
         trained.engineer,
         subject.scorer.probability,
         subject.threshold,
-        Plant(
+        SensorProfile(
             config,
             sensor_std={name: each.std for name, each in trained.engineer.sensor_statistics.items()},
-            reliance=by_sensor(trained.engineer.features, trained.estimator.importances()),
+            importance=by_sensor(trained.engineer.features, trained.estimator.importances()),
         ),
         config.training_config.random_state,
         scored=rows.scored,

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-Labels = NDArray[np.bool_]
+from ml.arrays import Bools
+
 Scores = NDArray[np.float32]
 
 CALIBRATION_BINS = 10
@@ -128,7 +129,7 @@ def complete_score(score: ArrayLike) -> NDArray[np.float64]:
     return np.nan_to_num(values, nan=np.nan_to_num(lowest))
 
 
-def as_labels_and_scores(label: ArrayLike, probability: ArrayLike) -> tuple[Labels, Scores]:
+def as_labels_and_scores(label: ArrayLike, probability: ArrayLike) -> tuple[Bools, Scores]:
     """Check and convert the two columns that every metric compares; raises as `row_metrics`."""
     values = np.asarray(label)
     score = np.asarray(probability, dtype=np.float32)
@@ -142,14 +143,14 @@ def as_labels_and_scores(label: ArrayLike, probability: ArrayLike) -> tuple[Labe
     return truth, score
 
 
-def roc_auc(truth: Labels, score: NDArray[np.floating[Any]]) -> float | None:
+def roc_auc(truth: Bools, score: NDArray[np.floating[Any]]) -> float | None:
     """Area under the ROC curve; None unless both classes are there."""
     if truth.all() or not truth.any():
         return None
     return float(roc_auc_score(truth, score))
 
 
-def average_precision(truth: Labels, score: NDArray[np.floating[Any]]) -> float | None:
+def average_precision(truth: Bools, score: NDArray[np.floating[Any]]) -> float | None:
     """Average precision, the step-wise area under the precision-recall curve; None without a positive row."""
     if not truth.any():
         return None
@@ -162,14 +163,14 @@ def _reference(name: str, label: ArrayLike, score: ArrayLike) -> ReferenceResult
     return ReferenceResult(name, average_precision(truth, complete), roc_auc(truth, complete))
 
 
-def _brier(truth: Labels, score: Scores) -> float | None:
+def _brier(truth: Bools, score: Scores) -> float | None:
     """Mean squared distance of probability and label (Brier, 1950)."""
     if not truth.size:
         return None
     return float(np.mean((score.astype(np.float64) - truth) ** 2))
 
 
-def _calibration_error(truth: Labels, score: Scores) -> float | None:
+def _calibration_error(truth: Bools, score: Scores) -> float | None:
     """Mean distance of probability and share of positive rows over ten equally wide bins, weighted by their rows.
 
     This is the expected calibration error of Naeini, Cooper and Hauskrecht (AAAI 2015).

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Bools
 from ml.evaluation.latency import Latency, measure_latency, time_calls
 from ml.evaluation.model_version import TrainedVersion
 from ml.export.graph.parts import LABEL, PROBABILITIES
@@ -17,13 +18,12 @@ from ml.export.window.parity import window_batch
 from ml.export.window.readings import TIMESTAMP, WINDOW
 from ml.workspace.opening import read_bytes
 
-Rows = npt.NDArray[np.bool_]
 _LATENCY_ROWS = 200
 _LATENCY_WINDOWS = 50
 _LATENCY_CELLS = 5_000_000  # readings of all windows together: 40 MB
 
 
-def shipped_model(trained: TrainedVersion, frame: pd.DataFrame, rows: Rows, parity_rows: int) -> bytes:
+def shipped_model(trained: TrainedVersion, frame: pd.DataFrame, rows: Bools, parity_rows: int) -> bytes:
     """The version's model.onnx, or, where it was not exported yet, the bytes that an export gives.
 
     Parameters
@@ -50,7 +50,7 @@ def model_latency(content: bytes, features: npt.NDArray[np.float32], runs: int) 
     return measure_latency(Scorer(content).score, np.ascontiguousarray(sample), runs)
 
 
-def window_latency(trained: TrainedVersion, frame: pd.DataFrame, rows: Rows, runs: int) -> Latency | None:
+def window_latency(trained: TrainedVersion, frame: pd.DataFrame, rows: Bools, runs: int) -> Latency | None:
     """Time from a window of raw readings to its probability, through window.onnx; None where the version has none."""
     file = trained.folder / WINDOW_FILE
     if not file.is_file():

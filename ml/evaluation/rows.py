@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Bools
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, DataError, NoRowsError, TooFewFailuresError
 from ml.evaluation.evaluated_rows import EvaluatedRows
@@ -20,8 +21,6 @@ from ml.scada import inputs
 from ml.scada.fingerprint import read_fingerprint
 from ml.scada.model_grid import on_grid_of
 from ml.workspace.paths import OrganizationPaths
-
-Rows = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class EvaluatedData:
     """
 
     frame: pd.DataFrame
-    scored: Rows
+    scored: Bools
     source: str
     digest: str
     horizon: int
@@ -148,7 +147,7 @@ def _named_data(
     return source
 
 
-def rows_seen(frame: pd.DataFrame, trained: TrainedVersion) -> Rows:
+def rows_seen(frame: pd.DataFrame, trained: TrainedVersion) -> Bools:
     """Rows of the assets and times that the version was fitted on, or whose labels it knew."""
     spans = trained.metadata.data.seen
     asset = frame["asset_id"]

@@ -22,10 +22,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Bools
 from ml.learning.events.failures import epoch_seconds
 
 Doubles = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 
 SEPARATION = 0.99  # honest sensors come near: 0.967 is the best of C-MAPSS FD001, 30 cycles ahead
@@ -51,12 +51,12 @@ class SuspiciousColumn:
 
 def suspicious_columns(
     frame: pd.DataFrame,
-    rows: Flags,
+    rows: Bools,
     columns: Sequence[str],
     *,
     counters: Sequence[str],
     horizon_steps: int,
-    readings: Callable[[Flags], pd.DataFrame] | None = None,
+    readings: Callable[[Bools], pd.DataFrame] | None = None,
 ) -> tuple[SuspiciousColumn, ...]:
     """The columns that know too much, in the given order.
 
@@ -129,12 +129,12 @@ def _knows_label(column: str, values: Doubles, ahead: dict[int, npt.NDArray[np.i
     return None
 
 
-def _overlap(one: Flags, other: Flags) -> float:
+def _overlap(one: Bools, other: Bools) -> float:
     """Rows in both over rows in either (Jaccard)."""
     return float((one & other).sum() / max((one | other).sum(), 1))
 
 
-def _separation(values: Doubles, positive: Flags) -> float:
+def _separation(values: Doubles, positive: Bools) -> float:
     """Area under the ROC curve, of the column or of its negative, whichever is larger; ties count half."""
     ranks = pd.Series(values).rank().to_numpy()
     n_positive = int(positive.sum())

@@ -15,6 +15,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 BASE = {
+    "arrays",
     "errors",
     "findings",
     "options",
@@ -158,6 +159,7 @@ def test_errors_and_options_stand_below_everything() -> None:
         "options": {"options", "errors", "findings"},
         "progress": {"progress"},
         "wording": {"wording"},
+        "arrays": {"arrays"},
     }
     for name, allowed in below.items():
         assert {room(imported) for module, imported in arrows() if room(module) == name} <= allowed

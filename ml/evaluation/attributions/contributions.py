@@ -25,7 +25,7 @@ CaseKind = Literal["missedFailure", "falseAlarm"]
 
 
 @dataclass(frozen=True)
-class Driver:
+class Attribution:
     """A feature's value in one row and what it did to the raw score."""
 
     feature: str
@@ -57,7 +57,7 @@ class ExplainedCase:
     """A case with the features that moved its score most, largest first."""
 
     case: Case
-    drivers: tuple[Driver, ...]
+    drivers: tuple[Attribution, ...]
 
     @property
     def sentence(self) -> str:
@@ -155,7 +155,7 @@ def explained(
     own = contributions[:-1]
     order = np.argsort(-np.abs(own), kind="stable")
     chosen = [*order[own[order] > 0][:PER_CASE], *order[own[order] < 0][:PER_CASE]]
-    drivers = [Driver(features[at].name, float(values[at]), float(own[at])) for at in chosen]
+    drivers = [Attribution(features[at].name, float(values[at]), float(own[at])) for at in chosen]
     return ExplainedCase(case, tuple(sorted(drivers, key=lambda driver: -abs(driver.contribution))))
 
 

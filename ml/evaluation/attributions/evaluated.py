@@ -18,7 +18,7 @@ from ml.learning.events.failures import epoch_seconds, positive_runs
 MOST_ALARM_ROWS = 1_000  # contributions of a large forest take milliseconds per row; the mean needs no more
 MOST_CASES = 20
 
-Rows = npt.NDArray[np.int64]
+Positions = npt.NDArray[np.int64]
 
 
 def explanation_of(
@@ -98,7 +98,9 @@ def _false_alarms(rows: EvaluatedData, probability: npt.NDArray[np.float32], eve
     ]
 
 
-def _case(kind: CaseKind, rows: EvaluatedData, probability: npt.NDArray[np.float32], group: Rows, time: str) -> Case:
+def _case(
+    kind: CaseKind, rows: EvaluatedData, probability: npt.NDArray[np.float32], group: Positions, time: str
+) -> Case:
     peak = int(group[np.argmax(probability[group])])
     return Case(kind, str(rows.table["asset_id"].iloc[peak]), time, peak, float(probability[peak]))
 

@@ -27,7 +27,7 @@ Reading = Literal["stable", "moderate", "strong"]
 
 
 @dataclass(frozen=True)
-class Baseline:
+class SensorBaseline:
     """How a sensor's training rows are spread.
 
     Attributes
@@ -45,7 +45,7 @@ class Baseline:
     missing: int
 
 
-def learn_baseline(values: Float32s) -> Baseline:
+def learn_baseline(values: Float32s) -> SensorBaseline:
     """The spread of float32 `values`, shape (n_rows,), over the bins between their deciles.
 
     NaN is missing. Equal deciles are one edge. A sensor that never changes has a bin below its value, one at it and
@@ -66,17 +66,17 @@ def learn_baseline(values: Float32s) -> Baseline:
             edges = np.array([np.nextafter(known[0], np.float32(-np.inf)), known[0]])
     until = np.searchsorted(known, edges, side="right")
     counts = np.diff(until, prepend=0, append=known.size)
-    return Baseline(tuple(edges.tolist()), tuple(counts.tolist()), int(values.size - known.size))
+    return SensorBaseline(tuple(edges.tolist()), tuple(counts.tolist()), int(values.size - known.size))
 
 
 def bin_counts(values: Float32s, edges: Float32s) -> tuple[NDArray[np.int64], int]:
-    """Values per bin, int64 (n_edges + 1,), and how many are NaN; bins as in `Baseline`."""
+    """Values per bin, int64 (n_edges + 1,), and how many are NaN; bins as in `SensorBaseline`."""
     known = values[~np.isnan(values)]
     bins = np.searchsorted(edges, known, side="left")
     return np.bincount(bins, minlength=len(edges) + 1).astype(np.int64), int(values.size - known.size)
 
 
-def stability_index(baseline: Baseline, values: Float32s) -> float:
+def stability_index(baseline: SensorBaseline, values: Float32s) -> float:
     """Population stability index of new float32 `values`, shape (n_rows,), against the baseline.
 
     Σ (aᵢ - eᵢ) ln(aᵢ / eᵢ) over the shares of new rows aᵢ and training rows eᵢ in each bin, missing values being a
@@ -104,14 +104,14 @@ def reading_of(index: float) -> Reading:
     return "strong" if index > ANOTHER_ABOVE else "moderate"
 
 
-def binned_distance(baseline: Baseline, values: Float32s) -> float | None:
+def binned_distance(baseline: SensorBaseline, values: Float32s) -> float | None:
     """Kolmogorov-Smirnov distance of new values from the baseline, as far as its bins can tell: a lower bound.
 
     The distributions are compared at the edges only. Missing values are left out; None if a side has no others.
 
     Examples
     --------
-    >>> binned_distance(Baseline((1.0, 2.0), (2, 2, 0), 0), np.array([2, 2, 3, np.nan], np.float32))
+    >>> binned_distance(SensorBaseline((1.0, 2.0), (2, 2, 0), 0), np.array([2, 2, 3, np.nan], np.float32))
     0.5
     """
     counts, _ = bin_counts(values, np.array(baseline.edges, dtype=np.float32))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.evaluation.drift.baseline import Baseline
+from ml.evaluation.drift.baseline import SensorBaseline
 from ml.evaluation.drift.table import Drift, evenly, feature_drift, sensor_drift
 from ml.evaluation.model_version import TrainedVersion
 from ml.evaluation.rows import EvaluatedData
@@ -20,7 +20,7 @@ def drift_of(trained: TrainedVersion, rows: EvaluatedData) -> list[Drift]:
     are compared on rows that have their whole past.
     """
     baselines = {
-        name: Baseline(tuple(each.edges), tuple(each.counts), each.missing)
+        name: SensorBaseline(tuple(each.edges), tuple(each.counts), each.missing)
         for name, each in trained.metadata.drift_baseline.items()
     }
     sensors = sensor_drift(baselines, rows.frame, trained.config.schema_config, rows.scored)

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ml.arrays import Bools
 from ml.evaluation.drift.baseline import (
-    Baseline,
     Reading,
+    SensorBaseline,
     binned_distance,
     exact_distance,
     learn_baseline,
@@ -23,8 +23,6 @@ from ml.options.schema import SchemaConfig
 from ml.windows.channels import Float32s, physical_samples
 
 MOST_ROWS = 10_000  # of each part: the error of a Kolmogorov-Smirnov distance is then about 0.01
-
-Rows = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Drift:
 
 
 def sensor_drift(
-    baselines: Mapping[str, Baseline], frame: pd.DataFrame, schema: SchemaConfig, rows: Rows
+    baselines: Mapping[str, SensorBaseline], frame: pd.DataFrame, schema: SchemaConfig, rows: Bools
 ) -> list[Drift]:
     """Drift of every sensor with a baseline over the chosen rows of a grid frame; the strongest first."""
     found = [
@@ -79,7 +77,7 @@ def strongest_first(found: Sequence[Drift]) -> list[Drift]:
     return sorted(found, key=lambda each: (-each.psi, each.name))
 
 
-def evenly(rows: Rows, most: int = MOST_ROWS) -> Rows:
+def evenly(rows: Bools, most: int = MOST_ROWS) -> Bools:
     """At most `most` of the chosen rows, at even distances, so that the whole time they span has its say."""
     positions = np.flatnonzero(rows)
     if positions.size <= most:

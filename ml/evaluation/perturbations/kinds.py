@@ -1,7 +1,7 @@
 """Ways in which sensors get worse, done to raw readings: noise, gaps, stuck and lost sensors, late and early readings.
 
-Everything is drawn once per kind and seed and only scaled by the level, so that a higher level spoils the same readings
-in the same direction, only more. That keeps chance out of the shape of a curve.
+Everything is drawn once per kind and seed and only scaled by the level, so that a higher level changes the same
+readings in the same direction, only more. That keeps chance out of the shape of a curve.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _DRAWS: dict[Kind, int] = {"noise": 0, "missing": 1, "stuck": 2, "lost": 3, "jit
 
 
 @dataclass(frozen=True)
-class Plant:
-    """What spoiling needs to know of an organisation's sensors.
+class SensorProfile:
+    """What a perturbation needs to know of an organisation's sensors.
 
     Attributes
     ----------
@@ -34,26 +34,26 @@ class Plant:
         Names the sensors and those that are counters.
     sensor_std
         Standard deviation of continuous sensors on the training part. Without one (absent, NaN, 0): no noise.
-    reliance
+    importance
         How much the model relies on each sensor, in any unit; sensors that are stuck or lost first are those with
         most. A sensor that is not named counts as 0.
     """
 
     config: OrganizationConfig
     sensor_std: Mapping[str, float]
-    reliance: Mapping[str, float]
+    importance: Mapping[str, float]
 
     @property
     def sensors(self) -> Sequence[str]:
         """All sensors, in the schema's order."""
         return self.config.schema_config.sensor_columns
 
-    def most_relied_on(self, share: float) -> list[str]:
+    def most_important(self, share: float) -> list[str]:
         """That share of the sensors, at least one, beginning with those the model relies on most.
 
         The worst choice rather than a random one: it needs no luck to be repeated, and flatters nobody.
         """
-        ranked = sorted(self.sensors, key=lambda name: -self.reliance.get(name, 0.0))  # stable: ties by schema order
+        ranked = sorted(self.sensors, key=lambda name: -self.importance.get(name, 0.0))  # stable: ties by schema order
         # rounded first, because 0.1 * 30 is a little more than 3
         return ranked[: max(1, math.ceil(round(share * len(ranked), 9)))]
 
@@ -73,8 +73,8 @@ def levels(config: OrganizationConfig) -> Iterator[tuple[Kind, float]]:
             yield kind, float(level)
 
 
-def spoil(frame: pd.DataFrame, kind: Kind, level: float, plant: Plant, seed: int) -> pd.DataFrame:
-    """A copy of a grid frame with spoilt sensors; labels, times and segments stay.
+def perturb(frame: pd.DataFrame, kind: Kind, level: float, profile: SensorProfile, seed: int) -> pd.DataFrame:
+    """A copy of a grid frame with perturbed sensors; labels, times and segments stay.
 
     ``noise``
         Normal noise of ``level`` training standard deviations on continuous sensors. Counters get none: noise on a
@@ -90,58 +90,65 @@ def spoil(frame: pd.DataFrame, kind: Kind, level: float, plant: Plant, seed: int
         uniform draw: a row shows the reading of a nearby instant of its segment in place of its own. A counter still
         never runs backwards.
     """
-    spoilt = frame.copy()
-    for name, values in _SPOILERS[kind](frame, level, plant, np.random.default_rng([seed, _DRAWS[kind]])).items():
-        spoilt[name] = values
-    return spoilt
+    perturbed = frame.copy()
+    for name, values in _PERTURBATIONS[kind](
+        frame, level, profile, np.random.default_rng([seed, _DRAWS[kind]])
+    ).items():
+        perturbed[name] = values
+    return perturbed
 
 
 def _noise(
-    frame: pd.DataFrame, level: float, plant: Plant, random: np.random.Generator
+    frame: pd.DataFrame, level: float, profile: SensorProfile, random: np.random.Generator
 ) -> dict[str, NDArray[np.float32]]:
-    schema = plant.config.schema_config
-    spoilt = {}
+    schema = profile.config.schema_config
+    perturbed = {}
     for name in schema.continuous_columns:
-        std = plant.sensor_std.get(name, 0.0)
+        std = profile.sensor_std.get(name, 0.0)
         if name in schema.counter_columns or not std > 0:
             continue
         noise = level * std * random.standard_normal(len(frame))
-        spoilt[name] = (frame[name].to_numpy(dtype=np.float64) + noise).astype(np.float32)
-    return spoilt
+        perturbed[name] = (frame[name].to_numpy(dtype=np.float64) + noise).astype(np.float32)
+    return perturbed
 
 
-def _missing(frame: pd.DataFrame, level: float, plant: Plant, random: np.random.Generator) -> dict[str, pd.Series]:
-    return {name: frame[name].mask(random.random(len(frame)) < level) for name in plant.sensors}
+def _missing(
+    frame: pd.DataFrame, level: float, profile: SensorProfile, random: np.random.Generator
+) -> dict[str, pd.Series]:
+    return {name: frame[name].mask(random.random(len(frame)) < level) for name in profile.sensors}
 
 
-def _stuck(frame: pd.DataFrame, level: float, plant: Plant, _: np.random.Generator) -> dict[str, pd.Series]:
+def _stuck(frame: pd.DataFrame, level: float, profile: SensorProfile, _: np.random.Generator) -> dict[str, pd.Series]:
     segment = frame["segment"]
     return {
         name: frame.groupby(segment)[name].transform("first").where(frame[name].notna())
-        for name in plant.most_relied_on(level)
+        for name in profile.most_important(level)
     }
 
 
-def _lost(frame: pd.DataFrame, level: float, plant: Plant, _: np.random.Generator) -> dict[str, pd.Series]:
-    return {name: frame[name].mask(np.ones(len(frame), dtype=bool)) for name in plant.most_relied_on(level)}
+def _lost(frame: pd.DataFrame, level: float, profile: SensorProfile, _: np.random.Generator) -> dict[str, pd.Series]:
+    return {name: frame[name].mask(np.ones(len(frame), dtype=bool)) for name in profile.most_important(level)}
 
 
-def _jitter(frame: pd.DataFrame, level: float, plant: Plant, random: np.random.Generator) -> dict[str, pd.Series]:
+def _jitter(
+    frame: pd.DataFrame, level: float, profile: SensorProfile, random: np.random.Generator
+) -> dict[str, pd.Series]:
     position = np.arange(len(frame))
     first = segment_starts(frame["segment"].to_numpy())
     last = len(frame) - 1 - segment_starts(frame["segment"].to_numpy()[::-1])[::-1]
-    spoilt = {}
-    for name in plant.sensors:
+    perturbed = {}
+    for name in profile.sensors:
         shift = np.rint(level * random.uniform(-1, 1, len(frame))).astype(np.int64)
         source = np.clip(position + shift, first, last)
-        if name in plant.config.schema_config.counter_columns:
+        if name in profile.config.schema_config.counter_columns:
             source = np.maximum.accumulate(source)
-        spoilt[name] = frame[name].take(source).set_axis(frame.index)
-    return spoilt
+        perturbed[name] = frame[name].take(source).set_axis(frame.index)
+    return perturbed
 
 
-_Spoiler = Callable[[pd.DataFrame, float, Plant, np.random.Generator], Mapping[str, "pd.Series | NDArray[np.float32]"]]
-_SPOILERS: dict[Kind, _Spoiler] = {
+_Changed = Mapping[str, "pd.Series | NDArray[np.float32]"]
+_Perturbation = Callable[[pd.DataFrame, float, SensorProfile, np.random.Generator], _Changed]
+_PERTURBATIONS: dict[Kind, _Perturbation] = {
     "noise": _noise,
     "missing": _missing,
     "stuck": _stuck,

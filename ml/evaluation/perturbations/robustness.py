@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.evaluation.metrics import row_metrics
-from ml.evaluation.perturbations.kinds import Kind, Plant, levels, spoil
+from ml.evaluation.perturbations.kinds import Kind, SensorProfile, levels, perturb
 from ml.evaluation.perturbations.subset import robustness_subset
 from ml.progress import ProgressCallback
 
@@ -32,7 +32,7 @@ class Engineer(Protocol):
 
 @dataclass(frozen=True)
 class RobustnessPoint:
-    """Metrics after spoiling the sensors; level 0 is the untouched data."""
+    """Metrics after perturbing the sensors; level 0 is the untouched data."""
 
     kind: Kind
     level: float
@@ -58,7 +58,7 @@ def robustness_curves(
     engineer: Engineer,
     score: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     threshold: float,
-    plant: Plant,
+    profile: SensorProfile,
     seed: int,
     *,
     scored: NDArray[np.bool_] | None = None,
@@ -67,7 +67,7 @@ def robustness_curves(
     """Metrics of the test rows at every configured level of every kind of trouble, level 0 first.
 
     All points are computed on one subset of at most ``robustnessRows`` rows (see `robustness_subset`), so they compare
-    with each other, not with the metrics of the whole test part. Every level spoils the same readings in the same
+    with each other, not with the metrics of the whole test part. Every level changes the same readings in the same
     direction, only more, which keeps chance out of the shape of a curve.
 
     Parameters
@@ -82,7 +82,7 @@ def robustness_curves(
         The sensors, and through its configuration ``robustnessRows`` and the levels: ``noiseLevels``,
         ``missingRates``, ``stuckShares``, ``lostShares`` and ``jitterSteps``.
     seed
-        Seed of the subset and of what is spoilt.
+        Seed of the subset and of the perturbations.
     scored
         Rows that count, shape ``(n_rows,)``. Default: those with a label.
     progress
@@ -98,26 +98,26 @@ def robustness_curves(
         frame,
         labelled if scored is None else labelled & scored,
         look_back=engineer.look_back,
-        max_rows=plant.config.validation_config.robustness_rows,
+        max_rows=profile.config.validation_config.robustness_rows,
         seed=seed,
     )
     if not part.scored.any():
         return []
     label = part.frame["label"].to_numpy()[part.scored]
 
-    def point(kind: Kind, level: float, spoilt: pd.DataFrame) -> RobustnessPoint:
-        features = engineer.transform(spoilt)[part.scored].to_numpy(dtype=np.float32)
+    def point(kind: Kind, level: float, perturbed: pd.DataFrame) -> RobustnessPoint:
+        features = engineer.transform(perturbed)[part.scored].to_numpy(dtype=np.float32)
         metrics = row_metrics(label, score(features), threshold)
         return RobustnessPoint(kind, level, metrics.average_precision, metrics.auc, metrics.f1)
 
-    settings = list(levels(plant.config))
+    settings = list(levels(profile.config))
     untouched = point("noise", 0.0, part.frame)
     points = []
     for done, (kind, level) in enumerate(settings, start=1):
         if level == 0:
             points.append(RobustnessPoint(kind, level, untouched.average_precision, untouched.auc, untouched.f1))
         else:
-            points.append(point(kind, level, spoil(part.frame, kind, level, plant, seed)))
+            points.append(point(kind, level, perturb(part.frame, kind, level, profile, seed)))
         if progress is not None:
             progress(done, len(settings), f"robustness: {kind} {level:g}")
     return points

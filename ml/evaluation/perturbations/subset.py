@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ml.arrays import Bools
+
 # A segment that does not fit as a whole is cut into about so many pieces: enough to draw from all of its history,
 # few enough that the rows spent on the windows before each piece stay a small share.
 PIECES = 20
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Subset:
     """Rows of a grid frame, and which of them count; the others only give windows their context."""
 
     frame: pd.DataFrame
-    scored: Mask
+    scored: Bools
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class _Piece:
     stop: int
 
 
-def robustness_subset(frame: pd.DataFrame, scored: Mask, *, look_back: int, max_rows: int, seed: int) -> Subset:
+def robustness_subset(frame: pd.DataFrame, scored: Bools, *, look_back: int, max_rows: int, seed: int) -> Subset:
     """Choose about ``max_rows`` rows by whole pieces of segments, each with the ``look_back - 1`` rows before it.
 
     If everything fits, everything is taken. Otherwise half of the budget goes to pieces with positive rows, because a
@@ -66,7 +66,7 @@ def robustness_subset(frame: pd.DataFrame, scored: Mask, *, look_back: int, max_
     return Subset(part.assign(segment=(np.cumsum(starts) - 1).astype(np.int32)), counted[positions])
 
 
-def _pieces(segment: NDArray[np.int32], scored: Mask, look_back: int, piece_rows: int) -> list[_Piece]:
+def _pieces(segment: NDArray[np.int32], scored: Bools, look_back: int, piece_rows: int) -> list[_Piece]:
     """Cut the scored stretch of each segment into pieces of ``piece_rows``, in row order."""
     borders = np.flatnonzero(np.diff(segment)) + 1
     pieces = []
@@ -82,7 +82,7 @@ def _pieces(segment: NDArray[np.int32], scored: Mask, look_back: int, piece_rows
     return pieces
 
 
-def _draw(pieces: list[_Piece], positive: Mask, max_rows: int, seed: int) -> list[_Piece]:
+def _draw(pieces: list[_Piece], positive: Bools, max_rows: int, seed: int) -> list[_Piece]:
     """Pieces in random order within the budget, those with positive rows first up to half of it."""
     order = np.random.default_rng(seed).permutation(len(pieces)).tolist()
     with_positives = [i for i in order if positive[pieces[i].start : pieces[i].stop].any()]

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from ml.arrays import Bools
 from ml.evaluation.report.drawing import (
     BLUE,
     GREEN,
@@ -36,8 +37,6 @@ _BACKGROUND = "#eef1f4"
 _WIDTH, _MARGIN, _BAR = 10.0, 1.0, 0.24  # inches
 _THINNEST = 1 / 1500  # of the whole time: narrower stretches are drawn as wide as this, to be seen at all
 
-Rows = NDArray[np.bool_]
-
 
 @dataclass(frozen=True)
 class _Stretch:
@@ -50,7 +49,7 @@ class _Stretch:
 
 
 def split_picture(
-    frame: pd.DataFrame, parts: Mapping[str, Rows], interval: int, *, image_format: ImageFormat = "png"
+    frame: pd.DataFrame, parts: Mapping[str, Bools], interval: int, *, image_format: ImageFormat = "png"
 ) -> bytes:
     """Draw which part each row belongs to, and when failures began.
 
@@ -100,7 +99,7 @@ def _stretches(
     codes: NDArray[np.int64],
     chosen: NDArray[np.int64],
     days: NDArray[np.float64],
-    parts: Mapping[str, Rows],
+    parts: Mapping[str, Bools],
     interval: int,
 ) -> list[_Stretch]:
     """Runs of neighbouring rows of one asset and part."""
@@ -141,13 +140,13 @@ def _failures(
         )
 
 
-def _colours(parts: Mapping[str, Rows]) -> dict[str, str]:
+def _colours(parts: Mapping[str, Bools]) -> dict[str, str]:
     return {
         name: PART_COLOURS.get(name, _FOLD_COLOURS[number % len(_FOLD_COLOURS)]) for number, name in enumerate(parts)
     }
 
 
-def _handles(parts: Mapping[str, Rows], colours: Mapping[str, str]) -> list[Patch | Line2D]:
+def _handles(parts: Mapping[str, Bools], colours: Mapping[str, str]) -> list[Patch | Line2D]:
     shown = [Patch(color=colours[name], label=name) for name, rows in parts.items() if rows.any()]
     failure = Line2D([], [], color=INK, linestyle="", marker="|", markersize=9, markeredgewidth=1.6, label="failure")
     return [*shown, Patch(color=_BACKGROUND, label="no row, or no label"), failure]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from ml.arrays import Bools
 from ml.config import OrganizationConfig
 from ml.errors import TooFewFailuresError
 from ml.evaluation.model_version import TrainedVersion
 from ml.evaluation.report.split_picture import split_picture
-from ml.evaluation.rows import EvaluatedData, Rows
+from ml.evaluation.rows import EvaluatedData
 from ml.learning.folds.splits import EventFolds
 
 
@@ -35,7 +36,9 @@ def split_pictures(config: OrganizationConfig, trained: TrainedVersion, rows: Ev
     return pictures | ({"folds": split_picture(rows.frame, folds, interval)} if folds else {})
 
 
-def _held_out(config: OrganizationConfig, trained: TrainedVersion, rows: EvaluatedData, seen: Rows) -> dict[str, Rows]:
+def _held_out(
+    config: OrganizationConfig, trained: TrainedVersion, rows: EvaluatedData, seen: Bools
+) -> dict[str, Bools]:
     """Held-out rows of each fold; empty where the folds cannot be made."""
     folds = EventFolds(
         config.tuning_config.cv_folds,
@@ -45,7 +48,7 @@ def _held_out(config: OrganizationConfig, trained: TrainedVersion, rows: Evaluat
         config.tuning_config.random_state,
         whole_assets=trained.config.data_config.split_by == "asset",
     )
-    held_out: dict[str, Rows] = {}
+    held_out: dict[str, Bools] = {}
     try:
         for number, (_, positions) in enumerate(folds.split(rows.frame, seen), start=1):
             held_out[f"fold {number}"] = mask = np.zeros(len(seen), dtype=np.bool_)

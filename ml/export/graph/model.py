@@ -10,7 +10,7 @@ from ml.export.builder import FLOAT, INT64, GraphBuilder, value_info
 from ml.export.graph.calibration import AS_IT_IS, Calibration
 from ml.export.graph.forms import ModelForm
 from ml.export.graph.parts import HEAD_OUTPUTS, add_head, add_leaf_numbers, add_scaling, add_score, check_width
-from ml.export.graph.scaling import Scaling
+from ml.export.graph.scaling import StoredScaling
 from ml.export.trees.ensemble import TreeEnsemble
 
 INPUT = "input"
@@ -21,7 +21,7 @@ def build_model(
     form: ModelForm,
     *,
     n_features: int,
-    scaling: Scaling | None,
+    scaling: StoredScaling | None,
     threshold: float,
     metadata: Mapping[str, str],
     calibration: Calibration = AS_IT_IS,
@@ -47,7 +47,7 @@ def build_model(
     return graph.to_bytes("model", inputs, HEAD_OUTPUTS, metadata)
 
 
-def build_leaf_probe(ensemble: TreeEnsemble, *, scaling: Scaling | None) -> bytes:
+def build_leaf_probe(ensemble: TreeEnsemble, *, scaling: StoredScaling | None) -> bytes:
     """The same trees with the leaves they reach as output, to compare paths: ``leaves`` int64 (N, n_trees)."""
     graph = GraphBuilder()
     scaled = add_scaling(graph, INPUT, scaling, ensemble.n_features)

@@ -14,7 +14,7 @@ from ml.errors import InternalError
 from ml.export.builder import DOUBLE, FLOAT, INT64, ML_DOMAIN, GraphBuilder, value_info
 from ml.export.graph.calibration import AS_IT_IS, Calibration, add_logistic
 from ml.export.graph.forms import ModelForm, PlacedForm
-from ml.export.graph.scaling import Scaling, scaling_constants
+from ml.export.graph.scaling import StoredScaling, scaling_constants
 from ml.export.trees.encoding import add_encoding
 from ml.export.trees.ensemble import TreeEnsemble
 
@@ -24,7 +24,7 @@ _BRANCH_LEQ = 0
 _AGGREGATE_SUM = 1
 
 
-def add_scaling(graph: GraphBuilder, features: str, scaling: Scaling | None, n_features: int) -> str:
+def add_scaling(graph: GraphBuilder, features: str, scaling: StoredScaling | None, n_features: int) -> str:
     """Scale float32 `features` (N, n_features) by a subtraction and a division.
 
     The ``Scaler`` operator multiplies by a reciprocal instead, which moves values across thresholds.

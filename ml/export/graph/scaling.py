@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 _PICKLE_PROTOCOL = 5
 
-Scaling = Mapping[str, Any]
+StoredScaling = Mapping[str, Any]
 """``{"method", "center", "scale"}``: scaled = (x - center) / scale, all in float32; method ``none``: left as it is."""
 
 
 def scaling_constants(
-    scaling: Scaling | None, n_features: int
+    scaling: StoredScaling | None, n_features: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
     """Center and scale as float32, each (n_features,); None where nothing is scaled.
 
@@ -42,7 +42,7 @@ def scaling_constants(
     return center, scale
 
 
-def apply_scaling(rows: NDArray[np.float32], scaling: Scaling | None) -> NDArray[np.float32]:
+def apply_scaling(rows: NDArray[np.float32], scaling: StoredScaling | None) -> NDArray[np.float32]:
     """Scale (n_rows, n_features) float32 rows exactly as the graphs do: subtract, then divide, both in float32.
 
     NaN stays NaN; what exceeds float32 becomes infinite.
@@ -53,12 +53,12 @@ def apply_scaling(rows: NDArray[np.float32], scaling: Scaling | None) -> NDArray
     return features_scaling.Scaling(scaling["method"], *constants).apply(rows)
 
 
-def scaler_pickle(scaling: Scaling | None, n_features: int) -> bytes:
+def scaler_pickle(scaling: StoredScaling | None, n_features: int) -> bytes:
     """The pickle of `scaler_object`, for users of scikit-learn; nothing here reads it."""
     return pickle.dumps(scaler_object(scaling, n_features), protocol=_PICKLE_PROTOCOL)
 
 
-def scaler_object(scaling: Scaling | None, n_features: int) -> StandardScaler:
+def scaler_object(scaling: StoredScaling | None, n_features: int) -> StandardScaler:
     """A fitted scikit-learn scaler whose ``transform`` of float32 rows has the bits of `apply_scaling`.
 
     Always a StandardScaler, whichever method found the constants: MinMaxScaler multiplies by a reciprocal and so gives

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.arrays import Bools
 from ml.errors import ParityError
 from ml.export.trees.encoding import LIGHTGBM_ZERO, Encoding, Membership
 from ml.export.trees.lightgbm_text import MISSING_NONE, MISSING_ZERO, LightgbmModel, LightgbmTree, parse_model
@@ -31,7 +32,6 @@ _MEMBERSHIP_BOUND = 0.5  # between a 0 and a 1
 
 _Integers = NDArray[np.int64]
 _Doubles = NDArray[np.float64]
-_Flags = NDArray[np.bool_]
 
 Link = Literal["sigmoid", "identity"]
 
@@ -66,7 +66,7 @@ class TreeEnsemble:
     threshold: _Doubles
     true_child: _Integers
     false_child: _Integers
-    missing_true: _Flags
+    missing_true: Bools
     roots: _Integers
     leaf_weight: _Doubles
     leaf_tree: _Integers
@@ -169,7 +169,7 @@ class _TreePart:
     threshold: _Doubles
     true_child: _Integers
     false_child: _Integers
-    missing_true: _Flags
+    missing_true: Bools
     leaf_weight: _Doubles
     leaf_number: _Integers
 
@@ -280,7 +280,7 @@ def _numbered_together(
     right: _Integers,
     feature: _Integers,
     threshold: _Doubles,
-    missing_left: _Flags,
+    missing_left: Bools,
     leaf_weight: _Doubles,
 ) -> _TreePart:
     """A tree whose library numbers splits and leaves together; here each kind is numbered for itself."""

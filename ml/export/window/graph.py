@@ -14,7 +14,7 @@ from ml.export.builder import DOUBLE, FLOAT, INT64, GraphBuilder, value_info
 from ml.export.graph.calibration import AS_IT_IS, Calibration
 from ml.export.graph.forms import ModelForm
 from ml.export.graph.parts import HEAD_OUTPUTS, add_head, add_scaling, add_score, check_width
-from ml.export.graph.scaling import Scaling, scaling_constants
+from ml.export.graph.scaling import StoredScaling, scaling_constants
 from ml.export.window.readings import TIMESTAMP, WINDOW, add_readings
 from ml.export.window.rules import columns
 from ml.export.window.tensors import Tensor, concat
@@ -86,7 +86,7 @@ def _add_columns(
     return concat([part for part, _ in parts], axis=1).cast(FLOAT).finite(), column, len(made)
 
 
-def _moved(scaling: Scaling, n_features: int, used: _Places, column: _Places, width: int) -> Scaling:
+def _moved(scaling: StoredScaling, n_features: int, used: _Places, column: _Places, width: int) -> StoredScaling:
     """The scaling of the used features in their columns; what is in no such column stays as it is."""
     constants = scaling_constants(scaling, n_features)
     if constants is None:

@@ -25,12 +25,12 @@ Columns = tuple[Tensor, Sequence[Operation | None]]
 """A float64 tensor (N, n) before rounding to float32, and the operation of each column; None for one nobody asked."""
 
 Item = TypeVar("Item")
-_Rule = Callable[["Workshop", list[Any]], Iterable[Columns]]
+_Rule = Callable[["GraphContext", list[Any]], Iterable[Columns]]
 
 _SECONDS_PER_MINUTE, _SECONDS_PER_DAY, _UNIX_EPOCH_WEEKDAY = 60, 86_400, 3
 
 
-class Workshop:
+class GraphContext:
     """The readings of a window, and the rolling statistics that several rules share."""
 
     def __init__(self, readings: Readings, operations: Iterable[Operation]) -> None:
@@ -71,12 +71,12 @@ def columns(readings: Readings, operations: Iterable[Operation]) -> list[Columns
         An operation has no rule.
     """
     distinct = list(dict.fromkeys(operations))
-    workshop = Workshop(readings, distinct)
+    context = GraphContext(readings, distinct)
     result: list[Columns] = []
     for kind in dict.fromkeys(type(operation) for operation in distinct):
         if kind not in RULES:
             raise InternalError(f"the operation {kind.__name__} has no rule for the window graph")
-        result.extend(RULES[kind](workshop, [operation for operation in distinct if type(operation) is kind]))
+        result.extend(RULES[kind](context, [operation for operation in distinct if type(operation) is kind]))
     return result
 
 
@@ -118,63 +118,63 @@ def _wanted(operations: Iterable[Operation], present: Sequence[str]) -> list[Wan
     ]
 
 
-def _value(workshop: Workshop, operations: list[ops.Value]) -> Iterator[Columns]:
-    yield workshop.readings.normal.at(_channels(operations)), operations
+def _value(context: GraphContext, operations: list[ops.Value]) -> Iterator[Columns]:
+    yield context.readings.normal.at(_channels(operations)), operations
 
 
-def _lag(workshop: Workshop, operations: list[ops.Lag]) -> Iterator[Columns]:
+def _lag(context: GraphContext, operations: list[ops.Lag]) -> Iterator[Columns]:
     for steps, group in _grouped(operations, lambda op: op.steps):
-        yield workshop.readings.normal.at(_channels(group), steps), group
+        yield context.readings.normal.at(_channels(group), steps), group
 
 
-def _rolling(workshop: Workshop, operations: list[ops.Rolling]) -> Iterator[Columns]:
+def _rolling(context: GraphContext, operations: list[ops.Rolling]) -> Iterator[Columns]:
     asked = {(op.statistic, op.window, op.channel): op for op in operations}
     statistics = dict.fromkeys(op.statistic for op in operations)
-    for channels, group in _grouped(list(statistics), lambda statistic: workshop.rolling[statistic].channels):
-        parts = [_in_features_unit(workshop, statistic) for statistic in group]
-        rows = [(statistic, window) for statistic in group for window in workshop.rolling[statistic].windows]
+    for channels, group in _grouped(list(statistics), lambda statistic: context.rolling[statistic].channels):
+        parts = [_in_features_unit(context, statistic) for statistic in group]
+        rows = [(statistic, window) for statistic in group for window in context.rolling[statistic].windows]
         side_by_side = concat(parts, axis=0).transpose(1, 0, 2).reshape(-1, len(rows) * len(channels))
         yield side_by_side, [asked.get((*row, channel)) for row in rows for channel in channels]
 
 
-def _in_features_unit(workshop: Workshop, statistic: str) -> Tensor:
-    values = workshop.rolling[statistic].values
-    return values.rounded() / workshop.readings.interval if statistic == "slope" else values
+def _in_features_unit(context: GraphContext, statistic: str) -> Tensor:
+    values = context.rolling[statistic].values
+    return values.rounded() / context.readings.interval if statistic == "slope" else values
 
 
-def _rate(workshop: Workshop, operations: list[ops.Rate]) -> Iterator[Columns]:
-    now, before = (workshop.readings.normal.at(_channels(operations), steps) for steps in (0, 1))
-    yield (now - before) / workshop.readings.interval, operations
+def _rate(context: GraphContext, operations: list[ops.Rate]) -> Iterator[Columns]:
+    now, before = (context.readings.normal.at(_channels(operations), steps) for steps in (0, 1))
+    yield (now - before) / context.readings.interval, operations
 
 
-def _acceleration(workshop: Workshop, operations: list[ops.Acceleration]) -> Iterator[Columns]:
-    now, before, earlier = (workshop.readings.normal.at(_channels(operations), steps) for steps in (0, 1, 2))
-    yield (now - 2.0 * before + earlier) / workshop.readings.interval**2, operations
+def _acceleration(context: GraphContext, operations: list[ops.Acceleration]) -> Iterator[Columns]:
+    now, before, earlier = (context.readings.normal.at(_channels(operations), steps) for steps in (0, 1, 2))
+    yield (now - 2.0 * before + earlier) / context.readings.interval**2, operations
 
 
-def _percent(workshop: Workshop, operations: list[ops.Percent]) -> Iterator[Columns]:
-    now, before = (workshop.readings.physical.at(_channels(operations), steps) for steps in (0, 1))
+def _percent(context: GraphContext, operations: list[ops.Percent]) -> Iterator[Columns]:
+    now, before = (context.readings.physical.at(_channels(operations), steps) for steps in (0, 1))
     yield 100.0 * (now - before) / abs(before), operations
 
 
-def _pair(workshop: Workshop, operations: Sequence[ops.Product | ops.Ratio]) -> tuple[Tensor, Tensor]:
-    physical = workshop.readings.physical
+def _pair(context: GraphContext, operations: Sequence[ops.Product | ops.Ratio]) -> tuple[Tensor, Tensor]:
+    physical = context.readings.physical
     return physical.at([op.left for op in operations]), physical.at([op.right for op in operations])
 
 
-def _product(workshop: Workshop, operations: list[ops.Product]) -> Iterator[Columns]:
-    left, right = _pair(workshop, operations)
+def _product(context: GraphContext, operations: list[ops.Product]) -> Iterator[Columns]:
+    left, right = _pair(context, operations)
     yield left * right, operations
 
 
-def _ratio(workshop: Workshop, operations: list[ops.Ratio]) -> Iterator[Columns]:
-    left, right = _pair(workshop, operations)
+def _ratio(context: GraphContext, operations: list[ops.Ratio]) -> Iterator[Columns]:
+    left, right = _pair(context, operations)
     yield left / right, operations
 
 
-def _cycle(workshop: Workshop, operations: list[ops.Cycle]) -> Iterator[Columns]:
+def _cycle(context: GraphContext, operations: list[ops.Cycle]) -> Iterator[Columns]:
     # Mod has the sign of the divisor, as in Python, so what is divided is not negative and Div rounds down.
-    seconds = workshop.readings.seconds
+    seconds = context.readings.seconds
     minute = seconds % np.array(_SECONDS_PER_DAY) / np.array(_SECONDS_PER_MINUTE)
     day = seconds % np.array(7 * _SECONDS_PER_DAY) / np.array(_SECONDS_PER_DAY)
     for cycle, group in _grouped(operations, lambda op: op.cycle):
@@ -185,49 +185,49 @@ def _cycle(workshop: Workshop, operations: list[ops.Cycle]) -> Iterator[Columns]
         yield constant.take(minute if cycle == "hour" else day, axis=0), group
 
 
-def _zscore(workshop: Workshop, operations: list[ops.ZScore]) -> Iterator[Columns]:
-    yield _deviation_now(workshop, operations), operations
+def _zscore(context: GraphContext, operations: list[ops.ZScore]) -> Iterator[Columns]:
+    yield _deviation_now(context, operations), operations
 
 
-def _deviation_now(workshop: Workshop, operations: Iterable[ops.ZScore | ops.Outlier | ops.Stress]) -> Tensor:
+def _deviation_now(context: GraphContext, operations: Iterable[ops.ZScore | ops.Outlier | ops.Stress]) -> Tensor:
     channels = _channels(operations)
-    return workshop.deviation(channels, workshop.readings.normal.at(channels))
+    return context.deviation(channels, context.readings.normal.at(channels))
 
 
-def _outlier(workshop: Workshop, operations: list[ops.Outlier]) -> Iterator[Columns]:
-    z = _deviation_now(workshop, operations)
+def _outlier(context: GraphContext, operations: list[ops.Outlier]) -> Iterator[Columns]:
+    z = _deviation_now(context, operations)
     outside = abs(z).above(np.array([op.threshold for op in operations]))
     yield outside.cast(DOUBLE) + (z - z), operations  # z - z is NaN for NaN, else 0
 
 
-def _mean_distance(workshop: Workshop, operations: list[ops.MeanDistance]) -> Iterator[Columns]:
+def _mean_distance(context: GraphContext, operations: list[ops.MeanDistance]) -> Iterator[Columns]:
     for window, group in _grouped(operations, lambda op: op.window):
         channels = _channels(group)
-        distance = workshop.readings.normal.at(channels) - workshop.mean(channels, window)
-        yield distance / workshop.scale(channels), group
+        distance = context.readings.normal.at(channels) - context.mean(channels, window)
+        yield distance / context.scale(channels), group
 
 
-def _changes(workshop: Workshop, operations: list[ops.Changes]) -> Iterator[Columns]:
-    rows = workshop.readings.physical.rows
+def _changes(context: GraphContext, operations: list[ops.Changes]) -> Iterator[Columns]:
+    rows = context.readings.physical.rows
     for window, group in _grouped(operations, lambda op: op.window):
-        x = workshop.readings.physical.over_time(_channels(group)).slice(rows - window, rows, axis=0).cast(DOUBLE)
+        x = context.readings.physical.over_time(_channels(group)).slice(rows - window, rows, axis=0).cast(DOUBLE)
         step = abs(x.slice(1, window, axis=0) - x.slice(0, window - 1, axis=0))
         known = x.is_nan().logical_not().cast(DOUBLE).sum(axis=0)
         yield where(known.above(0.0), step.above(0.0).cast(DOUBLE).sum(axis=0), np.nan), group
 
 
-def _since_change(workshop: Workshop, operations: list[ops.SinceChange]) -> Iterator[Columns]:
-    rows = workshop.readings.physical.rows
+def _since_change(context: GraphContext, operations: list[ops.SinceChange]) -> Iterator[Columns]:
+    rows = context.readings.physical.rows
     for window, group in _grouped(operations, lambda op: op.window):
-        x = workshop.readings.physical.over_time(_channels(group)).slice(rows - window, rows, axis=0).cast(DOUBLE)
-        last = workshop.readings.physical.at(_channels(group))
+        x = context.readings.physical.over_time(_channels(group)).slice(rows - window, rows, axis=0).cast(DOUBLE)
+        last = context.readings.physical.at(_channels(group))
         place = np.arange(1, window + 1, dtype=np.float64).reshape(-1, 1, 1)
         age = window - (abs(x - last).above(0.0).cast(DOUBLE) * place).max(axis=0)
-        yield where(last.is_nan(), np.nan, age * workshop.readings.interval), group
+        yield where(last.is_nan(), np.nan, age * context.readings.interval), group
 
 
-def _efficiency(workshop: Workshop, operations: list[ops.Efficiency]) -> Iterator[Columns]:
-    physical = workshop.readings.physical
+def _efficiency(context: GraphContext, operations: list[ops.Efficiency]) -> Iterator[Columns]:
+    physical = context.readings.physical
     for factors, group in _grouped(operations, lambda op: len(op.power)):
         hydraulic = physical.at([op.pressure for op in group]) * physical.at([op.flow for op in group])
         electrical = physical.at([op.power[0] for op in group])
@@ -236,26 +236,26 @@ def _efficiency(workshop: Workshop, operations: list[ops.Efficiency]) -> Iterato
         yield hydraulic / electrical, group
 
 
-def _stress(workshop: Workshop, operations: list[ops.Stress]) -> Iterator[Columns]:
-    yield _deviation_now(workshop, operations).at_least(0.0), operations
+def _stress(context: GraphContext, operations: list[ops.Stress]) -> Iterator[Columns]:
+    yield _deviation_now(context, operations).at_least(0.0), operations
 
 
-def _trend(workshop: Workshop, operations: list[ops.Trend]) -> Iterator[Columns]:
+def _trend(context: GraphContext, operations: list[ops.Trend]) -> Iterator[Columns]:
     for (short, long), group in _grouped(operations, lambda op: (op.short, op.long)):
-        yield workshop.mean(_channels(group), short) - workshop.mean(_channels(group), long), group
+        yield context.mean(_channels(group), short) - context.mean(_channels(group), long), group
 
 
-def _health(workshop: Workshop, operations: list[ops.Health]) -> Iterator[Columns]:
+def _health(context: GraphContext, operations: list[ops.Health]) -> Iterator[Columns]:
     for window, group in _grouped(operations, lambda op: op.window):
         channels = _channels(group)
-        above = workshop.deviation(channels, workshop.mean(channels, window)).at_least(0.0)
+        above = context.deviation(channels, context.mean(channels, window)).at_least(0.0)
         yield 1.0 / (1.0 + above), group
 
 
-def _regime(workshop: Workshop, operations: list[ops.Regime]) -> Iterator[Columns]:
-    if workshop.readings.regime is None:
+def _regime(context: GraphContext, operations: list[ops.Regime]) -> Iterator[Columns]:
+    if context.readings.regime is None:
         raise InternalError("a regime feature needs operating columns")
-    yield workshop.readings.regime.as_column(), operations
+    yield context.readings.regime.as_column(), operations
 
 
 _MADE_OF: Mapping[str, tuple[str, ...]] = {
@@ -267,23 +267,23 @@ _MADE_OF: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def _served_value(workshop: Workshop, operations: list[ops.ServedValue]) -> Iterator[Columns]:
-    yield workshop.readings.normal.at(_channels(operations)).or_zero(), operations
+def _served_value(context: GraphContext, operations: list[ops.ServedValue]) -> Iterator[Columns]:
+    yield context.readings.normal.at(_channels(operations)).or_zero(), operations
 
 
-def _served_lag(workshop: Workshop, operations: list[ops.ServedLag]) -> Iterator[Columns]:
+def _served_lag(context: GraphContext, operations: list[ops.ServedLag]) -> Iterator[Columns]:
     for steps, group in _grouped(operations, lambda op: op.steps):
-        yield workshop.readings.physical.first_there(_channels(group), steps).or_zero(), group
+        yield context.readings.physical.first_there(_channels(group), steps).or_zero(), group
 
 
-def _served_rolling(workshop: Workshop, operations: list[ops.ServedRolling]) -> Iterator[Columns]:
+def _served_rolling(context: GraphContext, operations: list[ops.ServedRolling]) -> Iterator[Columns]:
     for (statistic, window), group in _grouped(operations, lambda op: (op.statistic, op.window)):
-        parts = [workshop.statistic(name, _channels(group), window) for name in _MADE_OF[statistic]]
+        parts = [context.statistic(name, _channels(group), window) for name in _MADE_OF[statistic]]
         yield reduce(Tensor.__sub__, parts).or_zero(), group
 
 
-def _served_share(workshop: Workshop, operations: list[ops.ServedShare]) -> Iterator[Columns]:
-    physical = workshop.readings.physical
+def _served_share(context: GraphContext, operations: list[ops.ServedShare]) -> Iterator[Columns]:
+    physical = context.readings.physical
     for (statistic, window), group in _grouped(operations, lambda op: (op.statistic, op.window)):
         on = abs(physical.over_time(_channels(group), window).cast(DOUBLE)).above(0.0).cast(DOUBLE).sum(axis=0)
         there = (1.0 - physical.empty.slice(physical.rows - window, physical.rows, axis=0)).sum(axis=0).as_column()

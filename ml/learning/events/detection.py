@@ -44,11 +44,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Bools
 from ml.learning.events.alarm_rows import is_alarm
 from ml.learning.events.windows import FailureWindows, failure_windows, period_of
 
 IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class ScoredRows:
 
     asset: IntArray
     seconds: IntArray
-    positive: BoolArray
-    alarm: BoolArray
+    positive: Bools
+    alarm: Bools
     position: IntArray
     """Where the row stands among the rows that were given."""
 
@@ -72,13 +72,13 @@ class Failures:
     """Reference time: the onset, or of a detection the first row of the run."""
     notice: npt.NDArray[np.float64]
     """Seconds between the first alarm row that detects it and the reference time; NaN if none does."""
-    early: BoolArray
+    early: Bools
     """Detected by an episode that began before the window."""
     position: IntArray
     """Where the first scored row of its window, or run, stands among the rows that were given."""
 
     @property
-    def detected(self) -> BoolArray:
+    def detected(self) -> Bools:
         """Which of them were."""
         return ~np.isnan(self.notice)
 
@@ -102,7 +102,7 @@ class Alarms:
     """Alarms; every array has shape (n_alarms,)."""
 
     asset: IntArray
-    is_false: BoolArray
+    is_false: Bools
     """Whether one of its episodes has a false alarm."""
     position: IntArray
     """Where the first alarm row stands among the rows that were given."""
@@ -193,7 +193,7 @@ def _scored_rows(
     )
 
 
-def _starts(rows: ScoredRows, windows: FailureWindows, spacing: int) -> tuple[BoolArray, BoolArray]:
+def _starts(rows: ScoredRows, windows: FailureWindows, spacing: int) -> tuple[Bools, Bools]:
     """Which alarm rows begin an alarm, and which an episode, (n_alarm_rows,)."""
     asset, seconds = rows.asset[rows.alarm], rows.seconds[rows.alarm]
     alarm = np.ones(len(asset), dtype=np.bool_)
@@ -206,8 +206,8 @@ def _starts(rows: ScoredRows, windows: FailureWindows, spacing: int) -> tuple[Bo
 def _episodes(
     rows: ScoredRows,
     windows: FailureWindows,
-    first_of_alarm: BoolArray,
-    first_of_episode: BoolArray,
+    first_of_alarm: Bools,
+    first_of_episode: Bools,
     horizon: int,
     interval: int,
 ) -> Episodes:
@@ -250,7 +250,7 @@ def _failures(rows: ScoredRows, windows: FailureWindows, episodes: Episodes) -> 
     return Failures(windows.asset[counts], reference, notice, early, position)
 
 
-def _alarms(rows: ScoredRows, episodes: Episodes, first_of_alarm: BoolArray) -> Alarms:
+def _alarms(rows: ScoredRows, episodes: Episodes, first_of_alarm: Bools) -> Alarms:
     start = np.flatnonzero(first_of_alarm)
     if not len(start):
         return Alarms(start, np.empty(0, dtype=np.bool_), start, start)

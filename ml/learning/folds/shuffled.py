@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Bools
 from ml.errors import TooFewFailuresError
 
-BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 
 
@@ -33,7 +33,7 @@ class ShuffledRowFolds:
     n_splits: int
     seed: int
 
-    def split(self, frame: pd.DataFrame, mask: BoolArray) -> Iterator[tuple[IntArray, IntArray]]:
+    def split(self, frame: pd.DataFrame, mask: Bools) -> Iterator[tuple[IntArray, IntArray]]:
         """Yield ``(train, held_out)`` row positions for each fold, as `EventFolds.split` does.
 
         Raises

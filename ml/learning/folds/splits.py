@@ -18,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Bools
 from ml.errors import NoRowsError, TooFewFailuresError
 from ml.learning.events.failures import epoch_seconds, failure_numbers
 from ml.learning.folds.group_allocation import share_out
 from ml.options.data import DataConfig
+from ml.wording import plural
 
-BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
@@ -34,9 +35,9 @@ MORE_HISTORY = "give a longer dataRange or more assets"
 class Parts:
     """Rows of a grid frame by their use; each mask has shape (n_rows,) and holds labelled rows only."""
 
-    train: BoolArray
-    validation: BoolArray
-    test: BoolArray
+    train: Bools
+    validation: Bools
+    test: Bools
     purged: int
     """Labelled rows in no part, because they would show one part to another."""
     description: dict[str, Any] = field(repr=False)
@@ -100,7 +101,7 @@ def split_parts(frame: pd.DataFrame, config: DataConfig, *, look_back: int, inte
     return Parts(**masks, purged=purged, description=description)
 
 
-def _by_time(frame: pd.DataFrame, labelled: BoolArray, failures: IntArray, config: DataConfig) -> dict[str, BoolArray]:
+def _by_time(frame: pd.DataFrame, labelled: Bools, failures: IntArray, config: DataConfig) -> dict[str, Bools]:
     """Cut where the given shares of all labelled rows, pooled over assets, are reached."""
     seconds = epoch_seconds(frame["timestamp"])
     times = np.sort(seconds[labelled])
@@ -115,9 +116,9 @@ def _by_time(frame: pd.DataFrame, labelled: BoolArray, failures: IntArray, confi
     return _whole_failures(masks, failures)
 
 
-def _whole_failures(masks: dict[str, BoolArray], failures: IntArray) -> dict[str, BoolArray]:
+def _whole_failures(masks: dict[str, Bools], failures: IntArray) -> dict[str, Bools]:
     """The parts, in their order, without the rows of failures that an earlier part holds."""
-    kept: dict[str, BoolArray] = {}
+    kept: dict[str, Bools] = {}
     earlier = np.zeros(len(failures), dtype=bool)
     for name, mask in masks.items():
         kept[name] = mask & ~_shares_failure(failures, earlier)
@@ -125,7 +126,7 @@ def _whole_failures(masks: dict[str, BoolArray], failures: IntArray) -> dict[str
     return kept
 
 
-def _shares_failure(failures: IntArray, rows: BoolArray) -> BoolArray:
+def _shares_failure(failures: IntArray, rows: Bools) -> Bools:
     """Positive rows of those failures that some of `rows` belong to, `rows` included."""
     positive = failures >= 0
     return positive & np.isin(failures, np.unique(failures[rows & positive]))
@@ -138,8 +139,8 @@ def _instant(times: IntArray, share: float) -> float:
 
 
 def _by_asset(
-    frame: pd.DataFrame, labelled: BoolArray, failures: IntArray, config: DataConfig, seed: int
-) -> dict[str, BoolArray]:
+    frame: pd.DataFrame, labelled: Bools, failures: IntArray, config: DataConfig, seed: int
+) -> dict[str, Bools]:
     """Hold out whole assets, balanced by failures, then by rows."""
     codes, assets = frame["asset_id"].factorize()
     shares = np.array([1.0 - config.validation_split - config.test_split, config.validation_split, config.test_split])
@@ -177,7 +178,7 @@ def _failures_per_group(groups: IntArray, failures: IntArray, n_groups: int) -> 
     return np.bincount(pairs[:, 0], minlength=n_groups)
 
 
-def _describe(frame: pd.DataFrame, failures: IntArray, mask: BoolArray) -> dict[str, Any]:
+def _describe(frame: pd.DataFrame, failures: IntArray, mask: Bools) -> dict[str, Any]:
     times = frame["timestamp"][mask]
     return {
         "rows": int(mask.sum()),
@@ -201,7 +202,7 @@ def _check(name: str, part: dict[str, Any], config: DataConfig, advice: str) -> 
     """Refuse a part that cannot teach or judge anything."""
     if part["events"] < config.min_failure_events:
         raise TooFewFailuresError(
-            f"the {PARTS[name]} part has {_count(part['events'], 'failure event')}, and at least "
+            f"the {PARTS[name]} part has {plural(part['events'], 'failure event')}, and at least "
             f"{config.min_failure_events} are needed",
             field="dataConfig.minFailureEvents",
             hint=f"{advice}, change the shares, or lower dataConfig.minFailureEvents to go on regardless",
@@ -213,10 +214,6 @@ def _check(name: str, part: dict[str, Any], config: DataConfig, advice: str) -> 
             field="dataConfig",
             hint=f"{advice}, change the shares, or check predictionHorizonSeconds",
         )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 @dataclass(frozen=True)
@@ -250,7 +247,7 @@ class EventFolds:
     seed: int
     whole_assets: bool = False
 
-    def split(self, frame: pd.DataFrame, mask: BoolArray) -> Iterator[tuple[IntArray, IntArray]]:
+    def split(self, frame: pd.DataFrame, mask: Bools) -> Iterator[tuple[IntArray, IntArray]]:
         """Yield ``(train, validation)`` row positions for each fold.
 
         No row of ``train`` has ``[t - W·interval, t + H]`` in common with ``[start, end + H]`` of a held-out block of
@@ -276,7 +273,7 @@ class EventFolds:
         total = len(np.unique(failures[failures >= 0]))
         if total < self.n_splits:
             raise TooFewFailuresError(
-                f"the training part has {_count(total, 'failure event')}, too few for {self.n_splits} folds",
+                f"the training part has {plural(total, 'failure event')}, too few for {self.n_splits} folds",
                 field="tuningConfig.cvFolds",
                 hint=f"lower tuningConfig.cvFolds, or {MORE_HISTORY}",
             )
@@ -315,7 +312,7 @@ class EventFolds:
         per_block = _failures_per_group(block, failures, len(rows))
         return share_out(per_block, rows, failure_targets=equal, row_targets=equal, seed=self.seed)
 
-    def _purge(self, asset: IntArray, seconds: IntArray, block: IntArray, held_out: BoolArray) -> BoolArray:
+    def _purge(self, asset: IntArray, seconds: IntArray, block: IntArray, held_out: Bools) -> Bools:
         """Rows that see a held-out block or whose label tells of it."""
         seen = np.zeros(len(block), dtype=bool)
         window = self.look_back * self.interval

@@ -23,7 +23,7 @@ _PATIENCE = 0.2  # seconds between two looks at the clock while a round takes lo
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrialOutcome:
     """What became of one configuration.
 
     Attributes
@@ -88,7 +88,7 @@ class CrossValidation:
         hopeless: Callable[[int, float], bool],
         deadline: float,
         progress: Callable[[float], None],
-    ) -> Outcome:
+    ) -> TrialOutcome:
         """The score of a configuration.
 
         Parameters
@@ -120,7 +120,7 @@ class CrossValidation:
             break
         means = [float(np.mean(each)) for each in scores]
         seconds = round(time.monotonic() - started, 3)
-        return Outcome(means[-1], scores[-1], [fit.rounds for fit in fits], seconds, means, state)
+        return TrialOutcome(means[-1], scores[-1], [fit.rounds for fit in fits], seconds, means, state)
 
     def _score(self, fit: FoldFit, label: npt.NDArray[Any]) -> float:
         return score(self._metric, label, fit.probability) if fit.grown else float("nan")

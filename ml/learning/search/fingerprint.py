@@ -19,7 +19,7 @@ _PROTOCOL = 4  # raised when trials are scored or kept in another way, so that o
 _NO_MATTER = {"n_trials", "workers", "timeout_seconds", "storage", "storage_password_env", "storage_password_file"}
 
 
-def search_name(
+def search_fingerprint(
     owner: str,
     table: FeatureTable,
     y: npt.NDArray[Any],

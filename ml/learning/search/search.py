@@ -27,7 +27,7 @@ from ml.learning.estimators.base import Estimator
 from ml.learning.folds.fitting import Fold
 from ml.learning.search.cross_validation import CrossValidation
 from ml.learning.search.feature_sets import FeatureSource
-from ml.learning.search.fingerprint import search_name
+from ml.learning.search.fingerprint import search_fingerprint
 from ml.learning.search.space import Space, checked_space, contains
 from ml.learning.search.storage import opened_storage
 from ml.learning.search.study import SearchStudy, attributes
@@ -114,7 +114,7 @@ def search(
     estimator = estimators.get(training.model_type)
     space = checked_space(estimator, training, tuning.search_space)
     table = features.table({})
-    name = search_name(owner, table, y, folds, training, tuning)
+    name = search_fingerprint(owner, table, y, folds, training, tuning)
     with (
         opened_storage(tuning, storage_path, name) as storage,
         CrossValidation(y, folds, tuning.scoring_metric, training.threads) as validate,

@@ -23,7 +23,7 @@ from ml.learning.search.storage import plain_refusals
 
 if TYPE_CHECKING:
     from ml.learning.estimators.base import Estimator
-    from ml.learning.search.cross_validation import Outcome
+    from ml.learning.search.cross_validation import TrialOutcome
     from ml.learning.search.space import Space
     from ml.options.learning import TuningConfig
 
@@ -138,7 +138,7 @@ class SearchStudy:
             if self._tuning.search_method == "grid":
                 self._line_up_grid()
 
-    def add_given(self, outcome: Outcome, values: Mapping[str, Any], inside: Mapping[str, Any]) -> None:
+    def add_given(self, outcome: TrialOutcome, values: Mapping[str, Any], inside: Mapping[str, Any]) -> None:
         """Count the given configuration as the first trial.
 
         Parameters
@@ -172,7 +172,7 @@ class SearchStudy:
             self.refresh()
             return Proposal(trial, suggest(trial, self._estimator, self._space), self._bars())
 
-    def finish(self, proposal: Proposal, outcome: Outcome) -> None:
+    def finish(self, proposal: Proposal, outcome: TrialOutcome) -> None:
         """Count a trial; it is in the storage when this returns. One whose time was up counts as failed."""
         with plain_refusals():
             if outcome.state == "LATE":
@@ -224,7 +224,7 @@ class SearchStudy:
         return bars
 
 
-def attributes(outcome: Outcome, values: Mapping[str, Any]) -> dict[str, Any]:
+def attributes(outcome: TrialOutcome, values: Mapping[str, Any]) -> dict[str, Any]:
     """What is kept of a trial besides its score."""
     return {
         "foldScores": outcome.fold_scores,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from ml.learning.folds.fitting import Fold, FoldFitter
-from ml.learning.search.cross_validation import CrossValidation, Outcome
+from ml.learning.search.cross_validation import CrossValidation, TrialOutcome
 from ml.learning.search.feature_sets import FEATURE_KEYS, FeatureSource, FeatureTable
 from ml.options.learning import TrainingConfig
 
@@ -59,7 +59,7 @@ class Trials:
         bars: Mapping[int, float],
         deadline: float,
         progress: Callable[[float], None],
-    ) -> Outcome:
+    ) -> TrialOutcome:
         """The outcome of the configuration with these values; None: as it is.
 
         A trial is given up at a rung where its score is below the bar.

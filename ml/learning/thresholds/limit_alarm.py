@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Bools
+
 LIMITS = 512  # quantiles of a sensor that are tried as its limit
 _QUANTILE_ROWS = 100_000  # rows that the quantiles are taken from
 
-BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -33,13 +34,13 @@ class LimitAlarm:
         values = np.asarray(readings, dtype=np.float64)
         return values if self.above else -values
 
-    def alarms(self, readings: npt.NDArray[Any]) -> BoolArray:
+    def alarms(self, readings: npt.NDArray[Any]) -> Bools:
         """Rows in alarm, (n_rows,); a missing reading is none."""
         return np.asarray(self.score(readings) >= (self.limit if self.above else -self.limit), dtype=np.bool_)
 
 
 def best_limit_alarm(
-    frame: pd.DataFrame, sensors: Sequence[str], label: npt.NDArray[Any], rows: BoolArray
+    frame: pd.DataFrame, sensors: Sequence[str], label: npt.NDArray[Any], rows: Bools
 ) -> LimitAlarm | None:
     """The limit alarm with the highest F1 over some rows; None where no sensor has a reading.
 
@@ -64,7 +65,7 @@ def best_limit_alarm(
     return best
 
 
-def _best_of_sensor(sensor: str, readings: npt.NDArray[Any], positive: BoolArray) -> list[LimitAlarm]:
+def _best_of_sensor(sensor: str, readings: npt.NDArray[Any], positive: Bools) -> list[LimitAlarm]:
     """The best limit for high readings and the best for low ones; none without a finite reading."""
     known = np.isfinite(readings)
     values = readings[known]
@@ -83,7 +84,7 @@ def _best_of_sensor(sensor: str, readings: npt.NDArray[Any], positive: BoolArray
     ]
 
 
-def _best(reached: npt.NDArray[np.int64], hit: BoolArray, positives: int, n_limits: int) -> tuple[int, float]:
+def _best(reached: npt.NDArray[np.int64], hit: Bools, positives: int, n_limits: int) -> tuple[int, float]:
     """The limit with the highest F1, and that F1, from how many limits each value reaches, the easiest first."""
     alarms, hits = _at_least(reached, n_limits), _at_least(reached[hit], n_limits)
     f1 = 2 * hits / np.maximum(alarms + positives, 1)

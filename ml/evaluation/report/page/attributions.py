@@ -22,7 +22,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class DriverSummary:
+class AttributionSummary:
     """What the page shows of an explanation."""
 
     sentence: str
@@ -30,7 +30,7 @@ class DriverSummary:
     cases: tuple[tuple[str, Table], ...]
 
 
-def driver_summary(explanation: Explanation | None) -> DriverSummary | None:
+def attribution_summary(explanation: Explanation | None) -> AttributionSummary | None:
     """The strongest sensors and features, and the cases; None where nothing was explained."""
     if explanation is None:
         return None
@@ -51,7 +51,7 @@ def driver_summary(explanation: Explanation | None) -> DriverSummary | None:
         ("Missed failure", explanation.missed, explanation.of("missedFailure")),
         ("False alarm", explanation.false, explanation.of("falseAlarm")),
     )
-    return DriverSummary(
+    return AttributionSummary(
         sentence,
         tuple((name, found) for name, found in bars if found),
         tuple((_heading(name, total, shown), _table(name, shown)) for name, total, shown in cases if shown),

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ml import wording
 from ml.evaluation.perturbations.robustness import RobustnessPoint
-from ml.evaluation.report.page.attributions import driver_summary
+from ml.evaluation.report.page.attributions import attribution_summary
 from ml.evaluation.report.page.drift import drift_summary
 from ml.evaluation.report.page.tables import Table, breakable
 from ml.evaluation.report.plots import TOP_FEATURES
@@ -86,7 +86,7 @@ def render_html(report: ValidationReport, plots: Mapping[str, bytes]) -> str:
         provenance=_section(report.provenance, {}),
         robustness=_robustness_table(report),
         drift=drift_summary(report.drift),
-        drivers=driver_summary(report.explanation),
+        drivers=attribution_summary(report.explanation),
     )
 
 
@@ -190,9 +190,9 @@ def _with_parts(split: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 
 def _robustness_table(report: ValidationReport) -> Table | None:
     """Metrics per level; the untouched rows, which every kind starts from, once."""
-    spoilt = [point for point in report.robustness if point.level > 0]
-    points = list(report.robustness[:1]) + spoilt
-    if not spoilt:
+    perturbed = [point for point in report.robustness if point.level > 0]
+    points = list(report.robustness[:1]) + perturbed
+    if not perturbed:
         return None
     return Table(
         ("What was done", "Average precision", "ROC AUC", "F1"),

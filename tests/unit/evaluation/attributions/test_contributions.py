@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ml.evaluation.attributions.contributions import PER_CASE, Case, Explanation, explained, mean_contributions
-from ml.evaluation.report.page.attributions import driver_summary
+from ml.evaluation.report.page.attributions import attribution_summary
 from ml.windows.catalogue import Feature
 from ml.windows.operations import Lag, Value
 
@@ -75,7 +75,7 @@ def test_the_json_tells_shares_counts_and_cases():
 
 
 def test_the_page_says_what_is_a_sample_and_how_many_cases_it_leaves_out():
-    summary = driver_summary(explanation())
+    summary = attribution_summary(explanation())
 
     assert "5,000 alarm rows (2 evenly drawn)" in summary.sentence
     assert [name for name, _ in summary.bars] == ["Sensors", "Features"]
@@ -88,8 +88,10 @@ def test_the_page_says_what_is_a_sample_and_how_many_cases_it_leaves_out():
 def test_without_alarms_the_page_says_so():
     nothing = dict.fromkeys(("flow", "heat"), 0.0)
 
-    summary = driver_summary(explanation(alarm_rows=0, explained_rows=0, sensors=nothing, features=nothing, cases=()))
+    summary = attribution_summary(
+        explanation(alarm_rows=0, explained_rows=0, sensors=nothing, features=nothing, cases=())
+    )
 
     assert "no alarm" in summary.sentence
     assert summary.bars == ()
-    assert driver_summary(None) is None
+    assert attribution_summary(None) is None

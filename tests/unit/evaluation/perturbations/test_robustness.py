@@ -4,7 +4,7 @@ import pytest
 
 from ml.config import OrganizationConfig
 from ml.evaluation.metrics import row_metrics
-from ml.evaluation.perturbations.kinds import Plant, spoil
+from ml.evaluation.perturbations.kinds import SensorProfile, perturb
 from ml.evaluation.perturbations.robustness import robustness_curves
 from ml.evaluation.perturbations.subset import robustness_subset
 
@@ -31,7 +31,7 @@ SENSORS = config().schema_config.sensor_columns
 
 
 def plant(**validation):
-    return Plant(config(**validation), STD, reliance={"volume": 0.1, "temperature": 0.7, "self": 0.2})
+    return SensorProfile(config(**validation), STD, importance={"volume": 0.1, "temperature": 0.7, "self": 0.2})
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_a_seed_gives_the_same_points_twice_and_another_seed_others(frame):
 def test_noise_has_the_asked_size_and_leaves_counters_booleans_and_constants_alone(frame):
     many = pd.concat([frame] * 20, ignore_index=True)
 
-    noisy = spoil(many, "noise", 0.5, plant(), seed=3)
+    noisy = perturb(many, "noise", 0.5, plant(), seed=3)
 
     for name in ("temperature", "self"):
         assert (noisy[name] - many[name]).std() == pytest.approx(0.5 * STD[name], rel=0.05)
@@ -132,7 +132,7 @@ def test_noise_has_the_asked_size_and_leaves_counters_booleans_and_constants_alo
 def test_missing_readings_have_the_asked_share_in_every_sensor_and_grow_with_the_rate(frame):
     many = pd.concat([frame] * 20, ignore_index=True)
 
-    few, more = (spoil(many, "missing", rate, plant(), seed=3) for rate in (0.1, 0.3))
+    few, more = (perturb(many, "missing", rate, plant(), seed=3) for rate in (0.1, 0.3))
 
     for name in SENSORS:
         assert few[name].isna().mean() == pytest.approx(0.1, abs=0.01)
@@ -144,16 +144,16 @@ def test_missing_readings_have_the_asked_share_in_every_sensor_and_grow_with_the
 
 
 def test_the_sensors_that_the_model_relies_on_most_are_stuck_or_lost_first():
-    assert plant().most_relied_on(0.01) == ["temperature"]
-    assert plant().most_relied_on(0.4) == ["temperature", "self"]
-    assert plant().most_relied_on(0.6) == ["temperature", "self", "volume"]
-    assert plant().most_relied_on(1.0) == ["temperature", "self", "volume", "constant", "running"]
+    assert plant().most_important(0.01) == ["temperature"]
+    assert plant().most_important(0.4) == ["temperature", "self"]
+    assert plant().most_important(0.6) == ["temperature", "self", "volume"]
+    assert plant().most_important(1.0) == ["temperature", "self", "volume", "constant", "running"]
 
 
 def test_a_stuck_sensor_keeps_the_first_value_of_its_segment_and_the_others_move_on(frame):
     frame.loc[[100, 250], "temperature"] = np.nan
 
-    stuck = spoil(frame, "stuck", 0.2, plant(), seed=3)
+    stuck = perturb(frame, "stuck", 0.2, plant(), seed=3)
 
     for number, run in frame.groupby("segment"):
         known = run["temperature"].dropna()
@@ -165,7 +165,7 @@ def test_a_stuck_sensor_keeps_the_first_value_of_its_segment_and_the_others_move
 
 
 def test_a_lost_sensor_has_no_reading_and_the_others_have_all(frame):
-    lost = spoil(frame, "lost", 0.4, plant(), seed=3)
+    lost = perturb(frame, "lost", 0.4, plant(), seed=3)
 
     assert lost[["temperature", "self"]].isna().all(axis=None)
     assert lost["temperature"].dtype == np.float32
@@ -177,7 +177,7 @@ def test_a_lost_sensor_has_no_reading_and_the_others_have_all(frame):
 def test_a_jittered_reading_is_one_of_a_nearby_instant_of_its_segment(frame, level):
     frame["self"] = np.arange(len(frame), dtype=np.float32)
 
-    jittered = spoil(frame, "jitter", level, plant(), seed=3)
+    jittered = perturb(frame, "jitter", level, plant(), seed=3)
 
     shift = jittered["self"].to_numpy() - frame["self"].to_numpy()
     assert np.array_equal(np.unique(shift), np.arange(-level, level + 1))
@@ -191,7 +191,7 @@ def test_a_wider_jitter_shifts_the_same_readings_the_same_way(frame):
     frame["self"] = np.arange(len(frame), dtype=np.float32)
     inner = frame["segment"].duplicated() & frame["segment"].duplicated(keep="last")
 
-    near, far = (spoil(frame, "jitter", level, plant(), seed=3)["self"] - frame["self"] for level in (2, 4))
+    near, far = (perturb(frame, "jitter", level, plant(), seed=3)["self"] - frame["self"] for level in (2, 4))
 
     assert (near[inner] * far[inner] >= 0).all()
     assert (far[inner].abs() >= near[inner].abs()).mean() > 0.98  # fewer only where a segment ends
@@ -199,7 +199,7 @@ def test_a_wider_jitter_shifts_the_same_readings_the_same_way(frame):
 
 def test_losing_what_the_model_reads_hurts_and_losing_what_it_does_not_read_does_nothing(frame):
     points = {(point.kind, point.level): point for point in curves(frame, lostShares=[0.2], stuckShares=[0.2])}
-    unread = Plant(config(lostShares=[0.2]), STD, reliance={"self": 1.0})
+    unread = SensorProfile(config(lostShares=[0.2]), STD, importance={"self": 1.0})
     spared = robustness_curves(frame, RollingEngineer(), score, THRESHOLD, unread, 7)
 
     untouched = points["lost", 0.0].average_precision
