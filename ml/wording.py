@@ -19,6 +19,7 @@ _RARE = 0.01  # false alarms per asset and day: below it a year says more
 _DAYS_PER_YEAR = 365
 _MAX_DECIMALS = 6
 _FINEST_SHARE = 0.0001
+_MOST_NAMES = 5
 
 
 def duration(seconds: float | None) -> str:
@@ -143,6 +144,16 @@ def plural(value: int, noun: str) -> str:
     ('1 failure', '1,200 rows')
     """
     return f"{value:,} {noun}" + ("" if value == 1 else "s")
+
+
+def listed(names: list[str]) -> str:
+    """Names for a sentence; of many the first ones.
+
+    >>> listed(["a", "b", "c"]), listed(list("abcdefgh"))
+    ('a, b and c', 'a, b, c, d, e and 3 more')
+    """
+    shown = names if len(names) <= _MOST_NAMES else [*names[:_MOST_NAMES], f"{len(names) - _MOST_NAMES} more"]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def day(moment: datetime | None) -> str:

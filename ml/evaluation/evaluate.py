@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ml.config import OrganizationConfig
+from ml.drawing import ImageFormat
 from ml.evaluation.attributions.contributions import Explanation
 from ml.evaluation.attributions.evaluated import explanation_of
 from ml.evaluation.attributions.sensor_importance import by_sensor
@@ -32,7 +33,6 @@ from ml.evaluation.perturbations.kinds import SensorProfile
 from ml.evaluation.perturbations.robustness import RobustnessPoint, robustness_curves
 from ml.evaluation.reference_scores import read_reference
 from ml.evaluation.report import plots
-from ml.evaluation.report.drawing import ImageFormat
 from ml.evaluation.report.page.document import render_html
 from ml.evaluation.report.report import ValidationReport
 from ml.evaluation.report.split_pictures import split_pictures

@@ -15,18 +15,9 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 BASE = {
-    "arrays",
-    "errors",
-    "findings",
-    "options",
-    "config",
-    "progress",
-    "readings",
-    "windows",
-    "features",
-    "private_folders",
-    "wording",
-}
+    "arrays", "drawing", "errors", "findings", "options", "config", "progress", "readings", "windows", "features",
+    "private_folders", "wording",
+}  # fmt: skip
 SUBJECTS = {"scada", "learning", "export", "workspace"}
 EVALUATION = "evaluation"
 PREDICT = "predict"
@@ -160,6 +151,7 @@ def test_errors_and_options_stand_below_everything() -> None:
         "progress": {"progress"},
         "wording": {"wording"},
         "arrays": {"arrays"},
+        "drawing": {"drawing"},
     }
     for name, allowed in below.items():
         assert {room(imported) for module, imported in arrows() if room(module) == name} <= allowed

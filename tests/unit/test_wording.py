@@ -36,3 +36,8 @@ def test_what_is_undefined_says_so(word):
 )
 def test_free_form_values_are_worded_by_key_and_type(key, value, expected):
     assert wording.plain(key, value) == expected
+
+
+def test_of_many_names_the_first_are_listed():
+    assert wording.listed(list("abcde")) == "a, b, c, d and e"
+    assert wording.listed(list("abcdefg")) == "a, b, c, d, e and 2 more"

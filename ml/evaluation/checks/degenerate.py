@@ -13,7 +13,6 @@ from ml.findings import Finding
 from ml.options.thresholds import MOST_HEALTHY_TIME
 
 LEAST_HEALTHY_ROWS = 20  # of one machine: fewer say little about it
-_MOST_NAMES = 5
 _SECONDS_PER_DAY = 86_400
 
 
@@ -69,14 +68,6 @@ def standing_alarm(events: Mapping[str, Any], *, horizon: int, interval: int) ->
     if not standing:
         return None
     shares = [f"{wording.percent(share)} of the healthy time of {name}" for name, share in standing.items()]
-    return Finding("ALARM_NEVER_ENDS", f"it is in alarm for {listed(shares)}", field=next(iter(standing)), hint=hint)
-
-
-def listed(names: list[str]) -> str:
-    """Names for a sentence; of many the first ones.
-
-    >>> listed(["a", "b", "c"]), listed(list("abcdefgh"))
-    ('a, b and c', 'a, b, c, d, e and 3 more')
-    """
-    shown = names if len(names) <= _MOST_NAMES else [*names[:_MOST_NAMES], f"{len(names) - _MOST_NAMES} more"]
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+    return Finding(
+        "ALARM_NEVER_ENDS", f"it is in alarm for {wording.listed(shares)}", field=next(iter(standing)), hint=hint
+    )

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ml import wording
-from ml.evaluation.checks.degenerate import listed
 from ml.findings import Finding
 
 _MUCH_SHORTER = 0.75  # of the horizon: what a longest lead time below it tells is no accident of the sampling
@@ -64,7 +63,7 @@ def _one_class(events: Mapping[str, Any]) -> Finding | None:
         return None
     return Finding(
         "ASSETS_WITHOUT_HEALTHY_ROWS",
-        f"{listed(names)}: every test row is labelled 1, so false alarms there were not looked for",
+        f"{wording.listed(names)}: every test row is labelled 1, so false alarms there were not looked for",
         hint="give these machines healthy time: a longer history, or readings without long pauses",
     )
 
@@ -84,4 +83,6 @@ def _alarms_of_few(events: Mapping[str, Any], most: float) -> Finding | None:
     machines = [
         f"{name} for {wording.percent(share)} ({wording.plural(false, 'false alarm')})" for share, name, false in worst
     ]
-    return Finding("ALARMS_ON_FEW_ASSETS", f"in alarm during their healthy time: {listed(machines)}", field=worst[0][1])
+    return Finding(
+        "ALARMS_ON_FEW_ASSETS", f"in alarm during their healthy time: {wording.listed(machines)}", field=worst[0][1]
+    )

@@ -15,10 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, PercentFormatter, StrMethodFormatter
 from numpy.typing import ArrayLike
 
-from ml.evaluation.metrics import as_labels_and_scores, average_precision, complete_score, roc_auc
-from ml.evaluation.perturbations.robustness import RobustnessPoint
-from ml.evaluation.report.curves import calibration_points, precision_recall_points, roc_points
-from ml.evaluation.report.drawing import (
+from ml.drawing import (
     BLUE,
     INK,
     MUTED,
@@ -32,6 +29,9 @@ from ml.evaluation.report.drawing import (
     shorten,
     unit_square,
 )
+from ml.evaluation.metrics import as_labels_and_scores, average_precision, complete_score, roc_auc
+from ml.evaluation.perturbations.robustness import RobustnessPoint
+from ml.evaluation.report.curves import calibration_points, precision_recall_points, roc_points
 
 TOP_FEATURES = 20
 ROBUSTNESS_AXES = {

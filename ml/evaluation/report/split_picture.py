@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from ml.arrays import Bools
-from ml.evaluation.report.drawing import (
+from ml.drawing import (
     BLUE,
     GREEN,
     INK,

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from ml.evaluation.report.drawing import (
+from ml.drawing import (
     BLUE,
     GREEN,
     INK,

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ml.drawing import BLUE, MUTED, VERMILION
 from ml.learning.search.search import SearchResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-_GREY, _BLUE, _RUST = "#7f8c9b", "#1f5fa8", "#b3541e"
 
 
 def history_plot(result: SearchResult, marks: Mapping[str, str] = MappingProxyType({})) -> bytes:
@@ -30,12 +29,12 @@ def history_plot(result: SearchResult, marks: Mapping[str, str] = MappingProxyTy
     numbers = [trial["number"] for trial in complete]
     scores = [trial["score"] for trial in complete]
     given_up = [trial for trial in result.trials if trial["state"] == "PRUNED"]
-    axes.scatter(numbers, scores, s=18, color=_GREY, label="trial")
+    axes.scatter(numbers, scores, s=18, color=MUTED, label="trial")
     if given_up:
         where = [trial["number"] for trial in given_up], [trial["score"] for trial in given_up]
-        axes.scatter(*where, s=18, marker="x", linewidths=0.8, color=_GREY, label="given up, score until then")
-    axes.step(numbers, list(accumulate(scores, max)), where="post", color=_BLUE, label="best so far")
-    axes.axhline(result.baseline_score, color=_RUST, linestyle="--", linewidth=1, label="configuration as given")
+        axes.scatter(*where, s=18, marker="x", linewidths=0.8, color=MUTED, label="given up, score until then")
+    axes.step(numbers, list(accumulate(scores, max)), where="post", color=BLUE, label="best so far")
+    axes.axhline(result.baseline_score, color=VERMILION, linestyle="--", linewidth=1, label="configuration as given")
     words = ", ".join([result.method, *(f"{name}: {mark}" for name, mark in marks.items())])
     axes.set(xlabel="trial", ylabel=_axis_name(result.metric), title=f"Search ({words})")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -48,7 +47,7 @@ def importance_plot(result: SearchResult) -> bytes:
     shares = sorted(result.importances.items(), key=lambda item: item[1])
     figure, axes = _figure(8, 1.2 + 0.35 * max(len(shares), 2))
     if shares:
-        axes.barh([name for name, _ in shares], [share for _, share in shares], color=_BLUE)
+        axes.barh([name for name, _ in shares], [share for _, share in shares], color=BLUE)
     else:
         axes.text(0.5, 0.5, "too few complete trials", ha="center", va="center", transform=axes.transAxes)
     axes.set(xlabel=f"share of the variance of {_axis_name(result.metric)}", title="Importance (fANOVA)")
@@ -69,7 +68,7 @@ def parallel_plot(result: SearchResult) -> bytes:
     columns.append(_scaled(axes, len(names), [trial["score"] for trial in trials], log=False))
     for rank, line in enumerate(np.column_stack(columns)):
         strength = (rank + 1) / len(trials)
-        axes.plot(line, color=_BLUE, alpha=0.08 + 0.85 * strength**3, linewidth=0.6 + 1.2 * strength**3)
+        axes.plot(line, color=BLUE, alpha=0.08 + 0.85 * strength**3, linewidth=0.6 + 1.2 * strength**3)
     axes.set(xlim=(-0.3, len(names) + 0.6), ylim=(-0.06, 1.06), yticks=[], title="Values of complete trials")
     axes.set_xticks(range(len(names) + 1), [*names, _axis_name(result.metric)], rotation=20, ha="right")
     axes.spines[:].set_visible(False)
@@ -84,7 +83,7 @@ def _scaled(axes: Axes, place: int, values: Sequence[Any], log: bool) -> npt.NDA
     low, high = np.nanmin(numbers), np.nanmax(numbers)
     span = high - low or 1.0
     start = 0.0 if high > low else 0.5
-    axes.axvline(place, color=_GREY, linewidth=0.8)
+    axes.axvline(place, color=MUTED, linewidth=0.8)
     for text, mark in marks.items():
         where = place, start + (mark - low) / span
         axes.annotate(text, where, xytext=(4, 0), textcoords="offset points", fontsize=7, va="center")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.evaluation.checks.degenerate import listed, refusals
+from ml.evaluation.checks.degenerate import refusals
 from ml.evaluation.checks.gates import GATES, check_gates
 from ml.evaluation.evaluated_rows import EvaluatedRows
 from ml.evaluation.metrics import row_metrics
@@ -137,8 +137,3 @@ def test_an_early_alarm_on_a_machine_with_little_healthy_time_refuses_nothing() 
 
     few = frame[(frame["asset_id"] != "e00") | (frame.groupby("asset_id").cumcount() >= 90 - 10 - 12)]
     assert evaluated((few, *data[1:]), early, NO_GATES).status == "PASSED"
-
-
-def test_many_machines_are_counted() -> None:
-    assert listed(list("abcde")) == "a, b, c, d and e"
-    assert listed(list("abcdefg")) == "a, b, c, d, e and 2 more"

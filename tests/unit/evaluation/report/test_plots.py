@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ml.drawing import shorten
 from ml.evaluation.perturbations.robustness import RobustnessPoint
 from ml.evaluation.report import plots
-from ml.evaluation.report.drawing import shorten
 from ml.evaluation.report.plots import ROBUSTNESS_AXES
 from ml.evaluation.report.timeline import timeline
 
