@@ -60,7 +60,7 @@ def compare_with_published(
     champion = load_version(config.model_copy(update={"version": version}), paths)
     unseen = ~rows_seen(rows.frame, champion)
     common = replace(rows, scored=rows.scored & unseen)
-    told = Champion(
+    published = Champion(
         version=version,
         rows=int(common.scored.sum()),
         margin=options.champion_margin,
@@ -68,7 +68,7 @@ def compare_with_published(
     )
     reason = _incomparable(champion, trained, rows.frame) or _too_little(config, trained, common)
     if reason is not None:
-        return replace(told, skipped=reason)
+        return replace(published, skipped=reason)
 
     features = champion.engineer.matrix(common.frame, rows=common.scored)
     content = shipped_model(champion, common.frame, common.scored, config.conversion_config.parity_rows)
@@ -80,11 +80,11 @@ def compare_with_published(
     )
     interval = percentile_interval(gain)
     if interval is None:
-        return replace(told, skipped="most bootstrap samples hold no failure")
+        return replace(published, skipped="most bootstrap samples hold no failure")
     their_events = evaluated_events(config, trained, common, of_champion, champion.metadata.threshold)
     own_events = evaluated_events(config, trained, common, of_candidate, threshold)
     return replace(
-        told,
+        published,
         average_precision=average_precision(common.label == 1, of_champion),
         candidate_average_precision=average_precision(common.label == 1, of_candidate),
         interval=interval,

@@ -34,7 +34,7 @@ class Attribution:
     contribution: float
 
     @property
-    def told(self) -> str:
+    def in_words(self) -> str:
         """Name and value."""
         return f"{self.feature} (missing)" if np.isnan(self.value) else f"{self.feature} = {self.value:.4g}"
 
@@ -64,8 +64,8 @@ class ExplainedCase:
         """What raised the risk most, for a false alarm; what kept it down, for a missed failure."""
         false = self.case.kind == "falseAlarm"
         acting = [driver for driver in self.drivers if driver.contribution != 0]
-        wanted = [driver.told for driver in acting if (driver.contribution > 0) == false][:NAMED]
-        others = [driver.told for driver in acting if (driver.contribution > 0) != false][:1]
+        wanted = [driver.in_words for driver in acting if (driver.contribution > 0) == false][:NAMED]
+        others = [driver.in_words for driver in acting if (driver.contribution > 0) != false][:1]
         up, down = "raised the risk most", "kept the risk down most"
         parts = [f"{' and '.join(_listed(wanted))} {up if false else down}"] if wanted else []
         parts += [f"{others[0]} {down if false else up}"] if others else []

@@ -1,4 +1,4 @@
-"""Whose signal it was: what features weigh, told by sensor."""
+"""Importance of sensors, from the importance of the features that read them."""
 
 from __future__ import annotations
 

@@ -66,8 +66,8 @@ def parse_model(text: str) -> LightgbmModel:
     Raises
     ------
     IntegrityError
-        The text is cut off or was changed: trees of another size than announced, arrays of another length than the
-        tree, missing or infinite numbers, features that do not exist, or nodes that do not form one tree.
+        The text is cut off or was changed: trees of another size than its header says, arrays of another length than
+        the tree, missing or infinite numbers, features that do not exist, or nodes that do not form one tree.
     ParityError
         The model is not binary with ``sigmoid=1``, has linear leaves, or more categories than are exported.
     """

@@ -1,4 +1,4 @@
-"""Which rows a model learns from, stops by and is judged on, without one part seeing another.
+"""Which rows a model learns from, stops by and is evaluated on, without one part seeing another.
 
 A row at time t uses the readings of ``(t - W·interval, t]`` and its label tells about ``(t, t + H]``, where W is the
 look-back in samples and H the horizon in seconds. Parts and folds are *purged* of rows for which that span reaches
@@ -199,7 +199,7 @@ def _advice(frame: pd.DataFrame, failures: IntArray, config: DataConfig, parts: 
 
 
 def _check(name: str, part: dict[str, Any], config: DataConfig, advice: str) -> None:
-    """Refuse a part that cannot teach or judge anything."""
+    """Refuse a part on which nothing can be learned or evaluated."""
     if part["events"] < config.min_failure_events:
         raise TooFewFailuresError(
             f"the {PARTS[name]} part has {plural(part['events'], 'failure event')}, and at least "

@@ -1,4 +1,4 @@
-"""What drove the alarms, as the page tells it: bars per sensor and feature, and a sentence per case."""
+"""What drove the alarms, on the page: bars per sensor and feature, and a sentence per case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drift as the page tells it: a sentence, and the sensors and features that moved most."""
+"""Drift on the page: a sentence, and the sensors and features that moved most."""
 
 from __future__ import annotations
 

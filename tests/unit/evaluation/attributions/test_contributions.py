@@ -14,7 +14,7 @@ def case(kind="falseAlarm", time="2025-01-02T03:00:00+00:00"):
     return Case(kind, "pump", time, row=7, probability=0.9)
 
 
-def told(kind, contributions, values=(1.5, np.nan, 20_000)):
+def in_words(kind, contributions, values=(1.5, np.nan, 20_000)):
     return explained(case(kind), FEATURES, np.float32(values), np.array([*contributions, -3.0])).sentence
 
 
@@ -50,7 +50,7 @@ def test_means_are_of_absolute_contributions_without_the_expected_value():
     ],
 )  # fmt: skip
 def test_a_case_is_told_in_plain_words(kind, contributions, sentence):
-    assert told(kind, contributions) == sentence
+    assert in_words(kind, contributions) == sentence
 
 
 def test_a_case_keeps_the_strongest_drivers_of_both_directions():
