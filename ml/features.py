@@ -161,7 +161,7 @@ class FeatureEngineer:
             (n_rows,), 0 or 1 where `rows` is true; needed for selection only.
         rows
             (n_rows,), true for training rows; nothing is learned from any other. Default: those with a label of 0 or 1;
-            without labels all.
+            all where there are none.
 
         Raises
         ------
@@ -169,7 +169,8 @@ class FeatureEngineer:
             If features are to be selected and the training rows are not of both classes, or not of these only.
         """
         if rows is None:
-            rows = np.ones(len(frame), dtype=np.bool_) if label is None else np.isin(label, (0, 1))
+            known = np.isin(label, (0, 1)) if label is not None else np.zeros(len(frame), dtype=np.bool_)
+            rows = known if known.any() else np.ones(len(frame), dtype=np.bool_)
         self.adopt_normality(Normality.learn(frame, self.config, rows))
         drawn = self.rows_to_select_by(rows)
         if drawn is not None:
@@ -371,11 +372,8 @@ class FeatureEngineer:
 
 
 def _known_labels(frame: pd.DataFrame) -> NDArray[np.int8] | None:
-    """The labels of a grid frame, (n_rows,), -1 where unknown; None where no row has one."""
-    if "label" not in frame.columns:
-        return None
-    label = frame["label"].fillna(-1).to_numpy(dtype=np.int8)
-    return label if np.isin(label, (0, 1)).any() else None
+    """The labels of a grid frame, (n_rows,), -1 where unknown; None where it has no labels."""
+    return frame["label"].fillna(-1).to_numpy(dtype=np.int8) if "label" in frame.columns else None
 
 
 if __name__ == "features":  # both names must give the same class

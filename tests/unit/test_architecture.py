@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -87,9 +88,12 @@ def room(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
-def arrows() -> set[tuple[str, str]]:
+@cache
+def arrows() -> frozenset[tuple[str, str]]:
     """Importing and imported module, imports inside functions included."""
-    return {(module, imported) for module, file in MODULES.items() for imported in imported_by(file, on_import=False)}
+    return frozenset(
+        (module, imported) for module, file in MODULES.items() for imported in imported_by(file, on_import=False)
+    )
 
 
 def test_every_room_is_known() -> None:

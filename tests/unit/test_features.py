@@ -67,7 +67,9 @@ def test_missing_labels_are_unknown() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(("label", "words"), [(0, r"found are \[0\]"), (1, r"found are \[1\]"), (-1, "needs labels")])
+@pytest.mark.parametrize(
+    ("label", "words"), [(0, r"found are \[0\]"), (1, r"found are \[1\]"), (-1, r"found are \[-1\]")]
+)
 def test_one_class_cannot_select(method: str, label: int, words: str) -> None:
     with pytest.raises(DataError, match=words):
         FeatureEngineer(configured(method), 60).engineer_features(prepared(np.full(ROWS, label)))
