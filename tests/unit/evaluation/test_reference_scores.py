@@ -125,7 +125,10 @@ def test_a_missing_column_is_named(tmp_path: Path, paths: OrganizationPaths) -> 
 
 @pytest.mark.parametrize("owner", ["plant", "rival"])
 def test_prepared_data_of_another_organisation_is_refused(owner: str, tmp_path: Path, paths: OrganizationPaths) -> None:
-    origin = Fingerprint(owner, interval=60, max_gap=300, horizon=60, config_digest="", sensors=("x",), summary={})
+    origin = Fingerprint.model_validate(
+        {"organizationId": owner, "interval": 60, "maxGap": 300, "horizon": 60}
+        | {"configDigest": "", "sensors": ("x",), "summary": {}}
+    )
     table = pa.Table.from_pandas(rows(("a", "2024-01-01T01:00")).assign(x=[5.0]))
     table = table.replace_schema_metadata({**table.schema.metadata, **origin.to_metadata()})
     pyarrow.parquet.write_table(table, tmp_path / "prepared.parquet")
