@@ -53,7 +53,7 @@ quick: install
 
 # kept out of `make test`, which runs a few of the same cases
 torture: install
-	EAGLE_HISTORIES=10000 $(RUN) -m pytest -q tests/unit/learning/test_event_metrics.py tests/unit/learning/test_alarm_curve.py
+	EAGLE_HISTORIES=10000 $(RUN) -m pytest -q tests/unit/learning/events/test_metrics.py tests/unit/learning/events/test_alarm_curve.py
 	for part in crashes system_calls fuzzing mutations side_by_side; do $(RUN) -m tests.torture.$$part || exit 1; done
 
 client: install $(CLIENT)/node_modules/.package-lock.json

@@ -30,7 +30,7 @@ import psutil
 from scipy.optimize import nnls
 
 from benchmarks import results
-from ml.validation.gates import GATES
+from ml.evaluation.checks.gates import GATES
 
 ML = Path(__file__).resolve().parents[1] / "ml"
 INTERVAL = 60

@@ -38,19 +38,19 @@ sys.path.insert(0, str(REPOSITORY))
 from benchmarks import stock_converters  # noqa: E402 - found through the line above
 from ml.config import OrganizationConfig  # noqa: E402 - found through the line above
 from ml.errors import ParityError  # noqa: E402
+from ml.evaluation.model_version import TrainedVersion, load_version  # noqa: E402
 from ml.export.adversarial import adversarial_rows  # noqa: E402
-from ml.export.model_graph import build_model  # noqa: E402
+from ml.export.graph.model import build_model  # noqa: E402
 from ml.export.parity import check_leaves, check_parity  # noqa: E402
 from ml.export.session import Scorer, open_model  # noqa: E402
-from ml.export.trees import TreeEnsemble, from_lightgbm, from_random_forest  # noqa: E402
-from ml.export.window_graph import build_feature_probe  # noqa: E402
-from ml.export.window_parity import check_windows  # noqa: E402
+from ml.export.trees.ensemble import TreeEnsemble, from_lightgbm, from_random_forest  # noqa: E402
+from ml.export.window.graph import build_feature_probe  # noqa: E402
+from ml.export.window.parity import check_windows  # noqa: E402
 from ml.learning import estimators  # noqa: E402
 from ml.learning.estimators.base import default_names  # noqa: E402
 from ml.learning.training import split_of  # noqa: E402
 from ml.options.learning import TrainingConfig  # noqa: E402
-from ml.pipeline.inputs import kept_data  # noqa: E402
-from ml.pipeline.trained import TrainedVersion, load_version  # noqa: E402
+from ml.scada.inputs import kept_data  # noqa: E402
 from ml.scada.prepare import prepare  # noqa: E402
 from ml.scripts import train_model  # noqa: E402
 from ml.workspace.paths import for_config  # noqa: E402

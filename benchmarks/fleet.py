@@ -29,8 +29,8 @@ from typing import Any
 
 from benchmarks import processes, results
 from benchmarks.resident import ResidentMemory
+from ml.evaluation.checks.gates import GATES
 from ml.scale.fleet.budget import parse_count, parse_size
-from ml.validation.gates import GATES
 from simulation.database import TABLE, write_sqlite
 from simulation.station import simulate
 from simulation.wear import WearLaw

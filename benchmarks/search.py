@@ -29,7 +29,7 @@ from benchmarks.processes import run
 from benchmarks.results import keep, table
 from ml.config import OrganizationConfig
 from ml.features import FeatureEngineer
-from ml.learning.splits import EventFolds
+from ml.learning.folds.splits import EventFolds
 from ml.learning.training import split_of, train
 from ml.scada.prepared import read_prepared
 from tests.pipeline.public_data import VARIABLE, data_folder, label_rows, turbofan_config, with_label_column
@@ -160,8 +160,8 @@ def _matrices(task: Task) -> tuple[Any, Any, list[tuple[Any, Any]]]:
 
 
 def _search(task: Task, seconds: int) -> dict[str, Any]:
-    from ml.learning.feature_sets import FeatureSets
-    from ml.learning.search import search
+    from ml.learning.search.feature_sets import FeatureSets
+    from ml.learning.search.search import search
 
     engineer = FeatureEngineer(task.config, task.interval)
     parts = split_of(task.config, task.frame, engineer)

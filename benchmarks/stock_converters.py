@@ -15,7 +15,7 @@ from onnxmltools.convert.common.data_types import FloatTensorType
 from sklearn.ensemble import RandomForestClassifier
 
 from ml.export.session import open_model
-from ml.export.trees import TreeEnsemble
+from ml.export.trees.ensemble import TreeEnsemble
 
 Rows = np.ndarray[Any, np.dtype[np.float32]]
 Json = dict[str, Any]

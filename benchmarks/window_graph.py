@@ -27,15 +27,15 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ml.config import OrganizationConfig
-from ml.export.graph_builder import DOUBLE, GraphBuilder, value_info
-from ml.export.model_graph import INPUT, build_model
+from ml.export.builder import DOUBLE, GraphBuilder, value_info
+from ml.export.graph.model import INPUT, build_model
 from ml.export.onnx_runtime import onnxruntime
 from ml.export.session import open_model
-from ml.export.tensors import Tensor
-from ml.export.trees import from_lightgbm
-from ml.export.window_graph import build_window_model
-from ml.export.window_parity import window_batch
-from ml.export.window_readings import TIMESTAMP, WINDOW
+from ml.export.trees.ensemble import from_lightgbm
+from ml.export.window.graph import build_window_model
+from ml.export.window.parity import window_batch
+from ml.export.window.readings import TIMESTAMP, WINDOW
+from ml.export.window.tensors import Tensor
 from ml.features import FeatureEngineer
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -9,12 +9,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from ml.arrays import Bools
+
 if __name__ == "__main__":  # started by mistake: the package could not even be imported
     sys.stderr.write(
         "features.py computes features and is imported (from features import FeatureEngineer); "
         "to train with them, run: python scripts/train_model.py CONFIG.json\n"
     )
     raise SystemExit(2)
+
 
 if __name__ == "features":  # imported with ml/ as the working directory; make the package importable as well
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -44,7 +47,6 @@ from ml.windows.selection import MOST_ROWS, drawn_rows, select
 from ml.windows.state import STATE_FORMAT, read_state
 
 Float32s = NDArray[np.float32]
-Rows = NDArray[np.bool_]
 
 _GROUP_FEATURES = 32  # whose scaling is learned at a time, so that the training rows' whole table is never in memory
 
@@ -148,7 +150,7 @@ class FeatureEngineer:
         """Names of the features, in the order of the model's input."""
         return [feature.name for feature in self.features]
 
-    def fit(self, frame: pd.DataFrame, label: NDArray[np.int8] | None = None, *, rows: Rows | None = None) -> Self:
+    def fit(self, frame: pd.DataFrame, label: NDArray[np.int8] | None = None, *, rows: Bools | None = None) -> Self:
         """Learn constants, regimes, selection and scaling.
 
         Parameters
@@ -158,9 +160,17 @@ class FeatureEngineer:
         label
             (n_rows,), 0 or 1 where `rows` is true; needed for selection only.
         rows
-            (n_rows,), true for training rows; nothing is learned from any other. Default: all.
+            (n_rows,), true for training rows; nothing is learned from any other. Default: those with a label of 0 or 1;
+            all where there are none.
+
+        Raises
+        ------
+        DataError
+            If features are to be selected and the training rows are not of both classes, or not of these only.
         """
-        rows = np.ones(len(frame), dtype=np.bool_) if rows is None else rows
+        if rows is None:
+            known = np.isin(label, (0, 1)) if label is not None else np.zeros(len(frame), dtype=np.bool_)
+            rows = known if known.any() else np.ones(len(frame), dtype=np.bool_)
         self.adopt_normality(Normality.learn(frame, self.config, rows))
         drawn = self.rows_to_select_by(rows)
         if drawn is not None:
@@ -180,7 +190,7 @@ class FeatureEngineer:
         self._sensors, self._constants = dict(normality.sensors), dict(normality.channels)
         self._regimes = normality.regimes
 
-    def rows_to_select_by(self, rows: Rows) -> Rows | None:
+    def rows_to_select_by(self, rows: Bools) -> Bools | None:
         """Which of the training rows, (n_rows,), `select` must be given; None where all features are kept."""
         if self.config.feature_config.selection.method == "none":
             return None
@@ -203,6 +213,12 @@ class FeatureEngineer:
                 field="featureConfig.selection.method",
                 hint='pass `label`, or use "none"',
             )
+        if (classes := sorted(set(np.unique(label).tolist()))) != [0, 1]:
+            raise DataError(
+                f"feature selection by {options.method} needs labels of both classes, 0 and 1; found are {classes}",
+                field="featureConfig.selection.method",
+                hint='give rows of both classes, or use "none"',
+            )
         seed = self.config.training_config.random_state
         kept = select(matrix, label, method=options.method, k=options.k, seed=seed)
         features = self.features
@@ -212,7 +228,7 @@ class FeatureEngineer:
         """Take over the scaling constants of the features."""
         self._scaling = scaling
 
-    def transform(self, frame: pd.DataFrame, *, rows: Rows | None = None) -> pd.DataFrame:
+    def transform(self, frame: pd.DataFrame, *, rows: Bools | None = None) -> pd.DataFrame:
         """Features of a grid frame.
 
         Parameters
@@ -230,11 +246,11 @@ class FeatureEngineer:
         index = frame.index if rows is None else frame.index[rows]
         return pd.DataFrame(matrix, index=index, columns=self.get_feature_names_out(), copy=False)
 
-    def matrix(self, frame: pd.DataFrame, *, rows: Rows | None = None, order: Order = "F") -> Float32s:
+    def matrix(self, frame: pd.DataFrame, *, rows: Bools | None = None, order: Order = "F") -> Float32s:
         """As `transform`, as an array of shape (n_wanted, n_features): column-major, or row-major for `order` "C"."""
         return self._matrix(self._whole_program(), frame, rows, order)
 
-    def some_features(self, frame: pd.DataFrame, which: slice, rows: Rows | None = None) -> Float32s:
+    def some_features(self, frame: pd.DataFrame, which: slice, rows: Bools | None = None) -> Float32s:
         """As `matrix`, but only some of the features: column-major (n_wanted, n_some)."""
         return self._matrix(self._compiled(self.features[which]), frame, rows)
 
@@ -276,13 +292,12 @@ class FeatureEngineer:
         """Raw readings or a grid frame in; the grid with its features, and the names of the feature columns, out.
 
         Raw readings are put on the grid first, exactly as for production, so the result has one row per asset and
-        grid instant. An engineer that is not fitted yet is fitted on `df`: right for looking at data, wrong for
-        judging a model on the same rows.
+        grid instant. An engineer that is not fitted yet is fitted on `df`, of prepared data on the rows with a known
+        label: right for looking at data, wrong for evaluating a model on the same rows.
         """
         frame = df if "segment" in df.columns else self._on_grid(df)
         if self._constants is None:
-            needs_label = self.config.feature_config.selection.method != "none"
-            self.fit(frame, frame["label"].to_numpy() if needs_label and "label" in frame.columns else None)
+            self.fit(frame, _known_labels(frame))
         features = self.transform(frame)
         return pd.concat([frame, features], axis=1), list(features.columns)
 
@@ -350,10 +365,15 @@ class FeatureEngineer:
     def _compiled(self, features: list[Feature]) -> Program:
         return Program(features, self.config.schema_config, self.constants, self._regimes, self.interval)
 
-    def _matrix(self, program: Program, frame: pd.DataFrame, rows: Rows | None, order: Order = "F") -> Float32s:
+    def _matrix(self, program: Program, frame: pd.DataFrame, rows: Bools | None, order: Order = "F") -> Float32s:
         threads = threads_for(self.config.training_config.threads)
         schema = self.config.schema_config
         return compute(program, frame, schema, self.look_back, rows=rows, order=order, threads=threads)
+
+
+def _known_labels(frame: pd.DataFrame) -> NDArray[np.int8] | None:
+    """The labels of a grid frame, (n_rows,), -1 where unknown; None where it has no labels."""
+    return frame["label"].fillna(-1).to_numpy(dtype=np.int8) if "label" in frame.columns else None
 
 
 if __name__ == "features":  # both names must give the same class

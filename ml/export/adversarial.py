@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.export.scaling import Scaling, scaling_constants
+from ml.export.graph.scaling import StoredScaling, scaling_constants
 from ml.export.session import batches
-from ml.export.trees import TreeEnsemble
+from ml.export.trees.ensemble import TreeEnsemble
 
 _Rows = NDArray[np.float32]
 
@@ -31,7 +31,7 @@ def adversarial_rows(
     *,
     seed: int,
     base_rows: _Rows | None = None,
-    scaling: Scaling | None = None,
+    scaling: StoredScaling | None = None,
 ) -> _Rows:
     """Float32 rows, (n_rows, n_features), that probe the decisions of `ensemble`; the same for the same seed.
 
@@ -65,7 +65,7 @@ def adversarial_rows(
 
 
 def edge_rows(
-    n_features: int, n_rows: int, *, seed: int, base_rows: _Rows | None = None, scaling: Scaling | None = None
+    n_features: int, n_rows: int, *, seed: int, base_rows: _Rows | None = None, scaling: StoredScaling | None = None
 ) -> _Rows:
     """Float32 rows, (n_rows, n_features), for a model without thresholds; the same for the same seed.
 
@@ -188,7 +188,7 @@ def _mixed(rows: _Rows, forced: NDArray[np.bool_], base_rows: _Rows, rng: np.ran
     return np.where(kept, rows, real)
 
 
-def _unscaled(rows: _Rows, scaling: Scaling | None) -> _Rows:
+def _unscaled(rows: _Rows, scaling: StoredScaling | None) -> _Rows:
     """What the scaler turns into `rows`, up to rounding."""
     constants = scaling_constants(scaling, rows.shape[1])
     if constants is None:

@@ -20,9 +20,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ml.errors import IntegrityError, MissingArtifactError
-from ml.export.calibration import Calibration
+from ml.export.builder import IR_VERSION, ML_DOMAIN, ML_OPSET, OPSET
 from ml.export.figures import LeafFigures, ParityFigures, WindowFigures
-from ml.export.graph_builder import IR_VERSION, ML_DOMAIN, ML_OPSET, OPSET
+from ml.export.graph.calibration import Calibration
 from ml.options.base import Identifier, Section, explain
 from ml.workspace.files import parse_json
 from ml.workspace.opening import read_bytes

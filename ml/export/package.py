@@ -11,16 +11,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.export.adversarial import adversarial_rows, edge_rows
-from ml.export.calibration import ScoredModel
-from ml.export.forms import ModelForm
+from ml.export.graph.calibration import ScoredModel
+from ml.export.graph.forms import ModelForm
+from ml.export.graph.model import build_model
+from ml.export.graph.scaling import apply_scaling
 from ml.export.metadata import FileChecksum, ModelMetadata, Parity
-from ml.export.model_graph import build_model
 from ml.export.parity import check_leaves, check_parity
-from ml.export.scaling import apply_scaling
 from ml.export.session import Scorer, open_model
-from ml.export.trees import TreeEnsemble
-from ml.export.window_graph import build_feature_probe, build_window_model
-from ml.export.window_parity import check_windows, sample_rows
+from ml.export.trees.ensemble import TreeEnsemble
+from ml.export.window.graph import build_feature_probe, build_window_model
+from ml.export.window.parity import check_windows, sample_rows
 from ml.features import FeatureEngineer
 from ml.workspace.files import sha256, write_bytes
 

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from ml.errors import ParityError
 from ml.export.figures import LeafFigures, ParityFigures
-from ml.export.model_graph import INPUT, LEAVES, build_leaf_probe
-from ml.export.scaling import Scaling
+from ml.export.graph.model import INPUT, LEAVES, build_leaf_probe
+from ml.export.graph.scaling import StoredScaling
 from ml.export.session import BATCH_ROWS, Scorer, batches, open_model
-from ml.export.trees import TreeEnsemble
+from ml.export.trees.ensemble import TreeEnsemble
 
 _PATHS_AT_ONCE = 4_000_000
 _HINT = "the trained model is untouched; the version must not be published"
@@ -56,7 +56,11 @@ def check_parity(
 
 
 def check_leaves(
-    apply: Callable[[_Rows], NDArray[np.int64]], ensemble: TreeEnsemble, rows: _Rows, *, scaling: Scaling | None = None
+    apply: Callable[[_Rows], NDArray[np.int64]],
+    ensemble: TreeEnsemble,
+    rows: _Rows,
+    *,
+    scaling: StoredScaling | None = None,
 ) -> LeafFigures:
     """Compare the leaf that each row reaches in each tree.
 

@@ -13,10 +13,10 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import ArrayLike, NDArray
 
 from ml.errors import DataError, IntegrityError, MissingArtifactError
-from ml.export.graph_builder import ML_DOMAIN
-from ml.export.graph_limits import check_graph
-from ml.export.graph_parts import LABEL, PROBABILITIES
-from ml.export.model_graph import INPUT
+from ml.export.builder import ML_DOMAIN
+from ml.export.graph.limits import check_graph
+from ml.export.graph.model import INPUT
+from ml.export.graph.parts import LABEL, PROBABILITIES
 from ml.export.onnx_runtime import onnxruntime, runtime_errors
 from ml.workspace.opening import read_bytes
 
@@ -45,7 +45,7 @@ def open_model(source: bytes | Path) -> onnxruntime.InferenceSession:
         There is no such file.
     IntegrityError
         It is not an ONNX model, keeps data in other files, uses operators outside the standard, or is refused by
-        `ml.export.graph_limits.check_graph`.
+        `ml.export.graph.limits.check_graph`.
     """
     content = source if isinstance(source, bytes) else _read(source)
     _check_content(content)

@@ -20,12 +20,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ml.arrays import Bools
 from ml.errors import DataError
-from ml.export.calibration import Calibration
+from ml.export.graph.calibration import Calibration
 from ml.options.learning import CalibrationMethod
 
 Doubles = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 _FOLDS = 5
 _NEWTON_STEPS = 100
@@ -81,7 +81,7 @@ def fit_calibration(
     return FittedCalibration(fitted, {})
 
 
-def _chosen(scores: Doubles, own: Doubles, positive: Flags, groups: npt.NDArray[Any]) -> FittedCalibration:
+def _chosen(scores: Doubles, own: Doubles, positive: Bools, groups: npt.NDArray[Any]) -> FittedCalibration:
     """The method of the least cross-validated log loss; maps that cannot be fitted on a fold are out."""
     _, code = np.unique(np.asarray(groups), return_inverse=True)
     fold = code % _FOLDS
@@ -103,7 +103,7 @@ def _chosen(scores: Doubles, own: Doubles, positive: Flags, groups: npt.NDArray[
     return FittedCalibration(fitted or Calibration(), means)
 
 
-def _fitted(method: str, scores: Doubles, positive: Flags) -> Calibration | None:
+def _fitted(method: str, scores: Doubles, positive: Bools) -> Calibration | None:
     """The map of a method; None where there is none that rises, as with one class only."""
     if not positive.any() or positive.all():
         return None
@@ -141,7 +141,7 @@ def _cross_entropy(log_odds: Doubles, target: Doubles) -> float:
     return float((np.logaddexp(0, log_odds) - target * log_odds).sum())
 
 
-def _steps(scores: Doubles, positive: Flags, lowest: float, highest: float) -> Calibration:
+def _steps(scores: Doubles, positive: Bools, lowest: float, highest: float) -> Calibration:
     """Pool adjacent violators over distinct scores; a bound lies midway between two of them."""
     distinct, rank = np.unique(scores, return_inverse=True)
     hits, rows = np.bincount(rank, weights=positive), np.bincount(rank)
@@ -165,6 +165,6 @@ def _within(value: float, lowest: float, highest: float) -> float:
     return float(min(max(value, lowest), highest))
 
 
-def _log_loss(chance: Doubles, positive: Flags) -> Doubles:
+def _log_loss(chance: Doubles, positive: Bools) -> Doubles:
     """The loss of each row."""
     return np.asarray(-np.log(np.clip(np.where(positive, chance, 1 - chance), _TINY, 1)), dtype=np.float64)

@@ -48,7 +48,7 @@ def _number(names: Sequence[str], name: str) -> int:
 
 
 def _check_categories(values: npt.NDArray[np.float32], name: str) -> None:
-    from ml.export.encoding import MAX_CATEGORY
+    from ml.export.trees.encoding import MAX_CATEGORY
 
     known = values[~np.isnan(values)]
     if ((known < 0) | (known > MAX_CATEGORY) | (known != np.floor(known))).any():

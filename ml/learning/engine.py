@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Bools
 from ml.config import OrganizationConfig
 from ml.features import FeatureEngineer
 from ml.learning import estimators
@@ -23,7 +24,6 @@ from ml.options.learning import TrainingConfig
 from ml.windows.channels import physical_samples
 
 FloatMatrix = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
 Doubles = npt.NDArray[np.float64]
 Found = TypeVar("Found")
 
@@ -38,31 +38,29 @@ class Engine(Protocol):
     def frame(self) -> pd.DataFrame:
         """The grid frame (n_rows, ...), sorted by asset and time; it may lack the sensors."""
 
-    def learn_features(self, engineer: FeatureEngineer, rows: BoolArray) -> None:
+    def learn_features(self, engineer: FeatureEngineer, rows: Bools) -> None:
         """As `FeatureEngineer.fit` on the frame, its labels and `rows`."""
 
     def fit(
         self,
         settings: TrainingConfig,
         engineer: FeatureEngineer,
-        rows: BoolArray,
-        stop_by: BoolArray | None,
+        rows: Bools,
+        stop_by: Bools | None,
         on_round: RoundCallback,
     ) -> Estimator:
         """Fit the configured model type on the scaled features of `rows`; early stopping uses those of `stop_by`."""
 
-    def predicted(
-        self, predict: Callable[[FloatMatrix], Doubles], engineer: FeatureEngineer, rows: BoolArray
-    ) -> Doubles:
+    def predicted(self, predict: Callable[[FloatMatrix], Doubles], engineer: FeatureEngineer, rows: Bools) -> Doubles:
         """What `predict` makes of the scaled features of `rows`, float64 (n_wanted,)."""
 
-    def features(self, engineer: FeatureEngineer, rows: BoolArray) -> FloatMatrix:
+    def features(self, engineer: FeatureEngineer, rows: Bools) -> FloatMatrix:
         """Features of a few rows, not scaled: column-major (n_wanted, n_features)."""
 
-    def readings(self, rows: BoolArray) -> pd.DataFrame:
+    def readings(self, rows: Bools) -> pd.DataFrame:
         """The sensors of a few rows, as the frame stores them."""
 
-    def each_channel(self, function: Callable[[npt.NDArray[np.float32]], Found], rows: BoolArray) -> dict[str, Found]:
+    def each_channel(self, function: Callable[[npt.NDArray[np.float32]], Found], rows: Bools) -> dict[str, Found]:
         """What `function` makes of the physical samples (n_wanted,) of each channel; it must be importable."""
 
     def excerpt(self) -> pd.DataFrame:
@@ -76,7 +74,7 @@ class LocalEngine:
         self._schema = config.schema_config
         self.frame = frame
 
-    def learn_features(self, engineer: FeatureEngineer, rows: BoolArray) -> None:
+    def learn_features(self, engineer: FeatureEngineer, rows: Bools) -> None:
         """As `Engine.learn_features`."""
         engineer.fit(self.frame, self._label, rows=rows)
 
@@ -84,14 +82,14 @@ class LocalEngine:
         self,
         settings: TrainingConfig,
         engineer: FeatureEngineer,
-        rows: BoolArray,
-        stop_by: BoolArray | None,
+        rows: Bools,
+        stop_by: Bools | None,
         on_round: RoundCallback,
     ) -> Estimator:
         """As `Engine.fit`; model types that do not stream are given the whole table."""
         kind = estimators.get(settings.model_type)
 
-        def table(wanted: BoolArray) -> FeatureRows | FloatMatrix:
+        def table(wanted: Bools) -> FeatureRows | FloatMatrix:
             computed = FeatureRows(engineer, self.frame, wanted)
             return computed if kind.streams else np.asarray(computed)
 
@@ -104,22 +102,20 @@ class LocalEngine:
             on_round=on_round,
         )
 
-    def predicted(
-        self, predict: Callable[[FloatMatrix], Doubles], engineer: FeatureEngineer, rows: BoolArray
-    ) -> Doubles:
+    def predicted(self, predict: Callable[[FloatMatrix], Doubles], engineer: FeatureEngineer, rows: Bools) -> Doubles:
         """As `Engine.predicted`."""
         batches = FeatureRows(engineer, self.frame, rows).batches()
         return np.concatenate([np.empty(0), *(predict(batch) for batch in batches)])
 
-    def features(self, engineer: FeatureEngineer, rows: BoolArray) -> FloatMatrix:
+    def features(self, engineer: FeatureEngineer, rows: Bools) -> FloatMatrix:
         """As `Engine.features`."""
         return engineer.matrix(self.frame, rows=rows)
 
-    def readings(self, rows: BoolArray) -> pd.DataFrame:
+    def readings(self, rows: Bools) -> pd.DataFrame:
         """As `Engine.readings`."""
         return self.frame.loc[rows, list(self._schema.sensor_columns)]
 
-    def each_channel(self, function: Callable[[npt.NDArray[np.float32]], Found], rows: BoolArray) -> dict[str, Found]:
+    def each_channel(self, function: Callable[[npt.NDArray[np.float32]], Found], rows: Bools) -> dict[str, Found]:
         """As `Engine.each_channel`."""
         return {name: function(values) for name, values in physical_samples(self.frame, self._schema, rows)}
 

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Bools
 from ml.features import FeatureEngineer
 from ml.windows.chunks import Order
 from ml.windows.selection import drawn_rows
 
 FloatMatrix = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
 
 _BATCH_CELLS = 1 << 24  # features computed at a time, 64 MB: enough rows for every core, few enough to forget
 
@@ -31,7 +31,7 @@ class FeatureRows:
         (n_rows,), true for the wanted rows; the others still serve as history.
     """
 
-    def __init__(self, engineer: FeatureEngineer, frame: pd.DataFrame, rows: BoolArray) -> None:
+    def __init__(self, engineer: FeatureEngineer, frame: pd.DataFrame, rows: Bools) -> None:
         self._engineer, self._frame, self._rows = engineer, frame, rows
         self._positions = np.flatnonzero(rows)
         self.shape = len(self._positions), len(engineer.features)
@@ -80,5 +80,5 @@ class FeatureRows:
         """Some consecutive rows of the grid frame."""
         return self._frame.iloc[first:end]
 
-    def _matrix(self, frame: pd.DataFrame, rows: BoolArray, order: Order = "C") -> FloatMatrix:
+    def _matrix(self, frame: pd.DataFrame, rows: Bools, order: Order = "C") -> FloatMatrix:
         return self._engineer.scaling.apply(self._engineer.matrix(frame, rows=rows, order=order))

@@ -10,25 +10,25 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Bools
 from ml.config import OrganizationConfig
-from ml.export.calibration import Calibration
+from ml.export.graph.calibration import Calibration
 from ml.features import FeatureEngineer
 from ml.learning import estimators
-from ml.learning.alarm_curve import alarm_curve
 from ml.learning.calibration import FittedCalibration, fit_calibration
 from ml.learning.engine import Engine, LocalEngine
 from ml.learning.estimators.base import Estimator
-from ml.learning.failures import event_horizon
+from ml.learning.events.alarm_curve import alarm_curve
+from ml.learning.events.failures import event_horizon
+from ml.learning.events.resampling import independent_groups
+from ml.learning.folds.splits import Parts, split_parts
 from ml.learning.imbalance import compare_imbalance
-from ml.learning.leaks import SuspiciousColumn, suspicious_columns
-from ml.learning.resampling import independent_groups
-from ml.learning.splits import Parts, split_parts
-from ml.learning.threshold_policy import ThresholdChoice, choose_threshold
+from ml.learning.leakage import SuspiciousColumn, suspicious_columns
+from ml.learning.thresholds.policy import ThresholdChoice, choose_threshold
 from ml.options.learning import TrainingConfig
 from ml.progress import ProgressCallback, silent
 
 FloatMatrix = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class TrainedModel:
         """The alarm threshold; exactly a float32."""
         return self.choice.threshold
 
-    def predict(self, frame: pd.DataFrame, rows: BoolArray) -> npt.NDArray[np.float64]:
+    def predict(self, frame: pd.DataFrame, rows: Bools) -> npt.NDArray[np.float64]:
         """Probability of a failure of some rows of a grid frame, float64 (n_wanted,)."""
         return self._predicted(LocalEngine(self.engineer.config, frame), rows)
 
@@ -74,7 +74,7 @@ class TrainedModel:
         """Probability of a failure of the test part, float64 (n_test_rows,)."""
         return self._predicted(self.engine, self.parts.test)
 
-    def _predicted(self, engine: Engine, rows: BoolArray) -> npt.NDArray[np.float64]:
+    def _predicted(self, engine: Engine, rows: Bools) -> npt.NDArray[np.float64]:
         return engine.predicted(partial(self.calibration.map.predict, self.estimator), self.engineer, rows)
 
 
@@ -122,7 +122,7 @@ def train(
     parts = split_of(config, frame, engineer)
     label = frame["label"].to_numpy()
 
-    def fitted(settings: TrainingConfig, rows: BoolArray, stop_by: BoolArray | None) -> Estimator:
+    def fitted(settings: TrainingConfig, rows: Bools, stop_by: Bools | None) -> Estimator:
         tell(0, 1, "computing features")
         engine.learn_features(engineer, rows)
         estimator = engine.fit(settings, engineer, rows, stop_by, lambda done, total: tell(done, total, "fitting"))
@@ -163,7 +163,7 @@ def train(
 def _chosen(
     config: OrganizationConfig,
     frame: pd.DataFrame,
-    rows: BoolArray,
+    rows: Bools,
     probability: npt.NDArray[np.float64],
     interval: int,
 ) -> ThresholdChoice:
@@ -192,7 +192,7 @@ def _calibrated(
     estimator: Estimator,
     engineer: FeatureEngineer,
     engine: Engine,
-    rows: BoolArray,
+    rows: Bools,
 ) -> tuple[FittedCalibration, npt.NDArray[np.float64]]:
     """The calibration fitted on some rows, and their calibrated probability."""
     own, method = engine.predicted(estimator.predict, engineer, rows), config.training_config.calibration

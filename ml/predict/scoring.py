@@ -12,7 +12,6 @@ import pandas as pd
 from ml.config import OrganizationConfig
 from ml.errors import DataError, NoRowsError
 from ml.findings import Finding
-from ml.pipeline.model_grid import on_grid_of
 from ml.predict.model import LoadedModel
 from ml.predict.output import score_writer
 from ml.progress import ProgressCallback
@@ -21,6 +20,7 @@ from ml.readings.counts import Counts
 from ml.readings.refusals import refuse_times, refuse_unreadable
 from ml.readings.time_range import TimeRange
 from ml.scada.mixed_machines import note_machine_columns
+from ml.scada.model_grid import on_grid_of
 from ml.scada.prepared import is_prepared
 from ml.scada.reading import add_rows
 from ml.scada.reading_findings import findings_of_reading

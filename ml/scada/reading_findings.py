@@ -11,7 +11,8 @@ from ml.readings.likely_causes import cause_of_unreadable, likely_time_format
 from ml.readings.refusals import shown, words_seen
 from ml.scada.mixed_machines import FIELD as ASSET_COLUMN
 from ml.scada.mixed_machines import in_words
-from ml.scada.wording import Told, count_of, names_of, percent
+from ml.scada.wording import Told, names_of, percent
+from ml.wording import plural
 
 MUCH_UNREADABLE = 0.01  # share of a sensor's values; a single odd cell in a long history is told, and is no finding
 
@@ -57,7 +58,7 @@ def _times(counts: Counts) -> Told:
         implausible = f", {counts.implausible_times:,} of them of a year before 1990 or after next year"
         yield Finding(
             "TIMES_UNUSABLE",
-            f"{count_of(counts.odd_times, 'row')} of {counts.rows_read:,} have no usable time and were left out"
+            f"{plural(counts.odd_times, 'row')} of {counts.rows_read:,} have no usable time and were left out"
             + (implausible if counts.implausible_times else "")
             + f", such as {shown(counts.time_examples)}"
             + (f"; they look like {form}." if form else "."),
@@ -69,7 +70,7 @@ def _times(counts: Counts) -> Told:
     if counts.clock_steps:
         yield Finding(
             "CLOCK_SET_BACK",
-            f"A clock was set back {count_of(counts.clock_steps, 'time')}; the rows were sorted by what they say, "
+            f"A clock was set back {plural(counts.clock_steps, 'time')}; the rows were sorted by what they say, "
             "and of two at one instant the later one counted.",
             "schemaConfig.timestampColumn",
         )
@@ -90,7 +91,7 @@ def _rows(counts: Counts) -> Iterator[str]:
 def _conflicts(counts: Counts, names: dict[str, str | None]) -> Told:
     if counts.conflicts:
         conflicts = {names.get(name) or name: count for name, count in counts.conflicts.items()}
-        listed = [f"{name} at {count_of(count, 'instant')}" for name, count in conflicts.items()]
+        listed = [f"{name} at {plural(count, 'instant')}" for name, count in conflicts.items()]
         flags = [name for name in names.values() if name and name in conflicts]
         rule = f" Of {' and '.join(flags)} any 1 counted." if flags else ""
         yield Finding(
@@ -109,7 +110,7 @@ def _values(counts: Counts) -> Told:
         if name in counts.flag_columns:
             yield Finding(
                 "TARGET_NOT_UNDERSTOOD",
-                f"{name} has {count_of(count, 'value')} that {_are(count)} neither 0 nor 1: {words_seen(examples)}. "
+                f"{name} has {plural(count, 'value')} that {_are(count)} neither 0 nor 1: {words_seen(examples)}. "
                 "These rows are unknown, and like those before them not learned from.",
                 "schemaConfig.targetColumn",
                 "write 1 while the asset is failed and 0 while it is not",
@@ -119,17 +120,17 @@ def _values(counts: Counts) -> Told:
             share = count / (count + counts.readable.get(name, 0))
             yield Finding(
                 "VALUES_UNREADABLE",
-                f"{name} has {count_of(count, 'value')} that cannot be read ({percent(share)}), such as "
+                f"{name} has {plural(count, 'value')} that cannot be read ({percent(share)}), such as "
                 f"{shown(examples)}; they look like {cause} and were treated as missing.",
                 name,
                 advice,
             )
         else:
-            yield f"{name} has {count_of(count, 'value')} that cannot be read; treated as missing."
+            yield f"{name} has {plural(count, 'value')} that cannot be read; treated as missing."
     for name, count in counts.infinite.items():
-        yield f"{name} has {count_of(count, 'infinite value')}; treated as missing."
+        yield f"{name} has {plural(count, 'infinite value')}; treated as missing."
     for name, count in counts.out_of_range.items():
-        yield f"{name} has {count_of(count, 'value')} outside its validRange; treated as missing."
+        yield f"{name} has {plural(count, 'value')} outside its validRange; treated as missing."
 
 
 def _are(number: int) -> str:

@@ -14,7 +14,8 @@ from ml.options.data import DataConfig
 from ml.readings.counts import Counts
 from ml.scada.mixed_machines import FIELD as ASSET_COLUMN
 from ml.scada.reading_findings import tell_reading
-from ml.scada.wording import LISTED, Told, count_of, duration, names_of, percent, sentence
+from ml.scada.wording import LISTED, Told, duration, names_of, percent, sentence
+from ml.wording import plural
 
 FEW_EVENTS = 10  # fewer failures than this leave every score to chance; worth a warning, not a refusal
 MUCH_MISSING = 0.5
@@ -55,7 +56,7 @@ def refusal(summary: dict[str, Any], settings: DataConfig) -> str | None:
         return "Training will be refused: no row can be labelled; the pauses in the data hide what comes after each."
     if settings.split_by == "time" and total < parts * needed:
         return (
-            f"Training will be refused: it needs {count_of(needed, 'failure event')} in each of its {parts} parts of "
+            f"Training will be refused: it needs {plural(needed, 'failure event')} in each of its {parts} parts of "
             f"time, {parts * needed} in all, and there are {total}. Use a longer dataRange, or lower "
             "dataConfig.minFailureEvents."
         )
@@ -67,7 +68,7 @@ def refusal(summary: dict[str, Any], settings: DataConfig) -> str | None:
 def _overview(summary: dict[str, Any]) -> str:
     labelled, rows = summary["rowsByStatus"]["labelled"], summary["gridRows"]
     return (
-        f"{count_of(summary['assets'], 'asset')} from {summary['firstTime']} to {summary['lastTime']}: {rows:,} rows, "
+        f"{plural(summary['assets'], 'asset')} from {summary['firstTime']} to {summary['lastTime']}: {rows:,} rows, "
         f"one every {summary['samplingIntervalSeconds']} s, {percent(labelled / rows)} of them usable: "
         f"{summary['usableHours']:,.0f} hours of history."
     )
@@ -84,13 +85,13 @@ def _failures(summary: dict[str, Any], settings: DataConfig) -> Told:
             "schemaConfig.targetColumn",
         )
         return
-    counted = f"{count_of(total, 'failure event')} on {count_of(len(events['perAsset']), 'asset')}."
+    counted = f"{plural(total, 'failure event')} on {plural(len(events['perAsset']), 'asset')}."
     few = Finding("FEW_FAILURES", f"{counted} That is few: scores will depend on chance.", "dataRange")
     yield few if total < FEW_EVENTS else counted
     yield from _per_asset(events["perAsset"], summary["assets"])
     if events["failedFromTheStart"]:
         yield (
-            f"{count_of(events['failedFromTheStart'], 'asset')} had already failed when the data begins; "
+            f"{plural(events['failedFromTheStart'], 'asset')} had already failed when the data begins; "
             "such a failure has no history to learn from."
         )
     if summary["failedShare"] > MOSTLY_POSITIVE >= summary["targetUnknownShare"]:
@@ -130,7 +131,7 @@ def _per_asset(failures: dict[str, int], assets: int) -> Iterator[str]:
     more = f" and {len(most) - LISTED} more assets" if len(most) > LISTED else ""
     yield "Failures per asset: " + ", ".join(f"{name} {count:,}" for name, count in most[:LISTED]) + more + "."
     if assets > len(failures):
-        yield f"{count_of(assets - len(failures), 'asset')} never failed."
+        yield f"{plural(assets - len(failures), 'asset')} never failed."
 
 
 def _labels(summary: dict[str, Any]) -> Told:
@@ -202,14 +203,14 @@ def _sensors(sensors: dict[str, dict[str, Any]]) -> Told:
             yield Finding(
                 "SENSOR_STUCK",
                 f"{name} did not change for {stuck}, though it usually does "
-                f"({count_of(sensor['stuckRows'], 'row')} in all).",
+                f"({plural(sensor['stuckRows'], 'row')} in all).",
                 name,
                 "check the sensor",
             )
         if sensor["unitOutliers"]:
             yield Finding(
                 "UNIT_OUTLIERS",
-                f"{name} has {count_of(sensor['unitOutliers'], 'value')} far outside the usual, as if "
+                f"{name} has {plural(sensor['unitOutliers'], 'value')} far outside the usual, as if "
                 f"{sensor['unitOutliersAre']}; they were kept.",
                 name,
                 "bounds in schemaConfig.validRange leave them out",

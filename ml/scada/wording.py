@@ -27,11 +27,6 @@ def names_of(assets: Iterable[str]) -> str:
     return ", ".join(names[:LISTED]) + more
 
 
-def count_of(number: int, thing: str) -> str:
-    """So many things, in the singular or plural."""
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")
-
-
 def percent(share: float) -> str:
     """A share as people read it; what is not quite nothing or not quite everything does not look so."""
     if 0 < share < 0.001:

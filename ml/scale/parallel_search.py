@@ -20,8 +20,8 @@ import pandas as pd
 
 from ml.config import OrganizationConfig
 from ml.errors import StorageError
-from ml.learning.search import SideBySide
-from ml.learning.search_study import SearchStudy
+from ml.learning.search.search import SideBySide
+from ml.learning.search.study import SearchStudy
 from ml.scada.prepared import Prepared
 from ml.scale.processes import PACKAGE, command, environment, error_of
 from ml.windows.parallel import threads_for

@@ -17,8 +17,8 @@ import time
 import traceback
 
 from ml.errors import EagleError, InternalError
-from ml.learning.search import take_part
-from ml.learning.search_rows import search_rows
+from ml.learning.search.rows import search_rows
+from ml.learning.search.search import take_part
 from ml.scale.parallel_search import Part
 from ml.workspace.parent import end_with
 
@@ -26,7 +26,7 @@ _MOST_CHARACTERS = 20_000  # of a traceback: it must fit into the pipe, which is
 
 
 def run(part: Part) -> None:
-    """Run trials; raises what `ml.learning.search.take_part` does."""
+    """Run trials; raises what `ml.learning.search.search.take_part` does."""
     rows = search_rows(part.config, part.frame, part.interval)
     take_part(
         rows.features,

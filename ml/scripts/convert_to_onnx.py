@@ -27,9 +27,9 @@ from ml.workspace.configurations import beside_config
 from ml.workspace.harness import run_step
 
 if TYPE_CHECKING:
+    from ml.evaluation.model_version import TrainedVersion
     from ml.export.metadata import ModelMetadata
     from ml.export.package import OnnxModels
-    from ml.pipeline.trained import TrainedVersion
     from ml.workspace.paths import OrganizationPaths
 
 
@@ -100,9 +100,9 @@ def run(
         As ml/errors.py describes them.
     """
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
+    from ml.evaluation.model_version import load_version
     from ml.export.package import MODEL_FILE, WINDOW_FILE, exact_models
-    from ml.pipeline import inputs
-    from ml.pipeline.trained import load_version
+    from ml.scada import inputs
     from ml.workspace.paths import for_config
     from ml.workspace.release import has_passed, require_passed_report
     from ml.workspace.versions import is_current, link_model, publish

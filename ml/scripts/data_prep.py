@@ -74,9 +74,9 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
         As ml/errors.py describes them.
     """
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
-    from ml.pipeline.inputs import prepare_and_keep
-    from ml.pipeline.present_columns import with_present_columns
-    from ml.pipeline.warnings import warnings_of
+    from ml.scada.inputs import prepare_and_keep
+    from ml.scada.present_columns import with_present_columns
+    from ml.scada.warnings import warnings_of
     from ml.workspace.paths import for_config
 
     paths = for_config(config)

@@ -32,7 +32,7 @@ from ml.workspace.harness import run_step
 from ml.workspace.libraries import require_psycopg
 
 if TYPE_CHECKING:
-    from ml.learning.search import SearchResult
+    from ml.learning.search.search import SearchResult
     from ml.scada.prepared import Prepared
 
 JOURNAL = "journal.log"
@@ -97,11 +97,11 @@ def run(
     estimators.check(config.training_config.model_type)
     _check_what_is_there(config)
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
-    from ml.learning.feature_sets import with_features
-    from ml.learning.search_results import write_results
-    from ml.pipeline import inputs
-    from ml.pipeline.present_columns import with_present_columns
-    from ml.pipeline.warnings import told_with_failures, warnings_of
+    from ml.learning.search.feature_sets import with_features
+    from ml.learning.search.results import write_results
+    from ml.scada import inputs
+    from ml.scada.present_columns import with_present_columns
+    from ml.scada.warnings import told_with_failures, warnings_of
     from ml.workspace.files import make_folder, write_text
     from ml.workspace.paths import for_config
 
@@ -142,8 +142,8 @@ def _check_what_is_there(config: OrganizationConfig) -> None:
 def _search(
     config: OrganizationConfig, data: Prepared, journal: Path, progress: ProgressCallback | None
 ) -> SearchResult:
-    from ml.learning.search import search
-    from ml.learning.search_rows import search_rows
+    from ml.learning.search.rows import search_rows
+    from ml.learning.search.search import search
     from ml.scale.parallel_search import side_by_side
 
     rows = search_rows(config, data.frame, data.interval)

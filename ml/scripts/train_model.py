@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ml.export.metadata import ModelMetadata
     from ml.learning.engine import Engine
     from ml.learning.training import TrainedModel
-    from ml.pipeline.inputs import Input
+    from ml.scada.inputs import Input
     from ml.workspace.paths import OrganizationPaths
 
 
@@ -71,11 +71,11 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
 
     estimators.check(config.training_config.model_type)
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
+    from ml.evaluation.model_version import refuse_published
     from ml.learning.training import train
-    from ml.pipeline.inputs import prepared_data
-    from ml.pipeline.present_columns import with_present_columns
-    from ml.pipeline.trained import refuse_published
-    from ml.pipeline.warnings import told_with_failures
+    from ml.scada.inputs import prepared_data
+    from ml.scada.present_columns import with_present_columns
+    from ml.scada.warnings import told_with_failures
     from ml.scale.clients import scheduler_address
     from ml.workspace.files import write_json
     from ml.workspace.paths import for_config
@@ -133,7 +133,7 @@ def _engine(
 
 
 def _refuse_constant(model: TrainedModel) -> None:
-    from ml.validation.degenerate import constant_model
+    from ml.evaluation.checks.degenerate import constant_model
 
     finding = constant_model(model.validation_probability)
     if finding is not None:
@@ -142,8 +142,8 @@ def _refuse_constant(model: TrainedModel) -> None:
 
 def _threshold_findings(model: TrainedModel) -> list[Finding]:
     """Findings about the threshold that was chosen."""
+    from ml import wording
     from ml.options.thresholds import MOST_HEALTHY_TIME
-    from ml.validation import wording
 
     choice = model.choice
     found: list[Finding] = []
@@ -164,8 +164,8 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
     """Scores on the test part (on the validation part where none is held out), and on the validation part."""
     import numpy as np
 
-    from ml.pipeline.warnings import warnings_of
-    from ml.validation.metrics import row_metrics
+    from ml.evaluation.metrics import row_metrics
+    from ml.scada.warnings import warnings_of
     from ml.windows.serving import serving_findings
 
     frame, parts = source.data.frame, model.parts
@@ -206,8 +206,8 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
 def _write_version(
     folder: Path, config: OrganizationConfig, source: Input, model: TrainedModel, metrics: dict[str, Any]
 ) -> None:
+    from ml.export.graph.scaling import scaler_pickle
     from ml.export.package import exact_models, write_package
-    from ml.export.scaling import scaler_pickle
     from ml.workspace.files import write_bytes
 
     metadata = _metadata(config, source, model, metrics)
@@ -229,6 +229,9 @@ def _write_version(
 
 
 def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, metrics: dict[str, Any]) -> ModelMetadata:
+    from ml.evaluation.drift.baseline import learn_baseline
+    from ml.evaluation.model_version import seen_spans
+    from ml.export.libraries import library_versions
     from ml.export.metadata import (
         Channel,
         ChannelBaseline,
@@ -240,9 +243,6 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
         Training,
         Window,
     )
-    from ml.pipeline.libraries import library_versions
-    from ml.pipeline.trained import seen_spans
-    from ml.validation.drift import learn_baseline
 
     schema, engineer, parts = config.schema_config, model.engineer, model.parts
     frame = source.data.frame

@@ -26,7 +26,7 @@ from ml.workspace.configurations import beside_config
 from ml.workspace.harness import run_step
 
 if TYPE_CHECKING:
-    from ml.validation.report import ValidationReport
+    from ml.evaluation.report.report import ValidationReport
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ def run(
         As ml/errors.py describes them.
     """
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
-    from ml.pipeline.evaluation import evaluate
-    from ml.pipeline.trained import load_version
+    from ml.evaluation.evaluate import evaluate
+    from ml.evaluation.model_version import load_version
     from ml.workspace.files import make_folder, staged_file, write_bytes, write_json, write_text
     from ml.workspace.paths import for_config
 

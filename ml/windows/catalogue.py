@@ -201,8 +201,8 @@ def _boolean(request: Request) -> Iterator[Feature]:
 
 
 def _regime(request: Request) -> Iterator[Feature]:
-    if request.config.schema_config.operating_columns:
-        yield Feature("operating_regime", ops.Regime())
+    if operating := request.config.schema_config.operating_columns:
+        yield Feature("operating_regime", ops.Regime(operating))
 
 
 FAMILIES: tuple[Family, ...] = (

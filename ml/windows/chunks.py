@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ml.arrays import Bools
 from ml.errors import DataError
 from ml.options.schema import SchemaConfig
 from ml.windows.channels import segment_starts, stored_columns
@@ -22,7 +23,6 @@ from ml.windows.parallel import for_each
 from ml.windows.program import Program
 
 Float32s = NDArray[np.float32]
-Rows = NDArray[np.bool_]
 Order = Literal["C", "F"]
 
 _ROWS = 1 << 13  # rows of a chunk: their samples stay in the second-level cache
@@ -31,7 +31,7 @@ _WINDOWS = 16  # a chunk is about so many times W where there are rows enough fo
 
 def compute(
     program: Program, frame: pd.DataFrame, schema: SchemaConfig, look_back: int, *,
-    rows: Rows | None, order: Order, threads: int,
+    rows: Bools | None, order: Order, threads: int,
 ) -> Float32s:  # fmt: skip
     """The program's features, float32 (n_wanted, n_features).
 
@@ -86,7 +86,7 @@ class _Chunk(NamedTuple):
     wanted: int
 
 
-def _chunks(n_rows: int, look_back: int, rows: Rows | None, threads: int) -> Iterator[_Chunk]:
+def _chunks(n_rows: int, look_back: int, rows: Bools | None, threads: int) -> Iterator[_Chunk]:
     """The chunks that hold wanted rows: of equal length, and so many that no thread is left without one."""
     count = math.ceil(n_rows / max(_ROWS, _WINDOWS * look_back))
     size = max(1, math.ceil(n_rows / (threads * math.ceil(count / threads)))) if count else 1
@@ -99,7 +99,7 @@ def _chunks(n_rows: int, look_back: int, rows: Rows | None, threads: int) -> Ite
         done += wanted
 
 
-def _compute(program: Program, columns: _Columns, chunk: _Chunk, rows: Rows | None, out: Float32s) -> None:
+def _compute(program: Program, columns: _Columns, chunk: _Chunk, rows: Bools | None, out: Float32s) -> None:
     """Write a chunk's features into its rows of `out` (n_wanted, n_features)."""
     block = program.block(
         [values[chunk.first : chunk.end] for values in columns.stored],

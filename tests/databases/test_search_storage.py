@@ -13,8 +13,8 @@ import pytest
 from psycopg import sql
 
 from ml.errors import ConfigError, SourceError, StoppedError
-from ml.learning.feature_sets import FeatureTable
-from ml.learning.search import SearchResult, search
+from ml.learning.search.feature_sets import FeatureTable
+from ml.learning.search.search import SearchResult, search
 from ml.options.learning import TrainingConfig, TuningConfig
 from ml.scripts import hyperparameter_tuning
 from simulation.database import write_sqlite

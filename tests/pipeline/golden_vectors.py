@@ -17,9 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.config import OrganizationConfig
+from ml.evaluation.drift.baseline import learn_baseline, stability_index
+from ml.evaluation.model_version import TrainedVersion, load_version
 from ml.options.schema import SchemaConfig
-from ml.pipeline.trained import TrainedVersion, load_version
-from ml.validation.drift import learn_baseline, stability_index
 from ml.windows.grid import to_grid
 from ml.workspace.paths import OrganizationPaths
 from simulation.database import TABLE

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ml.validation.gates import GATES
+from ml.evaluation.checks.gates import GATES
 from tests.pipeline.backend import Json, Outcome, spawn
 from tests.pipeline.small_plant import write_json
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from ml.export.session import open_model
-from ml.export.window_parity import window_batch
+from ml.export.window.parity import window_batch
 from ml.features import FeatureEngineer
 from simulation.station import Station
 from tests.pipeline.backend import Json, predict_here, run_here, workspace_command

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
 
-from ml.validation.gates import GATES
+from ml.evaluation.checks.gates import GATES
 from tests.pipeline.backend import Json, Outcome, run_here, tree, workspace_command
 from tests.pipeline.small_plant import ORGANIZATION, PipelineRun, plant_config, write_json
 

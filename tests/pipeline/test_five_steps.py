@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from ml.evaluation.report.page.document import MAX_BYTES
 from ml.export.onnx_runtime import onnxruntime
 from ml.features import FeatureEngineer
-from ml.validation.page import MAX_BYTES
 from tests.pipeline.backend import STEPS, Json, spawn, tree, workspace_command
 from tests.pipeline.small_plant import BOOLEANS, CONTINUOUS, ORGANIZATION, PipelineRun
 

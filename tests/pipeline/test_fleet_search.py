@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ml.validation.gates import GATES
+from ml.evaluation.checks.gates import GATES
 from tests.pipeline.backend import STEPS, fleet
 from tests.pipeline.small_plant import ORGANIZATION
 from tests.pipeline.test_fleet import row_of, write_config

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ml.errors import EagleError
-from ml.learning.search_storage import opened_storage
+from ml.learning.search.storage import opened_storage
 from ml.options.learning import TuningConfig
 from tests.pipeline.backend import Json, Outcome, run_here
 from tests.pipeline.fake_postgresql import fake_postgresql

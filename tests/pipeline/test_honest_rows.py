@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ml.validation.gates import GATES
+from ml.evaluation.checks.gates import GATES
 from simulation.database import write_sqlite
 from simulation.station import Station
 from tests.pipeline.backend import run_here

@@ -17,8 +17,8 @@ import pytest
 
 from ml import fleet
 from ml.errors import EagleError
+from ml.evaluation.reference_scores import read_reference
 from ml.options.delivery import ReferenceScore
-from ml.pipeline.reference_scores import read_reference
 from ml.predict import __main__ as predict
 from ml.scale.fleet.summary import Summary, summary_folder, write_summary
 from ml.scripts import convert_to_onnx, data_prep, hyperparameter_tuning, train_model, validate_model

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from ml.config import OrganizationConfig
+from ml.evaluation.checks.gates import GATES
 from ml.export.onnx_runtime import onnxruntime
 from ml.learning import estimators
 from ml.scripts import convert_to_onnx, train_model, validate_model
-from ml.validation.gates import GATES
 from tests.pipeline.backend import Json, run_here
 from tests.pipeline.small_plant import ORGANIZATION, PipelineRun, plant_config, write_json
 
@@ -24,7 +24,7 @@ import json
 
 import numpy as np
 
-from ml.export.trees import TreeEnsemble
+from ml.export.trees.ensemble import TreeEnsemble
 from ml.learning.estimators.base import Estimator
 from ml.options.base import Section
 from ml.options.learning import SearchRange

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.export.trees import TreeEnsemble
+from ml.export.trees.ensemble import TreeEnsemble
 
 
 def _compared(ensemble: TreeEnsemble, row: NDArray[np.float32], column: int) -> float:

@@ -34,8 +34,8 @@ import pyarrow as pa
 import pyarrow.parquet
 
 import ml.export.session
-import ml.pipeline.inputs
 import ml.predict.scoring
+import ml.scada.inputs
 import ml.scada.sources.files
 import ml.scada.sources.sqlite  # noqa: F401 - loaded here, for all children
 from ml.errors import ERRORS

@@ -34,7 +34,7 @@ REASONS = {
     "ml.scale.fleet.step_process": "the pipe from a step",
     "ml.scale.processes": "how much memory the kernel says that a process uses",
     "ml.options.secrets": "a secret in the operator's folder, called by a name that leads nowhere else",
-    "ml.learning.search_storage": "the journal that OrganizationPaths.tuning_file has let through",
+    "ml.learning.search.storage": "the journal that OrganizationPaths.tuning_file has let through",
     "ml.private_folders": "folders of the user's own, for caches of libraries; it refuses what others may write",
     "ml.scada.sources.files": "a data file that OrganizationPaths.readable_file has let through",
     "ml.scada.sources.sqlite": "a database file that OrganizationPaths.readable_file has let through",

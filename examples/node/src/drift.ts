@@ -2,7 +2,7 @@
 
 import type { ChannelBaseline } from "./metadata.js";
 
-const SMALLEST_SHARE = 1e-4; // as in ml/validation/drift.py: an empty bin must not make the index infinite
+const SMALLEST_SHARE = 1e-4; // as in ml/evaluation/drift/baseline.py: an empty bin must not make the index infinite
 
 /**
  * Population stability index of new values against a channel's baseline: below 0.1 is read as stable, above 0.25 as

@@ -14,14 +14,14 @@ from pydantic.alias_generators import to_camel
 
 from ml.errors import DataError, IntegrityError, InternalError, TooFewFailuresError
 from ml.learning.feature_rows import FeatureRows
-from ml.learning.fold_fitting import FloatMatrix, Fold, FoldFitter, Labels, WholeFits
+from ml.learning.folds.fitting import FloatMatrix, Fold, FoldFitter, Labels, WholeFits
 from ml.options.base import Section, explain
 from ml.options.learning import SearchRange, TrainingConfig
 from ml.windows.parallel import threads_for
 
 if TYPE_CHECKING:
-    from ml.export.forms import ModelForm
-    from ml.export.trees import TreeEnsemble
+    from ml.export.graph.forms import ModelForm
+    from ml.export.trees.ensemble import TreeEnsemble
 
 Features = FloatMatrix | FeatureRows
 RoundCallback = Callable[[int, int], None]

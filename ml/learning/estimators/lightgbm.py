@@ -24,15 +24,15 @@ from ml.learning.estimators.base import (
     class_counts,
     names_of_stored,
 )
-from ml.learning.fold_boosting import BoostedFolds, BoostingRules, refused_parameters
-from ml.learning.fold_fitting import FloatMatrix, Fold, FoldFitter, Labels
+from ml.learning.folds.boosting import BoostedFolds, BoostingRules, refused_parameters
+from ml.learning.folds.fitting import FloatMatrix, Fold, FoldFitter, Labels
 from ml.options.base import Section
 from ml.options.learning import LgbParams, SearchRange, TrainingConfig
 from ml.workspace.files import write_text
 from ml.workspace.opening import read_bytes
 
 if TYPE_CHECKING:
-    from ml.export.trees import TreeEnsemble
+    from ml.export.trees.ensemble import TreeEnsemble
 
 SEEDS = (
     "seed",
@@ -227,7 +227,7 @@ class LightGBM(Estimator):
         ParityError
             If it is a LightGBM model of a kind that cannot be exported.
         """
-        from ml.export.lightgbm_text import parse_model
+        from ml.export.trees.lightgbm_text import parse_model
 
         model = cls(config)
         lgb.register_logger(logging.getLogger(__name__))
@@ -244,7 +244,7 @@ class LightGBM(Estimator):
 
     def ensemble(self) -> TreeEnsemble:
         """As `Estimator.ensemble`."""
-        from ml.export.trees import from_lightgbm
+        from ml.export.trees.ensemble import from_lightgbm
 
         return from_lightgbm(self.booster)
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydantic import Field, PositiveFloat
 
 from ml.errors import EagleError, IntegrityError, InternalError
-from ml.export.forms import LinearForm
+from ml.export.graph.forms import LinearForm
 from ml.learning.estimators.base import (
     Estimator,
     Features,
@@ -22,13 +22,13 @@ from ml.learning.estimators.base import (
     class_counts,
     names_of_stored,
 )
-from ml.learning.fold_fitting import FloatMatrix, Labels
+from ml.learning.folds.fitting import FloatMatrix, Labels
 from ml.options.base import Section
 from ml.options.learning import SearchRange
 from ml.workspace.files import read_json, write_text
 
 if TYPE_CHECKING:
-    from ml.export.forms import ModelForm
+    from ml.export.graph.forms import ModelForm
     from ml.options.learning import TrainingConfig
 
 _PARTS = ("center", "scale", "weight")
@@ -46,7 +46,7 @@ class LogisticRegression(Estimator):
 
     Features are standardised by the training rows; a missing value counts as their mean. Only the weights are
     scikit-learn's: the sum is ours, in one order, because a product of matrices adds in an order that no other library
-    repeats (`ml.export.forms.LinearForm`). A feature that does not vary gets no weight.
+    repeats (`ml.export.graph.forms.LinearForm`). A feature that does not vary gets no weight.
     """
 
     model_type: ClassVar[str] = "logistic_regression"

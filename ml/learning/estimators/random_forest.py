@@ -20,14 +20,14 @@ from ml.learning.estimators.base import (
     class_counts,
     names_of_stored,
 )
-from ml.learning.fold_fitting import FloatMatrix, Fold, FoldFitter, Labels
-from ml.learning.fold_forests import ForestFolds
+from ml.learning.folds.fitting import FloatMatrix, Fold, FoldFitter, Labels
+from ml.learning.folds.forests import ForestFolds
 from ml.learning.stored_forest import read_forest, write_forest
 from ml.options.base import Section
 from ml.options.learning import RfParams, SearchRange, TrainingConfig
 
 if TYPE_CHECKING:
-    from ml.export.trees import TreeEnsemble
+    from ml.export.trees.ensemble import TreeEnsemble
 
 BATCHES = 20  # how often a fit reports progress and can be stopped
 
@@ -161,7 +161,7 @@ class RandomForest(Estimator):
 
     def ensemble(self) -> TreeEnsemble:
         """As `Estimator.ensemble`."""
-        from ml.export.trees import from_random_forest
+        from ml.export.trees.ensemble import from_random_forest
 
         return from_random_forest(self.forest)
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from ml.errors import IntegrityError, InternalError, MissingLibraryError
-from ml.export.forms import logistic
+from ml.export.graph.forms import logistic
 from ml.learning.estimators.base import (
     Estimator,
     Features,
@@ -22,14 +22,14 @@ from ml.learning.estimators.base import (
     default_names,
     names_of_stored,
 )
-from ml.learning.fold_fitting import FloatMatrix, Labels
+from ml.learning.folds.fitting import FloatMatrix, Labels
 from ml.options.base import Section
 from ml.options.learning import SearchRange, Share, TrainingConfig
 from ml.workspace.files import write_bytes
 from ml.workspace.opening import read_bytes
 
 if TYPE_CHECKING:
-    from ml.export.trees import TreeEnsemble
+    from ml.export.trees.ensemble import TreeEnsemble
 
 _LARGEST = np.finfo(np.float32).max
 
@@ -212,7 +212,7 @@ class Xgboost(Estimator):
 
     def _keep(self, content: bytes | bytearray) -> None:
         """Take a model in XGBoost's JSON."""
-        from ml.export.trees import from_xgboost
+        from ml.export.trees.ensemble import from_xgboost
 
         try:
             text = content.decode()

@@ -24,10 +24,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ml.arrays import Bools
 from ml.errors import ClusterError, EagleError
 from ml.scale.partitioned.exchange import TOKEN_BYTES, Address
-from ml.scale.partitioned.masks import BoolArray, shares
-from ml.scale.partitioned.member import Group, Share
+from ml.scale.partitioned.masks import shares
+from ml.scale.partitioned.member import Group, MemberRows
 from ml.scale.partitioned.members import MemberLostError, run_member
 from ml.scale.partitioned.ports import free_ports
 from ml.scale.partitioned.stored import Stored
@@ -51,8 +52,8 @@ def grow_together(
     client: Client,
     stored: Stored,
     common: dict[str, Any],
-    rows: BoolArray,
-    stop_by: BoolArray | None,
+    rows: Bools,
+    stop_by: Bools | None,
     on_progress: OnProgress,
 ) -> str:
     """LightGBM's text of the model fitted on `rows`.
@@ -60,7 +61,7 @@ def grow_together(
     Parameters
     ----------
     common
-        The fields of `ml.scale.partitioned.member.Order` that all members share.
+        The fields of `ml.scale.partitioned.member.MemberRequest` that all members share.
     rows, stop_by
         (n_rows,), true for the rows to fit, and to stop by.
     on_progress
@@ -117,8 +118,8 @@ def _attempt(
     workers: list[str],
     stored: Stored,
     common: dict[str, Any],
-    rows: BoolArray,
-    stop_by: BoolArray | None,
+    rows: Bools,
+    stop_by: Bools | None,
     on_progress: OnProgress,
 ) -> str:
     name = f"trees-{uuid.uuid4().hex[:12]}"
@@ -133,7 +134,7 @@ def _attempt(
         raise MemberLostError(f"a worker is gone: {error}") from None
     futures = [
         client.submit(
-            run_member, name, stored, payload, Share(rank, own, stop), group,
+            run_member, name, stored, payload, MemberRows(rank, own, stop), group,
             key=f"{name}-{rank}", pure=False, workers=[worker], allow_other_workers=False,
         )
         for rank, (worker, own, stop) in enumerate(zip(workers, of_rows, of_stop, strict=True))

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Bools
 from ml.config import OrganizationConfig
 from ml.features import FeatureEngineer
 from ml.learning.binning import SAMPLE_ROWS
@@ -25,7 +26,6 @@ from ml.windows.scaling import Scaling
 from ml.windows.selection import drawn_rows
 
 FloatMatrix = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
 Doubles = npt.NDArray[np.float64]
 Found = TypeVar("Found")
 
@@ -64,7 +64,7 @@ class PartitionedEngine:
         self._config = OrganizationConfig.from_dict(config.model_dump(mode="json", by_alias=True, include=_SECTIONS))
         self.frame = frame
 
-    def learn_features(self, engineer: FeatureEngineer, rows: BoolArray) -> None:
+    def learn_features(self, engineer: FeatureEngineer, rows: Bools) -> None:
         """As `Engine.learn_features`: a task for each channel, and for each group of features to scale."""
         mask, channels = Mask.of(rows), self._config.schema_config.continuous_columns
         parts = self._gathered("learning what is normal", tasks.normality, (self._config, mask), channels)
@@ -87,8 +87,8 @@ class PartitionedEngine:
         self,
         settings: TrainingConfig,
         engineer: FeatureEngineer,
-        rows: BoolArray,
-        stop_by: BoolArray | None,
+        rows: Bools,
+        stop_by: Bools | None,
         on_round: RoundCallback,
     ) -> Estimator:
         """As `Engine.fit`, in processes of LightGBM's own."""
@@ -122,25 +122,23 @@ class PartitionedEngine:
         text = self._workers.grow(self._stored, common, rows, stop_by, on_progress)
         return LightGBM.of_text(text, settings, names=names)
 
-    def predicted(
-        self, predict: Callable[[FloatMatrix], Doubles], engineer: FeatureEngineer, rows: BoolArray
-    ) -> Doubles:
+    def predicted(self, predict: Callable[[FloatMatrix], Doubles], engineer: FeatureEngineer, rows: Bools) -> Doubles:
         """As `Engine.predicted`."""
         common = engineer.to_dict(), predict
         return np.concatenate([np.empty(0), *self._gathered("scoring", tasks.predicted, common, partitions(rows))])
 
-    def features(self, engineer: FeatureEngineer, rows: BoolArray) -> FloatMatrix:
+    def features(self, engineer: FeatureEngineer, rows: Bools) -> FloatMatrix:
         """As `Engine.features`."""
         return self._features(engineer, rows, scaled=False)
 
-    def readings(self, rows: BoolArray) -> pd.DataFrame:
+    def readings(self, rows: Bools) -> pd.DataFrame:
         """As `Engine.readings`."""
         columns = self._config.schema_config.sensor_columns
         parts = self._gathered("reading sensors", tasks.readings, (columns,), partitions(rows))
         found = pd.concat(parts, ignore_index=True)
         return found.set_axis(self.frame.index[rows])[list(columns)]
 
-    def each_channel(self, function: Callable[[npt.NDArray[np.float32]], Found], rows: BoolArray) -> dict[str, Found]:
+    def each_channel(self, function: Callable[[npt.NDArray[np.float32]], Found], rows: Bools) -> dict[str, Found]:
         """As `Engine.each_channel`; the function is sent by its name."""
         common, channels = (self._config, Mask.of(rows), function), self._config.schema_config.sensor_columns
         found = self._gathered("describing sensors", tasks.of_channel, common, channels)
@@ -166,7 +164,7 @@ class PartitionedEngine:
     def _label(self) -> npt.NDArray[Any]:
         return np.asarray(self.frame["label"])
 
-    def _features(self, engineer: FeatureEngineer, rows: BoolArray, *, scaled: bool) -> FloatMatrix:
+    def _features(self, engineer: FeatureEngineer, rows: Bools, *, scaled: bool) -> FloatMatrix:
         """Column-major (n_wanted, n_features), as one process would give them."""
         masks = list(partitions(rows))
         out = np.empty((int(rows.sum()), len(engineer.features)), dtype=np.float32, order="F")

@@ -2,10 +2,10 @@
 
     python -P -m ml.scale.partitioned.member PARENT
 
-A worker starts it, writes a pickled `Order` to its stdin, and reads JSON lines from its stdout: ``{"rows": n}`` while
-rows are binned, ``{"round": n}`` while trees grow, at last ``{"model": text}``, or ``{"error": {...}, "lost": bool,
-"traceback": text}``. A process can be ended; a thread inside LightGBM that waits for a dead member cannot. And nothing
-of the organisation is left on the worker once it has ended.
+A worker starts it, writes a pickled `MemberRequest` to its stdin, and reads JSON lines from its stdout: ``{"rows": n}``
+while rows are binned, ``{"round": n}`` while trees grow, at last ``{"model": text}``, or ``{"error": {...}, "lost":
+bool, "traceback": text}``. A process can be ended; a thread inside LightGBM that waits for a dead member cannot. And
+nothing of the organisation is left on the worker once it has ended.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Share:
+class MemberRows:
     """One member's rows: to fit, and to stop by; None where nothing is stopped."""
 
     rank: int
@@ -82,7 +82,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Order:
+class MemberRequest:
     """What a member must know. It holds no secret.
 
     Attributes
@@ -103,11 +103,11 @@ class Order:
     names: tuple[str, ...]
     parameters: dict[str, Any]
     sample: npt.NDArray[np.float32]
-    share: Share
+    share: MemberRows
     group: Group | None
 
 
-def fit(order: Order, tell: Tell) -> str:
+def fit(order: MemberRequest, tell: Tell) -> str:
     """Bin this member's rows, grow the trees with the others, and give LightGBM's text of them.
 
     Raises
@@ -141,7 +141,7 @@ def fit(order: Order, tell: Tell) -> str:
 
 
 def _fit_together(
-    order: Order,
+    order: MemberRequest,
     group: Group,
     estimator: LightGBM,
     train: lgb.Dataset,

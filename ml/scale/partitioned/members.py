@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from ml.errors import InternalError, StorageError
 from ml.learning.memory import give_back
-from ml.scale.partitioned.member import Group, Order, Share
+from ml.scale.partitioned.member import Group, MemberRequest, MemberRows
 from ml.scale.partitioned.stored import Stored, forget_files
 from ml.scale.processes import command, environment, error_of, resident
 
@@ -27,7 +27,9 @@ class MemberLostError(Exception):
     """A member ended without a model, because of others, of a port, or of the system; another attempt may succeed."""
 
 
-def run_member(topic: str, stored: Stored, common: dict[str, Any], share: Share, group: Group | None) -> str | None:
+def run_member(
+    topic: str, stored: Stored, common: dict[str, Any], share: MemberRows, group: Group | None
+) -> str | None:
     """Run one member on a Dask worker; its progress goes to `topic`. The model comes from rank 0, None from others.
 
     When its task is cancelled, or the client that asked for it is gone, the member is killed.
@@ -35,7 +37,7 @@ def run_member(topic: str, stored: Stored, common: dict[str, Any], share: Share,
     Parameters
     ----------
     common
-        The fields of `Order` that all members share.
+        The fields of `MemberRequest` that all members share.
 
     Raises
     ------
@@ -55,7 +57,7 @@ def run_member(topic: str, stored: Stored, common: dict[str, Any], share: Share,
         task = worker.state.tasks.get(key)
         return task is not None and task.state != "cancelled"
 
-    order = Order(stored=stored, share=share, group=group, **common)
+    order = MemberRequest(stored=stored, share=share, group=group, **common)
     text = fit_member(
         order,
         worker.memory_manager.memory_limit,
@@ -66,7 +68,7 @@ def run_member(topic: str, stored: Stored, common: dict[str, Any], share: Share,
 
 
 def fit_member(
-    order: Order,
+    order: MemberRequest,
     limit: int | None,
     tell: Callable[[dict[str, Any]], None],
     is_wanted: Callable[[], bool] = lambda: True,
@@ -113,7 +115,7 @@ def forget() -> None:
 
 def _last_word(
     process: subprocess.Popen[bytes],
-    order: Order,
+    order: MemberRequest,
     limit: int | None,
     tell: Callable[[dict[str, Any]], None],
     is_wanted: Callable[[], bool],

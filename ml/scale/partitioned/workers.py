@@ -11,22 +11,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
+from ml.arrays import Bools
 from ml.errors import ClusterError
 from ml.scale.clients import existing_cluster, scheduler_address
 from ml.scale.partitioned import tasks
 from ml.scale.partitioned.boosting import grow_together
 from ml.scale.partitioned.masks import Mask
-from ml.scale.partitioned.member import Order, Share
+from ml.scale.partitioned.member import MemberRequest, MemberRows
 from ml.scale.partitioned.members import MemberLostError, fit_member, forget
 from ml.scale.partitioned.stored import Stored
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-BoolArray = npt.NDArray[np.bool_]
 OnProgress = Callable[[dict[str, Any]], None]
 
 _HINT = "start workers with: dask worker SCHEDULER --nthreads 1 --memory-limit 3GB --no-dashboard"
@@ -67,18 +64,18 @@ class ThisProcess:
         self,
         stored: Stored,
         common: dict[str, Any],
-        rows: BoolArray,
-        stop_by: BoolArray | None,
+        rows: Bools,
+        stop_by: Bools | None,
         on_progress: OnProgress,
     ) -> str:
         """As `ml.scale.partitioned.boosting.grow_together`, in a group of one."""
-        share = Share(0, Mask.of(rows), None if stop_by is None else Mask.of(stop_by))
+        share = MemberRows(0, Mask.of(rows), None if stop_by is None else Mask.of(stop_by))
 
         def on_event(event: dict[str, Any]) -> None:
             on_progress({**event, "rank": 0})
 
         try:
-            return fit_member(Order(stored=stored, share=share, group=None, **common), None, on_event)
+            return fit_member(MemberRequest(stored=stored, share=share, group=None, **common), None, on_event)
         except MemberLostError as lost:
             raise ClusterError(
                 f"growing trees failed: {lost}", hint="memory may be short: compute fewer features"
@@ -121,8 +118,8 @@ class DaskWorkers:
         self,
         stored: Stored,
         common: dict[str, Any],
-        rows: BoolArray,
-        stop_by: BoolArray | None,
+        rows: Bools,
+        stop_by: Bools | None,
         on_progress: OnProgress,
     ) -> str:
         """As `ml.scale.partitioned.boosting.grow_together`."""

@@ -62,9 +62,9 @@ class Operation(ABC):
         return 1
 
     @property
+    @abstractmethod
     def sensors(self) -> tuple[str, ...]:
-        """The channels that the formula reads: one, two, or none where time is all it reads."""
-        return tuple(getattr(self, side) for side in ("channel", "left", "right") if hasattr(self, side))
+        """The sensors that the formula reads, each once; none where time is all it reads."""
 
     @classmethod
     @abstractmethod
@@ -72,7 +72,30 @@ class Operation(ABC):
         """What computes `operations`, all of this class, into the output columns of the same number."""
 
 
-def channels_of(operations: Iterable[Any]) -> list[str]:
+@dataclass(frozen=True)
+class OfSensor(Operation):
+    """An operation on one sensor."""
+
+    channel: str
+
+    @property
+    def sensors(self) -> tuple[str, ...]:
+        return (self.channel,)
+
+
+@dataclass(frozen=True)
+class OfPair(Operation):
+    """An operation on two sensors."""
+
+    left: str
+    right: str
+
+    @property
+    def sensors(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((self.left, self.right)))
+
+
+def channels_of(operations: Iterable[OfSensor]) -> list[str]:
     """The channel of each operation."""
     return [operation.channel for operation in operations]
 

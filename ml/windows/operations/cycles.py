@@ -34,6 +34,10 @@ class Cycle(Operation):
     unit: ClassVar[str] = "none"
     missing: ClassVar[str] = "never NaN"
 
+    @property
+    def sensors(self) -> tuple[str, ...]:
+        return ()
+
     @classmethod
     def plan(cls, operations: Sequence[Cycle], columns: Int64s, context: Context) -> Step:  # noqa: ARG003 - time is all
         tables = [

@@ -10,15 +10,14 @@ import numpy as np
 
 from ml.windows.channels import Int64s
 from ml.windows.kernels import pointwise
-from ml.windows.operations.base import Context, Operation, Step, channels_of
+from ml.windows.operations.base import Context, OfSensor, Step, channels_of
 from ml.windows.operations.rolling import rolling_means
 
 
 @dataclass(frozen=True)
-class ZScore(Operation):
+class ZScore(OfSensor):
     """Deviation from the training mean, in training standard deviations."""
 
-    channel: str
     formula: ClassVar[str] = "(x[t] - mean) / std, constants of the training part"
     unit: ClassVar[str] = "standard deviations"
 
@@ -28,10 +27,9 @@ class ZScore(Operation):
 
 
 @dataclass(frozen=True)
-class Outlier(Operation):
+class Outlier(OfSensor):
     """1 where the reading lies further from the training mean than a number of standard deviations."""
 
-    channel: str
     threshold: float
     formula: ClassVar[str] = "1 if |x[t] - mean| / std > threshold else 0"
     unit: ClassVar[str] = "none"
@@ -45,10 +43,9 @@ class Outlier(Operation):
 
 
 @dataclass(frozen=True)
-class MeanDistance(Operation):
+class MeanDistance(OfSensor):
     """Distance of the reading from its recent mean, in training standard deviations."""
 
-    channel: str
     window: int
     formula: ClassVar[str] = "(x[t] - mean of x[t - w + 1 .. t]) / std of training"
     unit: ClassVar[str] = "standard deviations"
@@ -68,10 +65,9 @@ class MeanDistance(Operation):
 
 
 @dataclass(frozen=True)
-class Stress(Operation):
+class Stress(OfSensor):
     """How far a reading lies above what training found normal; 0 below it."""
 
-    channel: str
     formula: ClassVar[str] = "max(0, (x[t] - mean) / std), constants of the training part"
     unit: ClassVar[str] = "standard deviations"
 
@@ -81,10 +77,9 @@ class Stress(Operation):
 
 
 @dataclass(frozen=True)
-class Health(Operation):
+class Health(OfSensor):
     """1 while the recent mean is at or below the training mean, falling towards 0 as it rises above."""
 
-    channel: str
     window: int
     formula: ClassVar[str] = (
         "1 / (1 + max(0, (mean of the last w samples - mean) / std)), constants of the training part"

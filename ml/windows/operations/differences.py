@@ -8,14 +8,13 @@ from typing import ClassVar
 
 from ml.windows.channels import Int64s
 from ml.windows.kernels import pointwise
-from ml.windows.operations.base import Context, Operation, Step, channels_of
+from ml.windows.operations.base import Context, OfSensor, Step, channels_of
 
 
 @dataclass(frozen=True)
-class Rate(Operation):
+class Rate(OfSensor):
     """First difference."""
 
-    channel: str
     formula: ClassVar[str] = "(x[t] - x[t-1]) / interval"
     unit: ClassVar[str] = "of the sensor per second"
     first_valid: ClassVar[str] = "2nd row"
@@ -32,10 +31,9 @@ class Rate(Operation):
 
 
 @dataclass(frozen=True)
-class Acceleration(Operation):
+class Acceleration(OfSensor):
     """Second difference."""
 
-    channel: str
     formula: ClassVar[str] = "(x[t] - 2 x[t-1] + x[t-2]) / interval²"
     unit: ClassVar[str] = "of the sensor per second²"
     first_valid: ClassVar[str] = "3rd row"
@@ -54,10 +52,9 @@ class Acceleration(Operation):
 
 
 @dataclass(frozen=True)
-class Percent(Operation):
+class Percent(OfSensor):
     """Relative change since the previous sample, of the reading in its own unit."""
 
-    channel: str
     formula: ClassVar[str] = "100 (x[t] - x[t-1]) / |x[t-1]|"
     unit: ClassVar[str] = "percent"
     first_valid: ClassVar[str] = "2nd row"

@@ -10,17 +10,15 @@ import numpy as np
 
 from ml.windows.channels import Int64s
 from ml.windows.kernels import pointwise
-from ml.windows.operations.base import Context, Operation, Step
+from ml.windows.operations.base import Context, OfPair, Operation, Step
 
 _SIDES = ("left", "right")
 
 
 @dataclass(frozen=True)
-class Product(Operation):
+class Product(OfPair):
     """Product of two readings in their own units."""
 
-    left: str
-    right: str
     formula: ClassVar[str] = "x[t] · y[t]"
     unit: ClassVar[str] = "product of the two units"
     missing: ClassVar[str] = "NaN where either reading is NaN"
@@ -32,11 +30,9 @@ class Product(Operation):
 
 
 @dataclass(frozen=True)
-class Ratio(Operation):
+class Ratio(OfPair):
     """Ratio of two readings in their own units."""
 
-    left: str
-    right: str
     formula: ClassVar[str] = "x[t] / y[t]"
     unit: ClassVar[str] = "ratio of the two units"
     missing: ClassVar[str] = "NaN where either reading is NaN or y is 0"
@@ -59,6 +55,10 @@ class Efficiency(Operation):
     formula: ClassVar[str] = "p[t] · q[t] / P[t], with P measured or u[t] · i[t]"
     unit: ClassVar[str] = "ratio of the units"
     missing: ClassVar[str] = "NaN where one of the readings is NaN or the power is 0"
+
+    @property
+    def sensors(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((self.pressure, self.flow, *self.power)))
 
     @classmethod
     def plan(cls, operations: Sequence[Efficiency], columns: Int64s, context: Context) -> Step:

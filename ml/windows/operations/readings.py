@@ -10,14 +10,13 @@ import numpy as np
 
 from ml.windows.channels import Int64s
 from ml.windows.kernels import pointwise
-from ml.windows.operations.base import Context, Operation, Step, channels_of, integers
+from ml.windows.operations.base import Context, OfSensor, Operation, Step, channels_of, integers
 
 
 @dataclass(frozen=True)
-class Value(Operation):
+class Value(OfSensor):
     """The reading itself."""
 
-    channel: str
     formula: ClassVar[str] = "x[t]"
     unit: ClassVar[str] = "of the sensor (standard deviations within the regime, where regimes are used)"
 
@@ -28,10 +27,9 @@ class Value(Operation):
 
 
 @dataclass(frozen=True)
-class Lag(Operation):
+class Lag(OfSensor):
     """The reading some samples ago."""
 
-    channel: str
     steps: int
     formula: ClassVar[str] = "x[t - k]"
     unit: ClassVar[str] = "of the sensor"
@@ -53,9 +51,14 @@ class Lag(Operation):
 class Regime(Operation):
     """Number of the operating regime the row belongs to."""
 
+    operating: tuple[str, ...]
     formula: ClassVar[str] = "index of the nearest training centroid of the standardised operating columns"
     unit: ClassVar[str] = "none"
     missing: ClassVar[str] = "NaN where an operating column is NaN"
+
+    @property
+    def sensors(self) -> tuple[str, ...]:
+        return self.operating
 
     @classmethod
     def plan(cls, operations: Sequence[Regime], columns: Int64s, context: Context) -> Step:

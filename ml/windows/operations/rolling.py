@@ -10,16 +10,15 @@ import numpy as np
 
 from ml.windows.channels import Block, Float32s, Int64s
 from ml.windows.kernels import pointwise, rolling
-from ml.windows.operations.base import Context, Operation, Step, Target, channels_of, integers
+from ml.windows.operations.base import Context, OfSensor, Step, Target, channels_of, integers
 
 Statistic = Literal["mean", "std", "min", "max", "median", "slope"]
 
 
 @dataclass(frozen=True)
-class Rolling(Operation):
+class Rolling(OfSensor):
     """A statistic of the last `window` samples."""
 
-    channel: str
     statistic: Statistic
     window: int
     formula: ClassVar[str] = (
@@ -40,10 +39,9 @@ class Rolling(Operation):
 
 
 @dataclass(frozen=True)
-class Trend(Operation):
+class Trend(OfSensor):
     """Recent mean less long-run mean: positive while the level rises."""
 
-    channel: str
     short: int
     long: int
     formula: ClassVar[str] = "mean of the last w₁ samples - mean of the last w₂ samples, w₁ < w₂"

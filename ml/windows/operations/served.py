@@ -13,7 +13,7 @@ import numpy as np
 
 from ml.windows.channels import Block, Int64s
 from ml.windows.kernels import served
-from ml.windows.operations.base import Context, Operation, Step, Target, channels_of, integers
+from ml.windows.operations.base import Context, OfSensor, Step, Target, channels_of, integers
 from ml.windows.operations.readings import Value
 from ml.windows.operations.rolling import rolling_step
 
@@ -21,10 +21,9 @@ ServedStatistic = Literal["mean", "std", "min", "max", "range"]
 
 
 @dataclass(frozen=True)
-class ServedValue(Operation):
+class ServedValue(OfSensor):
     """The reading itself."""
 
-    channel: str
     formula: ClassVar[str] = "x[t]; two-state signals 0 or 1"
     unit: ClassVar[str] = "of the sensor"
     missing: ClassVar[str] = "0 where the reading is missing"
@@ -36,10 +35,9 @@ class ServedValue(Operation):
 
 
 @dataclass(frozen=True)
-class ServedLag(Operation):
+class ServedLag(OfSensor):
     """The reading of the row nearest to a time ago, at any distance: before the history begins, its oldest row."""
 
-    channel: str
     steps: int
     formula: ClassVar[str] = "x of the first row from t - k on, k the lag in samples rounded to nearest, halves up"
     unit: ClassVar[str] = "of the sensor"
@@ -59,10 +57,9 @@ class ServedLag(Operation):
 
 
 @dataclass(frozen=True)
-class ServedRolling(Operation):
+class ServedRolling(OfSensor):
     """A statistic of the last `window` samples."""
 
-    channel: str
     statistic: ServedStatistic
     window: int
     formula: ClassVar[str] = "mean, std (ddof = 0), min, max of x[t - w + 1 .. t]; range: max - min"
@@ -88,10 +85,9 @@ class ServedRolling(Operation):
 
 
 @dataclass(frozen=True)
-class ServedShare(Operation):
+class ServedShare(OfSensor):
     """How often a two-state signal was on in the last `window` samples."""
 
-    channel: str
     statistic: Literal["rate", "count"]
     window: int
     formula: ClassVar[str] = "count: rows i of t - w + 1 .. t with x[i] = 1; rate: count / number of rows"

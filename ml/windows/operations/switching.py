@@ -8,14 +8,13 @@ from typing import ClassVar
 
 from ml.windows.channels import Int64s
 from ml.windows.kernels import changes
-from ml.windows.operations.base import Context, Operation, Step, channels_of, integers
+from ml.windows.operations.base import Context, OfSensor, Step, channels_of, integers
 
 
 @dataclass(frozen=True)
-class Changes(Operation):
+class Changes(OfSensor):
     """How often a signal changed inside the window."""
 
-    channel: str
     window: int
     formula: ClassVar[str] = "number of i in t - w + 2 .. t with x[i] ≠ x[i-1]"
     unit: ClassVar[str] = "changes"
@@ -33,10 +32,9 @@ class Changes(Operation):
 
 
 @dataclass(frozen=True)
-class SinceChange(Operation):
+class SinceChange(OfSensor):
     """Time since the signal last had another value, at most the window."""
 
-    channel: str
     window: int
     formula: ClassVar[str] = "interval · min(t - i over i > t - w with x[i] ≠ x[t]; w if none)"
     unit: ClassVar[str] = "seconds"

@@ -16,8 +16,8 @@ from docs import generate
 from docs.reference_tables import look_back
 from ml.config import OrganizationConfig
 from ml.errors import ERRORS
+from ml.evaluation.checks.gates import GATES
 from ml.options.base import Section
-from ml.validation.gates import GATES
 from ml.windows import operations
 from ml.windows.catalogue import FAMILIES, PROFILES
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import exactness
 from ml.errors import ParityError
-from ml.export import model_graph
+from ml.export.graph import model
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def test_the_stock_converters_are_not_exact(name):
 
 
 def test_a_difference_ends_it(monkeypatch, capsys):
-    broken = model_graph.build_model
+    broken = model.build_model
 
     def rounded(ensemble, **arguments):
         object.__setattr__(ensemble, "threshold", ensemble.threshold.astype("f4").astype("f8"))

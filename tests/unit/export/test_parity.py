@@ -8,8 +8,8 @@ import pytest
 from ml.errors import ParityError
 from ml.export.adversarial import adversarial_rows
 from ml.export.parity import check_leaves, check_parity
-from ml.export.trees import TreeEnsemble
-from tests.unit.export.test_model_graph import scorer_of
+from ml.export.trees.ensemble import TreeEnsemble
+from tests.unit.export.graph.test_model import scorer_of
 from tests.unit.export.trained_models import N_FEATURES, model_of_kind
 
 

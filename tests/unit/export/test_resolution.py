@@ -13,11 +13,11 @@ from sklearn.ensemble import RandomForestClassifier
 
 from ml.config import OrganizationConfig
 from ml.errors import ParityError
-from ml.export.model_graph import build_model
+from ml.export.graph.model import build_model
 from ml.export.parity import check_leaves, check_parity
 from ml.export.session import Scorer, open_model
-from ml.export.window_graph import build_feature_probe, build_window_model
-from ml.export.window_parity import check_windows
+from ml.export.window.graph import build_feature_probe, build_window_model
+from ml.export.window.parity import check_windows
 from ml.features import FeatureEngineer
 from tests.unit.export.test_parity import nearest_float32_thresholds
 from tests.unit.export.trained_models import Trained, of_booster, of_forest

@@ -7,7 +7,7 @@ from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from ml.errors import DataError, IntegrityError, MissingArtifactError
 from ml.export import session
-from ml.export.model_graph import build_model
+from ml.export.graph.model import build_model
 from ml.export.session import Scorer, open_model
 from tests.unit.export.trained_models import N_FEATURES
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
-from ml.export.trees import TreeEnsemble, from_lightgbm, from_random_forest
+from ml.export.trees.ensemble import TreeEnsemble, from_lightgbm, from_random_forest
 from ml.learning import estimators
 from ml.learning.estimators.base import default_names
 from ml.options.learning import TrainingConfig

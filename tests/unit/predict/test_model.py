@@ -8,7 +8,7 @@ import pytest
 
 from ml.errors import DataError, MissingColumnError
 from ml.export.session import open_model
-from ml.export.window_parity import window_batch
+from ml.export.window.parity import window_batch
 from ml.predict import load_model
 from ml.predict.model import LoadedModel
 from ml.readings.table import from_table

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from ml.errors import EagleError, IsolationError, SourceError
-from ml.pipeline.inputs import refuse_foreign_source
 from ml.readings.time_range import TimeRange
+from ml.scada.inputs import refuse_foreign_source
 from ml.scada.sources.sqlite import SqliteSource
 from ml.scada.sources.sqlite_files import state_of
 from ml.workspace.paths import OrganizationPaths

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError
 from ml.export.session import open_model
-from ml.export.window_graph import build_feature_probe
-from ml.export.window_parity import window_batch
+from ml.export.window.graph import build_feature_probe
+from ml.export.window.parity import window_batch
 from ml.features import FeatureEngineer
 from tests.reference.served import Server, model_input
 

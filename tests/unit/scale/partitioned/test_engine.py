@@ -19,6 +19,7 @@ from sklearn.metrics import average_precision_score
 
 from ml.config import OrganizationConfig
 from ml.errors import IntegrityError, IsolationError
+from ml.evaluation.drift.baseline import learn_baseline
 from ml.features import FeatureEngineer
 from ml.learning.training import TrainedModel, split_of, train
 from ml.progress import ProgressCallback, silent
@@ -28,7 +29,6 @@ from ml.scale.partitioned import boosting, masks
 from ml.scale.partitioned.engine import PartitionedEngine
 from ml.scale.partitioned.stored import Stored
 from ml.scale.partitioned.workers import DaskWorkers, ThisProcess, workers
-from ml.validation.drift import learn_baseline
 from ml.windows.channels import physical_samples
 from tests.dask_cluster import Cluster, dask_cluster
 from tests.unit.scale.partitioned.stored_plant import INTERVAL, SECRET, config, plant, stored_in

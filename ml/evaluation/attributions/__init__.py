@@ -1,0 +1,1 @@
+"""What drove alarms, by feature and by sensor."""

@@ -1,0 +1,129 @@
+"""Simpler ways to raise alarms, on the rows that the model is evaluated on: is the model worth having?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ml.arrays import Bools
+from ml.config import OrganizationConfig
+from ml.evaluation.comparison import Baseline
+from ml.evaluation.events import evaluated_events
+from ml.evaluation.metrics import average_precision, complete_score
+from ml.evaluation.model_version import TrainedVersion
+from ml.evaluation.rows import EvaluatedData
+from ml.learning import estimators
+from ml.learning.events.metrics import event_metrics
+from ml.learning.thresholds.limit_alarm import LimitAlarm, best_limit_alarm
+from ml.learning.training import split_of, train
+from ml.options.learning import TrainingConfig
+from ml.progress import ProgressCallback
+from ml.scada import inputs
+from ml.workspace.paths import OrganizationPaths
+
+LIMIT_ALARM = "Best limit on one sensor"
+UNTUNED_MODEL = "Model without tuning"
+_FORGOTTEN = "not evaluated: the prepared data that the model was trained on is not there any more"
+
+
+@dataclass(frozen=True)
+class KnownRows:
+    """A grid frame, and which of its rows are in the training or validation part: all that the model knew."""
+
+    frame: pd.DataFrame
+    rows: Bools
+
+
+def baselines(
+    config: OrganizationConfig,
+    paths: OrganizationPaths,
+    trained: TrainedVersion,
+    rows: EvaluatedData,
+    progress: ProgressCallback | None = None,
+) -> tuple[Baseline, ...]:
+    """What a limit on one sensor and, unless it is not wanted, the model with default parameters would have done."""
+    known = _known_rows(config, paths, trained, rows)
+    wanted = [LIMIT_ALARM, *([UNTUNED_MODEL] if config.validation_config.untuned_model else [])]
+    if known is None:
+        return tuple(Baseline(name, _FORGOTTEN) for name in wanted)
+    found = [_limit_alarm(config, trained, rows, known)]
+    if config.validation_config.untuned_model:
+        found.append(_untuned_model(config, trained, rows, known, progress))
+    return tuple(found)
+
+
+def _known_rows(
+    config: OrganizationConfig, paths: OrganizationPaths, trained: TrainedVersion, rows: EvaluatedData
+) -> KnownRows | None:
+    """The rows that the version was made of, from the evaluated frame or from the prepared data beside it."""
+    if rows.digest == trained.metadata.data.digest:
+        frame = rows.frame
+    elif not paths.prepared_data(config.version).is_file():
+        return None
+    else:
+        kept = inputs.kept_data(config, paths)
+        if kept.digest != trained.metadata.data.digest:
+            return None
+        frame = kept.data.frame
+    parts = split_of(trained.config, frame, trained.engineer)
+    return KnownRows(frame, parts.train | parts.validation)
+
+
+def _limit_alarm(
+    config: OrganizationConfig, trained: TrainedVersion, rows: EvaluatedData, known: KnownRows
+) -> Baseline:
+    """The limit alarm that has the best F1 on the rows that the model knew."""
+    schema = trained.config.schema_config
+    # A limit on a running total tells the date, not the machine's state.
+    sensors = [name for name in schema.sensor_columns if name not in schema.counter_columns]
+    alarm = best_limit_alarm(known.frame, sensors, known.frame["label"].to_numpy(), known.rows)
+    if alarm is None:
+        return Baseline(LIMIT_ALARM, "not evaluated: no sensor has a reading that a limit could be set on")
+    readings = rows.table[alarm.sensor].to_numpy(dtype=np.float64)
+    events = evaluated_events(config, trained, rows, alarm.alarms(readings).astype(np.float32), 0.5)
+    return Baseline(
+        LIMIT_ALARM,
+        _in_words(alarm),
+        average_precision(rows.label == 1, complete_score(alarm.score(readings))),
+        event_metrics(events, config.validation_config.costs),
+    )
+
+
+def _in_words(alarm: LimitAlarm) -> str:
+    return (
+        f"{alarm.sensor} {'at or above' if alarm.above else 'at or below'} {alarm.limit:.6g}; of all sensors, "
+        f"directions and limits the one with the highest F1 on the rows that the model knew ({alarm.f1:.3f})"
+    )
+
+
+def _untuned_model(
+    config: OrganizationConfig,
+    trained: TrainedVersion,
+    rows: EvaluatedData,
+    known: KnownRows,
+    progress: ProgressCallback | None,
+) -> Baseline:
+    """The same model type, features and rows with default parameters, and a threshold of its own."""
+    settings = _with_default_parameters(trained.config.training_config)
+    model_type = estimators.get(settings.model_type)
+    if model_type.parameters(settings) == model_type.parameters(trained.config.training_config):
+        return Baseline(UNTUNED_MODEL, "not evaluated: the model has the default parameters itself")
+    untuned = trained.config.model_copy(update={"training_config": settings})
+    model = train(untuned, known.frame, trained.engineer.interval, progress)
+    probability = model.predict(rows.frame, rows.scored).astype(np.float32)
+    return Baseline(
+        UNTUNED_MODEL,
+        f"{settings.model_type} with default parameters, fitted on the same rows",
+        average_precision(rows.label == 1, probability),
+        event_metrics(
+            evaluated_events(config, trained, rows, probability, model.threshold), config.validation_config.costs
+        ),
+    )
+
+
+def _with_default_parameters(settings: TrainingConfig) -> TrainingConfig:
+    key = estimators.get(settings.model_type).params_key
+    default = TrainingConfig.model_fields[key].get_default(call_default_factory=True)
+    return settings.model_copy(update={key: default})

@@ -1,0 +1,312 @@
+"""What validation does with the rows it evaluates on: score them, measure, draw, write down."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ml.config import OrganizationConfig
+from ml.drawing import ImageFormat
+from ml.evaluation.attributions.contributions import Explanation
+from ml.evaluation.attributions.evaluated import explanation_of
+from ml.evaluation.attributions.sensor_importance import by_sensor
+from ml.evaluation.baselines import baselines
+from ml.evaluation.champion import compare_with_published
+from ml.evaluation.checks.degenerate import refusals
+from ml.evaluation.checks.doubts import cooldown_differs, findings_about_events
+from ml.evaluation.checks.gates import champion_gate, check_gates
+from ml.evaluation.checks.measures import measured_values
+from ml.evaluation.comparison import Baseline, Champion
+from ml.evaluation.drift.evaluated import drift_of
+from ml.evaluation.events import Probabilities, evaluated_events, measured_events
+from ml.evaluation.latency import Latency
+from ml.evaluation.metrics import RowMetrics, reference_results, row_metrics
+from ml.evaluation.model_version import TrainedVersion
+from ml.evaluation.onnx_model import model_latency, shipped_model, window_latency
+from ml.evaluation.perturbations.kinds import SensorProfile
+from ml.evaluation.perturbations.robustness import RobustnessPoint, robustness_curves
+from ml.evaluation.reference_scores import read_reference
+from ml.evaluation.report import plots
+from ml.evaluation.report.page.document import render_html
+from ml.evaluation.report.report import ValidationReport
+from ml.evaluation.report.split_pictures import split_pictures
+from ml.evaluation.report.timeline import timeline
+from ml.evaluation.rows import EvaluatedData, evaluated_data
+from ml.export.session import Scorer
+from ml.findings import Finding
+from ml.options.thresholds import MOST_HEALTHY_TIME
+from ml.progress import ProgressCallback, silent
+from ml.scada.warnings import distinct, warnings_of, warnings_of_training
+from ml.windows.parallel import available_cpus
+from ml.workspace.files import sha256
+from ml.workspace.paths import OrganizationPaths
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that validation writes."""
+
+    report: ValidationReport
+    html: str
+    pictures: dict[str, bytes]
+    predictions: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is evaluated: a version's model as it would be shipped, and the test rows with its answers."""
+
+    config: OrganizationConfig
+    paths: OrganizationPaths
+    trained: TrainedVersion
+    rows: EvaluatedData
+    content: bytes
+    """``model.onnx``."""
+    scorer: Scorer
+    threshold: float
+    features: npt.NDArray[np.float32]
+    probability: Probabilities
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What the model's answers are worth."""
+
+    metrics: RowMetrics
+    events: dict[str, Any]
+    references: dict[str, npt.NDArray[np.float64]]
+    latency: Latency
+    window_latency: Latency | None
+    explanation: Explanation | None
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """What else could raise alarms."""
+
+    baselines: tuple[Baseline, ...]
+    champion: Champion | None
+
+
+def evaluate(
+    config: OrganizationConfig,
+    paths: OrganizationPaths,
+    trained: TrainedVersion,
+    test_data: str | None,
+    progress: ProgressCallback | None,
+) -> Evaluation:
+    """Measure a trained version on its test rows, through the ONNX model that would be shipped.
+
+    Raises
+    ------
+    DataError, ConfigError, IsolationError
+        If the test rows cannot be used: none, one class only, another horizon, another organisation's.
+    """
+    tell = progress or silent
+
+    def part(number: int) -> ProgressCallback:
+        """Progress within one of the five parts of the work."""
+        return lambda done, total, message: tell(number + done / total, 5, message)
+
+    tell(0, 5, "scoring the test rows")
+    subject = _scored(config, paths, trained, evaluated_data(config, paths, trained, test_data))
+    tell(1, 5, "measuring")
+    measured = _measure(subject)
+    subject = replace(subject, features=subject.features[:0])  # what follows makes tables as large
+    compared = _compare(subject, part(2))
+    robustness = _stress(subject, part(3))
+    tell(4, 5, "writing the report")
+    report = _assemble(subject, measured, compared, robustness)
+    evaluation = _written(subject, measured, report)
+    tell(5, 5, "done")
+    return evaluation
+
+
+def _scored(
+    config: OrganizationConfig, paths: OrganizationPaths, trained: TrainedVersion, rows: EvaluatedData
+) -> _Subject:
+    content = shipped_model(trained, rows.frame, rows.scored, config.conversion_config.parity_rows)
+    scorer = Scorer(content, threads=available_cpus())
+    threshold = config.validation_config.threshold
+    features = trained.engineer.matrix(rows.frame, rows=rows.scored)
+    return _Subject(
+        config=config,
+        paths=paths,
+        trained=trained,
+        rows=rows,
+        content=content,
+        scorer=scorer,
+        threshold=trained.metadata.threshold if threshold is None else float(np.float32(threshold)),
+        features=features,
+        probability=scorer.probability(features),
+    )
+
+
+def _measure(subject: _Subject) -> _Measured:
+    config, trained, rows, probability = subject.config, subject.trained, subject.rows, subject.probability
+    options = config.validation_config
+    found = evaluated_events(config, trained, rows, probability, subject.threshold)
+    events = measured_events(config, rows, probability, found)
+    return _Measured(
+        metrics=row_metrics(rows.label, probability, subject.threshold),
+        events=events,
+        references={each.name: read_reference(each, rows.table, subject.paths) for each in options.reference_scores},
+        latency=model_latency(subject.content, subject.features, options.latency_runs),
+        window_latency=window_latency(trained, rows.frame, rows.scored, options.latency_runs),
+        explanation=explanation_of(trained, rows, subject.features, probability, found, events),
+    )
+
+
+def _compare(subject: _Subject, progress: ProgressCallback) -> _Compared:
+    config, paths, trained, rows = subject.config, subject.paths, subject.trained, subject.rows
+    progress(0, 1, "comparing with the published version")
+    champion = compare_with_published(config, paths, trained, rows, subject.probability, subject.threshold)
+    progress(0, 1, "trying simpler alarms")
+    return _Compared(baselines(config, paths, trained, rows, progress), champion)
+
+
+def _stress(subject: _Subject, progress: ProgressCallback) -> list[RobustnessPoint]:
+    config, trained, rows = subject.config, subject.trained, subject.rows
+    return robustness_curves(
+        rows.frame,
+        trained.engineer,
+        subject.scorer.probability,
+        subject.threshold,
+        SensorProfile(
+            config,
+            sensor_std={name: each.std for name, each in trained.engineer.sensor_statistics.items()},
+            importance=by_sensor(trained.engineer.features, trained.estimator.importances()),
+        ),
+        config.training_config.random_state,
+        scored=rows.scored,
+        progress=progress,
+    )
+
+
+def _assemble(
+    subject: _Subject, measured: _Measured, compared: _Compared, robustness: list[RobustnessPoint]
+) -> ValidationReport:
+    config, trained, rows = subject.config, subject.trained, subject.rows
+    values = measured_values(measured.metrics, measured.events, measured.latency, measured.window_latency)
+    against_published = None if compared.champion is None else champion_gate(compared.champion)
+    gates = [*check_gates(values, config.validation_config), against_published]
+    horizon = 0 if "detectionDelaySeconds" in measured.events else trained.metadata.horizon_seconds
+    return ValidationReport(
+        organization_id=config.organization_id,
+        version=config.version,
+        model_type=trained.metadata.model_type,
+        model_sha256=hashlib.sha256(subject.content).hexdigest(),
+        threshold=subject.threshold,
+        horizon_seconds=trained.metadata.horizon_seconds,
+        test_set=rows.describe(),
+        metrics=measured.metrics,
+        gates=tuple(gate for gate in gates if gate is not None),
+        refusals=refusals(subject.probability, measured.events, horizon=horizon, interval=trained.engineer.interval),
+        warnings=_warnings(subject, _findings(subject, measured, horizon)),
+        events=measured.events,
+        references=reference_results(rows.label, measured.references),
+        baselines=compared.baselines,
+        champion=compared.champion,
+        latency=measured.latency,
+        window_latency=measured.window_latency,
+        robustness=tuple(robustness),
+        drift=tuple(drift_of(trained, rows)),
+        importances=trained.estimator.importances(),
+        explanation=measured.explanation,
+        split=rows.split,
+        data_summary=rows.summary,
+        suspicious_columns=trained.metadata.suspicious_columns,
+        provenance=_provenance(config, trained),
+    )
+
+
+def _findings(subject: _Subject, measured: _Measured, horizon: int) -> list[Finding]:
+    options, interval = subject.config.validation_config, subject.trained.engineer.interval
+    most = options.max_healthy_time_in_alarm
+    found = findings_about_events(
+        measured.events,
+        horizon=horizon,
+        interval=interval,
+        most=MOST_HEALTHY_TIME if most is None else most,
+    )
+    chosen_with = subject.trained.metadata.threshold_choice.get("alarmCooldownSeconds")
+    other = cooldown_differs(
+        chosen_with if isinstance(chosen_with, int) else None, options.alarm_cooldown_seconds, interval
+    )
+    return found if other is None else [*found, other]
+
+
+def _written(subject: _Subject, measured: _Measured, report: ValidationReport) -> Evaluation:
+    rows = subject.rows
+    drawings = _draw(report, rows, subject.probability, subject.threshold, measured.references)
+    drawings |= {name: (png, png) for name, png in split_pictures(subject.config, subject.trained, rows).items()}
+    predictions = rows.table[["asset_id", "timestamp", "label"]].assign(probability=subject.probability)
+    return Evaluation(
+        report,
+        render_html(report, {name: vector for name, (vector, _) in drawings.items()}),
+        {name: bitmap for name, (_, bitmap) in drawings.items()},
+        predictions.reset_index(drop=True),
+    )
+
+
+def _warnings(subject: _Subject, findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """What was found in the numbers, what training reported, and what was found in configuration and rows."""
+    config, interval = subject.config, subject.trained.engineer.interval
+    of_training = warnings_of_training(subject.paths, config.version)
+    of_rows = warnings_of(config, subject.rows.summary, interval)
+    return distinct([*(finding.to_json() for finding in findings), *of_training, *of_rows])
+
+
+def _provenance(config: OrganizationConfig, trained: TrainedVersion) -> dict[str, Any]:
+    metadata = trained.metadata
+    return {
+        "trainedOnDigest": metadata.data.digest,
+        "trainingConfigDigest": metadata.config_digest,
+        "validationConfigDigest": config.digest(),
+        "seed": metadata.training.seed,
+        "trees": metadata.training.rounds,
+        "features": len(metadata.features),
+        "lookBackSamples": metadata.window.look_back,
+        "samplingIntervalSeconds": metadata.sampling_interval_seconds,
+        "libraries": metadata.libraries,
+        "modelFile": sha256(trained.folder / trained.estimator.model_file),
+    }
+
+
+def _draw(
+    report: ValidationReport,
+    rows: EvaluatedData,
+    probability: Probabilities,
+    threshold: float,
+    references: dict[str, npt.NDArray[np.float64]],
+) -> dict[str, tuple[bytes, bytes]]:
+    """Each picture as the report embeds it (vectors where lines are few) and as a PNG file."""
+    label = rows.label
+    dense = timeline(_story(rows, probability), threshold)
+    drawings: dict[str, Callable[[ImageFormat], bytes]] = {
+        "precision_recall": lambda kind: plots.precision_recall(label, probability, references, kind),
+        "roc": lambda kind: plots.roc(label, probability, references, kind),
+        "confusion": lambda kind: plots.confusion(report.metrics.confusion, kind),
+        "score_distribution": lambda kind: plots.score_distribution(label, probability, threshold, kind),
+        "calibration": lambda kind: plots.calibration(label, probability, kind),
+        "robustness": lambda kind: plots.robustness(report.robustness, kind),
+        "importance": lambda kind: plots.importance(report.importances, kind),
+    }
+    return {"timeline": (dense, dense)} | {name: (draw("svg"), draw("png")) for name, draw in drawings.items()}
+
+
+def _story(rows: EvaluatedData, probability: Probabilities) -> pd.DataFrame:
+    """The rows of the scored assets over the scored time, failures included, with their probability or NaN."""
+    table, frame = rows.table, rows.frame
+    shown = frame["asset_id"].isin(table["asset_id"].unique()) & frame["timestamp"].between(
+        table["timestamp"].min(), table["timestamp"].max()
+    )
+    everywhere = np.full(len(frame), np.nan, dtype=np.float32)
+    everywhere[rows.scored] = probability
+    return frame.assign(probability=everywhere).loc[shown]

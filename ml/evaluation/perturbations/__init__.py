@@ -1,0 +1,1 @@
+"""What worse sensors do to a model."""

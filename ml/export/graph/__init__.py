@@ -1,0 +1,1 @@
+"""model.onnx: the forms of models, the parts of a graph, and what a graph may hold."""

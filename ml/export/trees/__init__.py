@@ -1,0 +1,1 @@
+"""Trained trees as flat arrays, read from the files of their libraries."""

@@ -1,0 +1,1 @@
+"""window.onnx: features computed inside the graph, from raw readings."""

@@ -1,0 +1,1 @@
+"""Failures and alarms: found, counted, and how far the counts could be off."""

@@ -1,0 +1,135 @@
+"""What a maintenance crew would notice: failures detected, how long before, alarms for nothing, and money.
+
+Row metrics reward a model for being right about many rows of one failure. Plants count failures and alarms, which
+`ml.learning.events.detection` defines. Over these:
+
+False alarms per asset-day
+    False alarms divided by asset-days, the scored rows times the interval, in days, summed over assets.
+Alarm precision
+    Share of alarms that are not false.
+Healthy time in alarm
+    Share of the scored rows labelled 0 that are alarm rows.
+Saved cost
+    The cost of running without alarms, every failure missed, minus the cost with them: detected failures times
+    ``missedFailure``, minus alarms times ``inspection``, minus false alarms times ``falseAlarm``. Below 0 the alarms
+    cost more than they save (expected cost as in Drummond and Holte, "Cost curves", Machine Learning 65, 2006).
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ml.learning.events.detection import Events, Failures
+from ml.learning.events.windows import SECONDS_PER_DAY
+from ml.options.costs import MaintenanceCosts
+
+Number = TypeVar("Number", float, npt.NDArray[np.float64])
+
+QUANTILES = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
+
+
+def event_metrics(events: Events, costs: MaintenanceCosts | None = None) -> dict[str, Any]:
+    """Count failures and alarms.
+
+    Parameters
+    ----------
+    events
+        As from `ml.learning.events.detection.find_events`.
+    costs
+        Prices for the saved cost; None where nobody named them.
+
+    Returns
+    -------
+    dict
+        For JSON: ``failures``, ``detected``, ``early``, ``eventRecall``, ``alarms``, ``falseAlarms``,
+        ``alarmPrecision``, ``falseAlarmsPerAssetDay``, ``healthyTimeInAlarm``, ``healthyDays``, ``assetDays``;
+        ``savedCost`` with `costs`;
+        ``leadTimeSeconds`` (or ``detectionDelaySeconds`` for a horizon of 0) with min, q25, median, q75 and max over
+        detected failures, None if there are none; ``failureList``, one entry per failure; ``perAsset``, the counts
+        by asset. A ratio without a denominator is None.
+    """
+    rows, failures, alarms, n_assets = events.rows, events.failures, events.alarms, len(events.assets)
+    episodes = events.episodes
+    counts = {
+        "failures": np.bincount(failures.asset, minlength=n_assets),
+        "detected": np.bincount(failures.asset[failures.detected], minlength=n_assets),
+        "early": np.bincount(failures.asset[failures.early], minlength=n_assets),
+        "alarms": np.bincount(alarms.asset, minlength=n_assets),
+        "wrongAlarms": np.bincount(alarms.asset[alarms.is_false], minlength=n_assets),
+        "falseAlarms": np.bincount(episodes.asset, weights=episodes.false_alarms, minlength=n_assets).astype(np.int64),
+        "rows": np.bincount(rows.asset, minlength=n_assets),
+        "healthyRows": np.bincount(rows.asset[~rows.positive], minlength=n_assets),
+        "healthyAlarmRows": np.bincount(rows.asset[rows.alarm & ~rows.positive], minlength=n_assets),
+    }
+    notice_name = notice_key(events.horizon)
+    overall = _ratios({name: int(count.sum()) for name, count in counts.items()}, events.interval, costs)
+    return overall | {
+        notice_name: _quantiles(failures.notice[failures.detected]),
+        "failureList": _failure_list(failures, events.assets, notice_name),
+        "perAsset": {
+            str(asset): _ratios({name: int(count[code]) for name, count in counts.items()}, events.interval, costs)
+            for code, asset in enumerate(events.assets)
+            if counts["rows"][code]
+        },
+    }
+
+
+def notice_key(horizon: int) -> str:
+    """What the time between alarm and failure is called, for a horizon in seconds."""
+    return "leadTimeSeconds" if horizon > 0 else "detectionDelaySeconds"
+
+
+def saved_cost(detected: Number, alarms: Number, false_alarms: Number, costs: MaintenanceCosts) -> Number:
+    """Cost without alarms minus cost with them, as defined above; numbers, or arrays of one shape."""
+    return detected * costs.missed_failure - alarms * costs.inspection - false_alarms * costs.false_alarm
+
+
+def _ratios(counts: dict[str, int], interval: int, costs: MaintenanceCosts | None) -> dict[str, Any]:
+    days = counts["rows"] * interval / SECONDS_PER_DAY
+    saved = {}
+    if costs is not None:
+        saved["savedCost"] = saved_cost(
+            float(counts["detected"]), float(counts["alarms"]), float(counts["falseAlarms"]), costs
+        )
+    return saved | {
+        "failures": counts["failures"],
+        "detected": counts["detected"],
+        "early": counts["early"],
+        "eventRecall": _ratio(counts["detected"], counts["failures"]),
+        "alarms": counts["alarms"],
+        "falseAlarms": counts["falseAlarms"],
+        "alarmPrecision": _ratio(counts["alarms"] - counts["wrongAlarms"], counts["alarms"]),
+        "falseAlarmsPerAssetDay": _ratio(counts["falseAlarms"], days),
+        "healthyTimeInAlarm": _ratio(counts["healthyAlarmRows"], counts["healthyRows"]),
+        "healthyDays": counts["healthyRows"] * interval / SECONDS_PER_DAY,
+        "assetDays": days,
+    }
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+def _quantiles(seconds: npt.NDArray[np.float64]) -> dict[str, float] | None:
+    if not len(seconds):
+        return None
+    return dict(zip(QUANTILES, np.quantile(seconds, list(QUANTILES.values())).tolist(), strict=True))
+
+
+def _failure_list(failures: Failures, assets: npt.NDArray[Any], notice_name: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "asset": str(assets[asset]),
+            "time": pd.Timestamp(int(seconds), unit="s", tz="UTC").isoformat(),
+            "detected": not np.isnan(notice),
+            "early": bool(early),
+            notice_name: None if np.isnan(notice) else float(notice),
+        }
+        for asset, seconds, notice, early in zip(
+            failures.asset, failures.seconds, failures.notice, failures.early, strict=True
+        )
+    ]

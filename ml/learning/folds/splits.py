@@ -1,0 +1,343 @@
+"""Which rows a model learns from, stops by and is evaluated on, without one part seeing another.
+
+A row at time t uses the readings of ``(t - W·interval, t]`` and its label tells about ``(t, t + H]``, where W is the
+look-back in samples and H the horizon in seconds. Parts and folds are *purged* of rows for which that span reaches
+into rows held out from them (López de Prado, Advances in Financial Machine Learning, 2018, chapter 7). Rows are never
+shuffled between parts: neighbours share nearly all of their window, so a shuffled test part would be a copy of the
+training part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ml.arrays import Bools
+from ml.errors import NoRowsError, TooFewFailuresError
+from ml.learning.events.failures import epoch_seconds, failure_numbers
+from ml.learning.folds.group_allocation import share_out
+from ml.options.data import DataConfig
+from ml.wording import plural
+
+IntArray = npt.NDArray[np.int64]
+
+PARTS = {"train": "training", "validation": "validation", "test": "test"}
+MORE_HISTORY = "give a longer dataRange or more assets"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Rows of a grid frame by their use; each mask has shape (n_rows,) and holds labelled rows only."""
+
+    train: Bools
+    validation: Bools
+    test: Bools
+    purged: int
+    """Labelled rows in no part, because they would show one part to another."""
+    description: dict[str, Any] = field(repr=False)
+
+    def describe(self) -> dict[str, Any]:
+        """Rows, positives, failure events, assets and time span of each part, and the purged rows, for JSON."""
+        return self.description
+
+
+def split_parts(frame: pd.DataFrame, config: DataConfig, *, look_back: int, interval: int, seed: int) -> Parts:
+    """Divide the labelled rows of a grid frame into training, validation and test part.
+
+    By time, the parts follow each other, cut at instants that all assets share; a row whose horizon reaches the next
+    part is purged, and so are the rows of a failure that goes on in a later part than the one it began in. By asset,
+    whole assets are held out and nothing needs purging. With ``testSplit`` 0 the test part is empty.
+
+    Parameters
+    ----------
+    frame
+        Grid frame, sorted by asset and time.
+    config
+        Split, horizon and the failure events that each part needs at least.
+    look_back
+        W in samples, the row itself included. A time split needs none of it, as only earlier rows are trained on.
+    interval
+        Grid spacing in seconds.
+    seed
+        Seed of the order of assets.
+
+    Raises
+    ------
+    NoRowsError
+        If no row has a label.
+    TooFewFailuresError
+        If a part has too few failure events or one class only, or there are fewer assets than parts.
+    """
+    labelled = frame["label"].to_numpy() >= 0
+    if not labelled.any():
+        raise NoRowsError(
+            "no row has a known label, so there is nothing to learn from",
+            hint=f"{MORE_HISTORY}; if pauses break the history everywhere, set dataConfig.samplingIntervalSeconds or "
+            "maxGapSeconds to the time between readings",
+        )
+    failures = failure_numbers(frame, config.prediction_horizon_seconds)
+    if config.split_by == "asset":
+        masks = _by_asset(frame, labelled, failures, config, seed)
+    else:
+        masks = _by_time(frame, labelled, failures, config)
+    description: dict[str, Any] = {name: _describe(frame, failures, mask) for name, mask in masks.items()}
+    needed = [name for name in masks if name != "test" or config.test_split > 0]
+    advice = _advice(frame, failures, config, len(needed))
+    for name in needed:
+        _check(name, description[name], config, advice)
+    purged = int(labelled.sum() - sum(mask.sum() for mask in masks.values()))
+    description |= {
+        "splitBy": config.split_by,
+        "purgedRows": purged,
+        "lookBackSeconds": look_back * interval,
+        "horizonSeconds": config.prediction_horizon_seconds,
+    }
+    return Parts(**masks, purged=purged, description=description)
+
+
+def _by_time(frame: pd.DataFrame, labelled: Bools, failures: IntArray, config: DataConfig) -> dict[str, Bools]:
+    """Cut where the given shares of all labelled rows, pooled over assets, are reached."""
+    seconds = epoch_seconds(frame["timestamp"])
+    times = np.sort(seconds[labelled])
+    validation_start = _instant(times, 1.0 - config.validation_split - config.test_split)
+    test_start = _instant(times, 1.0 - config.test_split)
+    reach = seconds + config.prediction_horizon_seconds
+    masks = {
+        "train": labelled & (reach < validation_start),
+        "validation": labelled & (seconds >= validation_start) & (reach < test_start),
+        "test": labelled & (seconds >= test_start),
+    }
+    return _whole_failures(masks, failures)
+
+
+def _whole_failures(masks: dict[str, Bools], failures: IntArray) -> dict[str, Bools]:
+    """The parts, in their order, without the rows of failures that an earlier part holds."""
+    kept: dict[str, Bools] = {}
+    earlier = np.zeros(len(failures), dtype=bool)
+    for name, mask in masks.items():
+        kept[name] = mask & ~_shares_failure(failures, earlier)
+        earlier = earlier | kept[name]
+    return kept
+
+
+def _shares_failure(failures: IntArray, rows: Bools) -> Bools:
+    """Positive rows of those failures that some of `rows` belong to, `rows` included."""
+    positive = failures >= 0
+    return positive & np.isin(failures, np.unique(failures[rows & positive]))
+
+
+def _instant(times: IntArray, share: float) -> float:
+    """The first instant after the given share of rows; beyond every row for a share of 1."""
+    position = round(share * len(times))
+    return float(times[position]) if position < len(times) else np.inf
+
+
+def _by_asset(
+    frame: pd.DataFrame, labelled: Bools, failures: IntArray, config: DataConfig, seed: int
+) -> dict[str, Bools]:
+    """Hold out whole assets, balanced by failures, then by rows."""
+    codes, assets = frame["asset_id"].factorize()
+    shares = np.array([1.0 - config.validation_split - config.test_split, config.validation_split, config.test_split])
+    used = shares[shares > 0]
+    if len(assets) < len(used):
+        raise TooFewFailuresError(
+            f"a split by asset needs at least {len(used)} assets, one per part, and the data has {len(assets)}",
+            field="dataConfig.splitBy",
+            hint='set dataConfig.splitBy to "time", or give data of more assets',
+        )
+    per_asset = _failures_per_group(codes, failures, len(assets))
+    rows = np.bincount(codes[labelled], minlength=len(assets))
+    part = share_out(
+        per_asset,
+        rows,
+        failure_targets=_failure_targets(used, int(per_asset.sum()), config.min_failure_events),
+        row_targets=used,
+        seed=seed,
+    )[codes]
+    return {name: labelled & (part == number) for number, name in enumerate(PARTS)}
+
+
+def _failure_targets(shares: npt.NDArray[np.float64], total: int, at_least: int) -> npt.NDArray[np.float64]:
+    """Failures due to each part: by share, but for held-out parts never below the minimum that they are refused for."""
+    targets = shares * total
+    targets[1:] = np.maximum(targets[1:], at_least)
+    targets[0] = total - targets[1:].sum()
+    return targets if targets[0] >= at_least else shares * total
+
+
+def _failures_per_group(groups: IntArray, failures: IntArray, n_groups: int) -> IntArray:
+    """Distinct failures in each group of rows."""
+    positive = failures >= 0
+    pairs = np.unique(np.column_stack([groups[positive], failures[positive]]), axis=0)
+    return np.bincount(pairs[:, 0], minlength=n_groups)
+
+
+def _describe(frame: pd.DataFrame, failures: IntArray, mask: Bools) -> dict[str, Any]:
+    times = frame["timestamp"][mask]
+    return {
+        "rows": int(mask.sum()),
+        "positives": int((failures[mask] >= 0).sum()),
+        "events": len(np.unique(failures[mask & (failures >= 0)])),
+        "assets": int(frame["asset_id"][mask].nunique()),
+        "firstTime": times.min().isoformat() if mask.any() else None,
+        "lastTime": times.max().isoformat() if mask.any() else None,
+    }
+
+
+def _advice(frame: pd.DataFrame, failures: IntArray, config: DataConfig, parts: int) -> str:
+    """What helps where a part is refused: the other split, if enough assets fail; else more history."""
+    failing = frame["asset_id"][failures >= 0].nunique()
+    if config.split_by == "time" and failing >= parts * max(1, config.min_failure_events):
+        return f'set dataConfig.splitBy to "asset", as {failing} assets fail; or {MORE_HISTORY}'
+    return MORE_HISTORY
+
+
+def _check(name: str, part: dict[str, Any], config: DataConfig, advice: str) -> None:
+    """Refuse a part on which nothing can be learned or evaluated."""
+    if part["events"] < config.min_failure_events:
+        raise TooFewFailuresError(
+            f"the {PARTS[name]} part has {plural(part['events'], 'failure event')}, and at least "
+            f"{config.min_failure_events} are needed",
+            field="dataConfig.minFailureEvents",
+            hint=f"{advice}, change the shares, or lower dataConfig.minFailureEvents to go on regardless",
+        )
+    if not 0 < part["positives"] < part["rows"]:
+        kind = "rows" if part["rows"] == 0 else "positive rows" if part["positives"] == 0 else "negative rows"
+        raise TooFewFailuresError(
+            f"the {PARTS[name]} part has no {kind}; every part needs rows of both classes",
+            field="dataConfig",
+            hint=f"{advice}, change the shares, or check predictionHorizonSeconds",
+        )
+
+
+@dataclass(frozen=True)
+class EventFolds:
+    """Cross-validation folds of whole failure events, purged.
+
+    The rows of each asset are cut into contiguous blocks, at most one per fold, in the middle of the healthy time
+    between two failures, so that a block holds whole failures with the horizon before them. Few, long blocks lose the
+    fewest rows to purging. Blocks are shared out over folds so that failures, then rows, are balanced.
+
+    Parameters
+    ----------
+    n_splits
+        Number of folds.
+    horizon
+        H in seconds.
+    look_back
+        W in samples, the row itself included.
+    interval
+        Grid spacing in seconds.
+    seed
+        Seed of the order in which blocks are shared out.
+    whole_assets
+        Hold out whole assets, as befits data whose parts are split by asset.
+    """
+
+    n_splits: int
+    horizon: int
+    look_back: int
+    interval: int
+    seed: int
+    whole_assets: bool = False
+
+    def split(self, frame: pd.DataFrame, mask: Bools) -> Iterator[tuple[IntArray, IntArray]]:
+        """Yield ``(train, validation)`` row positions for each fold.
+
+        No row of ``train`` has ``[t - W·interval, t + H]`` in common with ``[start, end + H]`` of a held-out block of
+        its asset, or belongs to a failure that has held-out rows.
+
+        Parameters
+        ----------
+        frame
+            Grid frame, sorted by asset and time.
+        mask
+            Rows to use, shape (n_rows,); those without a label are left out.
+
+        Raises
+        ------
+        TooFewFailuresError
+            If there are fewer failures than folds, or a fold is left with one class.
+        """
+        rows = np.flatnonzero(mask & (frame["label"].to_numpy() >= 0))
+        label = frame["label"].to_numpy()[rows]
+        seconds = epoch_seconds(frame["timestamp"])[rows]
+        asset = frame["asset_id"].factorize()[0][rows]
+        failures = failure_numbers(frame, self.horizon)[rows]
+        total = len(np.unique(failures[failures >= 0]))
+        if total < self.n_splits:
+            raise TooFewFailuresError(
+                f"the training part has {plural(total, 'failure event')}, too few for {self.n_splits} folds",
+                field="tuningConfig.cvFolds",
+                hint=f"lower tuningConfig.cvFolds, or {MORE_HISTORY}",
+            )
+        block = self._blocks(asset, failures)
+        fold = self._folds_of_blocks(block, failures)[block]
+        for number in range(self.n_splits):
+            held_out = fold == number
+            kept = ~held_out & ~self._purge(asset, seconds, block, held_out) & ~_shares_failure(failures, held_out)
+            self._check_classes(number, label[kept], label[held_out])
+            yield rows[kept], rows[held_out]
+
+    def _blocks(self, asset: IntArray, failures: IntArray) -> IntArray:
+        """Block number of each row, rising with the rows."""
+        if not len(asset):
+            return asset
+        new_block = np.diff(asset, prepend=asset[0]) != 0
+        if not self.whole_assets:
+            for start, stop in _slices(asset):
+                new_block[start + self._cuts(failures[start:stop])] = True
+        return np.cumsum(new_block)
+
+    def _cuts(self, failures: IntArray) -> IntArray:
+        """Positions inside one asset at which a new block starts."""
+        positive = np.flatnonzero(failures >= 0)
+        numbers = failures[positive]
+        change = np.flatnonzero(numbers[1:] != numbers[:-1])
+        middles = (positive[change] + positive[change + 1] + 1) // 2
+        n_failures = len(change) + 1
+        n_blocks = min(n_failures, self.n_splits)
+        last_of_block = np.arange(1, n_blocks) * n_failures // n_blocks
+        return middles[last_of_block - 1]
+
+    def _folds_of_blocks(self, block: IntArray, failures: IntArray) -> IntArray:
+        rows = np.bincount(block)
+        equal = np.ones(self.n_splits)
+        per_block = _failures_per_group(block, failures, len(rows))
+        return share_out(per_block, rows, failure_targets=equal, row_targets=equal, seed=self.seed)
+
+    def _purge(self, asset: IntArray, seconds: IntArray, block: IntArray, held_out: Bools) -> Bools:
+        """Rows that see a held-out block or whose label tells of it."""
+        seen = np.zeros(len(block), dtype=bool)
+        window = self.look_back * self.interval
+        for start, stop in _slices(block):
+            if not held_out[start]:
+                continue
+            first, last = np.searchsorted(asset, [asset[start], asset[start] + 1])
+            times = seconds[first:last]
+            low = np.searchsorted(times, seconds[start] - self.horizon, side="left")
+            high = np.searchsorted(times, seconds[stop - 1] + self.horizon + window, side="right")
+            seen[first + low : first + high] = True
+        return seen
+
+    def _check_classes(self, number: int, train: IntArray, held_out: IntArray) -> None:
+        for name, label in (("training", train), ("held-out", held_out)):
+            if len(np.unique(label)) < 2:
+                raise TooFewFailuresError(
+                    f"the {name} rows of fold {number + 1} of {self.n_splits} do not hold both classes after purging",
+                    field="tuningConfig.cvFolds",
+                    hint=f"lower tuningConfig.cvFolds, shorten windows or predictionHorizonSeconds, or {MORE_HISTORY}",
+                )
+
+
+def _slices(groups: IntArray) -> list[tuple[int, int]]:
+    """Start and stop of each run of equal values."""
+    edges = np.flatnonzero(np.diff(groups)) + 1
+    bounds = [0, *edges.tolist(), len(groups)]
+    return list(pairwise(bounds)) if len(groups) else []

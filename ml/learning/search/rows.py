@@ -1,0 +1,69 @@
+"""The rows that a search is about: features, labels and folds of the training and validation parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+import pandas as pd
+
+from ml.config import OrganizationConfig
+from ml.features import FeatureEngineer
+from ml.learning.folds.fitting import Fold
+from ml.learning.folds.shuffled import ShuffledRowFolds
+from ml.learning.folds.splits import EventFolds
+from ml.learning.search.feature_sets import FeatureSets, checked_choices
+from ml.learning.training import split_of
+from ml.options.features import SelectionConfig
+
+
+@dataclass(frozen=True)
+class SearchRows:
+    """What `search.search.search` is given: features of (n_rows,) rows, their labels, folds of row positions."""
+
+    features: FeatureSets
+    labels: npt.NDArray[Any]
+    folds: list[Fold]
+
+
+def search_rows(config: OrganizationConfig, frame: pd.DataFrame, interval: int) -> SearchRows:
+    """The rows of a grid frame with labels and a spacing of `interval` seconds; the test part is not looked at.
+
+    Features are not selected: selection ranks them by the labels of rows that folds hold out.
+
+    Raises
+    ------
+    ConfigError
+        If the search space names windows, lags or families that are not allowed.
+    NoRowsError, TooFewFailuresError
+        If the parts or the folds cannot be made.
+    """
+    features = config.feature_config.model_copy(update={"selection": SelectionConfig(method="none")})
+    config = config.model_copy(update={"feature_config": features})
+    engineer = FeatureEngineer(config, interval)
+    look_back = checked_choices(config, engineer.interval, config.tuning_config.search_space or {})
+    parts = split_of(config, frame, engineer)
+    seen = parts.train | parts.validation
+    folds = _folds(config, look_back, engineer.interval)
+    position = seen.cumsum() - 1  # of a frame row among the rows that have features
+    return SearchRows(
+        FeatureSets(config, frame, engineer.interval, parts.train, seen),
+        frame["label"].to_numpy()[seen],
+        [(position[train], position[held_out]) for train, held_out in folds.split(frame, seen)],
+    )
+
+
+def _folds(config: OrganizationConfig, look_back: int, interval: int) -> EventFolds | ShuffledRowFolds:
+    """The folds; `look_back` is the longest that is searched, so that all trials are scored on the same rows."""
+    tuning = config.tuning_config
+    if tuning.shuffled_folds == "leaks":
+        return ShuffledRowFolds(tuning.cv_folds, tuning.random_state)
+    return EventFolds(
+        tuning.cv_folds,
+        config.data_config.prediction_horizon_seconds,
+        look_back,
+        interval,
+        tuning.random_state,
+        whole_assets=config.data_config.split_by == "asset",
+    )

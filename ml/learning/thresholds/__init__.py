@@ -1,0 +1,1 @@
+"""The alarm threshold: how it is chosen, and the alarm that one sensor could give without a model."""

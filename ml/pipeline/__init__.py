@@ -1,1 +1,0 @@
-"""What the steps share: their inputs, a trained version as it is read back, and the evaluation of one."""

@@ -1,1 +1,0 @@
-"""Whether a model deserves trust: metrics, gates, latency, robustness, pictures and the report."""

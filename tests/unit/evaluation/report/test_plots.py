@@ -1,0 +1,124 @@
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.drawing import shorten
+from ml.evaluation.perturbations.robustness import RobustnessPoint
+from ml.evaluation.report import plots
+from ml.evaluation.report.plots import ROBUSTNESS_AXES
+from ml.evaluation.report.timeline import timeline
+
+RANDOM = np.random.default_rng(4)
+LABEL = (RANDOM.random(500) < 0.2).astype(np.int8)
+PROBABILITY = np.clip(0.2 + 0.4 * LABEL + RANDOM.normal(0, 0.2, 500), 0, 1).astype(np.float32)
+HOSTILE = "$x_{</svg><script>alert(1)</script> 温度 -->"
+REFERENCES = {HOSTILE: np.where(RANDOM.random(500) < 0.1, np.nan, PROBABILITY)}
+POINTS = [RobustnessPoint(kind, level, 0.9 - level, None, 0.5) for kind in ROBUSTNESS_AXES for level in (0, 0.1)]
+
+
+def track_frame(rows=400, asset="pump"):
+    event = np.full(rows, -1)
+    event[300:310] = 0
+    label = np.where(event >= 0, -1, 0)
+    label[280:300] = 1
+    probability = np.where(event >= 0, np.nan, np.linspace(0, 1, rows))
+    start = pd.date_range("2025-01-01", periods=rows, freq="h", tz="UTC")
+    return pd.DataFrame(
+        {"asset_id": asset, "timestamp": start, "probability": probability, "label": label, "event": event}
+    )
+
+
+PICTURES = {
+    "roc": lambda kind: plots.roc(LABEL, PROBABILITY, REFERENCES, kind),
+    "precision_recall": lambda kind: plots.precision_recall(LABEL, PROBABILITY, REFERENCES, kind),
+    "calibration": lambda kind: plots.calibration(LABEL, PROBABILITY, kind),
+    "score_distribution": lambda kind: plots.score_distribution(LABEL, PROBABILITY, 0.4, kind),
+    "confusion": lambda kind: plots.confusion(((90, 10), (3, 7)), kind),
+    "robustness": lambda kind: plots.robustness(POINTS, kind),
+    "importance": lambda kind: plots.importance({HOSTILE: 3.0, "b": 1.0}, kind),
+    "timeline": lambda kind: timeline(track_frame(asset=HOSTILE), 0.7, image_format=kind),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_same_data_gives_the_same_bytes(name):
+    first, second = PICTURES[name]("svg"), PICTURES[name]("svg")
+
+    assert first == second
+    assert b"<script" not in first
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_png_is_png(name):
+    assert PICTURES[name]("png").startswith(b"\x89PNG\r\n")
+
+
+@pytest.mark.parametrize("label", [np.zeros(4, np.int8), np.ones(4, np.int8)])
+def test_one_class_is_drawn_without_failing(label):
+    probability = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
+
+    for picture in (plots.roc, plots.precision_recall, plots.calibration):
+        assert picture(label, probability).startswith(b"<?xml")
+    assert plots.score_distribution(label, probability, 0.5).startswith(b"<?xml")
+
+
+def test_what_is_drawn_follows_the_data():
+    assert plots.roc(LABEL, PROBABILITY) != plots.roc(LABEL, 1 - PROBABILITY)
+    assert plots.confusion(((90, 10), (3, 7))) != plots.confusion(((90, 10), (4, 6)))
+    assert timeline(track_frame(), 0.7) != timeline(track_frame(), 0.2)
+
+
+def test_an_empty_importance_and_an_empty_timeline_say_so():
+    assert plots.importance({}).startswith(b"<?xml")
+    assert timeline(track_frame().iloc[:0], 0.5).startswith(b"\x89PNG")
+
+
+def test_a_single_row_has_a_timeline():
+    assert timeline(track_frame().iloc[:1], 0.5).startswith(b"\x89PNG")
+
+
+def test_one_alarm_in_a_long_history_is_still_drawn():
+    long = track_frame(rows=200_000)
+    long["probability"] = 0.0
+    with_alarm = long.copy()
+    with_alarm.loc[123_457, "probability"] = 1.0
+
+    assert timeline(long, 0.5) != timeline(with_alarm, 0.5)
+
+
+def test_the_timeline_shows_the_eventful_assets_and_one_quiet_one():
+    quiet = track_frame(asset="quiet").assign(label=0, event=-1)
+    quieter = quiet.assign(asset_id="quieter", probability=0.1)
+    busy = [track_frame(asset=f"busy {i}") for i in range(5)]
+    everything = pd.concat([*busy, quieter, quiet], ignore_index=True)
+
+    shown = pd.concat([*busy[:3], quiet], ignore_index=True)
+
+    assert timeline(everything, 0.5, max_assets=4) == timeline(shown, 0.5, max_assets=4)
+
+
+def test_pyplot_and_its_global_state_stay_out():
+    check = "import sys; from ml.evaluation.report import plots, timeline; sys.exit('matplotlib.pyplot' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_a_long_name_keeps_its_beginning_and_its_end():
+    short = shorten("temperature_of_the_bearing__rolling_mean__w=20", 20)
+
+    assert len(short) == 20
+    assert short.startswith("temperatu")
+    assert short.endswith("mean__w=20")
+
+
+def test_a_name_with_control_characters_leaves_the_picture_readable():
+    hostile = {"a\x00b\x1b\r\n\u2028\u202ec\ufffe -->": PROBABILITY}
+
+    drawn = ElementTree.fromstring(plots.roc(LABEL, PROBABILITY, hostile))
+
+    assert drawn.tag == "{http://www.w3.org/2000/svg}svg"
+    assert shorten("a\x00b\u202ec") == "a\ufffdb\ufffdc"
