@@ -231,8 +231,10 @@ def test_scores_are_those_of_scikit_learn_larger_being_better() -> None:
     assert score("log_loss", label, probability) == -log_loss(label, probability)
     every = [f1_score(label, probability >= threshold) for threshold in np.unique(probability)]
     assert score("f1", label, probability) == pytest.approx(max(every))
+    best = probability >= np.unique(probability)[int(np.argmax(every))]
+    assert score("accuracy", label, probability) == pytest.approx(np.mean(best == label))
     with pytest.raises(ConfigError):
-        score("accuracy", label, probability)
+        score("balanced_accuracy", label, probability)
 
 
 def test_results_are_written_as_table_json_picture_and_configuration(tmp_path: Path) -> None:
