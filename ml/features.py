@@ -9,8 +9,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ml.arrays import Bools
-
 if __name__ == "__main__":  # started by mistake: the package could not even be imported
     sys.stderr.write(
         "features.py computes features and is imported (from features import FeatureEngineer); "
@@ -30,6 +28,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ml.arrays import Bools
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, DataError, IntegrityError
 from ml.readings.table import from_table
@@ -185,8 +184,9 @@ class FeatureEngineer:
         return self
 
     def adopt_normality(self, normality: Normality) -> None:
-        """Take over constants that were learned elsewhere; what was selected before is forgotten."""
+        """Take over constants that were learned elsewhere; what was selected and scaled by before is forgotten."""
         self._selected = self._program = None
+        self._scaling = Scaling.learn("none", ())
         self._sensors, self._constants = dict(normality.sensors), dict(normality.channels)
         self._regimes = normality.regimes
 

@@ -89,7 +89,7 @@ def test_a_text_for_people_in_place_of_the_result(monkeypatch: pytest.MonkeyPatc
     try:
         os.dup2(writer, 1)
         with ResultStream() as stdout:
-            stdout.write({}, f"v1 {HOSTILE}\nv2\n")
+            stdout.write({}, 0, f"v1 {HOSTILE}\nv2\n")
     finally:
         os.dup2(kept, 1)
         for descriptor in (kept, writer):
