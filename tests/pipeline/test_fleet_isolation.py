@@ -42,7 +42,7 @@ def test_no_password_reaches_the_cluster(
     seen: list[bytes] = []
     outcomes: list[Outcome] = []
     with (
-        LocalCluster(n_workers=1, processes=False, dashboard_address=None, resources=SHARE.resources()) as cluster,
+        LocalCluster(n_workers=1, processes=False, dashboard_address=":0", resources=SHARE.resources()) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         scheduler, worker = cluster.scheduler, next(iter(cluster.workers.values()))

@@ -73,7 +73,8 @@ def _workers_left() -> list[int]:
 
 def _listening_below(process: psutil.Process) -> set[str]:
     found: set[str] = set()
-    for each in process.children(recursive=True):
+    steps = [child for child in process.children() if "train_model" in _command(child)]
+    for each in [process for step in steps for process in (step, *_children(step))]:
         try:
             found |= {str(one.laddr.ip) for one in each.net_connections("tcp") if one.status == psutil.CONN_LISTEN}
         except psutil.NoSuchProcess:  # it has just ended
@@ -93,6 +94,13 @@ def _orphan(process: psutil.Process) -> bool:
         return process.ppid() == 1
     except psutil.NoSuchProcess:
         return False
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _command(process: psutil.Process) -> str:

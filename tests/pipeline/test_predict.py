@@ -212,7 +212,7 @@ def test_what_cannot_be_scored_says_why(pipeline: PipelineRun, published: Path, 
 def many_readings(file: Path, instants: int) -> Path:
     """Readings of four pumps by time, in turns, as a historian exports them; made of a few hundred that repeat."""
     random = np.random.default_rng(0)
-    times = pd.date_range("2020-01-01", periods=instants, freq=f"{INTERVAL_SECONDS}s", tz="UTC").repeat(4)
+    times = pd.date_range("2005-01-01", periods=instants, freq=f"{INTERVAL_SECONDS}s", tz="UTC").repeat(4)
     values = random.normal(50, 10, size=(500, 6)).round(1)[np.arange(len(times)) % 500]
     table = pd.DataFrame(
         values, columns=["temperature", "pressure", "flow_rate", "vibration", "current", "load_setpoint"]

@@ -71,8 +71,7 @@ def test_the_first_second_and_third_training(
     assert [model["features"] for model in models] == [wanted] * 3
     told = warnings(root, "v0")
     assert told["COLUMNS_ABSENT"]["message"].endswith("has no voltage: left out")
-    assert "600 s" in told["LAG_MEETS_NEWEST_ROW"]["message"]
-    assert "2000 s as 1800 s" in told["LAG_BETWEEN_SAMPLES"]["message"]
+    assert "lagSeconds 600 " in told["SERVING_LAG_OF_NEWEST_ROW"]["message"]
 
 
 def warnings(root: Path, version: str) -> dict[str, Json]:

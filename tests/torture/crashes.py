@@ -178,7 +178,11 @@ def fresh(operation: Operation, root: Path) -> None:
 
 def models(root: Path) -> dict[str, str]:
     """Every file and link of the models but the lock files, temporary ones included."""
-    return {name: content for name, content in tree(root / "models").items() if ".lock" not in name}
+    # a listing has the time of the installation
+    passing = (".lock", ".onnx.metadata.json")
+    return {
+        name: content for name, content in tree(root / "models").items() if not any(each in name for each in passing)
+    }
 
 
 def run_here(root: Path, command: Main, arguments: list[str]) -> None:
