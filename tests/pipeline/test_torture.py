@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.backend import REPOSITORY
+from tests.torture import mutations
 from tests.torture.fuzzing import fuzz
 from tests.torture.mutations import KINDS, torture
 
@@ -37,6 +38,7 @@ def test_configurations_that_nobody_would_write(tmp_path: Path, monkeypatch: pyt
 
 def test_damaged_data_and_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ML_BASE_PATH", "")  # put back afterwards
+    monkeypatch.setattr(mutations, "LIMIT_SECONDS", 20.0)  # beside other tests; `make torture` is what measures time
     figures = torture(tmp_path.resolve(), 3 * len(KINDS), seed=4)
     assert figures.broken == []
     assert figures.examples == 3 * len(KINDS)

@@ -205,4 +205,4 @@ def test_time_is_linear(url: str) -> None:
             pytest.raises(ConfigError) if "driver" not in keys or keys["driver"] != "sqlite" else suppress(ConfigError)
         ):
             configuration(section, **keys)
-        assert time.process_time() - began < 0.3
+        assert time.process_time() - began < 2

@@ -23,7 +23,7 @@ from ml.scada.sources.base import Source
 from ml.scada.sources.files import CsvSource, ParquetSource
 
 CSV = "time,x,asset\n" + "".join(f"2024-01-01T{hour:02d}:00:00Z,{hour},pump\n" for hour in range(24)) * 40
-LIMIT_SECONDS = 2.0
+LIMIT_SECONDS = 10.0  # of CPU, beside other tests; what was endless took minutes
 
 
 def read_all(source: Source, *columns: str) -> int:
