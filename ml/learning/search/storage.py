@@ -102,12 +102,13 @@ def _database(address: DatabaseUrl, password: str | None) -> Iterator[optuna.sto
 
 def _with_tables(url: str, options: dict[str, Any]) -> optuna.storages.RDBStorage:
     from sqlalchemy.exc import IntegrityError, ProgrammingError
+    from sqlalchemy.pool import NullPool
 
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             with plain_refusals():
-                # Trials are far apart, and servers and firewalls end what is idle for long.
-                return optuna.storages.RDBStorage(url, {"connect_args": options, "pool_pre_ping": True})
+                # Trials are far apart, and servers and firewalls end what is idle for long: nothing stays connected.
+                return optuna.storages.RDBStorage(url, {"connect_args": options, "poolclass": NullPool})
         except SourceError as refusal:
             if attempt == _ATTEMPTS or not isinstance(refusal.__cause__, IntegrityError | ProgrammingError):
                 raise
