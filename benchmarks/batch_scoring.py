@@ -30,7 +30,7 @@ sys.path.insert(0, str(REPOSITORY))
 from ml.config import OrganizationConfig  # noqa: E402 - found through the line above
 from ml.scripts import train_model  # noqa: E402
 from ml.workspace.paths import for_config  # noqa: E402
-from ml.workspace.versions import publish  # noqa: E402
+from ml.workspace.versions.store import publish  # noqa: E402
 from simulation.station import simulate  # noqa: E402
 from simulation.wear import WearLaw  # noqa: E402
 from tests.pipeline.small_plant import INTERVAL_SECONDS, plant_config  # noqa: E402

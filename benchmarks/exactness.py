@@ -46,12 +46,12 @@ from ml.export.session import Scorer, open_model  # noqa: E402
 from ml.export.trees.ensemble import TreeEnsemble, from_lightgbm, from_random_forest  # noqa: E402
 from ml.export.window.graph import build_feature_probe  # noqa: E402
 from ml.export.window.parity import check_windows  # noqa: E402
+from ml.ingest.inputs import kept_data  # noqa: E402
+from ml.ingest.prepare import prepare  # noqa: E402
 from ml.learning import estimators  # noqa: E402
 from ml.learning.estimators.base import default_names  # noqa: E402
 from ml.learning.training import split_of  # noqa: E402
 from ml.options.learning import TrainingConfig  # noqa: E402
-from ml.scada.inputs import kept_data  # noqa: E402
-from ml.scada.prepare import prepare  # noqa: E402
 from ml.scripts import train_model  # noqa: E402
 from ml.workspace.paths import for_config  # noqa: E402
 from simulation.station import simulate  # noqa: E402

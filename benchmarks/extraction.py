@@ -116,15 +116,15 @@ def _measure_here(name: str, config: str) -> int:
 
 
 def _extraction(config_file: Path) -> Callable[[], int]:
+    from ml.cleaning.columns import plan_columns
+    from ml.cleaning.time_range import TimeRange
     from ml.config import OrganizationConfig
+    from ml.ingest.extraction import contents_of, fetch
+    from ml.ingest.slices import SliceStore
+    from ml.ingest.sources import open_source
+    from ml.ingest.sources.base import SlicedSource
+    from ml.ingest.sources.postgresql import source as _  # noqa: F401 - imports are not part of the time
     from ml.progress import silent
-    from ml.readings.columns import plan_columns
-    from ml.readings.time_range import TimeRange
-    from ml.scada.extraction import contents_of, fetch
-    from ml.scada.slices import SliceStore
-    from ml.scada.sources import open_source
-    from ml.scada.sources.base import SlicedSource
-    from ml.scada.sources.postgresql import source as _  # noqa: F401 - imports are not part of the time
 
     config = OrganizationConfig.load_from_file(config_file)
 
@@ -147,7 +147,7 @@ def _extraction(config_file: Path) -> Callable[[], int]:
 
 def _data_prep(config_file: Path) -> Callable[[], int]:
     from ml.config import OrganizationConfig
-    from ml.scada.sources.postgresql import source as _  # noqa: F401 - imports are not part of the time
+    from ml.ingest.sources.postgresql import source as _  # noqa: F401 - imports are not part of the time
     from ml.scripts.data_prep import run as data_prep
 
     os.environ["ML_BASE_PATH"] = str(config_file.parent)

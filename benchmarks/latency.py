@@ -32,7 +32,7 @@ from ml.config import OrganizationConfig  # noqa: E402 - found through the line 
 from ml.evaluation.model_version import TrainedVersion, load_version  # noqa: E402
 from ml.export.onnx_runtime import onnxruntime  # noqa: E402
 from ml.export.session import open_model  # noqa: E402
-from ml.scada.inputs import kept_data  # noqa: E402
+from ml.ingest.inputs import kept_data  # noqa: E402
 from ml.scripts import train_model  # noqa: E402
 from ml.workspace.paths import for_config  # noqa: E402
 from simulation.station import simulate  # noqa: E402

@@ -26,9 +26,9 @@ sys.path.insert(0, str(REPOSITORY))
 
 from ml.config import OrganizationConfig  # noqa: E402 - found through the line above
 from ml.evaluation.model_version import load_version  # noqa: E402
+from ml.ingest.inputs import kept_data  # noqa: E402
+from ml.ingest.prepare import prepare  # noqa: E402
 from ml.learning.training import split_of  # noqa: E402
-from ml.scada.inputs import kept_data  # noqa: E402
-from ml.scada.prepare import prepare  # noqa: E402
 from ml.scripts import train_model  # noqa: E402
 from ml.workspace.paths import for_config, workspace_root  # noqa: E402
 from simulation.station import simulate  # noqa: E402

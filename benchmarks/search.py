@@ -29,9 +29,9 @@ from benchmarks.processes import run
 from benchmarks.results import keep, table
 from ml.config import OrganizationConfig
 from ml.features import FeatureEngineer
+from ml.ingest.prepared.data import read_prepared
 from ml.learning.folds.splits import EventFolds
 from ml.learning.training import split_of, train
-from ml.scada.prepared import read_prepared
 from tests.pipeline.public_data import VARIABLE, data_folder, label_rows, turbofan_config, with_label_column
 
 ROOT = Path(__file__).resolve().parents[1]

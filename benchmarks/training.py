@@ -126,9 +126,9 @@ def _peer(folder: Path) -> int:
 
     from ml.config import OrganizationConfig
     from ml.features import FeatureEngineer
+    from ml.ingest.prepared.data import read_prepared
     from ml.learning.estimators.lightgbm import LightGBM
     from ml.learning.training import split_of
-    from ml.scada.prepared import read_prepared
 
     config = OrganizationConfig.load_from_file(folder / "config.json")
     prepared = read_prepared(

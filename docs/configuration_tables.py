@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ml.config import OrganizationConfig
-from ml.options.backend_form import BackendKeys
-from ml.options.forms import KEYS
+from ml.options.forms.backend import BackendKeys
+from ml.options.forms.keys import KEYS
 
 Schema = dict[str, Any]
 

@@ -31,17 +31,17 @@ from pydantic_core import PydanticCustomError
 
 from ml.errors import ConfigError
 from ml.findings import Finding
-from ml.options.backend_form import BackendKeys, fold_backend_form, without_columns
 from ml.options.base import Identifier, Section, explain
 from ml.options.data import DataConfig
 from ml.options.delivery import ConversionConfig, ValidationConfig
 from ml.options.features import FamiliesConfig, FeatureConfig
+from ml.options.forms.backend import BackendKeys, fold_backend_form, without_columns
+from ml.options.forms.strict_json import parse_json, refuse_unusual
+from ml.options.forms.templates import fill_from_template
 from ml.options.learning import TrainingConfig, TuningConfig
 from ml.options.schema import SchemaConfig
 from ml.options.serving_profile import check_profile
 from ml.options.source import DataRange, DataSource, ScadaDbConfig
-from ml.options.strict_json import parse_json, refuse_unusual
-from ml.options.templates import fill_from_template
 
 MAX_CONFIG_BYTES = 1_000_000  # a configuration is written by people and the backend; larger is a wrong file
 

@@ -1,6 +1,6 @@
 """Every way a step can fail, on one page: its code, its exit status, and what it means.
 
-A step raises one of these classes; the step harness turns it into the JSON error on stdout and the exit
+A step raises one of these classes; the step runner turns it into the JSON error on stdout and the exit
 status. Nothing else decides an exit status. A message says what is wrong, where, the value seen and what is
 allowed; the hint says what to do.
 """

@@ -29,10 +29,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.arrays import Bools
+from ml.cleaning.table import from_table
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, DataError, IntegrityError
-from ml.readings.table import from_table
-from ml.windows import grid
+from ml.grid import regular as grid
 from ml.windows.catalogue import Feature, list_features
 from ml.windows.channels import Constants
 from ml.windows.chunks import Order, compute

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 if __name__ == "__main__":
-    import ml.workspace.quiet_start  # noqa: F401
+    import ml.workspace.process.quiet_start  # noqa: F401
 
 import sys
 

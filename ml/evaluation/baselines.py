@@ -14,13 +14,13 @@ from ml.evaluation.events import evaluated_events
 from ml.evaluation.metrics import average_precision, complete_score
 from ml.evaluation.model_version import TrainedVersion
 from ml.evaluation.rows import EvaluatedData
+from ml.ingest import inputs
 from ml.learning import estimators
 from ml.learning.events.metrics import event_metrics
 from ml.learning.thresholds.limit_alarm import LimitAlarm, best_limit_alarm
 from ml.learning.training import split_of, train
 from ml.options.learning import TrainingConfig
 from ml.progress import ProgressCallback
-from ml.scada import inputs
 from ml.workspace.paths import OrganizationPaths
 
 LIMIT_ALARM = "Best limit on one sensor"

@@ -20,7 +20,7 @@ from ml.learning.events.ranking_bootstrap import resampled_average_precision
 from ml.learning.events.resampling import percentile_interval
 from ml.windows.parallel import available_cpus
 from ml.workspace.paths import OrganizationPaths
-from ml.workspace.versions import current_version
+from ml.workspace.versions.store import current_version
 
 _SAME_GRID = ("aggregation", "max_gap_seconds", "during_failure", "recovery_seconds")
 

@@ -40,9 +40,9 @@ from ml.evaluation.report.timeline import timeline
 from ml.evaluation.rows import EvaluatedData, evaluated_data
 from ml.export.session import Scorer
 from ml.findings import Finding
+from ml.ingest.summary.warnings import distinct, warnings_of, warnings_of_training
 from ml.options.thresholds import MOST_HEALTHY_TIME
 from ml.progress import ProgressCallback, silent
-from ml.scada.warnings import distinct, warnings_of, warnings_of_training
 from ml.windows.parallel import available_cpus
 from ml.workspace.files import sha256
 from ml.workspace.paths import OrganizationPaths

@@ -18,9 +18,9 @@ from ml.features import FeatureEngineer
 from ml.learning import estimators
 from ml.learning.estimators.base import Estimator
 from ml.learning.events.failures import epoch_seconds
-from ml.workspace.manifest import verify
 from ml.workspace.paths import OrganizationPaths
-from ml.workspace.versions import is_current, recover
+from ml.workspace.versions.manifest import verify
+from ml.workspace.versions.store import is_current, recover
 
 
 @dataclass(frozen=True)

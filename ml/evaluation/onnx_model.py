@@ -16,7 +16,7 @@ from ml.export.package import MODEL_FILE, WINDOW_FILE, exact_model
 from ml.export.session import Scorer, open_model
 from ml.export.window.parity import window_batch
 from ml.export.window.readings import TIMESTAMP, WINDOW
-from ml.workspace.opening import read_bytes
+from ml.workspace.safe_open import read_bytes
 
 _LATENCY_ROWS = 200
 _LATENCY_WINDOWS = 50

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from ml.cleaning.clock import UNREADABLE, to_microseconds
 from ml.errors import DataError, MissingColumnError
+from ml.ingest.prepared.fingerprint import refuse_foreign
+from ml.ingest.sources.driver_messages import words_of
 from ml.options.delivery import ReferenceScore
-from ml.readings.clock import UNREADABLE, to_microseconds
-from ml.scada.failure_words import words_of
-from ml.scada.fingerprint import refuse_foreign
 from ml.workspace.paths import OrganizationPaths
 
 _log = logging.getLogger(__name__)

@@ -14,12 +14,12 @@ from ml.config import OrganizationConfig
 from ml.errors import ConfigError, DataError, NoRowsError, TooFewFailuresError
 from ml.evaluation.evaluated_rows import EvaluatedRows
 from ml.evaluation.model_version import TrainedVersion
+from ml.ingest import inputs
+from ml.ingest.model_grid import on_grid_of
+from ml.ingest.prepared.fingerprint import read_fingerprint
 from ml.learning.events.failures import epoch_seconds, failure_numbers
 from ml.learning.folds.splits import Parts
 from ml.learning.training import split_of
-from ml.scada import inputs
-from ml.scada.fingerprint import read_fingerprint
-from ml.scada.model_grid import on_grid_of
 from ml.workspace.paths import OrganizationPaths
 
 

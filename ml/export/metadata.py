@@ -25,7 +25,7 @@ from ml.export.figures import LeafFigures, ParityFigures, WindowFigures
 from ml.export.graph.calibration import Calibration
 from ml.options.base import Identifier, Section, explain
 from ml.workspace.files import parse_json
-from ml.workspace.opening import read_bytes
+from ml.workspace.safe_open import read_bytes
 
 FORMAT_VERSION: Literal[1] = 1
 # Older ones lack the float64 TreeEnsemble (1.20) or misread a tree whose root has one leaf (1.21 to 1.23).

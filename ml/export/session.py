@@ -18,7 +18,7 @@ from ml.export.graph.limits import check_graph
 from ml.export.graph.model import INPUT
 from ml.export.graph.parts import LABEL, PROBABILITIES
 from ml.export.onnx_runtime import onnxruntime, runtime_errors
-from ml.workspace.opening import read_bytes
+from ml.workspace.safe_open import read_bytes
 
 BATCH_ROWS = 16_384
 _STANDARD_DOMAINS = frozenset({"", "ai.onnx", ML_DOMAIN})

@@ -20,7 +20,7 @@ from sklearn.tree._tree import NODE_DTYPE, Tree
 
 from ml.errors import IntegrityError, MissingArtifactError
 from ml.workspace.files import write_bytes
-from ml.workspace.opening import read_bytes
+from ml.workspace.safe_open import read_bytes
 
 MAX_NODES = 50_000_000
 """Largest forest that `read_forest` opens: about 4 GB in memory."""

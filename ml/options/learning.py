@@ -15,9 +15,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from ml.options.access.database_url import UrlError, parse_url
+from ml.options.access.secrets import SecretName, secret_in_file, secret_in_variable
 from ml.options.base import PositiveSeconds, Section, distinct
-from ml.options.database_url import UrlError, parse_url
-from ml.options.secrets import SecretName, secret_in_file, secret_in_variable
 from ml.options.thresholds import ThresholdPolicy
 
 _MAX_THREADS = 1024  # above any machine's cores; the thread pools of the learners crash when asked for a million
@@ -273,7 +273,7 @@ class TuningConfig(Section):
         Raises
         ------
         ConfigError, IsolationError
-            As `ml.options.secrets.secret_in_variable` and `secret_in_file`.
+            As `ml.options.access.secrets.secret_in_variable` and `secret_in_file`.
         """
         if self.storage is None:
             return None

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from ml.options.access.database_url import UrlError, check_database_name, check_host, check_user, parse_url, refuse_url
+from ml.options.access.secrets import SecretName, secret_in_file, secret_in_variable
 from ml.options.base import ADDRESS_ERROR, PositiveSeconds, Section
-from ml.options.database_url import UrlError, check_database_name, check_host, check_user, parse_url, refuse_url
-from ml.options.secrets import SecretName, secret_in_file, secret_in_variable
 
 _WORDS_OF_SSL = ("true", "false", "1", "0", "yes", "no", "on", "off", "t", "f", "y", "n")  # as pydantic reads a boolean
 PASSWORD_HINT = "the password belongs in password, or its name in passwordEnv or passwordFile"
@@ -126,7 +126,7 @@ class ScadaDbConfig(Section):
         Raises
         ------
         ConfigError, IsolationError
-            As `ml.options.secrets.secret_in_variable` and `secret_in_file`.
+            As `ml.options.access.secrets.secret_in_variable` and `secret_in_file`.
         """
         if self.password is not None:
             return self.password.get_secret_value()

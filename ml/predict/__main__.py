@@ -10,7 +10,7 @@ with the file; sorted readings are kept in artifacts/<organisation> meanwhile. E
 from __future__ import annotations
 
 if __name__ == "__main__":
-    import ml.workspace.quiet_start  # noqa: F401
+    import ml.workspace.process.quiet_start  # noqa: F401
 
 import argparse
 import sys
@@ -22,8 +22,8 @@ from ml.config import OrganizationConfig
 from ml.errors import UsageError
 from ml.predict import CURRENT
 from ml.progress import ProgressCallback, silent
-from ml.workspace.actor import add_actor_option
-from ml.workspace.harness import run_step
+from ml.workspace.process.actor import add_actor_option
+from ml.workspace.step_runner import run_step
 
 if TYPE_CHECKING:
     from ml.predict.scoring import Scored
@@ -106,7 +106,7 @@ def run(
 def _version(config: OrganizationConfig, arguments: argparse.Namespace) -> str:
     """The version to read, by its own name."""
     from ml.workspace.paths import for_config
-    from ml.workspace.versions import published_version
+    from ml.workspace.versions.store import published_version
 
     if arguments.version != CURRENT:
         return str(arguments.version)

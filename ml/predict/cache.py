@@ -9,7 +9,7 @@ from pathlib import Path
 from ml.predict import CURRENT
 from ml.predict.model import LoadedModel, manifest_digest, read_model
 from ml.workspace.paths import OrganizationPaths
-from ml.workspace.versions import published_version
+from ml.workspace.versions.store import published_version
 
 CAPACITY = 8
 """Models that are kept; one takes about ten megabytes."""

@@ -12,18 +12,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ml.cleaning.table import from_table
 from ml.errors import BusyError, IntegrityError, MissingArtifactError
 from ml.export.engineer import engineer_of
 from ml.export.metadata import ModelMetadata, parse_metadata
 from ml.export.package import METADATA_FILE, MODEL_FILE
 from ml.export.session import Scorer
 from ml.features import FeatureEngineer
-from ml.readings.table import from_table
-from ml.windows.grid import resolve_max_gap, to_grid
+from ml.grid.regular import resolve_max_gap, to_grid
 from ml.windows.parallel import available_cpus
-from ml.workspace.manifest import MANIFEST, verify
-from ml.workspace.opening import read_bytes
 from ml.workspace.paths import OrganizationPaths
+from ml.workspace.safe_open import read_bytes
+from ml.workspace.versions.manifest import MANIFEST, verify
 
 Probabilities = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]

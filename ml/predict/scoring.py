@@ -9,25 +9,25 @@ from typing import Any
 
 import pandas as pd
 
+from ml.cleaning.columns import ColumnPlan, plan_columns
+from ml.cleaning.counts import Counts
+from ml.cleaning.refusals import refuse_times, refuse_unreadable
+from ml.cleaning.time_range import TimeRange
 from ml.config import OrganizationConfig
 from ml.errors import DataError, NoRowsError
 from ml.findings import Finding
+from ml.grid.streamed import StreamedGrid
+from ml.ingest.model_grid import on_grid_of
+from ml.ingest.prepared.data import is_prepared
+from ml.ingest.read_source import add_rows
+from ml.ingest.sorted_readings import SortedReadings
+from ml.ingest.sources import open_source
+from ml.ingest.sources.base import Source
+from ml.ingest.summary.mixed_machines import note_machine_columns
+from ml.ingest.summary.reading_findings import findings_of_reading
 from ml.predict.model import LoadedModel
 from ml.predict.output import score_writer
 from ml.progress import ProgressCallback
-from ml.readings.columns import ColumnPlan, plan_columns
-from ml.readings.counts import Counts
-from ml.readings.refusals import refuse_times, refuse_unreadable
-from ml.readings.time_range import TimeRange
-from ml.scada.mixed_machines import note_machine_columns
-from ml.scada.model_grid import on_grid_of
-from ml.scada.prepared import is_prepared
-from ml.scada.reading import add_rows
-from ml.scada.reading_findings import findings_of_reading
-from ml.scada.sorted_readings import SortedReadings
-from ml.scada.sources import open_source
-from ml.scada.sources.base import Source
-from ml.windows.streamed_grid import StreamedGrid
 
 _PIECE_ROWS = 65_536
 _PIECE_CELLS = 20_000_000  # features at a time: 80 MB

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ml.errors import ClusterError
-from ml.workspace.libraries import require_dask
+from ml.workspace.process.libraries import require_dask
 
 if TYPE_CHECKING:
     from distributed import Client

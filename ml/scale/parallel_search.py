@@ -20,9 +20,9 @@ import pandas as pd
 
 from ml.config import OrganizationConfig
 from ml.errors import StorageError
+from ml.ingest.prepared.data import Prepared
 from ml.learning.search.search import SideBySide
 from ml.learning.search.study import SearchStudy
-from ml.scada.prepared import Prepared
 from ml.scale.processes import PACKAGE, command, environment, error_of
 from ml.windows.parallel import threads_for
 

@@ -20,7 +20,7 @@ from ml.errors import EagleError, InternalError
 from ml.learning.search.rows import search_rows
 from ml.learning.search.search import take_part
 from ml.scale.parallel_search import Part
-from ml.workspace.parent import end_with
+from ml.workspace.process.parent_death import end_with
 
 _MOST_CHARACTERS = 20_000  # of a traceback: it must fit into the pipe, which is read at the end
 

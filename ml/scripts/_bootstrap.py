@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from ml.workspace import (
-    parent,  # noqa: F401
+from ml.workspace.process import (
+    parent_death,  # noqa: F401
     stopping,
 )
 

@@ -22,9 +22,9 @@ from ml.config import OrganizationConfig
 from ml.errors import IntegrityError
 from ml.findings import Finding
 from ml.progress import ProgressCallback, silent
-from ml.workspace.actor import add_actor_option
 from ml.workspace.configurations import beside_config
-from ml.workspace.harness import run_step
+from ml.workspace.process.actor import add_actor_option
+from ml.workspace.step_runner import run_step
 
 if TYPE_CHECKING:
     from ml.evaluation.model_version import TrainedVersion
@@ -102,10 +102,10 @@ def run(
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.evaluation.model_version import load_version
     from ml.export.package import MODEL_FILE, WINDOW_FILE, exact_models
-    from ml.scada import inputs
+    from ml.ingest import inputs
     from ml.workspace.paths import for_config
-    from ml.workspace.release import has_passed, require_passed_report
-    from ml.workspace.versions import is_current, link_model, publish
+    from ml.workspace.versions.release import has_passed, require_passed_report
+    from ml.workspace.versions.store import is_current, link_model, publish
 
     tell = progress or silent
     paths = for_config(config)
@@ -169,8 +169,8 @@ def _install(
     """Put the exported model into the version; the rest of the version stays as it is."""
     from ml.export.package import write_package
     from ml.workspace.files import write_bytes
-    from ml.workspace.opening import read_bytes
-    from ml.workspace.versions import stage_version
+    from ml.workspace.safe_open import read_bytes
+    from ml.workspace.versions.store import stage_version
 
     with stage_version(paths, config.version) as folder:
         own_model = trained.estimator.model_file
@@ -182,7 +182,7 @@ def _install(
 
 
 def _holds(file: Path, content: bytes) -> bool:
-    from ml.workspace.opening import read_bytes
+    from ml.workspace.safe_open import read_bytes
 
     return file.is_file() and read_bytes(file) == content
 

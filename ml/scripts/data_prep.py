@@ -18,8 +18,8 @@ from typing import Any
 
 from ml.config import OrganizationConfig
 from ml.progress import ProgressCallback
-from ml.workspace.actor import add_actor_option
-from ml.workspace.harness import run_step
+from ml.workspace.process.actor import add_actor_option
+from ml.workspace.step_runner import run_step
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
         As ml/errors.py describes them.
     """
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
-    from ml.scada.inputs import prepare_and_keep
-    from ml.scada.present_columns import with_present_columns
-    from ml.scada.warnings import warnings_of
+    from ml.ingest.inputs import prepare_and_keep
+    from ml.ingest.present_columns import with_present_columns
+    from ml.ingest.summary.warnings import warnings_of
     from ml.workspace.paths import for_config
 
     paths = for_config(config)

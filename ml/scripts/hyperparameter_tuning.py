@@ -26,14 +26,14 @@ from typing import TYPE_CHECKING, Any
 
 from ml.config import OrganizationConfig
 from ml.progress import ProgressCallback
-from ml.workspace.actor import add_actor_option
 from ml.workspace.configurations import beside_config
-from ml.workspace.harness import run_step
-from ml.workspace.libraries import require_psycopg
+from ml.workspace.process.actor import add_actor_option
+from ml.workspace.process.libraries import require_psycopg
+from ml.workspace.step_runner import run_step
 
 if TYPE_CHECKING:
+    from ml.ingest.prepared.data import Prepared
     from ml.learning.search.search import SearchResult
-    from ml.scada.prepared import Prepared
 
 JOURNAL = "journal.log"
 LEAKING = {"folds": "leaks"}  # beside every score of shuffled rows
@@ -97,11 +97,11 @@ def run(
     estimators.check(config.training_config.model_type)
     _check_what_is_there(config)
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
+    from ml.ingest import inputs
+    from ml.ingest.present_columns import with_present_columns
+    from ml.ingest.summary.warnings import told_with_failures, warnings_of
     from ml.learning.search.feature_sets import with_features
     from ml.learning.search.results import write_results
-    from ml.scada import inputs
-    from ml.scada.present_columns import with_present_columns
-    from ml.scada.warnings import told_with_failures, warnings_of
     from ml.workspace.files import make_folder, write_text
     from ml.workspace.paths import for_config
 

@@ -25,14 +25,14 @@ from ml.config import OrganizationConfig
 from ml.errors import QualityGateError
 from ml.findings import Finding
 from ml.progress import ProgressCallback, silent
-from ml.workspace.actor import add_actor_option
-from ml.workspace.harness import run_step
+from ml.workspace.process.actor import add_actor_option
+from ml.workspace.step_runner import run_step
 
 if TYPE_CHECKING:
     from ml.export.metadata import ModelMetadata
+    from ml.ingest.inputs import Input
     from ml.learning.engine import Engine
     from ml.learning.training import TrainedModel
-    from ml.scada.inputs import Input
     from ml.workspace.paths import OrganizationPaths
 
 
@@ -72,14 +72,14 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
     estimators.check(config.training_config.model_type)
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.evaluation.model_version import refuse_published
+    from ml.ingest.inputs import prepared_data
+    from ml.ingest.present_columns import with_present_columns
+    from ml.ingest.summary.warnings import told_with_failures
     from ml.learning.training import train
-    from ml.scada.inputs import prepared_data
-    from ml.scada.present_columns import with_present_columns
-    from ml.scada.warnings import told_with_failures
     from ml.scale.clients import scheduler_address
     from ml.workspace.files import write_json
     from ml.workspace.paths import for_config
-    from ml.workspace.versions import link_model, stage_version
+    from ml.workspace.versions.store import link_model, stage_version
 
     paths = for_config(config)
     config = with_present_columns(config, paths)
@@ -165,7 +165,7 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
     import numpy as np
 
     from ml.evaluation.metrics import row_metrics
-    from ml.scada.warnings import warnings_of
+    from ml.ingest.summary.warnings import warnings_of
     from ml.windows.serving import serving_findings
 
     frame, parts = source.data.frame, model.parts

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 from ml.config import OrganizationConfig
 from ml.errors import QualityGateError
 from ml.progress import ProgressCallback
-from ml.workspace.actor import add_actor_option
 from ml.workspace.configurations import beside_config
-from ml.workspace.harness import run_step
+from ml.workspace.process.actor import add_actor_option
+from ml.workspace.step_runner import run_step
 
 if TYPE_CHECKING:
     from ml.evaluation.report.report import ValidationReport

@@ -14,7 +14,7 @@ validation, 6 a file or the audit log is not as it was written.
 from __future__ import annotations
 
 if __name__ == "__main__":
-    import ml.workspace.quiet_start  # noqa: F401
+    import ml.workspace.process.quiet_start  # noqa: F401
 
 import argparse
 import sys
@@ -22,14 +22,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml.workspace import audit
-from ml.workspace.actor import add_actor_option
-from ml.workspace.harness import run_command
 from ml.workspace.paths import OrganizationPaths
-from ml.workspace.pruning import prune
-from ml.workspace.redaction import Redactor
-from ml.workspace.release import has_passed, require_passed_report
-from ml.workspace.verification import require_organization, verify_organization
-from ml.workspace.versions import list_versions, publications, publish, require_version, rollback
+from ml.workspace.process.actor import add_actor_option
+from ml.workspace.process.redaction import Redactor
+from ml.workspace.step_runner import run_command
+from ml.workspace.versions.pruning import prune
+from ml.workspace.versions.release import has_passed, require_passed_report
+from ml.workspace.versions.store import list_versions, publications, publish, require_version, rollback
+from ml.workspace.versions.verification import require_organization, verify_organization
 
 _METRICS_SHOWN = 4  # what fits on a line
 

@@ -24,8 +24,8 @@ from typing import Any
 from ml.errors import EagleError, IntegrityError
 from ml.workspace.files import FILE_MODE, make_folder, plain_storage_errors, sync_folder
 from ml.workspace.locks import audit_lock
-from ml.workspace.opening import open_file, read_bytes
 from ml.workspace.paths import OrganizationPaths
+from ml.workspace.safe_open import open_file, read_bytes
 
 STARTED = "started"
 SUCCEEDED = "succeeded"

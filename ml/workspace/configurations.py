@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, IsolationError
-from ml.workspace.opening import refuse_second_name
 from ml.workspace.paths import for_config, lies_in, workspace_root
+from ml.workspace.safe_open import refuse_second_name
 
 _REQUEST = ("training_config.json",)
 _TUNED = ("hyperparameter_results", "training_config.json")

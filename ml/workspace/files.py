@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ml.errors import IntegrityError, MissingArtifactError, StorageError
-from ml.workspace.leftovers import remove, temporary_path
-from ml.workspace.opening import open_folder, opened, pinned, read_bytes
+from ml.workspace.safe_open import open_folder, opened, pinned, read_bytes
+from ml.workspace.temp_files import remove, temporary_path
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600

@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ml.workspace.files import FILE_MODE, make_folder, plain_storage_errors
-from ml.workspace.opening import open_file
-from ml.workspace.printable import printable
-from ml.workspace.redaction import Redactor
-from ml.workspace.room import write_line
+from ml.workspace.process.full_pipes import write_line
+from ml.workspace.process.printable import printable
+from ml.workspace.process.redaction import Redactor
+from ml.workspace.safe_open import open_file
 
 _LOGGERS = ("ml", "py.warnings")
 _PATIENCE_SECONDS = 1.0  # with whoever reads stderr; the log and the result have the warning as well

@@ -15,9 +15,9 @@ from pydantic import TypeAdapter, ValidationError
 import ml
 from ml.config import OrganizationConfig
 from ml.errors import DataError, IsolationError, MissingArtifactError
+from ml.options.access.secrets import secrets_folder
 from ml.options.base import Identifier
-from ml.options.secrets import secrets_folder
-from ml.workspace.opening import refuse_second_name
+from ml.workspace.safe_open import refuse_second_name
 
 _IDENTIFIER = TypeAdapter(Identifier)
 _SEEN_LIMIT = 80

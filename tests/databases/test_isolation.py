@@ -69,7 +69,7 @@ class TestInjection:
     def test_nothing_executes(self, place: Any, text: str, powerful: Database, tmp_path: Path) -> None:
         from ml.config import OrganizationConfig
         from ml.errors import EagleError
-        from ml.scada.prepare import prepare
+        from ml.ingest.prepare import prepare
 
         sections = place(text)
         config = document(powerful, sections.pop("scadaDbConfig", None), **sections)
@@ -84,7 +84,7 @@ class TestInjection:
         self, text: str, powerful: Database, tmp_path: Path
     ) -> None:
         from ml.config import OrganizationConfig
-        from ml.scada.prepare import prepare
+        from ml.ingest.prepare import prepare
 
         name = text[:60]
         columns = (COLUMNS[0], name, *COLUMNS[2:])
@@ -98,7 +98,7 @@ class TestInjection:
     @pytest.mark.parametrize("key", ["host", "database", "user", "password", "sslRootCert"])
     def test_values_of_the_connection_cannot_add_others(self, key: str, text: str, powerful: Database) -> None:
         from ml.errors import ConfigError
-        from ml.scada.sources.postgresql.address import connection_string
+        from ml.ingest.sources.postgresql.address import connection_string
         from tests.databases.history import config
 
         spelled = f"{text} sslmode=disable' host='evil"

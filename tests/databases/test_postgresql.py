@@ -12,13 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from ml.cleaning import clock
+from ml.cleaning.time_range import TimeRange
 from ml.errors import ConfigError, DataError, EagleError, IsolationError, MissingColumnError, SourceError
-from ml.readings import clock
-from ml.readings.time_range import TimeRange
-from ml.scada.prepare import prepare
-from ml.scada.sources import open_source
-from ml.scada.sources.postgresql import session
-from ml.scada.sources.postgresql.source import PostgresqlSource
+from ml.ingest.prepare import prepare
+from ml.ingest.sources import open_source
+from ml.ingest.sources.postgresql import session
+from ml.ingest.sources.postgresql.source import PostgresqlSource
 from tests.databases.history import COLUMNS, START, TYPES, config, create_table, readings
 from tests.databases.server import Database, Server
 

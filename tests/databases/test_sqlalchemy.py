@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from ml.cleaning.time_range import TimeRange
 from ml.errors import ConfigError, IsolationError, SourceError
+from ml.ingest.prepare import prepare
+from ml.ingest.sources import open_source
 from ml.options.source import ScadaDbConfig
-from ml.readings.time_range import TimeRange
-from ml.scada.prepare import prepare
-from ml.scada.sources import open_source
 from tests.databases.history import COLUMNS, START, TYPES, config, create_table, readings
 from tests.databases.server import Database
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from ml.config import OrganizationConfig
 from ml.evaluation.drift.baseline import learn_baseline, stability_index
 from ml.evaluation.model_version import TrainedVersion, load_version
+from ml.grid.regular import to_grid
 from ml.options.schema import SchemaConfig
-from ml.windows.grid import to_grid
 from ml.workspace.paths import OrganizationPaths
 from simulation.database import TABLE
 from tests.pipeline.backend import Json

@@ -24,9 +24,9 @@ import pytest
 
 from ml import fleet
 from ml.errors import ERRORS
+from ml.ingest import inputs
+from ml.ingest.sources.postgresql import session
 from ml.predict import __main__ as predict
-from ml.scada import inputs
-from ml.scada.sources.postgresql import session
 from ml.scripts import convert_to_onnx, data_prep, train_model, validate_model
 from ml.workspace import __main__ as workspace
 from ml.workspace.paths import OrganizationPaths

@@ -15,7 +15,7 @@ import onnx
 import pandas as pd
 import pytest
 
-from ml.workspace.manifest import write_manifest
+from ml.workspace.versions.manifest import write_manifest
 from tests.pipeline.backend import (
     REPOSITORY,
     Json,

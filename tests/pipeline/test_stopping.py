@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ml.workspace.paths import OrganizationPaths
-from ml.workspace.verification import verify_organization
+from ml.workspace.versions.verification import verify_organization
 from tests.pipeline.backend import REPOSITORY, Json, environment, spawn, tree
 from tests.pipeline.small_plant import ORGANIZATION, plant_config, write_json
 from tests.pipeline.stopping import said, stopped
@@ -26,7 +26,7 @@ STEP = '''
 import argparse, sys, threading, time
 import numpy as np
 from ml.options.learning import TrainingConfig
-from ml.workspace.harness import run_step
+from ml.workspace.step_runner import run_step
 
 def ready(*_):
     print("ready", file=sys.stderr, flush=True)

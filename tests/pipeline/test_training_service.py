@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ml.workspace.parent import KEEP_RUNNING
+from ml.workspace.process.parent_death import KEEP_RUNNING
 from simulation.database import TABLE
 from tests.pipeline.backend import REPOSITORY, Json, TrainingFailedError, TrainingService, environment, tree
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 
 def naive_grid(frame, schema, interval, max_gap, aggregation="last"):
-    """As `ml.windows.grid.to_grid`, for sorted readings without repeated instants."""
+    """As `ml.grid.regular.to_grid`, for sorted readings without repeated instants."""
     rows = []
     segment = 0
     for asset in sorted(set(frame["asset_id"])):

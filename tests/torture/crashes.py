@@ -29,7 +29,7 @@ from ml.errors import EagleError, StorageError
 from ml.scripts import convert_to_onnx, train_model
 from ml.workspace import __main__ as workspace
 from ml.workspace.paths import OrganizationPaths
-from ml.workspace.verification import verify_organization
+from ml.workspace.versions.verification import verify_organization
 from simulation.database import write_sqlite
 from tests.pipeline.backend import tree
 from tests.pipeline.small_plant import ORGANIZATION, plant_config, simulate_small_plant, write_json

@@ -33,14 +33,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-import ml.export.session
-import ml.predict.scoring
-import ml.scada.inputs
-import ml.scada.sources.files
-import ml.scada.sources.sqlite  # noqa: F401 - loaded here, for all children
 from ml.errors import ERRORS
+from ml.ingest.prepared.fingerprint import METADATA_KEY
 from ml.predict import __main__ as predict
-from ml.scada.fingerprint import METADATA_KEY
 from ml.scripts import convert_to_onnx, data_prep, train_model
 from simulation.database import TABLE, write_sqlite
 from tests.pipeline.small_plant import ORGANIZATION, plant_config, simulate_small_plant, write_json

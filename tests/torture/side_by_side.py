@@ -18,7 +18,7 @@ from collections import Counter
 from pathlib import Path
 
 from ml.workspace.paths import OrganizationPaths
-from ml.workspace.verification import verify_organization
+from ml.workspace.versions.verification import verify_organization
 from simulation.database import write_sqlite
 from tests.pipeline.backend import ML, Json, environment
 from tests.pipeline.small_plant import plant_config, simulate_small_plant, write_json

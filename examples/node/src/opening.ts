@@ -1,5 +1,5 @@
 /**
- * Opens what lies in the workspace by the rules of ml/workspace/opening.py: folder by folder, so that no link is
+ * Opens what lies in the workspace by the rules of ml/workspace/safe_open.py: folder by folder, so that no link is
  * followed on the way, and no file that is not a plain one or has a second name, which may be another organisation's.
  */
 

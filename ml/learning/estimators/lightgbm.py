@@ -29,7 +29,7 @@ from ml.learning.folds.fitting import FloatMatrix, Fold, FoldFitter, Labels
 from ml.options.base import Section
 from ml.options.learning import LgbParams, SearchRange, TrainingConfig
 from ml.workspace.files import write_text
-from ml.workspace.opening import read_bytes
+from ml.workspace.safe_open import read_bytes
 
 if TYPE_CHECKING:
     from ml.export.trees.ensemble import TreeEnsemble

@@ -26,7 +26,7 @@ from ml.learning.folds.fitting import FloatMatrix, Labels
 from ml.options.base import Section
 from ml.options.learning import SearchRange, Share, TrainingConfig
 from ml.workspace.files import write_bytes
-from ml.workspace.opening import read_bytes
+from ml.workspace.safe_open import read_bytes
 
 if TYPE_CHECKING:
     from ml.export.trees.ensemble import TreeEnsemble

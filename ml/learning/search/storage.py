@@ -18,8 +18,8 @@ from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from ml.errors import BusyError, SourceError
-from ml.options.database_url import LIBPQ_WITHOUT_LOGINS, DatabaseUrl, parse_url
-from ml.workspace.libraries import require_psycopg
+from ml.options.access.database_url import LIBPQ_WITHOUT_LOGINS, DatabaseUrl, parse_url
+from ml.workspace.process.libraries import require_psycopg
 
 if TYPE_CHECKING:
     from ml.options.learning import TuningConfig

@@ -19,7 +19,7 @@ from typing import Any
 from ml.errors import EagleError
 from ml.workspace.configurations import load_config
 from ml.workspace.files import sha256
-from ml.workspace.parent import end_with
+from ml.workspace.process.parent_death import end_with
 
 MOST_BYTES = 1 << 30
 """Of address space; a configuration that needs more ends the process."""

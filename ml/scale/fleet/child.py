@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ml.learning.memory import give_back
-from ml.workspace.parent import end_with
+from ml.workspace.process.parent_death import end_with
 
 STOPPED_EXITS = (130, 143)
 

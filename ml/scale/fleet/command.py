@@ -29,9 +29,9 @@ from ml.scale.fleet.pools import Submit, cluster_pool, local_pool
 from ml.scale.fleet.steps import STEPS
 from ml.scale.fleet.summary import summarize, summary_folder, write_summary
 from ml.scale.fleet.task import OrganizationTask, Outcome
-from ml.workspace.harness import run_command
 from ml.workspace.paths import workspace_root
-from ml.workspace.redaction import Redactor
+from ml.workspace.process.redaction import Redactor
+from ml.workspace.step_runner import run_command
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -9,8 +9,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
 
 from ml.scale.fleet.task import Outcome
-from ml.workspace.printable import printable
-from ml.workspace.progress import Progress
+from ml.workspace.process.printable import printable
+from ml.workspace.process.progress import Progress
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml.errors import ClusterError
 from ml.scale.fleet.task import OrganizationTask, Outcome, run_organization, stop_run, work_on
-from ml.workspace.harness import as_told_to_user
+from ml.workspace.step_runner import as_told_to_user
 
 if TYPE_CHECKING:
     from distributed import Client, Future

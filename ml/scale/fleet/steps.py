@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ml.errors import EagleError
-from ml.workspace.manifest import verify
 from ml.workspace.paths import OrganizationPaths
+from ml.workspace.versions.manifest import verify
 
 TUNED_CONFIG = "training_config.json"
 

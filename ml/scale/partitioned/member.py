@@ -34,7 +34,7 @@ from ml.scale.partitioned.masks import Mask
 from ml.scale.partitioned.stopping_metric import summed_metric
 from ml.scale.partitioned.stored import Stored, StoredFeatureRows, StoredRows
 from ml.scale.partitioned.tasks import State
-from ml.workspace.parent import end_with
+from ml.workspace.process.parent_death import end_with
 
 WAIT_SECONDS = 1800
 """How long a member waits for the others to get as far as it has."""

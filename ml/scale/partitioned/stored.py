@@ -15,8 +15,8 @@ import pyarrow.parquet
 
 from ml.errors import IntegrityError, StorageError
 from ml.features import FeatureEngineer
+from ml.ingest.prepared.fingerprint import refuse_foreign
 from ml.learning.feature_rows import FeatureRows
-from ml.scada.fingerprint import refuse_foreign
 from ml.scale.partitioned.masks import Mask
 from ml.workspace.files import sha256
 

@@ -11,8 +11,8 @@ import pytest
 
 from ml.errors import DataError, IsolationError, MissingColumnError
 from ml.evaluation.reference_scores import read_reference
+from ml.ingest.prepared.fingerprint import Fingerprint
 from ml.options.delivery import ReferenceScore
-from ml.scada.fingerprint import Fingerprint
 from ml.workspace.paths import OrganizationPaths
 
 FIELD = "validationConfig.referenceScores (alarm)"

@@ -9,7 +9,7 @@ import pytest
 
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError
-from ml.options.templates import TEMPLATES
+from ml.options.forms.templates import TEMPLATES
 
 Json = dict[str, Any]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ml.config import MAX_CONFIG_BYTES, OrganizationConfig
 from ml.errors import ConfigError, EagleError, IsolationError
 from ml.options.base import field_path, nearest
-from ml.options.templates import TEMPLATES
+from ml.options.forms.templates import TEMPLATES
 from tests.unit.options.configurations import configurations, lgb_params
 
 Json = dict[str, Any]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError
-from ml.options.database_url import OPTIONS, UrlError, parse_url
+from ml.options.access.database_url import OPTIONS, UrlError, parse_url
 
 CANARY = "Zm9v/YmFyQ2FuYXJ5"
 

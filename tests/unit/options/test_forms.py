@@ -9,8 +9,8 @@ import pytest
 
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, EagleError
-from ml.options.feature_names import sensors_of
-from ml.options.forms import KEYS, SECTIONS, VALUES, KeyForm
+from ml.options.forms.feature_names import sensors_of
+from ml.options.forms.keys import KEYS, SECTIONS, VALUES, KeyForm
 from ml.windows.catalogue import list_features
 
 Json = dict[str, Any]

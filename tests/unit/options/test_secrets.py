@@ -10,7 +10,7 @@ import pytest
 
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, EagleError, IsolationError
-from ml.options.secrets import secret_in_file, secret_in_variable
+from ml.options.access.secrets import secret_in_file, secret_in_variable
 from ml.workspace.paths import OrganizationPaths
 
 SECRET = "correct horse battery"

@@ -11,7 +11,7 @@ import pytest
 
 from ml.config import MAX_CONFIG_BYTES, OrganizationConfig
 from ml.errors import ConfigError, EagleError
-from ml.options.strict_json import MAX_ENTRIES
+from ml.options.forms.strict_json import MAX_ENTRIES
 
 LIMIT_SECONDS = 2.0  # about 0.1 on a quiet machine; what was quadratic took from 8 s on
 BASE: dict[str, Any] = {"organizationId": "plant", "schemaConfig": {"continuousColumns": ["x"]}}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ml.workspace.paths import OrganizationPaths
-from ml.workspace.versions import publish
+from ml.workspace.versions.store import publish
 from tests.unit.predict.installed import install
 
 

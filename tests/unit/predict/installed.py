@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from ml.cleaning.table import from_table
 from ml.export.metadata import ModelMetadata
 from ml.export.package import exact_models, write_package
 from ml.features import FeatureEngineer
+from ml.grid.regular import to_grid
 from ml.learning import estimators
 from ml.options.learning import TrainingConfig
-from ml.readings.table import from_table
-from ml.windows.grid import to_grid
 from ml.workspace.paths import OrganizationPaths
-from ml.workspace.versions import stage_version
+from ml.workspace.versions.store import stage_version
 from tests.unit.export.test_metadata import content
 from tests.unit.predict.irregular import INTERVAL, MAX_GAP, config, readings
 

@@ -16,9 +16,9 @@ from ml.export.session import open_model
 from ml.predict import cache, load_model
 from ml.predict.cache import ModelCache
 from ml.predict.model import LoadedModel, read_model
-from ml.workspace.manifest import MANIFEST, write_manifest
 from ml.workspace.paths import OrganizationPaths
-from ml.workspace.versions import publish, rollback
+from ml.workspace.versions.manifest import MANIFEST, write_manifest
+from ml.workspace.versions.store import publish, rollback
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ml.cleaning.table import from_table
 from ml.errors import DataError, MissingColumnError
 from ml.export.session import open_model
 from ml.export.window.parity import window_batch
+from ml.grid.regular import to_grid
 from ml.predict import load_model
 from ml.predict.model import LoadedModel
-from ml.readings.table import from_table
-from ml.windows.grid import to_grid
 from tests.unit.predict.irregular import INTERVAL, MAX_GAP, readings
 
 

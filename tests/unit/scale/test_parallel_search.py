@@ -15,7 +15,7 @@ import pytest
 
 from ml.config import OrganizationConfig
 from ml.errors import InternalError, StoppedError, StorageError, TooFewFailuresError
-from ml.scada.prepared import Prepared
+from ml.ingest.prepared.data import Prepared
 from ml.scale import parallel_search
 from ml.scale.parallel_search import SPARE, side_by_side
 from tests.unit.learning.grid_frames import regular_plant

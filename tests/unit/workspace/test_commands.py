@@ -14,7 +14,7 @@ import pytest
 from ml.workspace import audit
 from ml.workspace.__main__ import main
 from ml.workspace.paths import OrganizationPaths
-from ml.workspace.versions import current_version, link_model, publish, stage_version
+from ml.workspace.versions.store import current_version, link_model, publish, stage_version
 
 
 @pytest.fixture

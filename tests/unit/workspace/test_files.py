@@ -13,7 +13,7 @@ import pytest
 
 from ml.errors import IntegrityError, MissingArtifactError, StorageError
 from ml.workspace import files
-from ml.workspace.leftovers import clear_leftovers, temporary_path
+from ml.workspace.temp_files import clear_leftovers, temporary_path
 
 
 class Killed(BaseException):
@@ -150,7 +150,7 @@ def remains_of_a_killed_process(target: Path, kind: str, make: str) -> Path:
     code = f"""
 import os, sys
 from pathlib import Path
-from ml.workspace.leftovers import temporary_path
+from ml.workspace.temp_files import temporary_path
 with temporary_path(Path(sys.argv[1]), sys.argv[2]) as path:
     path.{make}()
     print(path, flush=True)
@@ -180,7 +180,7 @@ IN_ANOTHER_CONTAINER = """
 import sys
 from pathlib import Path
 from ml.workspace.files import scratch_directory, staged_directory, staged_file
-from ml.workspace.leftovers import temporary_path
+from ml.workspace.temp_files import temporary_path
 folder = Path(sys.argv[1])
 with scratch_directory(folder, "readings") as scratch, staged_file(folder / "r.json") as file:
     with staged_directory(folder / "plots") as plots, temporary_path(folder / "v1", "old") as aside:
@@ -225,7 +225,7 @@ def test_many_processes_write_and_clear_one_folder_at_once(tmp_path: Path) -> No
 import sys
 from pathlib import Path
 from ml.workspace import files
-from ml.workspace.leftovers import clear_leftovers
+from ml.workspace.temp_files import clear_leftovers
 folder = Path(sys.argv[1])
 for number in range(60):
     with files.scratch_directory(folder, "readings") as scratch:

@@ -12,9 +12,9 @@ import pytest
 from ml.errors import IntegrityError
 from ml.workspace.files import write_json
 from ml.workspace.paths import OrganizationPaths
-from ml.workspace.pruning import prune
-from ml.workspace.verification import verify_organization
-from ml.workspace.versions import link_model, stage_version
+from ml.workspace.versions.pruning import prune
+from ml.workspace.versions.store import link_model, stage_version
+from ml.workspace.versions.verification import verify_organization
 
 VALIDATION = {"accuracy": 0.9, "precision": 0.5, "recall": 0.4, "auc": 0.8}
 TEST = {"accuracy": 0.7, "precision": 0.6, "recall": 0.3, "auc": 0.75}

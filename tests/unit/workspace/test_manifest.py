@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ml.errors import IntegrityError, MissingArtifactError
-from ml.workspace.manifest import FORMAT_VERSION, verify, write_manifest
+from ml.workspace.versions.manifest import FORMAT_VERSION, verify, write_manifest
 
 
 @pytest.fixture

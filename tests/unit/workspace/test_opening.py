@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ml.errors import IsolationError
-from ml.workspace.opening import open_file, opened, read_bytes
+from ml.workspace.safe_open import open_file, opened, read_bytes
 
 
 @pytest.fixture

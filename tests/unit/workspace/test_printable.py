@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from ml.scale.fleet.display import Board
 from ml.workspace.logs import step_log, warnings_on_stderr
-from ml.workspace.printable import printable
-from ml.workspace.progress import Progress
-from ml.workspace.redaction import Redactor
-from ml.workspace.result_stream import ResultStream
+from ml.workspace.process.printable import printable
+from ml.workspace.process.progress import Progress
+from ml.workspace.process.redaction import Redactor
+from ml.workspace.process.result_stream import ResultStream
 
 HOSTILE = "\x1b]0;pwned\x07\x1b[2J\x9b31m\r\u202e\u2028\x7f"
 SHOWN = r"\x1b]0;pwned\x07\x1b[2J\x9b31m\r\u202e\u2028\x7f"
@@ -61,12 +61,14 @@ def test_the_table_of_a_fleet() -> None:
 
 def test_warnings_on_a_terminal_and_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Terminal())
-    file, log = tmp_path / "step.log", logging.getLogger("ml.scada")
+    file, log = tmp_path / "step.log", logging.getLogger("ml.ingest")
     secret = "pass\x1bword"
     redactor = Redactor()
     redactor.hide(secret)
     with warnings_on_stderr(redactor), step_log(file, redactor):
-        log.warning("table %s%s", HOSTILE, "\n2026-01-01T00:00:00.000Z INFO ml.workspace.harness: data_prep is done")
+        log.warning(
+            "table %s%s", HOSTILE, "\n2026-01-01T00:00:00.000Z INFO ml.workspace.step_runner: data_prep is done"
+        )
         log.warning("refused: %s", secret)
         try:
             raise ValueError(HOSTILE)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ml.workspace.progress import Progress
+from ml.workspace.process.progress import Progress
 
 
 class Lines(io.StringIO):

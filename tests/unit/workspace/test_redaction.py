@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 import sqlalchemy
 
-from ml.workspace.redaction import Redactor
+from ml.workspace.process.redaction import Redactor
 
 PRINTABLE = [chr(code) for code in range(32, 127)] + ["ä", "€", "漢", "\U0001f600", "\u0301"]
 

@@ -10,11 +10,11 @@ import pytest
 
 from ml.errors import BusyError, ConfigError, IntegrityError, IsolationError, MissingArtifactError, StorageError
 from ml.workspace import audit
-from ml.workspace.leftovers import temporary_path
 from ml.workspace.locks import organization_lock
-from ml.workspace.manifest import verify
 from ml.workspace.paths import OrganizationPaths
-from ml.workspace.versions import (
+from ml.workspace.temp_files import temporary_path
+from ml.workspace.versions.manifest import verify
+from ml.workspace.versions.store import (
     current_version,
     is_current,
     link_model,
@@ -121,7 +121,7 @@ def test_remains_of_a_killed_run_are_removed_by_the_next(paths: OrganizationPath
     code = """
 import os
 from ml.workspace.paths import OrganizationPaths
-from ml.workspace.versions import stage_version
+from ml.workspace.versions.store import stage_version
 with stage_version(OrganizationPaths("plant_a"), "v1") as folder:
     (folder / "model.onnx").write_text("half")
     os._exit(9)

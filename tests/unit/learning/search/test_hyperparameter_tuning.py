@@ -9,8 +9,8 @@ import pytest
 
 from ml.config import OrganizationConfig
 from ml.errors import IsolationError
-from ml.scada import inputs
-from ml.scada.prepared import Prepared
+from ml.ingest import inputs
+from ml.ingest.prepared.data import Prepared
 from ml.scripts.hyperparameter_tuning import run
 from tests.unit.learning.grid_frames import regular_plant
 

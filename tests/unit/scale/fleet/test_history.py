@@ -11,8 +11,8 @@ from ml.scale.fleet.history import History, read_findings, read_history
 from ml.scale.fleet.steps import STEPS as ALL_STEPS
 from ml.workspace import audit
 from ml.workspace.files import write_json
-from ml.workspace.manifest import write_manifest
 from ml.workspace.paths import OrganizationPaths
+from ml.workspace.versions.manifest import write_manifest
 
 CONFIG = OrganizationConfig.from_dict({"organizationId": "acme", "schemaConfig": {"continuousColumns": ["heat"]}})
 TUNED = CONFIG.model_copy(update={"industry": "manufacturing"})

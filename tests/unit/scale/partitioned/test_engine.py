@@ -21,9 +21,9 @@ from ml.config import OrganizationConfig
 from ml.errors import IntegrityError, IsolationError
 from ml.evaluation.drift.baseline import learn_baseline
 from ml.features import FeatureEngineer
+from ml.ingest.prepared import data as prepared
 from ml.learning.training import TrainedModel, split_of, train
 from ml.progress import ProgressCallback, silent
-from ml.scada import prepared
 from ml.scale.clients import SCHEDULER_VARIABLE
 from ml.scale.partitioned import boosting, masks
 from ml.scale.partitioned.engine import PartitionedEngine

@@ -1,0 +1,1 @@
+"""Equal spacing: irregular readings of one machine become rows of one interval."""

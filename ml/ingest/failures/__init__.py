@@ -1,0 +1,1 @@
+"""When each machine failed: the labels of grid rows."""

@@ -1,0 +1,194 @@
+"""What a step reads: an organisation's prepared data, made on the spot if no earlier step did."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ml.config import OrganizationConfig
+from ml.errors import ConfigError, DataError, EagleError
+from ml.ingest.prepare import prepare, prepare_to_file
+from ml.ingest.prepared.data import Prepared, is_prepared, read_prepared
+from ml.ingest.prepared.fingerprint import read_fingerprint
+from ml.ingest.prepared_csv import is_prepared_csv, read_prepared_csv, write_prepared_csv
+from ml.ingest.sources.sqlite_files import refuse_second_names, state_of
+from ml.progress import ProgressCallback
+from ml.workspace.files import read_json, remove_below, sha256, staged_file, write_json
+from ml.workspace.locks import slices_lock
+from ml.workspace.paths import OrganizationPaths
+
+log = logging.getLogger(__name__)
+
+_DIGEST_KEY = "preparedDataSha256"
+
+
+@dataclass(frozen=True)
+class Input:
+    """Prepared data and where it came from.
+
+    Attributes
+    ----------
+    digest
+        SHA-256 of the file the data was read from.
+    source
+        The same in words, for reports.
+    """
+
+    data: Prepared
+    digest: str
+    source: str
+
+
+def refuse_foreign_source(config: OrganizationConfig, paths: OrganizationPaths) -> None:
+    """Check that every configured file exists and does not lie with another organisation.
+
+    Raises
+    ------
+    IsolationError, MissingArtifactError, DataError
+        As `OrganizationPaths.readable_file`.
+    """
+    if config.data_source is not None:
+        paths.readable_file(config.data_source.path, "dataSource.path")
+    if config.scada_db_config is not None and config.scada_db_config.driver == "sqlite":
+        refuse_second_names(paths.readable_file(config.scada_db_config.database, "scadaDbConfig.database"))
+    authority = None if config.scada_db_config is None else config.scada_db_config.ssl_root_cert
+    if authority is not None and authority != "system":
+        paths.readable_file(authority, "scadaDbConfig.sslRootCert")
+
+
+def prepare_and_keep(
+    config: OrganizationConfig, paths: OrganizationPaths, progress: ProgressCallback | None = None
+) -> dict[str, Any]:
+    """Prepare the configured source, write prepared_data.parquet and data_summary.json, and return the summary.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration names no source.
+    """
+    if config.scada_db_config is None and config.data_source is None:
+        raise ConfigError(
+            "the configuration names no source of data and nothing has been prepared",
+            field="scadaDbConfig",
+            hint="add scadaDbConfig or dataSource, or run data_prep.py with a configuration that has one",
+        )
+    refuse_foreign_source(config, paths)
+    target = paths.prepared_data(config.version)
+    origin = _origin(config)
+    reading = nullcontext() if config.scada_db_config is None else slices_lock(paths)
+    with reading, staged_file(target) as staged:
+        summary = prepare_to_file(config, staged, config_digest=origin, slices=paths.slices, progress=progress)
+    write_json(paths.data_summary(config.version), {**summary, _DIGEST_KEY: sha256(target)})
+    _keep_csv(config, paths)
+    return summary
+
+
+def _keep_csv(config: OrganizationConfig, paths: OrganizationPaths) -> None:
+    """Write the prepared data as CSV if asked to; else take away what was written of other data."""
+    file = paths.prepared_csv(config.version)
+    if config.data_config.prepared_format != "csv":
+        remove_below(file)
+        return
+    with staged_file(file) as staged:
+        write_prepared_csv(paths.prepared_data(config.version), staged)
+
+
+def prepared_data(
+    config: OrganizationConfig,
+    paths: OrganizationPaths,
+    progress: ProgressCallback | None = None,
+    *,
+    argument: str | None = None,
+    sensors: bool = True,
+) -> Input:
+    """The data a step works on: the file named on the command line, else what data_prep wrote, else prepared now.
+
+    Prepared data is reused if it was made of the same source with the same columns, grid and labels, a source file has
+    not changed since, and neither has the prepared data, by its SHA-256. Without a source in the configuration it must
+    have the same columns, grid and labels. Without `sensors` those columns are left where they are.
+
+    Raises
+    ------
+    DataError
+        If there is no source and the prepared data was made with other settings, or a named file cannot be used.
+    IsolationError, IntegrityError
+        If a file is another organisation's, or was written by a newer release.
+    """
+    if argument is not None:
+        return external_data(config, paths, paths.readable_file(argument, "the data"), progress=progress)
+    kept = paths.prepared_data(config.version)
+    fingerprint = read_fingerprint(kept) if kept.is_file() else None
+    if fingerprint is None:
+        prepare_and_keep(config, paths, progress)
+        return kept_data(config, paths, sensors=sensors)
+    if config.scada_db_config is None and config.data_source is None:
+        if not fingerprint.config_digest.startswith(config.settings_digest()):
+            raise DataError(
+                "the prepared data was made with other columns, grid or labels than this configuration asks for, and "
+                "the configuration names no source to prepare it again from",
+                field="dataConfig",
+                hint="use the settings that data_prep.py was given, or name the source",
+            )
+        return kept_data(config, paths, sensors=sensors)
+    refuse_foreign_source(config, paths)
+    if fingerprint.config_digest != _origin(config):
+        log.info("the source or the settings of the data have changed; preparing it again")
+    elif not _is_as_written(kept, paths.data_summary(config.version)):
+        log.warning("%s is not what data_prep wrote; preparing it again", kept.name)
+    else:
+        log.info("reusing %s", kept.name)
+        return kept_data(config, paths, sensors=sensors)
+    prepare_and_keep(config, paths, progress)
+    return kept_data(config, paths, sensors=sensors)
+
+
+def kept_data(config: OrganizationConfig, paths: OrganizationPaths, *, sensors: bool = True) -> Input:
+    """What data_prep or train_model wrote for this version, as it is.
+
+    Raises
+    ------
+    MissingArtifactError
+        If nothing has been prepared.
+    """
+    kept = paths.prepared_data(config.version)
+    prepared = read_prepared(kept, organization_id=config.organization_id, sensors=sensors)
+    return Input(prepared, sha256(kept), "the organisation's prepared data")
+
+
+def _is_as_written(file: Path, summary: Path) -> bool:
+    """Whether the prepared data has the content that its summary tells."""
+    try:
+        told = read_json(summary, "the data summary").get(_DIGEST_KEY)
+    except EagleError:
+        return False
+    return bool(told == sha256(file))
+
+
+def _origin(config: OrganizationConfig) -> str:
+    """What prepared data depends on: the settings, the source, and the state of a source file."""
+    source, database = config.data_source, config.scada_db_config
+    file = source.path if source else database.database if database and database.driver == "sqlite" else None
+    changed = "" if file is None else state_of(Path(file).resolve())
+    return f"{config.settings_digest()}:{config.source_digest()}{changed}"
+
+
+def external_data(
+    config: OrganizationConfig,
+    paths: OrganizationPaths,
+    file: Path,
+    *,
+    interval: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> Input:
+    """Data from a file that the user named: prepared already, or readings to prepare on a grid of `interval`."""
+    file = paths.readable_file(file, "the data")
+    if is_prepared(file):
+        prepared = read_prepared(file, organization_id=config.organization_id)
+    elif is_prepared_csv(file):
+        prepared = read_prepared_csv(file, config, interval=interval)
+    else:
+        prepared = prepare(config, source_path=file, interval=interval, progress=progress)
+    return Input(prepared, sha256(file), file.name)

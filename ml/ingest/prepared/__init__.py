@@ -1,0 +1,1 @@
+"""Prepared data and what is kept on the way to it, as files."""

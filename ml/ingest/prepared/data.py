@@ -1,0 +1,238 @@
+"""Prepared data: the labelled grid in memory, and its Parquet file with a fingerprint of its origin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+
+from ml.errors import DataError, IntegrityError, MissingArtifactError, StorageError
+from ml.ingest.failures.labels import STATUSES
+from ml.ingest.prepared.fingerprint import Fingerprint, read_fingerprint, refuse_foreign
+from ml.ingest.prepared.parquet_output import ParquetOutput
+
+ROW_GROUP_ROWS = 131_072
+_LEADING = {"asset_id": pa.string(), "timestamp": pa.timestamp("us", tz="UTC"), "segment": pa.int32()}
+_TRAILING = {
+    "target": pa.int8(),
+    "event": pa.int32(),
+    "label": pa.int8(),
+    "status": pa.dictionary(pa.int8(), pa.string()),
+}
+LEADING_COLUMNS, TRAILING_COLUMNS = tuple(_LEADING), tuple(_TRAILING)
+"""Columns before and after the sensors."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An organisation's history, ready for features.
+
+    ``frame`` is sorted by asset and time and has ``asset_id, timestamp, segment``, the sensors, ``target, event,
+    label, status``. ``summary`` is what
+    `ml.ingest.summary.quality.summarize` found. ``interval`` and ``max_gap`` are seconds.
+    """
+
+    frame: pd.DataFrame
+    summary: dict[str, Any]
+    interval: int
+    max_gap: int
+
+    @property
+    def sensors(self) -> tuple[str, ...]:
+        """Sensor columns, in order."""
+        return tuple(name for name in self.frame.columns if name not in _LEADING and name not in _TRAILING)
+
+
+def write_prepared(path: Path, prepared: Prepared, *, organization_id: str, config_digest: str) -> None:
+    """Write prepared data as Parquet; the same data gives the same bytes.
+
+    Parameters
+    ----------
+    organization_id
+        Whose data it is; `read_prepared` refuses it to others.
+    config_digest
+        Digest of the configuration sections that it depends on, for those who want to use it again.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be written; nothing of it is left then.
+    """
+    fingerprint = Fingerprint(
+        organization_id=organization_id,
+        interval=prepared.interval,
+        max_gap=prepared.max_gap,
+        horizon=prepared.summary["horizonSeconds"],
+        config_digest=config_digest,
+        sensors=prepared.sensors,
+        summary=prepared.summary,
+    )
+    table = _to_table(prepared).replace_schema_metadata(fingerprint.to_metadata())
+    try:
+        pyarrow.parquet.write_table(table, path, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+    except OSError as failure:
+        path.unlink(missing_ok=True)
+        raise StorageError(f"{path.name} cannot be written: {failure.strerror or 'input/output error'}") from None
+
+
+class PreparedWriter:
+    """Writes prepared data as it is made; the file is the same however the rows were cut into pieces.
+
+    Parameters
+    ----------
+    path
+        The file.
+    sensors
+        Types of the sensors by name, in order.
+    on_block
+        Called with every `ROW_GROUP_ROWS` rows, and the rest, as they are written.
+
+    Raises
+    ------
+    StorageError
+        If the disk refuses; from every method.
+    """
+
+    def __init__(
+        self, path: Path, sensors: Mapping[str, type[np.floating[Any]]], on_block: Callable[[pd.DataFrame], None]
+    ) -> None:
+        types = {name: pa.from_numpy_dtype(np.dtype(kind)) for name, kind in sensors.items()}
+        self._schema = pa.schema(list({**_LEADING, **types, **_TRAILING}.items()))
+        self._on_block = on_block
+        self._waiting: list[pd.DataFrame] = []
+        self._output = ParquetOutput(path, self._schema, ROW_GROUP_ROWS, compression="zstd")
+
+    def add(self, rows: pd.DataFrame) -> None:
+        """Take the next rows."""
+        self._waiting.append(rows)
+        if sum(len(piece) for piece in self._waiting) >= ROW_GROUP_ROWS:
+            whole = pd.concat(self._waiting, ignore_index=True)
+            full = len(whole) // ROW_GROUP_ROWS * ROW_GROUP_ROWS
+            for start in range(0, full, ROW_GROUP_ROWS):
+                self._write(whole.iloc[start : start + ROW_GROUP_ROWS])
+            self._waiting = [whole.iloc[full:].copy()]  # not a part that keeps the whole
+
+    def flush(self) -> None:
+        """Write the rows that still wait; nothing can be added afterwards."""
+        rest = pd.concat(self._waiting, ignore_index=True)
+        self._waiting = []
+        if len(rest):
+            self._write(rest)
+
+    def describe(self, fingerprint: Fingerprint) -> None:
+        """Say in the file what it is; without that it is none that anybody takes for prepared data."""
+        self._output.describe(fingerprint.to_metadata())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        self._output.__exit__(*failure)
+
+    def _write(self, block: pd.DataFrame) -> None:
+        self._on_block(block)
+        arrays = [
+            pa.array(block[field.name], type=field.type, from_pandas=field.name in _LEADING or field.name in _TRAILING)
+            for field in self._schema
+        ]
+        self._output.write(pa.table(arrays, schema=self._schema))
+
+
+def read_prepared(path: Path, *, organization_id: str, sensors: bool = True) -> Prepared:
+    """Read what `write_prepared` wrote for this organisation; the frame comes back equal.
+
+    Parameters
+    ----------
+    sensors
+        Whether to read the sensors, too; the other columns take a tenth of the memory.
+
+    Raises
+    ------
+    MissingArtifactError
+        If there is no such file.
+    DataError
+        If the file is not prepared data.
+    IsolationError
+        If it was prepared for another organisation.
+    IntegrityError
+        If it is of an unknown format, or its columns are not those that its fingerprint names.
+    """
+    if not path.is_file():
+        raise MissingArtifactError(f"there is no prepared data {path.name}", hint="run scripts/data_prep.py first")
+    fingerprint = refuse_foreign(path, organization_id=organization_id)
+    if fingerprint is None:
+        raise DataError(
+            f"{path.name} is not prepared data", hint="give the prepared_data.parquet that scripts/data_prep.py wrote"
+        )
+    try:
+        _check_columns(path, pyarrow.parquet.read_schema(path), fingerprint)
+        table = pyarrow.parquet.read_table(path, columns=None if sensors else [*_LEADING, *_TRAILING])
+    except (pa.ArrowInvalid, OSError):
+        raise IntegrityError(f"{path.name} is damaged", hint="prepare the data again") from None
+    _check_rows(path, table)
+    # Column by column, each given up once it is converted: long histories are held once, not twice.
+    frame = table.replace_schema_metadata(None).to_pandas(split_blocks=True, self_destruct=True)
+    del table
+    pa.default_memory_pool().release_unused()
+    frame["asset_id"] = frame["asset_id"].astype("str")
+    frame["status"] = frame["status"].cat.set_categories(list(STATUSES))
+    return Prepared(frame, fingerprint.summary, fingerprint.interval, fingerprint.max_gap)
+
+
+def is_prepared(path: Path) -> bool:
+    """Whether the file is prepared data, of whichever organisation.
+
+    Raises
+    ------
+    IntegrityError
+        If it is, but damaged or of an unknown format.
+    """
+    return read_fingerprint(path) is not None
+
+
+def _to_table(prepared: Prepared) -> pa.Table:
+    frame = prepared.frame
+    types = {name: pa.from_numpy_dtype(frame[name].dtype) for name in prepared.sensors}
+    columns = {
+        name: pa.array(frame[name], type=kind, from_pandas=name not in types)
+        for name, kind in {**_LEADING, **types, **_TRAILING}.items()
+    }
+    return pa.table(columns)
+
+
+def _check_columns(path: Path, schema: pa.Schema, fingerprint: Fingerprint) -> None:
+    expected = [*_LEADING, *fingerprint.sensors, *_TRAILING]
+    if schema.names != expected:
+        odd = sorted(set(schema.names) ^ set(expected))
+        raise IntegrityError(
+            f"{path.name} does not have the columns that it was written with"
+            + (f" ({', '.join(odd[:5])})" if odd else ""),
+            hint="prepare the data again",
+        )
+    for name, kind in {**_LEADING, **_TRAILING}.items():
+        found = schema.field(name).type
+        if found != kind:
+            raise IntegrityError(f'the column "{name}" of {path.name} holds {found}, not {kind}')
+    for name in fingerprint.sensors:
+        found = schema.field(name).type
+        if not (pa.types.is_float32(found) or pa.types.is_float64(found)):
+            raise IntegrityError(f'the column "{name}" of {path.name} holds {found}, not numbers')
+
+
+def _check_rows(path: Path, table: pa.Table) -> None:
+    """Every row has an asset, a time, a label of those that there are and a status that is known."""
+    empty = next((name for name in (*_LEADING, *_TRAILING) if table.column(name).null_count), None)
+    label = pc.min_max(table.column("label")).as_py()
+    status = pc.unique(pc.cast(table.column("status"), pa.string())).to_pylist()
+    allowed = table.num_rows and label["min"] >= -1 and label["max"] <= 1 and {*status} <= {*STATUSES}
+    if empty is not None or not allowed:
+        raise IntegrityError(
+            f"the rows of {path.name} are damaged ({empty or 'label or status'})", hint="prepare the data again"
+        )

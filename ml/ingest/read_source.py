@@ -1,0 +1,166 @@
+"""The rows of a source, clean and sorted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from ml.cleaning import clock
+from ml.cleaning.columns import ColumnPlan, plan_columns
+from ml.cleaning.parsing import plain
+from ml.cleaning.refusals import refuse_target, refuse_times, refuse_unreadable
+from ml.cleaning.time_range import TimeRange
+from ml.config import OrganizationConfig
+from ml.errors import DataError, NoRowsError
+from ml.ingest.extraction import contents_of, fetch
+from ml.ingest.prepared.data import is_prepared
+from ml.ingest.slices import Slice, SliceStore
+from ml.ingest.sorted_readings import SortedReadings
+from ml.ingest.sources.base import SlicedSource, Source, TimeAxis
+from ml.ingest.summary.mixed_machines import note_machine_columns
+from ml.options.source import DataRange
+from ml.progress import ProgressCallback
+
+_FETCHED = 0.7  # share of fetching in reading
+
+
+def read_sorted(
+    source: Source,
+    config: OrganizationConfig,
+    slices: Path | None,
+    report: ProgressCallback,
+    *,
+    path: Path | None = None,
+    folder: Path | None = None,
+    on_run: Callable[[pd.DataFrame], None] | None = None,
+) -> SortedReadings:
+    """Read, clean and sort an organisation's rows.
+
+    Parameters
+    ----------
+    slices
+        The organisation's folder of rows fetched from a database; None keeps nothing.
+    report
+        Called with what is done of 1.
+    path
+        The file, if it is not the configured one.
+    folder, on_run
+        As of `SortedReadings`.
+
+    Raises
+    ------
+    MissingColumnError, NoRowsError, DataError, SourceError, IsolationError, StorageError
+        As `ml.ingest.prepare.prepare`.
+    """
+    _refuse_prepared(config, path)
+    plan = plan_columns(config.schema_config, config.data_config.label_column, source.columns(), source.where)
+    zone = config.data_config.zone
+    within = time_range(config)
+    readings = SortedReadings(plan, config.schema_config, zone, within, folder=folder, on_run=on_run)
+    axis = source.axis(plan.timestamp) if isinstance(source, SlicedSource) else None
+    if isinstance(source, SlicedSource) and axis is not None and slices is not None:
+        _add_slices(readings, source, axis, plan, config, slices, report)
+    else:
+        add_rows(readings, source, plan, within, report)
+    readings.finish()
+    counts = readings.counts
+    refuse_times(counts, plan.timestamp)
+    if counts.rows_in_range == 0:
+        raise _no_rows(source, plan, zone, config.data_range)
+    refuse_unreadable(counts, plan)
+    refuse_target(counts, plan)
+    note_machine_columns(source, plan, config.schema_config, counts, within)
+    return readings
+
+
+def add_rows(
+    readings: SortedReadings, source: Source, plan: ColumnPlan, within: TimeRange, report: ProgressCallback
+) -> None:
+    """Add all rows of a source, in its own order; `report` is called with what is done of 1."""
+    expected, rows = source.row_count(), 0
+    for batch in source.read(plan.source_columns, time_column=plan.timestamp, within=within):
+        readings.add(batch)
+        rows += batch.num_rows
+        report(min(1.0, rows / expected) if expected else 0.0, 1.0, f"{rows:,} rows read")
+
+
+def _add_slices(
+    readings: SortedReadings,
+    source: SlicedSource,
+    axis: TimeAxis,
+    plan: ColumnPlan,
+    config: OrganizationConfig,
+    folder: Path,
+    report: ProgressCallback,
+) -> None:
+    """Fetch what is not there yet, and add the rows of all slices."""
+    zone, database = config.data_config.zone, config.scada_db_config
+    axis = replace(axis, margin=0) if axis.kind == "local" and zone == "UTC" else axis
+    store = SliceStore(
+        folder,
+        organization_id=config.organization_id,
+        source=source.identity,
+        contents=contents_of(source, plan, config.schema_config.organization_column),
+    )
+    kept: list[Slice] = fetch(
+        source,
+        plan.source_columns,
+        axis,
+        time_range(config),
+        store,
+        slice_seconds=None if database is None else database.slice_seconds,
+        report=lambda done, total, words: report(_FETCHED * done / total, 1.0, words),
+    )
+    readings.note_rows_without_time(source.rows_without_key(axis))
+    rows, expected = 0, sum(one.rows for one in kept)
+    for one in kept:
+        for batch in store.read(one):
+            readings.add(batch)
+            rows += batch.num_rows
+            report(_FETCHED + (1 - _FETCHED) * rows / expected, 1.0, f"{rows:,} rows read")
+
+
+def _refuse_prepared(config: OrganizationConfig, path: Path | None) -> None:
+    if path is None and config.data_source is not None:
+        path = Path(config.data_source.path)
+    if path is not None and path.name.lower().endswith(".parquet") and is_prepared(path):
+        raise DataError(
+            f"{path.name} is already prepared; raw readings are needed here",
+            field="dataSource.path",
+            hint="give prepared data to the later steps as it is",
+        )
+
+
+def time_range(config: OrganizationConfig) -> TimeRange:
+    """The rows that are asked for."""
+    start, end, zone = config.data_range.start_date, config.data_range.end_date, config.data_config.zone
+    return TimeRange(
+        None if start is None else clock.instant(start, zone), None if end is None else clock.instant(end, zone)
+    )
+
+
+def _no_rows(source: Source, plan: ColumnPlan, zone: str, asked: DataRange) -> NoRowsError:
+    """Say what was asked for and what there is, for which the times alone are read once more."""
+    extent = _extent(source, plan, zone)
+    if not extent:
+        return NoRowsError(f"{source.where} has no rows", hint="check that it is the right table or file")
+    start = asked.start_date.isoformat() if asked.start_date else "the beginning"
+    end = asked.end_date.isoformat() if asked.end_date else "the end"
+    return NoRowsError(
+        f"{source.where} has no usable rows from {start} until {end}",
+        field="dataRange",
+        hint=f"it covers {clock.to_text(extent[0])} to {clock.to_text(extent[1])}",
+    )
+
+
+def _extent(source: Source, plan: ColumnPlan, zone: str) -> list[int]:
+    """The first and the last readable time of a source; empty if there is none."""
+    extent: list[int] = []
+    for batch in source.read([plan.timestamp], time_column=plan.timestamp, within=TimeRange()):
+        time = clock.to_microseconds(plain(batch.column(plan.timestamp)), zone, plan.timestamp)
+        readable = time[time != clock.UNREADABLE].tolist()
+        extent = [min(extent + readable), max(extent + readable)] if extent or readable else []
+    return extent

@@ -1,0 +1,92 @@
+"""Where readings come from: one module per kind of source, one entry in `DRIVERS` per kind of database."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from ml.config import OrganizationConfig
+from ml.errors import ConfigError
+from ml.ingest.sources.base import Source
+from ml.ingest.sources.shared_table import USUAL_NAMES, OwnRows, Tenant
+from ml.options.source import ScadaDbConfig
+
+log = logging.getLogger(__name__)
+
+
+def _sqlite(database: ScadaDbConfig, password: str | None, table: str | None, tenant: Tenant | None) -> Source:
+    del password  # a file has none
+    from ml.ingest.sources.sqlite import SqliteSource  # drivers are heavy; only the one in use is loaded
+
+    return SqliteSource(Path(database.database), table, tenant)
+
+
+def _postgresql(database: ScadaDbConfig, password: str | None, table: str | None, tenant: Tenant | None) -> Source:
+    from ml.ingest.sources.postgresql.source import PostgresqlSource
+
+    return PostgresqlSource(database, password, table, tenant)
+
+
+def _sqlalchemy(database: ScadaDbConfig, password: str | None, table: str | None, tenant: Tenant | None) -> Source:
+    from ml.ingest.sources.sqlalchemy import SqlalchemySource
+
+    return SqlalchemySource(database, password, table, tenant)
+
+
+DRIVERS: dict[str, Callable[[ScadaDbConfig, str | None, str | None, Tenant | None], Source]] = {
+    "sqlite": _sqlite,
+    "postgresql": _postgresql,
+    "sqlalchemy": _sqlalchemy,
+}
+
+
+def open_source(config: OrganizationConfig, path: Path | None = None) -> Source:
+    """The source that `config` names, or the CSV or Parquet file at `path` in its place.
+
+    Raises
+    ------
+    ConfigError
+        If no source is configured, or its driver or table is not known.
+    SourceError
+        If the database cannot be opened.
+    DataError
+        If the file cannot be read.
+    IsolationError
+        If the file was prepared for another organisation, or the password that is named is not this one's.
+    """
+    column = config.schema_config.organization_column
+    tenant = None if column is None else Tenant(column, config.organization_id)
+    if path is None and config.data_source is not None:
+        path = Path(config.data_source.path)
+    if path is not None:
+        from ml.ingest.sources.files import open_file
+
+        file = open_file(path, organization_id=config.organization_id)
+        return file if tenant is None else OwnRows(file, tenant)
+    if config.scada_db_config is None:
+        raise ConfigError(
+            "the configuration names no source of data",
+            field="scadaDbConfig",
+            hint="give scadaDbConfig (a database) or dataSource.path (a CSV or Parquet file)",
+        )
+    database = config.scada_db_config
+    password = database.secret(config.organization_id)
+    source = DRIVERS[database.driver](database, password, database.table or config.schema_config.table, tenant)
+    if tenant is None:
+        _warn_if_shared(source, config)
+    return source  # the caller closes it
+
+
+def _warn_if_shared(source: Source, config: OrganizationConfig) -> None:
+    """A table that looks shared and is read whole may give one organisation the rows of another."""
+    schema = config.schema_config
+    used = {*schema.sensor_columns, *schema.column_mapping, schema.asset_column, schema.target_column}
+    for name in source.columns():
+        if name.replace("_", "").lower() in USUAL_NAMES and name not in used:
+            log.warning(
+                '%s has a column "%s": if organisations share it, name that column in schemaConfig.organizationColumn, '
+                "or the rows of all of them are read",
+                source.where,
+                name,
+            )

@@ -1,0 +1,314 @@
+"""Readings in an SQLite file, streamed through ADBC and never written to.
+
+SQLite columns may hold any mix of types. One pass of aggregates finds out what the needed columns hold, so that each
+is fetched as one type: numbers as they are, anything that holds text as text.
+"""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import adbc_driver_manager
+import adbc_driver_sqlite.dbapi as sqlite
+import pyarrow as pa
+
+from ml.cleaning import clock
+from ml.cleaning.time_range import TimeRange
+from ml.errors import ConfigError, SourceError
+from ml.ingest.sources.base import SlicedSource, TimeAxis, keys_within
+from ml.ingest.sources.driver_messages import words_of
+from ml.ingest.sources.interruptible import Cursor
+from ml.ingest.sources.shared_table import Tenant
+from ml.ingest.sources.sqlite_files import refuse_second_names, state_of
+from ml.options.base import missing_name, nearest
+
+BATCH_ROWS = 65_536
+_SECOND = 1_000_000  # microseconds; more than the rounding of any epoch number
+_DAY = 86_400 * _SECOND
+# Dates are compared as text without regard to their zone, so limits are widened by more than any offset.
+_ZONE_MARGIN = 2 * _DAY
+_READABLE = (clock.EARLIEST, clock.LATEST)
+_TABLES = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT GLOB 'sqlite_*'"
+_DATE_PATTERN = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
+# The driver takes a column's type from the first rows, where a sparse column may be all null. A first row of our own
+# settles it; it is dropped on reading.
+_FIRST_VALUE = {"text": "x''", "number": "0.5"}
+
+
+class SqliteSource(SlicedSource):
+    """One table or view of an SQLite file; with a tenant, the rows of one organisation in it.
+
+    Raises
+    ------
+    SourceError
+        If the file is missing, damaged or no database, or has no such table.
+    IsolationError
+        If the file, or one that SQLite opens beside it, has a second name; every reading raises it, too.
+    ConfigError
+        If no table is named.
+    MissingColumnError
+        If the organisation's column is missing.
+    """
+
+    def __init__(self, path: Path, table: str | None, tenant: Tenant | None = None) -> None:
+        _check_readable(path)
+        self._path = path.resolve()  # SQLite looks for its other files beside what a link leads to
+        self._table = self._find_table(table)
+        self._tenant = tenant
+        if tenant is not None:
+            tenant.require_column(self.columns(), self.where)
+
+    @property
+    def where(self) -> str:
+        """The table in words."""
+        return f'the table "{self._table}"'
+
+    @property
+    def identity(self) -> str:
+        """File and table."""
+        return f"sqlite:{self._path}:{self._table}"
+
+    @property
+    def state(self) -> str:
+        """Size and time of the files: any change to them may have changed any row."""
+        return state_of(self._path)
+
+    def columns(self) -> list[str]:
+        """Names of all columns, in the order of the table."""
+        return [str(row[0]) for row in self._fetch("SELECT name FROM pragma_table_xinfo(?)", [self._table])]
+
+    def types(self, columns: Sequence[str]) -> Mapping[str, str]:
+        """Types as declared, which bind nobody."""
+        declared = dict(self._fetch("SELECT name, type FROM pragma_table_xinfo(?)", [self._table]))
+        return {name: str(declared[name]) for name in columns}
+
+    def row_count(self) -> int | None:
+        """Rows of the table."""
+        return self._count("")
+
+    def read(self, columns: Sequence[str], *, time_column: str, within: TimeRange) -> Iterator[pa.RecordBatch]:
+        """Stream the columns; the range is applied by the database where all times are comparable."""
+        limited = within.start is not None or within.end is not None
+        axis = self.axis(time_column) if limited else None
+        if axis is None:
+            return self._stream(columns, "", [])
+        start, end = keys_within(within, axis)
+        return self._stream(columns, *_between(axis, start, end))
+
+    def axis(self, column: str) -> TimeAxis | None:
+        """Dates as text compare by day, and numbers of one unit by second; anything else does not."""
+        time = _quoted(column)
+        integers, reals, dates, others, smallest, largest = self._fetch(
+            f"SELECT count(CASE WHEN typeof({time}) = 'integer' THEN 1 END), "
+            f"count(CASE WHEN typeof({time}) = 'real' THEN 1 END), "
+            f"count(CASE WHEN typeof({time}) = 'text' AND {time} GLOB ? THEN 1 END), count({time}), "
+            f"min(abs({time})), max(abs({time})) FROM {_quoted(self._table)}",
+            [_DATE_PATTERN],
+        )[0]
+        if dates == others > 0:
+            return TimeAxis(column, "text", granularity=_DAY, margin=_ZONE_MARGIN)
+        unit = clock.microseconds_per_unit(largest) if integers + reals == others > 0 else None
+        if unit is None or unit != clock.microseconds_per_unit(smallest):
+            return None
+        return TimeAxis(column, "number", unit, granularity=_SECOND, margin=_SECOND if reals else 0)
+
+    def bounds(self, axis: TimeAxis) -> tuple[int, int] | None:
+        """Smallest and largest key among readable years."""
+        condition, limits = _between(axis, *_READABLE)
+        time = _quoted(axis.column)
+        first, last = self._own(f"SELECT min({time}), max({time}) FROM {_quoted(self._table)}", condition, limits)[0]
+        return None if first is None else (_key(first, axis), _key(last, axis))
+
+    def first_key(self, axis: TimeAxis, start: int, end: int) -> int | None:
+        """Answered by an index on the time column, if there is one."""
+        condition, limits = _between(axis, start, end)
+        query = f"SELECT min({_quoted(axis.column)}) FROM {_quoted(self._table)}"
+        found = self._own(query, condition, limits)[0][0]
+        return None if found is None else _key(found, axis)
+
+    def rows_between(self, axis: TimeAxis, start: int, end: int) -> int:
+        """Counted by the database."""
+        return self._count(*_between(axis, start, end))
+
+    def rows_without_key(self, axis: TimeAxis) -> int:
+        """Rows whose time is null or not of the years 1900 to 2199."""
+        return self._count("") - self._count(*_between(axis, *_READABLE))
+
+    def expected_rows(self, axis: TimeAxis) -> int:
+        """Rows of the table."""
+        del axis
+        return self._count("")
+
+    def read_slice(self, columns: Sequence[str], axis: TimeAxis, start: int, end: int) -> Iterator[pa.RecordBatch]:
+        """Stream one slice in the order of the rows."""
+        return self._stream(columns, *_between(axis, start, end))
+
+    def _stream(
+        self, columns: Sequence[str], condition: str, limits: Sequence[object] = ()
+    ) -> Iterator[pa.RecordBatch]:
+        condition, limits = self._restricted(condition, limits)
+        wanted = list(columns) if self._tenant is None else [*columns, self._tenant.column]
+        kinds = self._kinds(columns, condition, limits)
+        # The organisation comes last, under a name of our own: it may be one of the columns as well.
+        selected = [(name, name, kinds[name]) for name in columns]
+        if self._tenant is not None:
+            selected.append((self._tenant.column, f"{len(wanted)} organization", "text"))
+        first = ", ".join(f"{_FIRST_VALUE[kind]} AS {_quoted(alias)}" for _, alias, kind in selected)
+        rest = ", ".join(_as_text(name) if kind == "text" else _quoted(name) for name, _, kind in selected)
+        # Rows in the order in which they were written make "the last of several" mean something, whatever the index.
+        order = " ORDER BY rowid" if self._has_rowid() else ""
+        inner = f"SELECT * FROM {_quoted(self._table)}{condition}{order}"
+        query = f"SELECT {first} UNION ALL SELECT {rest} FROM ({inner})"
+        with self._cursor() as cursor:
+            cursor.set_options(**{"adbc.sqlite.query.batch_rows": BATCH_ROWS})
+            cursor.execute(query, list(limits) or None)
+            skip = 1
+            for batch in cursor.batches():
+                refuse_second_names(self._path)
+                rows = _as_strings(batch.slice(skip))
+                yield rows if self._tenant is None else self._tenant.own_rows(rows, self._tenant.organization_id)
+                skip = 0
+
+    def _has_rowid(self) -> bool:
+        """Whether it is a table with row numbers, not a view and not ``WITHOUT ROWID``."""
+        query = (
+            "SELECT count(*) FROM pragma_table_list WHERE name = ? AND schema = 'main' AND type = 'table' AND wr = 0"
+        )
+        named = {name.lower() for name in self.columns()} & {"rowid"}
+        return not named and int(self._fetch(query, [self._table])[0][0]) == 1
+
+    def _restricted(self, condition: str, limits: Sequence[object]) -> tuple[str, list[object]]:
+        """A WHERE clause and its parameters, limited to the organisation in a shared table."""
+        if self._tenant is None:
+            return condition, list(limits)
+        test = f"CAST({_quoted(self._tenant.column)} AS TEXT) = ?"
+        return f"{condition} AND {test}" if condition else f" WHERE {test}", [*limits, self._tenant.organization_id]
+
+    def _own(self, query: str, condition: str, limits: Sequence[object]) -> list[tuple[Any, ...]]:
+        condition, limits = self._restricted(condition, limits)
+        return self._fetch(query + condition, limits)
+
+    def _count(self, condition: str, limits: Sequence[object] = ()) -> int:
+        return int(self._own(f"SELECT count(*) FROM {_quoted(self._table)}", condition, limits)[0][0])
+
+    def _find_table(self, table: str | None) -> str:
+        tables = sorted(str(row[0]) for row in self._fetch(_TABLES))
+        listing = f"available: {', '.join(tables)}" if tables else "the database has no table"
+        if table is None:
+            raise ConfigError("no table is named", field="scadaDbConfig.table", hint=listing)
+        if table not in tables:
+            guess = nearest(table, tables)
+            raise missing_name(
+                SourceError,
+                table,
+                f'the database has no table "{table}"',
+                field="scadaDbConfig.table",
+                hint=f'did you mean "{guess}"? {listing}' if guess else listing,
+            )
+        return table
+
+    def _kinds(self, columns: Sequence[str], condition: str, limits: Sequence[object]) -> dict[str, str]:
+        """Whether each column is to be fetched as "number" or "text"."""
+        # SQLite sorts numbers before text before binary values, so the type of the largest value tells.
+        largest = ", ".join(f"typeof(max({_quoted(name)}))" for name in columns)
+        types = self._fetch(f"SELECT {largest} FROM {_quoted(self._table)}{condition}", limits)[0]
+        texts = {name for name, kind in zip(columns, types, strict=True) if kind in ("text", "blob")}
+        return {name: "text" if name in texts else "number" for name in columns}
+
+    def _fetch(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        with self._cursor() as cursor:
+            cursor.execute(query, list(parameters) or None)
+            rows = cursor.fetchall()
+            refuse_second_names(self._path)  # again: they were opened by name
+            return rows
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Cursor]:
+        refuse_second_names(self._path)
+        uri = f"file:{quote(str(self._path))}?mode=ro"
+        try:
+            with closing(sqlite.connect(uri)) as connection, closing(connection.cursor()) as cursor:
+                yield Cursor(cursor)
+        except (adbc_driver_manager.Error, OSError, pa.ArrowException, UnicodeDecodeError) as failure:
+            raise SourceError(
+                f"the database {self._path.name} cannot be read: {_reason(failure)}",
+                field="scadaDbConfig.database",
+                hint="is it an SQLite database, and whole? sqlite3 FILE 'PRAGMA integrity_check' tells",
+            ) from None
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        path.open("rb").close()
+    except OSError as failure:
+        raise SourceError(
+            f"the database file {path.name} cannot be opened: {failure.strerror}",
+            field="scadaDbConfig.database",
+            hint="check the path; a relative one starts at the folder in which the step runs",
+        ) from None
+
+
+def _quoted(name: str) -> str:
+    """An identifier that cannot end early, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _as_text(name: str) -> str:
+    """Every value as the bytes of its text, without loss; binary values become a word that is no reader's value."""
+    column = _quoted(name)
+    return (
+        f"CAST(CASE typeof({column}) WHEN 'blob' THEN '<binary>' "
+        f"WHEN 'real' THEN printf('%!.17g', {column}) ELSE {column} END AS BLOB)"
+    )
+
+
+def _as_strings(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Bytes as text; SQLite does not check that text is UTF-8, and what is not gets replacement characters."""
+    columns = [_as_string(column) if pa.types.is_binary(column.type) else column for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _as_string(column: pa.Array) -> pa.Array:
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowInvalid:
+        texts = [None if value is None else value.decode(errors="replace") for value in column.to_pylist()]
+        return pa.array(texts, pa.string())
+
+
+def _between(axis: TimeAxis, start: int, end: int) -> tuple[str, list[object]]:
+    time = _quoted(axis.column)
+    return f" WHERE {time} >= ? AND {time} < ?", [_value(axis, start), _value(axis, end)]
+
+
+def _value(axis: TimeAxis, key: int) -> object:
+    """A key as the table writes it."""
+    return clock.to_exact_text(key)[:10] if axis.kind == "text" else key / axis.unit
+
+
+def _key(value: Any, axis: TimeAxis) -> int:
+    return round(value * axis.unit) if axis.kind == "number" else _day_key(str(value))
+
+
+def _day_key(text: str) -> int:
+    """The last day that does not sort after `text`, which begins like a date but need not be one (2024-02-31)."""
+    year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
+    first = date(year, min(max(month, 1), 12), 1)
+    if month == 0 or day == 0:
+        found = first - timedelta(days=1)
+    else:
+        found = first.replace(day=min(day if month <= 12 else 31, monthrange(first.year, first.month)[1]))
+    return (found - date(1970, 1, 1)).days * _DAY
+
+
+def _reason(failure: Exception) -> str:
+    """The cause at the end of the driver's message, without the file's full path before it."""
+    if isinstance(failure, UnicodeDecodeError):  # its text would quote the value
+        return "it holds a name or a time that is not UTF-8"
+    return words_of(failure).rsplit(": ", 1)[-1]

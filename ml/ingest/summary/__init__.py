@@ -1,0 +1,1 @@
+"""What was found in the data, as figures, findings and one verdict in words."""

@@ -1,0 +1,260 @@
+"""The data summary in plain sentences for the people at the plant, and the findings among them.
+
+A finding is what is wrong or odd, with what to do about it; the other sentences say what there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ml.cleaning.counts import Counts
+from ml.config import OrganizationConfig
+from ml.findings import Finding
+from ml.ingest.summary.mixed_machines import FIELD as ASSET_COLUMN
+from ml.ingest.summary.reading_findings import tell_reading
+from ml.ingest.summary.wording import LISTED, Told, duration, names_of, percent, sentence
+from ml.options.data import DataConfig
+from ml.wording import plural
+
+FEW_EVENTS = 10  # fewer failures than this leave every score to chance; worth a warning, not a refusal
+MUCH_MISSING = 0.5
+MOSTLY_POSITIVE = 0.5
+
+
+def describe(summary: dict[str, Any], counts: Counts, config: OrganizationConfig) -> tuple[list[str], list[Finding]]:
+    """A data summary in sentences, the weightiest first, and the findings that are among them.
+
+    Parameters
+    ----------
+    counts
+        What happened to the source's rows, with examples that the summary does not keep.
+    config
+        The columns, and how the rows are split.
+    """
+    told = [
+        _overview(summary),
+        *_failures(summary, config.data_config),
+        *_labels(summary),
+        *_assets(summary),
+        *_sensors(summary["sensors"]),
+        *_gaps(summary),
+        *_zones(summary),
+        *tell_reading(counts, config.schema_config, config.data_config.label_column),
+        *([Finding("TRAINING_REFUSED", summary["refusal"])] if summary["refusal"] else []),
+    ]
+    return [sentence(each) for each in told], [each for each in told if isinstance(each, Finding)]
+
+
+def refusal(summary: dict[str, Any], settings: DataConfig) -> str | None:
+    """Why training on this data will be refused, as far as the number of failures tells; None if it need not be."""
+    parts = 2 + (settings.test_split > 0)
+    total, needed = summary["failureEvents"]["total"], settings.min_failure_events
+    if total == 0:
+        return "Training will be refused: without a failure there is nothing to learn."
+    if not summary["rowsByStatus"]["labelled"]:
+        return "Training will be refused: no row can be labelled; the pauses in the data hide what comes after each."
+    if settings.split_by == "time" and total < parts * needed:
+        return (
+            f"Training will be refused: it needs {plural(needed, 'failure event')} in each of its {parts} parts of "
+            f"time, {parts * needed} in all, and there are {total}. Use a longer dataRange, or lower "
+            "dataConfig.minFailureEvents."
+        )
+    if summary["positiveRows"] == 0:
+        return "Training will be refused: no failure has usable rows before it; the pauses in the data hide them all."
+    return None
+
+
+def _overview(summary: dict[str, Any]) -> str:
+    labelled, rows = summary["rowsByStatus"]["labelled"], summary["gridRows"]
+    return (
+        f"{plural(summary['assets'], 'asset')} from {summary['firstTime']} to {summary['lastTime']}: {rows:,} rows, "
+        f"one every {summary['samplingIntervalSeconds']} s, {percent(labelled / rows)} of them usable: "
+        f"{summary['usableHours']:,.0f} hours of history."
+    )
+
+
+def _failures(summary: dict[str, Any], settings: DataConfig) -> Told:
+    events = summary["failureEvents"]
+    total = events["total"]
+    if total == 0:
+        column = summary["labelColumn"] or summary["targetColumn"]
+        yield Finding(
+            "NO_FAILURES",
+            f"There is no failure in the data: {column} is never 1. Nothing can be learned from it.",
+            "schemaConfig.targetColumn",
+        )
+        return
+    counted = f"{plural(total, 'failure event')} on {plural(len(events['perAsset']), 'asset')}."
+    few = Finding("FEW_FAILURES", f"{counted} That is few: scores will depend on chance.", "dataRange")
+    yield few if total < FEW_EVENTS else counted
+    yield from _per_asset(events["perAsset"], summary["assets"])
+    if events["failedFromTheStart"]:
+        yield (
+            f"{plural(events['failedFromTheStart'], 'asset')} had already failed when the data begins; "
+            "such a failure has no history to learn from."
+        )
+    if summary["failedShare"] > MOSTLY_POSITIVE >= summary["targetUnknownShare"]:
+        yield Finding(
+            "TARGET_MOSTLY_FAILED",
+            f"{summary['targetColumn']} is 1 in {percent(summary['failedShare'])} of the rows in which it is known.",
+            "schemaConfig.targetColumn",
+            "check that 1 means failed, and not running or healthy",
+        )
+    if events["hidden"] and summary["horizonSeconds"] and summary["labelColumn"] is None:
+        yield Finding(
+            "FAILURES_HIDDEN",
+            f"{events['hidden']:,} of {total:,} failures have no usable row before them: the data pauses there, or "
+            "does not say whether the machine is failed.",
+            "dataConfig.maxGapSeconds",
+            "set dataConfig.maxGapSeconds above the usual pause if values may be carried so far",
+        )
+    if _should_split_by_asset(summary, settings):
+        yield Finding(
+            "SPLIT_BY_ASSET",
+            "Each machine fails once, and a split by time leaves a part with too few failures.",
+            "dataConfig.splitBy",
+            'set dataConfig.splitBy to "asset"',
+        )
+
+
+def _should_split_by_asset(summary: dict[str, Any], settings: DataConfig) -> bool:
+    """Whether machines fail once each, at times that leave a part of a split by time without enough of them."""
+    per_asset, per_part = summary["failureEvents"]["perAsset"], summary["failureEvents"]["perTimePart"]
+    enough = len(per_asset) >= len(per_part) * max(1, settings.min_failure_events)
+    few = min(per_part) < settings.min_failure_events
+    return bool(settings.split_by == "time" and enough and few and max(per_asset.values()) == 1)
+
+
+def _per_asset(failures: dict[str, int], assets: int) -> Iterator[str]:
+    most = sorted(failures.items(), key=lambda item: (-item[1], item[0]))
+    more = f" and {len(most) - LISTED} more assets" if len(most) > LISTED else ""
+    yield "Failures per asset: " + ", ".join(f"{name} {count:,}" for name, count in most[:LISTED]) + more + "."
+    if assets > len(failures):
+        yield f"{plural(assets - len(failures), 'asset')} never failed."
+
+
+def _labels(summary: dict[str, Any]) -> Told:
+    statuses, rows = summary["rowsByStatus"], summary["gridRows"]
+    horizon, rate = summary["horizonSeconds"], summary["positiveRate"]
+    if summary["labelColumn"] is None and summary["targetUnknownShare"] > 0:
+        yield Finding(
+            "TARGET_UNKNOWN",
+            f"{summary['targetColumn']} is unknown in {percent(summary['targetUnknownShare'])} of the rows.",
+            "schemaConfig.targetColumn",
+            "write 0 where there is no failure",
+        )
+    if statuses["censored"]:
+        yield (
+            f"{percent(statuses['censored'] / rows)} of the rows cannot be labelled, because the data does not show "
+            f"the {duration(horizon)} after them."
+        )
+    if horizon and rate is not None and rate > MOSTLY_POSITIVE >= summary["failedShare"]:
+        yield Finding(
+            "HORIZON_LONG",
+            f"{percent(rate)} of the usable rows are positive; the horizon of {duration(horizon)} may be too long.",
+            "dataConfig.predictionHorizonSeconds",
+        )
+
+
+def _assets(summary: dict[str, Any]) -> Told:
+    slow, alone = summary["slowAssets"], summary["oneClassAssets"]
+    if slow:
+        pace = max(slow.values())
+        yield Finding(
+            "ASSETS_SAMPLED_SLOWLY",
+            f"{names_of(slow)} {_have(slow, 'reports', 'report')} about every {duration(pace)}, and a pause of more "
+            f"than {duration(summary['maxGapSeconds'])} breaks the history; few such rows can be labelled, if any.",
+            "dataConfig.samplingIntervalSeconds",
+            f"set dataConfig.samplingIntervalSeconds to {pace} for all machines, or leave the slow ones out",
+        )
+    if alone:
+        yield Finding(
+            "ASSETS_WITH_ONE_CLASS",
+            f"{names_of(alone)} {_have(alone, 'has', 'have')} only positive rows; a model may learn to know the "
+            "machine and not the failure.",
+            ASSET_COLUMN,
+            "give healthy history of these machines, or leave them out",
+        )
+
+
+def _have(things: dict[str, Any], one: str, several: str) -> str:
+    return one if len(things) == 1 else several
+
+
+def _sensors(sensors: dict[str, dict[str, Any]]) -> Told:
+    missing_shares = sorted((-sensor["missingShare"], name) for name, sensor in sensors.items())
+    listed = [f"{name} {percent(-share)}" for share, name in missing_shares if share < 0]
+    if listed:
+        more = f" and {len(listed) - LISTED} more sensors" if len(listed) > LISTED else ""
+        yield f"Missing values: {', '.join(listed[:LISTED])}{more}."
+    for name, sensor in sensors.items():
+        missing = sensor["missingShare"]
+        if missing == 1:
+            yield Finding("SENSOR_EMPTY", f"{name} never has a value.", name)
+        elif missing > MUCH_MISSING:
+            yield Finding("SENSOR_MOSTLY_MISSING", f"{name} is missing in {percent(missing)} of the rows.", name)
+        if sensor["constant"]:
+            yield Finding(
+                "SENSOR_CONSTANT", f"{name} never changes (always {sensor['min']:g}), so it tells nothing.", name
+            )
+        if sensor["stuck"]:
+            stuck = duration(sensor["longestUnchangedSeconds"])
+            yield Finding(
+                "SENSOR_STUCK",
+                f"{name} did not change for {stuck}, though it usually does "
+                f"({plural(sensor['stuckRows'], 'row')} in all).",
+                name,
+                "check the sensor",
+            )
+        if sensor["unitOutliers"]:
+            yield Finding(
+                "UNIT_OUTLIERS",
+                f"{name} has {plural(sensor['unitOutliers'], 'value')} far outside the usual, as if "
+                f"{sensor['unitOutliersAre']}; they were kept.",
+                name,
+                "bounds in schemaConfig.validRange leave them out",
+            )
+        for repeated in sensor["repeatedValues"]:
+            yield _repeated(name, repeated)
+
+
+def _repeated(name: str, repeated: dict[str, Any]) -> Finding:
+    value, low, high = repeated["value"], repeated["othersFrom"], repeated["othersTo"]
+    # Well beyond the others: a bound at the last of them would leave out the next reading that is a little further.
+    far = min(high - low, abs(value - (low if value < low else high)) / 2)
+    bounds = f"[{low - far:.3g}, null]" if value < low else f"[null, {high + far:.3g}]"
+    return Finding(
+        "REPEATED_VALUE",
+        f"{name} is exactly {value:g} in {percent(repeated['share'])} of its readings, far from all others "
+        f"({low:g} to {high:g}); it was kept.",
+        name,
+        f'if it stands for no value, leave it out by schemaConfig.validRange, such as {{"{name}": {bounds}}}',
+    )
+
+
+def _gaps(summary: dict[str, Any]) -> Iterator[str]:
+    gaps = summary["gaps"]
+    if gaps["count"]:
+        yield (
+            f"The data pauses {gaps['count']:,} times for more than {duration(summary['maxGapSeconds'])}, "
+            f"{duration(gaps['totalSeconds'])} in all; the longest pause is {duration(gaps['longestSeconds'])}."
+        )
+
+
+def _zones(summary: dict[str, Any]) -> Told:
+    local, rows = summary["timesWithoutZone"], summary["rowsRead"]
+    if 0 < local < rows - summary["rowsWithoutTime"]:
+        yield Finding(
+            "TIMES_OF_SEVERAL_FORMATS",
+            f"{local:,} of {rows:,} times carry no time zone and were read as {summary['timezone']}; the others do.",
+            "schemaConfig.timestampColumn",
+            "write all times in one way",
+        )
+    elif local and not summary["timezoneIsConfigured"]:
+        yield Finding(
+            "TIMEZONE_UNKNOWN",
+            f"{local:,} times carry no time zone and were read as {summary['timezone']}.",
+            "dataConfig.timezone",
+            "set dataConfig.timezone to the zone that the plant writes them in",
+        )

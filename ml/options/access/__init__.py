@@ -1,0 +1,1 @@
+"""Database URLs and secrets: what may be named, and what never leaves."""

@@ -1,1 +1,0 @@
-"""From an organisation's rows to a clean, regular, labelled grid."""

@@ -1,0 +1,1 @@
+"""How a step lives as a process: output, progress, signals, memory, its parent."""

@@ -1,0 +1,1 @@
+"""Versions of a model: stored whole, listed, verified, released and pruned."""

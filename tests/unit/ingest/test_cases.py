@@ -1,0 +1,195 @@
+"""Data as plants export it: each case is read rightly, told, or refused with what to do. Outcomes: cases.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.config import OrganizationConfig
+from ml.errors import DataError
+from ml.ingest.prepare import prepare, prepare_to_file
+
+EXPECTED: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))
+SENSORS = ["vibration", "temperature", "pressure", "load"]
+
+
+def pumps(hours: int = 600, names: tuple[str, ...] = ("P-101", "P-102")) -> pd.DataFrame:
+    """Hourly rows of pumps that fail every hundred hours for four hours each, in order of time."""
+    rng = np.random.default_rng(1)
+    frames = []
+    for name in names:
+        hour = np.arange(hours)
+        frames.append(
+            pd.DataFrame(
+                {
+                    "time": pd.date_range("2024-01-08", periods=hours, freq="h").strftime("%Y-%m-%dT%H:%M:%SZ"),
+                    "pump": name,
+                    "vibration": rng.normal(2.5, 0.3, hours).round(2),
+                    "temperature": rng.normal(52, 2, hours).round(1),
+                    "pressure": rng.normal(6, 0.1, hours).round(2),
+                    "load": rng.normal(60, 8, hours).round(1),
+                    "failed": (hour % 100 >= 96).astype(int),
+                }
+            )
+        )
+    return pd.concat(frames).sort_values("time", kind="stable", ignore_index=True)
+
+
+def csv(frame: pd.DataFrame, folder: Path, **options: Any) -> Path:
+    path = folder / "data.csv"
+    frame.to_csv(path, index=False, **options)
+    return path
+
+
+def text(content: str | bytes, folder: Path) -> Path:
+    path = folder / "data.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def codes(frame: pd.DataFrame) -> pd.DataFrame:
+    """Every second failure is a severe one, code 2."""
+    hour = np.arange(len(frame)) // 2
+    return frame.assign(failed=np.where((frame["failed"] == 1) & (hour // 100 % 2 == 1), 2, frame["failed"]))
+
+
+def words(frame: pd.DataFrame) -> pd.DataFrame:
+    first = (frame["failed"] == 1) & (frame.groupby("pump")["failed"].shift(fill_value=0) == 0)
+    state = np.where(first, "BROKEN", np.where(frame["failed"] == 1, "RECOVERING", "NORMAL"))
+    return frame.assign(failed=state)
+
+
+def sparse(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per sensor; the target comes with the last."""
+    rows = [frame.assign(**dict.fromkeys([one for one in SENSORS if one != name], np.nan)) for name in SENSORS]
+    rows = [
+        part.assign(failed=part["failed"] if name == "load" else np.nan)
+        for part, name in zip(rows, SENSORS, strict=True)
+    ]
+    return pd.concat(rows).sort_index(kind="stable")
+
+
+def fleet() -> pd.DataFrame:
+    """24 machines, 16 of which end after different times with their only failure."""
+    whole = pumps(100, tuple(f"A{number:02}" for number in range(24))).sort_values(["pump", "time"])
+    number, hour = whole["pump"].str[1:].astype(int), whole.groupby("pump").cumcount()
+    end = np.where(number < 16, 60 + number, 99)
+    return whole.assign(failed=((hour == end) & (number < 16)).astype(int))[hour <= end]
+
+
+def mixed_sampling() -> pd.DataFrame:
+    """Two machines that report every hour, and one that reports every three minutes."""
+    fast = pumps(2400, ("FAST-1",)).assign(failed=(np.arange(2400) % 1000 >= 996).astype(int))
+    fast["time"] = pd.date_range("2024-01-08", periods=2400, freq="3min").strftime("%Y-%m-%dT%H:%M:%SZ")
+    return pd.concat([pumps(300, ("SLOW-1", "SLOW-2")), fast])
+
+
+def historian(folder: Path) -> Path:
+    lines = [f"04/03/2021 10:{minute:02}:00;tag{minute % 2};1.5;0" for minute in range(60)]
+    return text("\n".join(["time;pump;vibration;failed", *lines]), folder)
+
+
+def folder_of_files(folder: Path) -> Path:
+    (folder / "data").mkdir()
+    return folder / "data"
+
+
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "categorical_recipe": lambda to: csv(pumps().assign(recipe=["A", "B", "C"] * 400), to),
+    "cr_only_line_ends": lambda to: csv(pumps(), to, lineterminator="\r"),
+    "decimal_comma": lambda to: csv(pumps(), to, sep=";", decimal=","),
+    "duplicate_conflicting_target": lambda to: csv(pd.concat([pumps(), pumps().assign(failed=0)]), to),
+    "european_dates": lambda to: csv(
+        pumps().assign(time=pd.to_datetime(pumps()["time"]).dt.strftime("%d.%m.%Y %H:%M")), to
+    ),
+    "event_list_separate": lambda to: csv(pumps().drop(columns="failed"), to),
+    "excel_serial_time": lambda to: csv(pumps().assign(time=(45299 + np.arange(1200) // 2 / 24).round(6)), to),
+    "fleet_fails_once": lambda to: csv(fleet(), to),
+    "latin1_umlaut": lambda to: text(pumps().to_csv(index=False).replace("load", "Last °").encode("cp1252"), to),
+    "utf16_text": lambda to: csv(pumps(), to, encoding="utf-16", sep="\t"),
+    "long_form_historian": historian,
+    "mixed_sampling_fleet": lambda to: csv(mixed_sampling(), to),
+    "multi_file_folder": folder_of_files,
+    "newest_first": lambda to: csv(pumps().iloc[::-1], to),
+    "sentinel_9999": lambda to: csv(
+        pumps().assign(load=lambda frame: frame["load"].where(np.arange(1200) % 20 != 7, -9999)), to
+    ),
+    "sparse_same_instant": lambda to: csv(sparse(pumps()), to),
+    "target_codes_012": lambda to: csv(codes(pumps()), to),
+    "text_status_target": lambda to: csv(words(pumps()), to),
+    "units_trailing_footer": lambda to: text(
+        ";".join(pumps().columns) + "\n" + pumps().to_csv(index=False, header=False, sep=";").replace("\n", ";\n"), to
+    ),
+    "footer": lambda to: text(pumps().to_csv(index=False) + "(1200 rows affected)\n", to),
+    "without_asset_column": lambda to: csv(pumps(), to),
+    "without_asset_column_exact_duplicates": lambda to: csv(pd.concat([pumps(names=("P-101",))] * 2), to),
+    "without_asset_column_apart_in_time": lambda to: csv(
+        pumps().assign(time=pd.date_range("2024-01-08", periods=1200, freq="30min").strftime("%Y-%m-%dT%H:%M:%SZ")), to
+    ),
+    "target_means_running": lambda to: csv(pumps().assign(failed=lambda frame: 1 - frame["failed"]), to),
+    "change_of_time_format": lambda to: csv(
+        pumps().assign(
+            time=lambda frame: frame["time"].where(
+                frame["pump"] == "P-101", pd.to_datetime(frame["time"]).dt.strftime("%m/%d/%Y %H:%M")
+            )
+        ),
+        to,
+    ),
+    "few_times_of_1970": lambda to: csv(
+        pumps().assign(time=lambda frame: frame["time"].where(np.arange(1200) > 3, "1970-01-01T00:00:00Z")), to
+    ),
+}
+
+
+def configuration(path: Path, case: str) -> OrganizationConfig:
+    sensors = [*SENSORS, "recipe"] if case == "categorical_recipe" else SENSORS
+    if case == "long_form_historian":
+        sensors = ["vibration"]
+    schema = {"timestampColumn": "time", "targetColumn": "failed", "continuousColumns": sensors}
+    return OrganizationConfig.from_dict(
+        {
+            "organizationId": "case",
+            "schemaConfig": schema if case.startswith("without_asset") else {**schema, "assetColumn": "pump"},
+            "dataSource": {"path": str(path)},
+            "dataConfig": {"predictionHorizonSeconds": 86_400, "timezone": "UTC"},
+        }
+    )
+
+
+def test_every_case_has_an_outcome() -> None:
+    assert set(WRITERS) == set(EXPECTED)
+
+
+@pytest.mark.parametrize("case", sorted(WRITERS))
+def test_a_case_has_its_outcome(case: str, tmp_path: Path) -> None:
+    expected = EXPECTED[case]
+    config = configuration(WRITERS[case](tmp_path), case)
+    if "refusal" in expected:
+        with pytest.raises(DataError) as refused:
+            prepare(config)
+        assert expected["refusal"] in refused.value.message
+        assert expected["hint"] in (refused.value.hint or "")
+        assert refused.value.exit_code == 3
+        return
+    prepared = prepare(config)
+    summary = prepared.summary
+    found = [
+        finding["code"]
+        for finding in summary["findings"]
+        if finding["code"] not in ("FEW_FAILURES", "TRAINING_REFUSED")
+    ]
+    if "findings" in expected or "rows" in expected:
+        assert found == expected.get("findings", [])
+    if "rows" in expected:
+        assert len(prepared.frame) == expected["rows"]
+    if "failures" in expected:
+        assert summary["failureEvents"]["total"] == expected["failures"]
+    assert any(expected.get("told", "") in sentence for sentence in summary["verdict"])
+    streamed = prepare_to_file(config, tmp_path / "prepared.parquet", config_digest="0")
+    assert streamed == summary
