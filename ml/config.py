@@ -22,7 +22,7 @@ if __name__ == "config":  # imported with ml/ as the working directory; make the
 import hashlib
 import importlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -42,6 +42,7 @@ from ml.options.learning import TrainingConfig, TuningConfig
 from ml.options.schema import SchemaConfig
 from ml.options.serving_profile import check_profile
 from ml.options.source import DataRange, DataSource, ScadaDbConfig
+from ml.options.tables import TableReference
 
 MAX_CONFIG_BYTES = 1_000_000  # a configuration is written by people and the backend; larger is a wrong file
 
@@ -91,6 +92,11 @@ class OrganizationConfig(Section):
     def optional_columns(self) -> frozenset[str]:
         """Sensors that were guessed, or that the backend maps; the source may lack them, and they are left out then."""
         return self._notes.optional_columns
+
+    @property
+    def tables(self) -> Mapping[str, TableReference]:
+        """Tables and files beside the readings, by the key that names each; every section that has some adds them."""
+        return {}
 
     @model_validator(mode="before")
     @classmethod

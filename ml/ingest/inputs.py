@@ -52,6 +52,9 @@ def refuse_foreign_source(config: OrganizationConfig, paths: OrganizationPaths) 
     """
     if config.data_source is not None:
         paths.readable_file(config.data_source.path, "dataSource.path")
+    for field, table in config.tables.items():
+        if table.path is not None:
+            paths.readable_file(table.path, f"{field}.path")
     if config.scada_db_config is not None and config.scada_db_config.driver == "sqlite":
         refuse_second_names(paths.readable_file(config.scada_db_config.database, "scadaDbConfig.database"))
     authority = None if config.scada_db_config is None else config.scada_db_config.ssl_root_cert
@@ -171,7 +174,8 @@ def _origin(config: OrganizationConfig) -> str:
     """What prepared data depends on: the settings, the source, and the state of a source file."""
     source, database = config.data_source, config.scada_db_config
     file = source.path if source else database.database if database and database.driver == "sqlite" else None
-    changed = "" if file is None else state_of(Path(file).resolve())
+    files = [file, *(table.path for table in config.tables.values())]
+    changed = "".join(state_of(Path(each).resolve()) for each in files if each is not None)
     return f"{config.settings_digest()}:{config.source_digest()}{changed}"
 
 

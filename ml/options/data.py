@@ -14,7 +14,8 @@ DEFAULT_HORIZON_SECONDS = 86_400  # a day: the shortest notice on which a plant 
 MIN_FAILURE_EVENTS = 3  # below three, one lucky event is a third or more of the verdict
 
 
-def _check_timezone(name: str) -> str:
+def check_timezone(name: str) -> str:
+    """A zone of the IANA database."""
     try:
         ZoneInfo(name)
     except (OSError, ValueError, KeyError) as error:
@@ -55,7 +56,7 @@ class DataConfig(Section):
         default=0.2, description="Share for early stopping and thresholds."
     )
     test_split: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.2, description="Share held out for the verdict.")
-    timezone: Annotated[str, AfterValidator(_check_timezone)] | None = Field(
+    timezone: Annotated[str, AfterValidator(check_timezone)] | None = Field(
         default=None,
         description="Zone of timestamps that carry none. Default: they are read as UTC, and the data summary says so.",
     )

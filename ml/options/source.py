@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from ml.options.access.database_url import UrlError, check_database_name, check_host, check_user, parse_url, refuse_url
@@ -145,17 +145,18 @@ def _checked(check: Callable[[str], object], value: str) -> None:
         raise PydanticCustomError(ADDRESS_ERROR, "{reason}", {"reason": str(error), **hint}) from None
 
 
+def checked_path(value: str) -> str:
+    """A path of a file; a URL in its place may hold a password."""
+    _checked(refuse_url, value)
+    return value
+
+
 class DataSource(Section):
     """Rows in a file instead of a database."""
 
-    path: str = Field(min_length=1, description="CSV (.csv, .csv.gz) or Parquet (.parquet) file.")
-
-    @field_validator("path")
-    @classmethod
-    def path_is_no_url(cls, value: str) -> str:
-        """A URL may hold a password."""
-        _checked(refuse_url, value)
-        return value
+    path: Annotated[str, AfterValidator(checked_path)] = Field(
+        min_length=1, description="CSV (.csv, .csv.gz) or Parquet (.parquet) file."
+    )
 
 
 class DataRange(Section):

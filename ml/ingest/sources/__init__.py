@@ -11,6 +11,7 @@ from ml.errors import ConfigError
 from ml.ingest.sources.base import Source
 from ml.ingest.sources.shared_table import USUAL_NAMES, OwnRows, Tenant
 from ml.options.source import ScadaDbConfig
+from ml.options.tables import TableReference
 
 log = logging.getLogger(__name__)
 
@@ -64,18 +65,44 @@ def open_source(config: OrganizationConfig, path: Path | None = None) -> Source:
 
         file = open_file(path, organization_id=config.organization_id)
         return file if tenant is None else OwnRows(file, tenant)
-    if config.scada_db_config is None:
-        raise ConfigError(
-            "the configuration names no source of data",
-            field="scadaDbConfig",
-            hint="give scadaDbConfig (a database) or dataSource.path (a CSV or Parquet file)",
-        )
-    database = config.scada_db_config
-    password = database.secret(config.organization_id)
-    source = DRIVERS[database.driver](database, password, database.table or config.schema_config.table, tenant)
+    database = _database(config, "scadaDbConfig")
+    source = _open_in_database(config, database, database.table or config.schema_config.table, tenant)
     if tenant is None:
         _warn_if_shared(source, config)
     return source  # the caller closes it
+
+
+def open_table(config: OrganizationConfig, table: TableReference, field: str) -> Source:
+    """A second table or file that the key `field` names; raises as `open_source`, and the caller closes it.
+
+    Of a table that organisations share, with the column `organizationColumn`, the rows of this one come.
+    """
+    column = config.schema_config.organization_column
+    tenant = None if column is None else Tenant(column, config.organization_id)
+    if table.path is not None:
+        from ml.ingest.sources.files import open_file
+
+        file = open_file(Path(table.path), organization_id=config.organization_id)
+        return file if tenant is None or tenant.column not in file.columns() else OwnRows(file, tenant)
+    return _open_in_database(config, _database(config, field), table.table, tenant)
+
+
+def _database(config: OrganizationConfig, field: str) -> ScadaDbConfig:
+    if config.scada_db_config is None:
+        raise ConfigError(
+            "the configuration names no source of data"
+            if field == "scadaDbConfig"
+            else f"{field}.table is a table of a database, and the configuration names none",
+            field=field,
+            hint="give scadaDbConfig (a database), or the path of a CSV or Parquet file",
+        )
+    return config.scada_db_config
+
+
+def _open_in_database(
+    config: OrganizationConfig, database: ScadaDbConfig, table: str | None, tenant: Tenant | None
+) -> Source:
+    return DRIVERS[database.driver](database, database.secret(config.organization_id), table, tenant)
 
 
 def _warn_if_shared(source: Source, config: OrganizationConfig) -> None:

@@ -1,4 +1,4 @@
-"""The harness in a process of its own, started as the backend starts it."""
+"""The step runner in a process of its own, started as the backend starts it."""
 
 from __future__ import annotations
 
@@ -341,7 +341,7 @@ def test_the_same_version_twice_at_once_is_refused(script: Any) -> None:
         assert json.loads(first.communicate(timeout=KILLED_AFTER_SECONDS)[0])["status"] == "SUCCESS"
 
 
-def test_the_harness_is_light_to_import() -> None:
+def test_the_step_runner_is_light_to_import() -> None:
     code = "import sys, ml.workspace.step_runner; print(*sys.modules)"
     modules = run([sys.executable, "-c", code]).stdout.split()
     heavy = {"numpy", "pandas", "pyarrow", "rich", "filelock", "asyncio", "sklearn", "lightgbm"}

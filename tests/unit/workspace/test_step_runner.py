@@ -1,4 +1,4 @@
-"""The harness inside the test process: what it decides. What it does to a process is in test_step_process.py."""
+"""The step runner inside the test process: what it decides. What it does to a process is in test_step_process.py."""
 
 from __future__ import annotations
 
