@@ -7,3 +7,13 @@ from numpy.typing import NDArray
 
 Bools = NDArray[np.bool_]
 """Which rows, features or cells: true for those that are meant; the shape is said where it is used."""
+
+
+def spread(mask: Bools, most: int) -> Bools:
+    """At most so many of the rows that `mask` holds, at even distances; all of them where there are no more."""
+    chosen = np.flatnonzero(mask)
+    if len(chosen) <= most:
+        return mask
+    thinned = np.zeros_like(mask)
+    thinned[chosen[np.linspace(0, len(chosen) - 1, most).astype(np.int64)]] = True
+    return thinned

@@ -108,10 +108,12 @@ class GraphBuilder:
         inputs: Sequence[onnx.ValueInfoProto],
         outputs: Sequence[onnx.ValueInfoProto],
         metadata: Mapping[str, str],
+        *,
+        ml_opset: int = ML_OPSET,
     ) -> bytes:
         """The checked model; the same calls give the same bytes."""
         graph = helper.make_graph(self._nodes, name, inputs, outputs, initializer=self._constants)
-        operators = [helper.make_opsetid("", OPSET), helper.make_opsetid(ML_DOMAIN, ML_OPSET)]
+        operators = [helper.make_opsetid("", OPSET), helper.make_opsetid(ML_DOMAIN, ml_opset)]
         model = helper.make_model(graph, opset_imports=operators, ir_version=IR_VERSION, producer_name=PRODUCER)
         helper.set_model_props(model, dict(sorted(metadata.items())))
         checker.check_model(model)

@@ -23,6 +23,7 @@ from ml.errors import IntegrityError, MissingArtifactError
 from ml.export.builder import IR_VERSION, ML_DOMAIN, ML_OPSET, OPSET
 from ml.export.figures import LeafFigures, ParityFigures, WindowFigures
 from ml.export.graph.calibration import Calibration
+from ml.export.reasons.exact import Reasons
 from ml.options.base import Identifier, Section, explain
 from ml.workspace.files import parse_json
 from ml.workspace.safe_open import read_bytes
@@ -211,6 +212,9 @@ class ModelMetadata(Section):
         default=(), description="Sensors that seem to know the label or the time: column, reason and figure."
     )
     libraries: dict[str, str] = Field(description="Versions of this program, Python and the libraries used.")
+    reasons: Reasons | None = Field(
+        default=None, description="What reasons.onnx gives; null where there is no such file."
+    )
     parity: Parity | None = Field(default=None, description="Null while the model has not been compared.")
     runtime: Runtime = Field(default=Runtime(), description="What the models must be run with.")
     files: dict[str, FileChecksum] = Field(

@@ -11,12 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.export.adversarial import adversarial_rows, edge_rows
-from ml.export.graph.calibration import ScoredModel
 from ml.export.graph.forms import ModelForm
 from ml.export.graph.model import build_model
 from ml.export.graph.scaling import apply_scaling
 from ml.export.metadata import FileChecksum, ModelMetadata, Parity
 from ml.export.parity import check_leaves, check_parity
+from ml.export.reasons.exact import ExplainedModel, Reasons, exact_reasons
 from ml.export.session import Scorer, open_model
 from ml.export.trees.ensemble import TreeEnsemble
 from ml.export.window.graph import build_feature_probe, build_window_model
@@ -26,6 +26,7 @@ from ml.workspace.files import sha256, write_bytes
 
 MODEL_FILE = "model.onnx"
 WINDOW_FILE = "window.onnx"
+REASONS_FILE = "reasons.onnx"
 METADATA_FILE = "metadata.json"
 _LEAF_ROWS = 5_000
 _WINDOW_ROWS = 4_096
@@ -33,22 +34,29 @@ _WINDOW_ROWS = 4_096
 _Rows = NDArray[np.float32]
 
 
-class ExportableModel(ScoredModel, Protocol):
+class ExportableModel(ExplainedModel, Protocol):
     """A trained model as its own library predicts; its features are scaled."""
 
     def form(self) -> ModelForm:
         """What a graph is built of."""
 
-    def leaves(self, X: _Rows) -> NDArray[np.int64]:
-        """Leaf that each row reaches in each tree, (n_rows, n_trees); asked of trees only."""
-
 
 @dataclass(frozen=True)
 class OnnxModels:
-    """The ONNX forms of one model: from features (``model.onnx``), and from raw readings (``window.onnx``)."""
+    """The ONNX forms of one model: from features (``model.onnx``), and from raw readings (``window.onnx``).
+
+    ``reasons.onnx`` says what each sensor adds to a score; None where the model type has no contributions.
+    """
 
     model: bytes
     window: bytes
+    reasons: bytes | None = None
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Name and content of each file."""
+        named = {MODEL_FILE: self.model, WINDOW_FILE: self.window, REASONS_FILE: self.reasons}
+        return {name: content for name, content in named.items() if content is not None}
 
 
 def exact_models(
@@ -92,7 +100,30 @@ def exact_models(
         scorer=Scorer(model),
     )
     parity = metadata.parity and metadata.parity.model_copy(update={"windows": figures})
-    return OnnxModels(model, window), metadata.model_copy(update={"parity": parity})
+    metadata = metadata.model_copy(update={"parity": parity})
+    made = _reasons(trained, form, engineer, metadata, real_rows)
+    if made is None:
+        return OnnxModels(model, window), metadata
+    reasons, description = made
+    return OnnxModels(model, window, reasons), metadata.model_copy(update={"reasons": description})
+
+
+def _reasons(
+    trained: ExportableModel, form: ModelForm, engineer: FeatureEngineer, metadata: ModelMetadata, real_rows: _Rows
+) -> tuple[bytes, Reasons] | None:
+    if not isinstance(form, TreeEnsemble):
+        return None
+    return exact_reasons(
+        trained,
+        form,
+        engineer.features,
+        scaling=metadata.scaling.model_dump(),
+        calibration=metadata.calibration,
+        threshold=metadata.threshold,
+        real_rows=real_rows,
+        probing_rows=_probing_rows(form, _LEAF_ROWS, real_rows[:_LEAF_ROWS], metadata),
+        metadata=_graph_metadata(metadata),
+    )
 
 
 def exact_model(
@@ -124,7 +155,7 @@ def exact_model(
         metadata=_graph_metadata(metadata),
         calibration=metadata.calibration,
     )
-    base = np.ascontiguousarray(real_rows[: parity_rows // 2])
+    base = np.ascontiguousarray(real_rows[:: max(1, -(-len(real_rows) // max(parity_rows // 2, 1)))])
     rows = np.concatenate([base, _probing_rows(form, parity_rows - len(base), base, metadata)])
     probabilities = check_parity(
         lambda part: metadata.calibration.predict(trained, apply_scaling(part, scaling)),
@@ -155,8 +186,8 @@ def _probing_rows(form: ModelForm, n_rows: int, base: _Rows, metadata: ModelMeta
 def write_package(folder: Path, metadata: ModelMetadata, models: OnnxModels | None) -> None:
     """Write the ONNX models where there are any, then metadata.json with the checksums of all that is in `folder`."""
     if models is not None:
-        write_bytes(folder / MODEL_FILE, models.model)
-        write_bytes(folder / WINDOW_FILE, models.window)
+        for name, content in models.files.items():
+            write_bytes(folder / name, content)
     files = {file.name: _checksum(file) for file in sorted(folder.iterdir()) if file.name != METADATA_FILE}
     write_bytes(folder / METADATA_FILE, metadata.model_copy(update={"files": files}).to_json_bytes())
 

@@ -15,11 +15,15 @@ import pandas as pd
 from ml.cleaning.table import from_table
 from ml.errors import BusyError, IntegrityError, MissingArtifactError
 from ml.export.engineer import engineer_of
+from ml.export.graph.model import INPUT
 from ml.export.metadata import ModelMetadata, parse_metadata
-from ml.export.package import METADATA_FILE, MODEL_FILE
-from ml.export.session import Scorer
+from ml.export.onnx_runtime import onnxruntime
+from ml.export.package import METADATA_FILE, MODEL_FILE, REASONS_FILE
+from ml.export.reasons.graph import CONTRIBUTIONS
+from ml.export.session import BATCH_ROWS, Scorer, batches, open_model
 from ml.features import FeatureEngineer
 from ml.grid.regular import resolve_max_gap, to_grid
+from ml.predict.alerts import Alert, alerts_of
 from ml.windows.parallel import available_cpus
 from ml.workspace.paths import OrganizationPaths
 from ml.workspace.safe_open import read_bytes
@@ -45,6 +49,7 @@ class LoadedModel:
     metadata: ModelMetadata
     engineer: FeatureEngineer
     scorer: Scorer
+    reasons_session: onnxruntime.InferenceSession | None = None
 
     @property
     def max_gap(self) -> int:
@@ -73,8 +78,12 @@ class LoadedModel:
         DataError
             If there is no row, or a column cannot hold what the model was trained on.
         """
+        return self.predict_grid(self.grid_of(readings))
+
+    def grid_of(self, readings: pd.DataFrame) -> pd.DataFrame:
+        """The grid rows of a table of readings; see `predict`."""
         config = self.engineer.config
-        frame = to_grid(
+        return to_grid(
             from_table(readings, config).frame,
             schema=config.schema_config,
             interval=self.engineer.interval,
@@ -82,7 +91,6 @@ class LoadedModel:
             aggregation=config.data_config.aggregation,
             flags=(),
         )
-        return self.predict_grid(frame)
 
     def predict_grid(self, frame: pd.DataFrame, *, skip: int = 0) -> pd.DataFrame:
         """As `predict`, of a grid frame; the first `skip` rows serve as history and are left out."""
@@ -102,6 +110,46 @@ class LoadedModel:
             If the array has another type or width.
         """
         return self.scorer.score(X)
+
+    def reasons(self, X: npt.NDArray[np.float32]) -> pd.DataFrame:
+        """What each sensor adds to the score (log-odds) of feature rows, a column per sensor; see `predict_features`.
+
+        A column says how far the sensor moved the score from ``metadata.reasons.expected_score``; it is a reason of
+        the model, not a cause in the machine. ``metadata.reasons.agreement`` says how close these are to exact ones.
+
+        Raises
+        ------
+        MissingArtifactError
+            If the model has no reasons.onnx, as those of model types without trees.
+        """
+        described = self.metadata.reasons
+        if self.reasons_session is None or described is None:
+            raise MissingArtifactError(
+                f'version "{self.version}" has no reasons.onnx',
+                hint="models of trees have it; convert the version again",
+            )
+        parts = [self.reasons_session.run([CONTRIBUTIONS], {INPUT: X[part]})[0] for part in batches(len(X), BATCH_ROWS)]
+        empty = np.empty((0, len(described.sensors)), dtype=np.float32)
+        return pd.DataFrame(np.concatenate([empty, *parts]), columns=list(described.sensors))
+
+    def alerts(self, readings: pd.DataFrame, *, cooldown_seconds: int = 0) -> list[Alert]:
+        """The alarms in a table of readings, each with its peak and the sensors that raised it; see `predict`.
+
+        Parameters
+        ----------
+        cooldown_seconds
+            Alarm rows of an asset that are at most so far apart are one alert. Default: one sampling interval.
+        """
+        frame = self.grid_of(readings)
+        scored = self.predict_grid(frame)
+        alarm = np.flatnonzero(scored["label"].to_numpy() == 1)
+        wanted = np.zeros(len(frame), dtype=np.bool_)
+        wanted[alarm] = True
+        reasons = None
+        if self.reasons_session is not None and alarm.size:
+            reasons = self.reasons(self.engineer.matrix(frame, rows=wanted))
+        gap = max(cooldown_seconds, self.engineer.interval)
+        return alerts_of(scored.iloc[alarm], reasons, gap_seconds=gap, version=self.version)
 
 
 def manifest_digest(folder: Path, version: str) -> str:
@@ -137,7 +185,8 @@ def read_model(paths: OrganizationPaths, version: str) -> LoadedModel:
         raise IntegrityError(
             f"{MODEL_FILE} takes {scorer.n_features} features, but {METADATA_FILE} names {len(metadata.features)}"
         )
-    return LoadedModel(paths.organization_id, version, digest, metadata, engineer_of(metadata), scorer)
+    reasons = open_model(_checked_content(folder, REASONS_FILE, files)) if REASONS_FILE in files else None
+    return LoadedModel(paths.organization_id, version, digest, metadata, engineer_of(metadata), scorer, reasons)
 
 
 def _checked_content(folder: Path, name: str, files: Mapping[str, Any]) -> bytes:

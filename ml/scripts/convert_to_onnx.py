@@ -100,8 +100,9 @@ def run(
         As ml/errors.py describes them.
     """
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
+    from ml.arrays import spread
     from ml.evaluation.model_version import load_version
-    from ml.export.package import MODEL_FILE, WINDOW_FILE, exact_models
+    from ml.export.package import MODEL_FILE, exact_models
     from ml.ingest import inputs
     from ml.workspace.paths import for_config
     from ml.workspace.versions.release import has_passed, require_passed_report
@@ -119,18 +120,15 @@ def run(
 
     tell(1, 3, "comparing the ONNX model with the trained one")
     rows = (sample.frame["label"] >= 0).to_numpy()
-    rows = rows & (rows.cumsum() <= config.conversion_config.parity_rows)
     models, metadata = exact_models(
         trained.estimator,
         trained.engineer,
         trained.metadata,
         frame=sample.frame,
-        real_rows=trained.engineer.matrix(sample.frame, rows=rows),
+        real_rows=trained.engineer.matrix(sample.frame, rows=spread(rows, config.conversion_config.parity_rows)),
         parity_rows=config.conversion_config.parity_rows,
     )
-    made = {MODEL_FILE: models.model, WINDOW_FILE: models.window}
-    shipped = all(_holds(trained.folder / name, content) for name, content in made.items())
-    if not (is_current(paths, config.version) and shipped):
+    if not (is_current(paths, config.version) and _is_shipped(trained.folder, models)):
         _install(config, paths, trained, models, metadata, model_file)
     link_model(paths, config.version)
 
@@ -181,10 +179,15 @@ def _install(
         write_package(folder, metadata, models)
 
 
-def _holds(file: Path, content: bytes) -> bool:
+def _is_shipped(folder: Path, models: OnnxModels) -> bool:
+    """Whether the version has these models; reasons that were fitted on other rows of the same data are as good."""
+    from ml.export.package import REASONS_FILE
     from ml.workspace.safe_open import read_bytes
 
-    return file.is_file() and read_bytes(file) == content
+    return all(
+        (folder / name).is_file() and (name == REASONS_FILE or read_bytes(folder / name) == content)
+        for name, content in models.files.items()
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -206,6 +206,7 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
 def _write_version(
     folder: Path, config: OrganizationConfig, source: Input, model: TrainedModel, metrics: dict[str, Any]
 ) -> None:
+    from ml.arrays import spread
     from ml.export.graph.scaling import scaler_pickle
     from ml.export.package import exact_models, write_package
     from ml.workspace.files import write_bytes
@@ -214,13 +215,12 @@ def _write_version(
     models = None
     if config.training_config.export_onnx:
         parity_rows = config.conversion_config.parity_rows
-        compared = model.parts.validation & (model.parts.validation.cumsum() <= parity_rows)
         models, metadata = exact_models(
             model.estimator,
             model.engineer,
             metadata,
             frame=model.engine.excerpt(),
-            real_rows=model.engine.features(model.engineer, compared),
+            real_rows=model.engine.features(model.engineer, spread(model.parts.validation, parity_rows)),
             parity_rows=parity_rows,
         )
     model.estimator.save(folder / model.estimator.model_file)

@@ -36,7 +36,15 @@ ARTIFACTS = {
     *(f"hyperparameter_results/{name}" for name in ("trials.csv", "trials.json", "best_parameters.json")),
     "hyperparameter_results/training_config.json",
 }
-VERSION_FILES = {"model.onnx", "window.onnx", "scaler.pkl", "metadata.json", "model.txt", "manifest.json"}
+VERSION_FILES = {
+    "model.onnx",
+    "window.onnx",
+    "reasons.onnx",
+    "scaler.pkl",
+    "metadata.json",
+    "model.txt",
+    "manifest.json",
+}
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -180,7 +188,7 @@ def test_the_window_model_gives_the_predictions_from_raw_readings(pipeline: Pipe
     chosen = position[whole][:200]
     windows = np.stack([readings[row - look_back + 1 : row + 1] for row in chosen])
     seconds = frame["timestamp"].to_numpy("datetime64[s]").astype(np.int64)[chosen]
-    probabilities, _ = _session(pipeline, "window.onnx").run(None, {"window": windows, "timestamp": seconds})
+    probabilities, _, _ = _session(pipeline, "window.onnx").run(None, {"window": windows, "timestamp": seconds})
     assert _bits(probabilities[:, 1]) == _bits(predictions["probability"].to_numpy()[whole][:200])
 
 

@@ -102,7 +102,7 @@ def test_readings_of_the_test_part_change_no_bit_of_the_model(
     assert outcome.document["averagePrecision"] < before["averagePrecision"] - 0.1, "the test rows did change"
     assert outcome.document["split"] == before["split"]
     assert outcome.document["validation"] == before["validation"]
-    for name in ("model.txt", "model.onnx", "window.onnx", "scaler.pkl"):
+    for name in ("model.txt", "model.onnx", "window.onnx", "reasons.onnx", "scaler.pkl"):
         trained = root / "models" / ORGANIZATION / "versions" / "v1" / name
         assert trained.read_bytes() == (pipeline.models / "versions" / "v1" / name).read_bytes(), name
 

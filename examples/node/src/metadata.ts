@@ -1,5 +1,23 @@
 // Generated from the models behind docs/metadata.schema.json by docs/generate.py; do not edit.
 
+/**
+ * Contributions of the graph beside exact ones (TreeSHAP), by sensor, on rows that the table was not
+ * fitted on.
+ */
+export interface Agreement {
+  /** Rows compared: those in alarm, or the highest scores if few are. (whole number, >= 0) */
+  readonly rows: number;
+  /** Share of them in which both name the same sensor first. (>= 0) */
+  readonly sameFirstSensor: number;
+  /** Share in which the three largest are the same sensors. (>= 0) */
+  readonly sameFirstThree: number;
+  /**
+   * Mean over rows of the sum of absolute differences over the sum of absolute exact contributions.
+   * (>= 0)
+   */
+  readonly relativeError: number;
+}
+
 /** A map from raw scores to probabilities that never falls; none: the model's own probabilities stand. */
 export interface Calibration {
   /**
@@ -131,6 +149,18 @@ export interface ParityFigures {
   readonly maxDifference: number;
 }
 
+/** What ``reasons.onnx`` gives for a row of features: how far each sensor moved its score (log-odds). */
+export interface Reasons {
+  /** Columns of `contributions`, in order. */
+  readonly sensors: readonly string[];
+  /** The score that contributions are counted from. */
+  readonly expectedScore: number;
+  /** Beside exact contributions. */
+  readonly agreement: Agreement;
+  /** Rows in which the graph gave the table's sums, bit by bit. (whole number, >= 0) */
+  readonly parityRows: number;
+}
+
 /** What a client must run the models with to get these bits. */
 export interface Runtime {
   /** Oldest onnxruntime in Python. */
@@ -251,6 +281,8 @@ export interface ModelMetadata {
   readonly suspiciousColumns: readonly (Readonly<Record<string, JsonValue>>)[];
   /** Versions of this program, Python and the libraries used. */
   readonly libraries: Readonly<Record<string, string>>;
+  /** What reasons.onnx gives; null where there is no such file. */
+  readonly reasons: Reasons | null;
   /** Null while the model has not been compared. */
   readonly parity: Parity | null;
   /** What the models must be run with. */

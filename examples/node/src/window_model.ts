@@ -7,12 +7,20 @@ import type { ModelMetadata } from "./metadata.js";
 import { InferenceSession, Tensor, env } from "./onnx_runtime.js";
 import type { StoredVersion } from "./stored_version.js";
 
+/** How far a sensor moved the score of a row (log-odds), up or down: a reason of the model, not a cause. */
+export interface Reason {
+  readonly sensor: string;
+  readonly contribution: number;
+}
+
 /** What the model says of one asset at one instant. */
 export interface Prediction {
   /** Probability of a failure within the horizon: a float32, with the bits that Python computes. */
   readonly probability: number;
   /** Whether the probability reaches the stored threshold. */
   readonly alarm: boolean;
+  /** Of an alarm, every sensor, the one that raised the score most first; empty if the model gives no reasons. */
+  readonly reasons: readonly Reason[];
 }
 
 export class WindowModel {
@@ -23,6 +31,7 @@ export class WindowModel {
   private constructor(
     readonly metadata: ModelMetadata,
     private readonly session: Session,
+    private readonly reasonsSession: Session | undefined,
   ) {}
 
   /** Open a version; rejects with a ModelError if it has no usable window.onnx, or needs a newer onnxruntime-node. */
@@ -39,10 +48,12 @@ export class WindowModel {
       intraOpNumThreads: metadata.runtime.intraOpNumThreads,
       interOpNumThreads: 1,
     };
+    const reasons = stored.files.get("reasons.onnx");
     try {
-      return new WindowModel(metadata, await InferenceSession.create(content, options));
+      const session = await InferenceSession.create(content, options);
+      return new WindowModel(metadata, session, reasons && (await InferenceSession.create(reasons, options)));
     } catch (cause) {
-      throw new ModelError("INTEGRITY_REFUSED", `window.onnx of "${stored.version}" cannot be opened`, { cause });
+      throw new ModelError("INTEGRITY_REFUSED", `a model of "${stored.version}" cannot be opened`, { cause });
     }
   }
 
@@ -62,13 +73,38 @@ export class WindowModel {
           `${n * lookBack * channels.length} values, not ${windows.length}`,
       );
     }
-    const { probabilities, label } = await this.run({
-      window: new Tensor("float64", windows, [n, lookBack, channels.length]),
-      timestamp: new Tensor("int64", BigInt64Array.from(seconds, BigInt), [n]),
+    return this.whileOpen(async () => {
+      const { probabilities, label, features } = await this.session.run({
+        window: new Tensor("float64", windows, [n, lookBack, channels.length]),
+        timestamp: new Tensor("int64", BigInt64Array.from(seconds, BigInt), [n]),
+      });
+      const probability = probabilities?.data as Float32Array; // [n, 2]: no failure, failure
+      const alarm = label?.data as BigInt64Array;
+      const alarms = seconds.map((_, row) => row).filter((row) => alarm[row] === 1n);
+      const reasons = await this.reasonsOf(alarms, features?.data as Float32Array);
+      return seconds.map((_, row) => ({
+        probability: probability[2 * row + 1]!,
+        alarm: alarm[row] === 1n,
+        reasons: reasons.get(row) ?? [],
+      }));
     });
-    const probability = probabilities?.data as Float32Array; // [n, 2]: no failure, failure
-    const alarm = label?.data as BigInt64Array;
-    return seconds.map((_, row) => ({ probability: probability[2 * row + 1]!, alarm: alarm[row] === 1n }));
+  }
+
+  /** The contributions of some rows of features, n × features. */
+  private async reasonsOf(rows: readonly number[], features: Float32Array): Promise<Map<number, readonly Reason[]>> {
+    const sensors = this.metadata.reasons?.sensors;
+    if (this.reasonsSession === undefined || !sensors || rows.length === 0) return new Map();
+    const width = this.metadata.features.length;
+    const input = new Float32Array(rows.length * width);
+    rows.forEach((row, at) => input.set(features.subarray(row * width, (row + 1) * width), at * width));
+    const { contributions } = await this.reasonsSession.run({ input: new Tensor("float32", input, [rows.length, width]) });
+    const values = contributions?.data as Float32Array;
+    return new Map(
+      rows.map((row, at) => {
+        const own = sensors.map((sensor, s) => ({ sensor, contribution: values[at * sensors.length + s]! }));
+        return [row, own.sort((a, b) => b.contribution - a.contribution)];
+      }),
+    );
   }
 
   /**
@@ -81,13 +117,14 @@ export class WindowModel {
     this.released = true;
     if (this.running > 0) await new Promise<void>((resolve) => (this.ended = resolve));
     await this.session.release();
+    await this.reasonsSession?.release();
   }
 
-  private async run(feeds: Session.FeedsType): Promise<Session.ReturnType> {
+  private async whileOpen<Result>(work: () => Promise<Result>): Promise<Result> {
     if (this.released) throw new ModelError("MODEL_RELEASED", `version "${this.metadata.version}" has been released`);
     this.running += 1;
     try {
-      return await this.session.run(feeds);
+      return await work();
     } finally {
       this.running -= 1;
       if (this.running === 0) this.ended?.();

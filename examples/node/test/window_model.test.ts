@@ -51,6 +51,25 @@ test("the threshold and the label agree", async () => {
   assert.deepEqual(Array.from(probabilities, (each) => Number(each >= metadata.threshold)), labels);
 });
 
+test("an alarm comes with the contribution of each sensor, largest first, which add up to its score", async () => {
+  const stored = await readVersion(organization, "v1");
+  const model = await WindowModel.open(stored);
+  const { sensors, expectedScore } = stored.metadata.reasons!;
+  const { windows, seconds } = golden.versions.v1;
+  let alarms = 0;
+  for (const { row, values } of windows) {
+    const [found] = await model.predict(Float64Array.from(withNaN(values)), [seconds[row]!]);
+    const given = found!.reasons.map(({ contribution }) => contribution);
+    assert.equal(given.length, found!.alarm ? sensors.length : 0);
+    if (!found!.alarm) continue;
+    alarms += 1;
+    assert.deepEqual([...given].sort((a, b) => b - a), given);
+    const score = given.reduce((sum, each) => sum + each, expectedScore);
+    assert.ok(Math.abs(1 / (1 + Math.exp(-score)) - found!.probability) < 1e-3);
+  }
+  assert.ok(alarms > 0);
+});
+
 test("a window of another size is refused", async () => {
   const model = await WindowModel.open(await readVersion(organization, "v1"));
   await assert.rejects(model.predict(new Float64Array(3), [0]), /1 windows of \d+ rows and 9 channels hold/);

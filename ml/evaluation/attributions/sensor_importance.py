@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ml.export.reasons.exact import TIME
 from ml.windows.catalogue import Feature
-
-TIME = "time of day and week"
 
 
 def by_sensor(features: Sequence[Feature], weight: Mapping[str, float]) -> dict[str, float]:

@@ -21,7 +21,8 @@ from ml.export.builder import ML_DOMAIN
 
 _TREES = "TreeEnsemble"
 _UNBOUNDED = frozenset({"Loop", "Scan", "SequenceMap"})  # their work does not follow from the size of their inputs
-_OLD_TREES = frozenset({"TreeEnsembleClassifier", "TreeEnsembleRegressor"})  # in float32; not written by any release
+_OLD_TREES = frozenset({"TreeEnsembleClassifier"})  # in float32; not written by any release
+_TREES_OF_SENSORS = "TreeEnsembleRegressor"
 _SAME_SHAPE = frozenset({"Imputer", "Scaler", "Binarizer", "Normalizer"})  # onnx does not tell that of them
 _GROWING = frozenset({"ConstantOfShape", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile", "Upsample"})
 _FREE_VALUES = 1 << 20
@@ -56,6 +57,8 @@ def check_graph(model: onnx.ModelProto) -> None:
         for node in graph.node:
             if node.op_type == _TREES:
                 _check_trees(node, sizes.get(node.input[0], 0))
+            elif node.op_type == _TREES_OF_SENSORS:
+                _check_trees_of_sensors(node, sizes.get(node.input[0], 0))
 
 
 def _check_sizes(model: onnx.ModelProto, limit: int) -> dict[str, int]:
@@ -151,6 +154,40 @@ def _check_trees(node: onnx.NodeProto, width: int) -> None:
         below.append(ids[~ends])
     if len(feature) and np.bincount(np.concatenate(below), minlength=1).max() > 1:
         raise IntegrityError("a node in the trees of the model has two parents")
+
+
+def _check_trees_of_sensors(node: onnx.NodeProto, width: int) -> None:
+    """As `_check_trees`, of the older kind whose leaves have several targets; nodes are numbered over all trees."""
+    attributes = {attribute.name: attribute for attribute in node.attribute}
+    ids, tree = _ints(attributes, "nodes_nodeids"), _ints(attributes, "nodes_treeids")
+    modes = np.array(attributes["nodes_modes"].strings if "nodes_modes" in attributes else ())
+    listed = ("nodes_featureids", "nodes_truenodeids", "nodes_falsenodeids")
+    lengths = [len(tree), len(modes), len(_tensor(attributes, "nodes_values_as_tensor"))]
+    lengths += [len(_ints(attributes, name)) for name in listed]
+    owner, sensor, target = (_ints(attributes, f"target_{name}") for name in ("treeids", "ids", "nodeids"))
+    if {*lengths} != {len(ids)} or {len(owner), len(sensor)} != {len(target)}:
+        raise IntegrityError("a tree ensemble of the model has lists of different lengths")
+    if len(_tensor(attributes, "target_weights_as_tensor")) != len(target):
+        raise IntegrityError("a tree ensemble of the model has lists of different lengths (target_weights_as_tensor)")
+    if not np.array_equal(np.sort(ids), np.arange(len(ids))) or (np.diff(tree) < 0).any():
+        raise IntegrityError("the nodes in the trees of the model are not numbered one after another")
+    is_split = modes == b"BRANCH_LEQ"
+    if not (is_split | (modes == b"LEAF")).all():
+        raise IntegrityError("a node in the trees of the model is neither a comparison nor a leaf")
+    _in_range(_ints(attributes, listed[0]), width, listed[0])
+    _in_range(target, len(ids), "target_nodeids")
+    _in_range(sensor, attributes["n_targets"].i if "n_targets" in attributes else 1, "target_ids")
+    tree_of, first = np.empty(len(ids), dtype=np.int64), np.flatnonzero(np.diff(tree, prepend=-1))
+    tree_of[ids] = tree
+    below = [ids[first]]
+    for name in listed[1:]:
+        child = _ints(attributes, name)[is_split]
+        _in_range(child, len(ids), name)
+        if (tree_of[child] != tree[is_split]).any():
+            raise IntegrityError("a node in the trees of the model leads into another tree")
+        below.append(child)
+    if len(ids) and (np.bincount(np.concatenate(below), minlength=1).max() > 1 or (tree_of[target] != owner).any()):
+        raise IntegrityError("a node in the trees of the model has two parents, or its values are another tree's")
 
 
 def _in_range(ids: _Ids, count: int, name: str) -> None:

@@ -1,4 +1,4 @@
-"""``window.onnx``: raw readings of the last samples in, probabilities and label out."""
+"""``window.onnx``: raw readings of the last samples in, probabilities, label and the features they came from out."""
 
 from __future__ import annotations
 
@@ -38,8 +38,9 @@ def build_window_model(
 
     Inputs: ``window`` float64 (N, W, C), readings on the grid as they were measured, oldest first, NaN where missing
     or before the segment's start, counters as totals; W is `engineer.look_back`, the columns are `engineer.channels`.
-    ``timestamp`` int64 (N,), epoch seconds of the last row, UTC. Outputs as `build_model` gives them for those rows.
-    Features that the model does not ask for are not computed.
+    ``timestamp`` int64 (N,), epoch seconds of the last row, UTC. Outputs as `build_model` gives them for those rows,
+    then ``features`` float32 (N, n_features), the input that ``model.onnx`` and ``reasons.onnx`` take. Features that
+    the model does not ask for are not computed, and NaN.
 
     Raises
     ------
@@ -57,7 +58,8 @@ def build_window_model(
     place[used] = column
     score = add_score(graph, add_scaling(graph, values.name, scaling, width), form.with_columns(place, width))
     add_head(graph, score, form, threshold, calibration)
-    return graph.to_bytes("window_model", _inputs(engineer), HEAD_OUTPUTS, metadata)
+    outputs = [*HEAD_OUTPUTS, _add_features(graph, values, used, column, len(engineer.features))]
+    return graph.to_bytes("window_model", _inputs(engineer), outputs, metadata)
 
 
 def build_feature_probe(engineer: FeatureEngineer) -> bytes:
@@ -84,6 +86,22 @@ def _add_columns(
     made = [operation for _, kinds in parts for operation in kinds]
     column = np.array([made.index(operation) for operation in operations], dtype=np.int64)
     return concat([part for part, _ in parts], axis=1).cast(FLOAT).finite(), column, len(made)
+
+
+def _add_features(
+    graph: GraphBuilder, values: Tensor, used: _Places, column: _Places, n_features: int
+) -> onnx.ValueInfoProto:
+    """The features in the order of the model's input; a column of NaN stands for those that were not computed."""
+    source = np.zeros(n_features, dtype=np.int64)
+    source[used] = column + 1
+    none = graph.node(
+        "Mul",
+        [values.take(np.zeros(1, dtype=np.int64), axis=1).name, graph.constant("nan", np.float32(np.nan))],
+        "not_computed",
+    )
+    beside = graph.node("Concat", [none, values.name], "with_none", axis=1)
+    graph.node("Gather", [beside, graph.constant("feature_columns", source)], FEATURES, axis=1)
+    return value_info(FEATURES, FLOAT, ["N", n_features])
 
 
 def _moved(scaling: StoredScaling, n_features: int, used: _Places, column: _Places, width: int) -> StoredScaling:

@@ -100,7 +100,9 @@ def check_windows(
         if wrong.any() and not worst:
             worst = engineer.get_feature_names_out()[int(wrong.sum(axis=0).argmax())]
         probability, label = scorer.score(expected)
-        probabilities, decided = model.run([PROBABILITIES, LABEL], inputs)
+        probabilities, decided, given = model.run([PROBABILITIES, LABEL, FEATURES], inputs)
+        computed = ~np.isnan(given)
+        cells += int((given != features)[computed].sum())
         bits += int((probabilities[:, 1].view(np.uint32) != probability.view(np.uint32)).sum())
         labels += int((decided != label).sum())
     figures = WindowFigures(

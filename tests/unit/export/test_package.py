@@ -59,7 +59,7 @@ def test_the_metadata_has_the_checksums_of_everything_beside_it(tmp_path):
     (tmp_path / "model.txt").write_bytes(b"trees")
     write_package(tmp_path, metadata, models)
     files = read_metadata(tmp_path / "metadata.json").files
-    assert list(files) == ["model.onnx", "model.txt", "window.onnx"]
+    assert list(files) == ["model.onnx", "model.txt", "reasons.onnx", "window.onnx"]
     for name, entry in files.items():
         content = (tmp_path / name).read_bytes()
         assert (entry.sha256, entry.bytes) == (hashlib.sha256(content).hexdigest(), len(content))

@@ -50,10 +50,23 @@ def test_the_probabilities_are_those_of_the_window_graph(model, grid, paths):
     rows = np.arange(len(grid))
     window, timestamp = window_batch(grid, model.engineer, rows)
     session = open_model(paths.version("v1") / "window.onnx")
-    probabilities, label = session.run(None, {"window": window, "timestamp": timestamp})
+    probabilities, label, features = session.run(None, {"window": window, "timestamp": timestamp})
     scored = model.predict_grid(grid)
     np.testing.assert_array_equal(scored["probability"].to_numpy(), probabilities[:, 1])
     np.testing.assert_array_equal(scored["label"], label)
+    np.testing.assert_array_equal(model.reasons(features), model.reasons(model.engineer.matrix(grid, order="C")))
+
+
+def test_alerts_have_the_rows_in_alarm_and_their_reasons(model):
+    table = readings(400)
+    scored = model.predict(table)
+    alerts = model.alerts(table)
+    assert alerts, "the model does alarm somewhere"
+    alarms = scored[scored["label"] == 1]
+    assert min(alert.start for alert in alerts) == alarms["timestamp"].min()
+    assert max(alert.probability for alert in alerts) == pytest.approx(alarms["probability"].max())
+    assert all(reason.sensor in model.metadata.reasons.sensors for alert in alerts for reason in alert.reasons)
+    assert any(alert.reasons for alert in alerts)
 
 
 def test_what_cannot_be_scored_is_refused(model):

@@ -268,7 +268,7 @@ def test_probabilities_and_labels_are_those_of_the_trained_model(scaling, select
     booster = train_booster(rows, label)
     session = open_model(build_window_model(engineer, from_lightgbm(booster), threshold=0.3, metadata={}))
     window, timestamp = window_batch(frame, engineer, np.arange(len(frame)))
-    probabilities, decided = session.run(None, {"window": window, "timestamp": timestamp})
+    probabilities, decided, _ = session.run(None, {"window": window, "timestamp": timestamp})
     expected = booster.predict(rows, num_threads=1).astype(np.float32)
     np.testing.assert_array_equal(probabilities[:, 1].view(np.uint32), expected.view(np.uint32))
     np.testing.assert_array_equal(decided, expected >= np.float32(0.3))
@@ -286,9 +286,12 @@ def test_features_that_no_tree_asks_for_are_not_computed(options):
     probe = onnx.load_model_from_string(build_feature_probe(engineer))
     assert len(onnx.load_model_from_string(model).graph.node) < len(probe.graph.node) / 2
     window, timestamp = window_batch(frame, engineer, np.arange(len(frame)))
-    probabilities, _ = open_model(model).run(None, {"window": window, "timestamp": timestamp})
+    probabilities, _, given = open_model(model).run(None, {"window": window, "timestamp": timestamp})
     expected = booster.predict(rows, num_threads=1).astype(np.float32)
     np.testing.assert_array_equal(probabilities[:, 1].view(np.uint32), expected.view(np.uint32))
+    used = from_lightgbm(booster).used_features()
+    np.testing.assert_array_equal(given[:, used], engineer.matrix(frame)[:, used])
+    assert np.isnan(np.delete(given, used, axis=1)).all()
 
 
 def test_inputs_versions_and_bytes_are_as_promised():
@@ -311,6 +314,7 @@ def test_inputs_versions_and_bytes_are_as_promised():
     assert [(entry.name, entry.type) for entry in session.get_outputs()] == [
         ("probabilities", "tensor(float)"),
         ("label", "tensor(int64)"),
+        ("features", "tensor(float)"),
     ]
 
 
