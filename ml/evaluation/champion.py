@@ -99,6 +99,8 @@ def _incomparable(champion: TrainedVersion, trained: TrainedVersion, frame: pd.D
         return f"it looks {champion.metadata.horizon_seconds} s ahead, this one {trained.metadata.horizon_seconds} s"
     if champion.engineer.interval != trained.engineer.interval:
         return f"it reads a grid of {champion.engineer.interval} s, this one of {trained.engineer.interval} s"
+    if champion.metadata.grid.own_gaps != trained.metadata.grid.own_gaps:
+        return "other machines are known to log slowly, or at another pace"
     for name in _SAME_GRID:
         if getattr(champion.config.data_config, name) != getattr(trained.config.data_config, name):
             return f"its grid was made with another dataConfig ({name.replace('_', ' ')})"

@@ -130,7 +130,13 @@ def _named_data(
     """A file of test data on the model's own grid; where columns and labels are in it, the configuration says."""
     file = paths.readable_file(test_data, "the test data")
     metadata, like_training = trained.metadata, on_grid_of(trained.config, config)
-    source = inputs.external_data(like_training, paths, file, interval=metadata.sampling_interval_seconds)
+    source = inputs.external_data(
+        like_training,
+        paths,
+        file,
+        interval=metadata.sampling_interval_seconds,
+        own_gaps=metadata.grid.own_gaps,
+    )
     fingerprint = read_fingerprint(file)
     if source.data.interval != metadata.sampling_interval_seconds:
         raise DataError(

@@ -79,6 +79,9 @@ class Grid(Section):
         description="A row without a reading of a channel has that channel's last one, unless that is older than this; "
         "then it is missing."
     )
+    own_gaps: dict[str, PositiveInt] = Field(
+        default={}, description="In place of maxGapSeconds, by the name of the asset: those that log far more slowly."
+    )
     new_segment: Literal["afterPauseLongerThanMaxGap"] = Field(
         default="afterPauseLongerThanMaxGap",
         description="When an asset sends nothing for longer than maxGapSeconds, its window restarts: all earlier rows "

@@ -17,11 +17,12 @@ flags      as two-state; a reading that was not understood makes its interval, w
 
 A pause of more than ``max_gap`` seconds between consecutive readings of an asset ends a segment at the grid row of the
 reading before it; the next segment starts at the grid row of the reading after it. No value crosses that boundary.
+``max_gap`` is one number for all assets but those that log far more slowly than the grid: theirs is in ``own_gaps``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -141,6 +142,7 @@ def to_grid(
     max_gap: int,
     aggregation: Literal["last", "mean"] = "last",
     flags: Sequence[str] = FLAG_COLUMNS,
+    own_gaps: Mapping[str, int] | None = None,
 ) -> pd.DataFrame:
     """Put readings on the grid; see the module for the meaning of every cell.
 
@@ -157,6 +159,8 @@ def to_grid(
         What a continuous column shows of its interval.
     flags
         Further columns to carry as two-state, where `frame` has them; `NOT_UNDERSTOOD` in them is unknown.
+    own_gaps
+        Seconds in place of `max_gap`, by the name of the asset.
 
     Returns
     -------
@@ -177,7 +181,7 @@ def to_grid(
     present = [name for name in flags if name in frame.columns]
     _require_columns(frame, ("asset_id", "timestamp", *schema.sensor_columns))
     names, order, codes, time = _sorted_readings(frame)
-    layout = _Layout.of(codes, time, interval * _MICROSECONDS, max_gap * _MICROSECONDS)
+    layout = _Layout.of(codes, time, interval * _MICROSECONDS, limits_of(names, max_gap, own_gaps or {}))
 
     columns: dict[str, Any] = {
         "asset_id": pd.Series(names, dtype="str").take(codes[layout.reading_of_row]).reset_index(drop=True),
@@ -208,17 +212,18 @@ class _Layout:
     segment_of_row: Ints  # (n_rows,)
     reading_of_row: Ints  # (n_rows,) the newest reading at or before the row, of the row's segment
     first_reading_of_row: Ints  # (n_rows,) the oldest reading of the row's segment
-    max_gap: int
+    limit_of_row: Ints  # (n_rows,) or (1,), the asset's gap limit
 
     @classmethod
-    def of(cls, codes: Ints, time: Ints, step: int, max_gap: int) -> _Layout:
+    def of(cls, codes: Ints, time: Ints, step: int, limits: Ints) -> _Layout:
+        limit = limits[codes[1:]] if len(limits) > 1 else limits
         instant = -(-time // step)  # ceiling: a reading is known from the next grid instant on
         starts = np.ones(len(time), dtype=bool)
-        starts[1:] = (np.diff(codes) != 0) | (np.diff(time) > max_gap)
+        starts[1:] = (np.diff(codes) != 0) | (np.diff(time) > limit)
         first = np.flatnonzero(starts)
         last = np.append(first[1:], len(time)) - 1
         lengths = instant[last] - instant[first] + 1
-        refuse_absurd_size(int(lengths.sum()), len(time), step // _MICROSECONDS, max_gap // _MICROSECONDS)
+        refuse_absurd_size(int(lengths.sum()), len(time), step // _MICROSECONDS, int(limits.max()) // _MICROSECONDS)
         row_starts = np.cumsum(lengths) - lengths
         segment_of_reading = np.cumsum(starts) - 1
         row_of_reading = row_starts[segment_of_reading] + instant - instant[first][segment_of_reading]
@@ -234,7 +239,7 @@ class _Layout:
             segment_of_row=segment_of_row,
             reading_of_row=readings_up_to_row - 1,
             first_reading_of_row=first[segment_of_row],
-            max_gap=max_gap,
+            limit_of_row=limits[codes[readings_up_to_row - 1]] if len(limits) > 1 else limits,
         )
 
     def last_of(self, values: Floats) -> Floats:
@@ -242,7 +247,7 @@ class _Layout:
         known = np.where(np.isnan(values), -1, np.arange(len(values)))
         source = np.maximum.accumulate(known)[self.reading_of_row]
         usable = source >= self.first_reading_of_row
-        usable &= self.row_time - self.time[source] <= self.max_gap
+        usable &= self.row_time - self.time[source] <= self.limit_of_row
         return np.where(usable, values[source], np.array(np.nan, dtype=values.dtype))
 
     def mean_of(self, values: Floats) -> Floats:
@@ -270,6 +275,13 @@ class _Layout:
 
     def _count(self, mask: Bools) -> Ints:
         return np.bincount(self.row_of_reading[mask], minlength=len(self.row_time))
+
+
+def limits_of(assets: Sequence[str], max_gap: int, own_gaps: Mapping[str, int]) -> Ints:
+    """Gap limits of named assets in microseconds, (n_assets,); (1,) where it is the same for all."""
+    if not own_gaps:
+        return np.array([max_gap * _MICROSECONDS])
+    return np.array([own_gaps.get(name, max_gap) * _MICROSECONDS for name in assets], dtype=np.int64)
 
 
 def refuse_absurd_size(rows: int, readings: int, interval: int, max_gap: int) -> None:

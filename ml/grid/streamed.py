@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ml.grid.regular import to_grid
+from ml.grid.regular import limits_of, to_grid
 from ml.options.schema import SchemaConfig
 
 _MICROSECONDS = 1_000_000
@@ -30,13 +30,13 @@ class GridPiece:
 class StreamedGrid:
     """The grid of readings that arrive sorted by asset and time.
 
-    A value depends on readings at most `max_gap` seconds old, so this is how far readings are kept. A row is given out
-    as soon as no later reading can belong to it. Where an asset goes on in the next batch, its last `look_back` rows
-    come along as history.
+    A value depends on readings at most as old as the asset's gap limit, so this is how far readings are kept. A row is
+    given out as soon as no later reading can belong to it. Where an asset goes on in the next batch, its last
+    `look_back` rows come along as history.
 
     Parameters
     ----------
-    schema, interval, max_gap, aggregation
+    schema, interval, max_gap, aggregation, own_gaps
         As `to_grid` takes them.
     look_back
         Rows of history that the features need.
@@ -53,9 +53,11 @@ class StreamedGrid:
         aggregation: Literal["last", "mean"],
         look_back: int = 0,
         piece_rows: int,
+        own_gaps: Mapping[str, int] | None = None,
     ) -> None:
         self._schema = schema
         self._interval, self._max_gap, self._aggregation = interval, max_gap, aggregation
+        self._own_gaps = own_gaps or {}
         self._step = interval * _MICROSECONDS
         self._look_back, self._piece_rows = look_back, piece_rows
         self._open: _OpenAsset | None = None
@@ -78,9 +80,11 @@ class StreamedGrid:
     def _divided(self, readings: pd.DataFrame) -> Iterator[pd.DataFrame]:
         """Parts that make about `piece_rows` grid rows each; where readings are sparse, one makes many rows."""
         rows = np.diff(_microseconds(readings), prepend=0) // self._step + 1
-        asset = pd.factorize(readings["asset_id"])[0]
+        asset, names = pd.factorize(readings["asset_id"])
         same_asset = np.diff(asset, prepend=-1) == 0
-        rows = np.where(same_asset, np.minimum(rows, self._max_gap // self._interval + 1), 1)
+        limits = limits_of(list(names), self._max_gap, self._own_gaps)
+        most = (limits[asset] if len(limits) > 1 else limits) // self._step + 1
+        rows = np.where(same_asset, np.minimum(rows, most), 1)
         part = np.cumsum(rows) // self._piece_rows
         bounds = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(readings)]
         for start, stop in pairwise(bounds):
@@ -97,6 +101,7 @@ class StreamedGrid:
             interval=self._interval,
             max_gap=self._max_gap,
             aggregation=self._aggregation,
+            own_gaps=self._own_gaps,
         )
         asset, time = pd.factorize(grid["asset_id"])[0], _microseconds(grid)
         # Rows of the asset that was open come first, and those of the asset that is open now come last.
@@ -131,8 +136,9 @@ class StreamedGrid:
 
     def _needed(self, readings: pd.DataFrame, done: int) -> pd.DataFrame:
         """Of the last reading's asset, the readings that rows after `done` may depend on."""
-        asset = pd.factorize(readings["asset_id"])[0]
-        needed = (asset == asset[-1]) & (_microseconds(readings) > done - self._max_gap * _MICROSECONDS)
+        asset, names = pd.factorize(readings["asset_id"])
+        limit = int(limits_of([names[-1]], self._max_gap, self._own_gaps)[0])
+        needed = (asset == asset[-1]) & (_microseconds(readings) > done - limit)
         return readings.iloc[int(np.argmax(needed)) :]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,14 +186,18 @@ def external_data(
     file: Path,
     *,
     interval: int | None = None,
+    own_gaps: Mapping[str, int] | None = None,
     progress: ProgressCallback | None = None,
 ) -> Input:
-    """Data from a file that the user named: prepared already, or readings to prepare on a grid of `interval`."""
+    """Data from a file that the user named: prepared already, or readings to prepare on a grid of `interval`.
+
+    `own_gaps` are a model's gap limits of slow assets; None: as the readings show.
+    """
     file = paths.readable_file(file, "the data")
     if is_prepared(file):
         prepared = read_prepared(file, organization_id=config.organization_id)
     elif is_prepared_csv(file):
         prepared = read_prepared_csv(file, config, interval=interval)
     else:
-        prepared = prepare(config, source_path=file, interval=interval, progress=progress)
+        prepared = prepare(config, source_path=file, interval=interval, own_gaps=own_gaps, progress=progress)
     return Input(prepared, sha256(file), file.name)

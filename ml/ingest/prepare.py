@@ -7,7 +7,7 @@ the way. `prepare` gathers the rows in memory; `prepare_to_file` writes them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pandas as pd
 
 from ml.cleaning.columns import plan_columns
 from ml.config import OrganizationConfig
+from ml.grid.own_gaps import resolve_own_gaps
 from ml.grid.regular import refuse_absurd_size, resolve_max_gap
 from ml.grid.streamed import StreamedGrid
 from ml.ingest.labelled_grid import labelled_groups
@@ -41,6 +42,7 @@ def prepare(
     *,
     source_path: Path | None = None,
     interval: int | None = None,
+    own_gaps: Mapping[str, int] | None = None,
     slices: Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> Prepared:
@@ -55,6 +57,8 @@ def prepare(
     interval
         Sampling interval in seconds, such as that of a trained model. Default: the configured one, else the median
         spacing of the readings.
+    own_gaps
+        Gap limits of slow assets, such as a trained model's. Default: those that the readings show.
     slices
         The organisation's folder of rows fetched from a database, for this process alone. What lies there is not
         fetched again. None: fetch everything, keep nothing.
@@ -78,11 +82,13 @@ def prepare(
     StorageError
         If fetched rows cannot be kept.
     """
-    made = _Preparation(config, source_path=source_path, interval=interval, slices=slices, progress=progress)
+    made = _Preparation(
+        config, source_path=source_path, interval=interval, own_gaps=own_gaps, slices=slices, progress=progress
+    )
     frame = pd.concat(list(made.rows()), ignore_index=True)
     for start in range(0, len(frame), BLOCK_ROWS):
         made.summary.add_block(frame.iloc[start : start + BLOCK_ROWS])
-    return Prepared(frame, made.finish(), made.interval, made.max_gap)
+    return Prepared(frame, made.finish(), made.interval, made.max_gap, made.own_gaps)
 
 
 def prepare_to_file(
@@ -128,6 +134,7 @@ def prepare_to_file(
                     organization_id=config.organization_id,
                     interval=made.interval,
                     max_gap=made.max_gap,
+                    own_gaps=made.own_gaps,
                     horizon=config.data_config.prediction_horizon_seconds,
                     config_digest=config_digest,
                     sensors=tuple(schema.sensor_columns),
@@ -152,6 +159,7 @@ class _Preparation:
         *,
         source_path: Path | None = None,
         interval: int | None = None,
+        own_gaps: Mapping[str, int] | None = None,
         slices: Path | None = None,
         folder: Path | None = None,
         progress: ProgressCallback | None = None,
@@ -177,7 +185,12 @@ class _Preparation:
             log.info("sampling interval derived from the readings: %d s", interval)
         self.interval = interval
         self.max_gap = resolve_max_gap(config.data_config.max_gap_seconds, interval)
-        self.summary = Summary(config, interval=interval, max_gap=self.max_gap, usual=usual.usual())
+        if own_gaps is None:
+            own_gaps = resolve_own_gaps(self._readings.paces(interval), config.data_config.max_gap_seconds, interval)
+        self.own_gaps = dict(own_gaps)
+        self.summary = Summary(
+            config, interval=interval, max_gap=self.max_gap, own_gaps=self.own_gaps, usual=usual.usual()
+        )
 
     def rows(self) -> Iterator[pd.DataFrame]:
         """All rows in order, piece by piece; the summary is told what lies in time, not yet what the sensors show."""
@@ -210,10 +223,11 @@ class _Preparation:
             max_gap=self.max_gap,
             aggregation=config.data_config.aggregation,
             piece_rows=_PIECE_ROWS,
+            own_gaps=self.own_gaps,
         )
         for piece in grid.pieces(self._batches()):
             rows += len(piece.frame)
-            refuse_absurd_size(rows, self._readings.rows, self.interval, self.max_gap)
+            refuse_absurd_size(rows, self._readings.rows, self.interval, max([self.max_gap, *self.own_gaps.values()]))
             yield piece.frame
 
     def _batches(self) -> Iterator[pd.DataFrame]:

@@ -116,7 +116,9 @@ def read_prepared_csv(path: Path, config: OrganizationConfig, *, interval: int |
     frame["status"] = pd.Categorical(frame["status"], categories=list(STATUSES))
     max_gap = resolve_max_gap(config.data_config.max_gap_seconds, interval)
     counts = Counts(rows_read=len(frame), rows_in_range=len(frame))
-    summary = summarize(frame, counts, config, source=path.name, interval=interval, max_gap=max_gap, usual={})
+    summary = summarize(
+        frame, counts, config, source=path.name, interval=interval, max_gap=max_gap, own_gaps={}, usual={}
+    )
     return Prepared(frame, summary, interval, max_gap)
 
 

@@ -22,6 +22,7 @@ from ml.cleaning.counts import Counts
 from ml.cleaning.instants import merge_rows
 from ml.cleaning.refusals import refuse_times
 from ml.cleaning.time_range import TimeRange
+from ml.grid.own_gaps import slow_assets
 from ml.grid.regular import Spacings
 from ml.ingest.prepared.number_files import read_numbers, to_batch, to_columns, write_numbers
 from ml.options.schema import SchemaConfig
@@ -114,6 +115,12 @@ class SortedReadings:
         for chunk in self._chunks(keys_only=True):
             spacings.add(chunk.asset, chunk.time)
         return spacings.interval()
+
+    def paces(self, interval: int) -> dict[str, int]:
+        """Assets that log at less than half the pace of a grid, and how many seconds apart; see `slow_assets`."""
+        names = sorted(self._codes)
+        slow = slow_assets(lambda: ((each.asset, each.time) for each in self._chunks(keys_only=True)), interval)
+        return {names[code]: pace for code, pace in slow.items()}
 
     def batches(self) -> Iterator[pd.DataFrame]:
         """All readings in batches of about 65,536, as the frame of `ml.cleaning.collector.Readings` has them."""

@@ -34,7 +34,8 @@ class DataConfig(Section):
     max_gap_seconds: PositiveSeconds | None = Field(
         default=None,
         description="Values are carried forward this long; a longer gap starts a new segment. "
-        "Default: 5 sampling intervals.",
+        "Default: 5 sampling intervals; for a machine that logs at less than half that pace (up to 200 times more "
+        "slowly), 5 of its own.",
     )
     aggregation: Literal["last", "mean"] = Field(
         default="last",

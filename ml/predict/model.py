@@ -90,6 +90,7 @@ class LoadedModel:
             max_gap=self.max_gap,
             aggregation=config.data_config.aggregation,
             flags=(),
+            own_gaps=self.metadata.grid.own_gaps,
         )
 
     def predict_grid(self, frame: pd.DataFrame, *, skip: int = 0) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from ml.ingest.sources import open_source
 from ml.ingest.sources.base import Source
 from ml.ingest.summary.mixed_machines import note_machine_columns
 from ml.ingest.summary.reading_findings import findings_of_reading
+from ml.ingest.summary.wording import duration, names_of
 from ml.predict.model import LoadedModel
 from ml.predict.output import score_writer
 from ml.progress import ProgressCallback
@@ -104,11 +105,14 @@ def score_file(
     schema = settings.schema_config
     plan = replace(plan_columns(schema, None, source.columns(), source.where, target_required=False), target=None)
     readings = _sorted(source, plan, settings, scratch, progress)
+    own_gaps = model.metadata.grid.own_gaps
+    slow = {name: pace for name, pace in readings.paces(model.engineer.interval).items() if name not in own_gaps}
     grid = StreamedGrid(
         schema,
         interval=model.engineer.interval,
         max_gap=model.max_gap,
         aggregation=settings.data_config.aggregation,
+        own_gaps=own_gaps,
         look_back=model.engineer.look_back,
         piece_rows=min(_PIECE_ROWS, max(1, _PIECE_CELLS // len(model.metadata.features))),
     )
@@ -122,8 +126,22 @@ def score_file(
     # Only now, as rows of one instant may have been in different runs; what is written is thrown away.
     note_machine_columns(source, plan, schema, readings.counts, TimeRange())
     progress(1.0, 1.0, f"{rows:,} rows scored")
-    findings = findings_of_reading(readings.counts, schema)
+    findings = [*findings_of_reading(readings.counts, schema), *_slow_findings(slow, model.max_gap)]
     return Scored(rows, alarms, readings.assets, readings.counts, findings)
+
+
+def _slow_findings(slow: Mapping[str, int], max_gap: int) -> list[Finding]:
+    """Of assets whose readings mostly come after their history has been broken off; paces and limit in seconds."""
+    broken = {name: pace for name, pace in slow.items() if pace > max_gap}
+    if not broken:
+        return []
+    apart, limit = duration(max(broken.values())), duration(max_gap)
+    message = (
+        f"Readings of {names_of(broken)} are about {apart} apart; the model carries values for {limit} there, so "
+        "nearly every reading begins a new history, of which little can be told."
+    )
+    hint = "train again with the history of these machines, or do not rely on their predictions"
+    return [Finding("ASSETS_SAMPLED_SLOWLY", message, "dataConfig.samplingIntervalSeconds", hint)]
 
 
 def _sorted(

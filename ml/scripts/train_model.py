@@ -275,7 +275,11 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
                 for name in schema.sensor_columns
             ),
         ),
-        grid=Grid(aggregation=config.data_config.aggregation, max_gap_seconds=source.data.max_gap),
+        grid=Grid(
+            aggregation=config.data_config.aggregation,
+            max_gap_seconds=source.data.max_gap,
+            own_gaps=dict(source.data.own_gaps),
+        ),
         engine=engineer.to_dict(),
         scaling=ScalingConstants.model_validate(engineer.scaling.to_dict()),
         metrics=metrics["validation"],

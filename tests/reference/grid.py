@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 
-def naive_grid(frame, schema, interval, max_gap, aggregation="last"):
+def naive_grid(frame, schema, interval, max_gap, aggregation="last", own_gaps=None):
     """As `ml.grid.regular.to_grid`, for sorted readings without repeated instants."""
     rows = []
     segment = 0
@@ -17,10 +17,11 @@ def naive_grid(frame, schema, interval, max_gap, aggregation="last"):
         readings = [r for r in frame.to_dict("records") if r["asset_id"] == asset]
         for reading in readings:
             reading["s"] = reading["timestamp"].timestamp()
-        for part in _segments(readings, max_gap):
+        limit = (own_gaps or {}).get(asset, max_gap)
+        for part in _segments(readings, limit):
             g = math.ceil(part[0]["s"] / interval) * interval
             while g <= math.ceil(part[-1]["s"] / interval) * interval:
-                rows.append(_row(part, g, asset, segment, schema, interval, max_gap, aggregation))
+                rows.append(_row(part, g, asset, segment, schema, interval, limit, aggregation))
                 g += interval
             segment += 1
     return pd.DataFrame(rows)

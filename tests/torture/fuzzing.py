@@ -13,6 +13,7 @@ import copy
 import io
 import json
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -161,6 +162,7 @@ def main(argv: list[str] | None = None) -> int:
         "examples": figures.examples,
         "codes": dict(figures.codes.most_common()),
         "slowest seconds of CPU": round(figures.slowest_seconds, 3),
+        "most MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,  # of all examples in this one process
         "seconds": round(time.monotonic() - started),
     }
     sys.stdout.write(json.dumps(result, indent=2) + "\n")

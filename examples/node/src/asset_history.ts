@@ -46,8 +46,11 @@ export class AssetHistory {
   /** Readings after `closedUpTo`, by time. */
   private pending: Measured[] = [];
 
-  /** @param capacity Rows to keep, at least `window.lookBack`. */
-  constructor(contract: GridContract, capacity: number = contract.window.lookBack) {
+  /**
+   * @param capacity Rows to keep, at least `window.lookBack`.
+   * @param asset Its name: assets that log slowly have a gap limit of their own.
+   */
+  constructor(contract: GridContract, capacity: number = contract.window.lookBack, asset = "") {
     const { channels, lookBack } = contract.window;
     if (capacity < lookBack) throw new RangeError(`the model looks back ${lookBack} rows, not ${capacity}`);
     this.names = channels.map((channel) => channel.name);
@@ -57,7 +60,8 @@ export class AssetHistory {
       kind === "boolean" ? "any" : kind === "counter" ? "last" : contract.grid.aggregation,
     );
     this.step = contract.samplingIntervalSeconds * MICROSECONDS;
-    this.maxGap = contract.grid.maxGapSeconds * MICROSECONDS;
+    const { maxGapSeconds, ownGaps } = contract.grid;
+    this.maxGap = (Object.hasOwn(ownGaps, asset) ? ownGaps[asset]! : maxGapSeconds) * MICROSECONDS;
     this.rows = new Float64Array(capacity * channels.length).fill(NaN);
     this.last = new Float64Array(channels.length).fill(NaN);
     this.lastTime = new Float64Array(channels.length).fill(-Infinity);

@@ -58,7 +58,7 @@ export class LiveModel {
     let history = this.histories.get(asset);
     if (history === undefined) {
       const rows = this.wantedRows || SPARE * this.metadata.window.lookBack;
-      history = new AssetHistory(this.metadata, Math.max(rows, this.metadata.window.lookBack));
+      history = new AssetHistory(this.metadata, Math.max(rows, this.metadata.window.lookBack), asset);
       this.histories.set(asset, history);
     }
     return history.add(reading);

@@ -101,6 +101,8 @@ export interface Grid {
    * then it is missing. (whole number, > 0)
    */
   readonly maxGapSeconds: number;
+  /** In place of maxGapSeconds, by the name of the asset: those that log far more slowly. */
+  readonly ownGaps: Readonly<Record<string, number>>;
   /**
    * When an asset sends nothing for longer than maxGapSeconds, its window restarts: all earlier rows
    * are missing and no value is carried over.

@@ -19,6 +19,7 @@ function contract(part: Pick<GridCase, "samplingIntervalSeconds" | "aggregation"
       newSegment: "afterPauseLongerThanMaxGap",
       aggregation: part.aggregation,
       maxGapSeconds: part.maxGapSeconds,
+      ownGaps: {},
     },
     window: {
       lookBack: LOOK_BACK,
@@ -98,6 +99,15 @@ test("an asset has rows while it is not silent, and none before its first readin
   assert.equal(history.windowAt(180, 1), null); // another reading after 180 s would come after a pause of over 120 s
   history.add(reading(200, { speed: 8 }));
   assert.deepEqual(history.windowAt(240, 2), Float64Array.of(...EMPTY, 8, NaN, NaN));
+});
+
+test("an asset that logs slowly has a gap limit of its own", () => {
+  const contractOfAll = { ...MINUTE, grid: { ...MINUTE.grid, ownGaps: { slow: 3600 } } };
+  const [slow, other] = ["slow", "toString"].map((name) => new AssetHistory(contractOfAll, LOOK_BACK, name));
+  for (const history of [slow!, other!]) history.add(reading(60, { speed: 7 }));
+  for (const history of [slow!, other!]) history.add(reading(3660, { speed: 8 }));
+  assert.deepEqual(slow!.windowAt(3660, 2), Float64Array.of(7, NaN, NaN, 8, NaN, NaN));
+  assert.deepEqual(other!.windowAt(3660, 2), Float64Array.of(...EMPTY, 8, NaN, NaN));
 });
 
 test("windows taken before are not changed by what comes later", () => {

@@ -43,7 +43,7 @@ export async function replay(
     let feed = feeds.get(asset);
     if (feed === undefined) {
       const waiting = [...readingsOf(asset)].sort((a, b) => Number(a.time) - Number(b.time));
-      feeds.set(asset, (feed = { history: new AssetHistory(model.metadata), waiting, next: 0 }));
+      feeds.set(asset, (feed = { history: new AssetHistory(model.metadata, lookBack, asset), waiting, next: 0 }));
     }
     for (; Number(feed.waiting[feed.next]?.time) <= seconds * 1000; feed.next += 1) {
       feed.history.add(feed.waiting[feed.next]!);

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,14 +35,15 @@ class Prepared:
     """An organisation's history, ready for features.
 
     ``frame`` is sorted by asset and time and has ``asset_id, timestamp, segment``, the sensors, ``target, event,
-    label, status``. ``summary`` is what
-    `ml.ingest.summary.quality.summarize` found. ``interval`` and ``max_gap`` are seconds.
+    label, status``. ``summary`` is what `ml.ingest.summary.quality.summarize` found. ``interval`` and ``max_gap``
+    are seconds, and so are ``own_gaps``, the gap limits of slow assets.
     """
 
     frame: pd.DataFrame
     summary: dict[str, Any]
     interval: int
     max_gap: int
+    own_gaps: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def sensors(self) -> tuple[str, ...]:
@@ -69,6 +70,7 @@ def write_prepared(path: Path, prepared: Prepared, *, organization_id: str, conf
         organization_id=organization_id,
         interval=prepared.interval,
         max_gap=prepared.max_gap,
+        own_gaps=dict(prepared.own_gaps),
         horizon=prepared.summary["horizonSeconds"],
         config_digest=config_digest,
         sensors=prepared.sensors,
@@ -183,7 +185,7 @@ def read_prepared(path: Path, *, organization_id: str, sensors: bool = True) -> 
     pa.default_memory_pool().release_unused()
     frame["asset_id"] = frame["asset_id"].astype("str")
     frame["status"] = frame["status"].cat.set_categories(list(STATUSES))
-    return Prepared(frame, fingerprint.summary, fingerprint.interval, fingerprint.max_gap)
+    return Prepared(frame, fingerprint.summary, fingerprint.interval, fingerprint.max_gap, fingerprint.own_gaps)
 
 
 def is_prepared(path: Path) -> bool:

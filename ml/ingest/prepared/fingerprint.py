@@ -25,6 +25,7 @@ class Fingerprint(Section):
     organization_id: Identifier
     interval: PositiveSeconds
     max_gap: PositiveSeconds
+    own_gaps: dict[str, PositiveSeconds]
     horizon: Seconds
     config_digest: str
     sensors: tuple[str, ...]

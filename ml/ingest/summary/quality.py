@@ -37,6 +37,7 @@ def summarize(
     source: str,
     interval: int,
     max_gap: int,
+    own_gaps: Mapping[str, int],
     usual: Mapping[str, Usual],
 ) -> dict[str, Any]:
     """Describe prepared data in memory, as `Summary` does.
@@ -45,10 +46,10 @@ def summarize(
     ----------
     frame
         The labelled grid.
-    counts, config, source, interval, max_gap, usual
+    counts, config, source, interval, max_gap, own_gaps, usual
         As of `Summary`.
     """
-    summary = Summary(config, interval=interval, max_gap=max_gap, usual=usual)
+    summary = Summary(config, interval=interval, max_gap=max_gap, own_gaps=own_gaps, usual=usual)
     summary.add_assets(frame)
     for start in range(0, len(frame), BLOCK_ROWS):
         summary.add_block(frame.iloc[start : start + BLOCK_ROWS])
@@ -62,16 +63,25 @@ class Summary:
     ----------
     config
         Which columns there are, and what was asked for.
-    interval, max_gap
-        Seconds.
+    interval, max_gap, own_gaps
+        Seconds; the last by the names of slow assets.
     usual
         What is usual for the sensors of which that can be said.
     """
 
-    def __init__(self, config: OrganizationConfig, *, interval: int, max_gap: int, usual: Mapping[str, Usual]) -> None:
+    def __init__(
+        self,
+        config: OrganizationConfig,
+        *,
+        interval: int,
+        max_gap: int,
+        own_gaps: Mapping[str, int],
+        usual: Mapping[str, Usual],
+    ) -> None:
         self._config = config
         self._interval = interval
         self._max_gap = max_gap
+        self._own_gaps = own_gaps
         self._assets = self._rows = self._segments = self._positive = self._unknown = self._failed_at_once = 0
         self._first, self._last = np.iinfo(np.int64).max, np.iinfo(np.int64).min
         self._gaps = {"count": 0, "totalSeconds": 0, "longestSeconds": 0}
@@ -112,8 +122,9 @@ class Summary:
         segment = rows["segment"].to_numpy()
         starts = np.diff(segment, prepend=self._segment_before) != 0
         self._segment_before = int(segment[-1])
+        slow = rows["asset_id"].isin(list(self._own_gaps)).to_numpy() if self._own_gaps else None
         for name, figures in self._sensors.items():
-            figures.add(rows[name].to_numpy(dtype=np.float64), starts)
+            figures.add(rows[name].to_numpy(dtype=np.float64), starts, slow)
 
     def to_json(self, counts: Counts, source: str) -> dict[str, Any]:
         """The figures in plain JSON types (NaN as None), with camelCase keys.
@@ -132,6 +143,7 @@ class Summary:
             **_account(counts, config),
             "samplingIntervalSeconds": self._interval,
             "maxGapSeconds": self._max_gap,
+            "maxGapSecondsOfSlowAssets": dict(self._own_gaps),
             "horizonSeconds": config.data_config.prediction_horizon_seconds,
             "labelColumn": config.data_config.label_column,
             "targetColumn": config.schema_config.target_column,

@@ -43,18 +43,20 @@ class SensorFigures:
         self._runs: Counter[int] = Counter()
         self._last, self._run = np.nan, 0
 
-    def add(self, values: Floats, segment_starts: Bools) -> None:
+    def add(self, values: Floats, segment_starts: Bools, carried: Bools | None = None) -> None:
         """Take the next rows.
 
         Parameters
         ----------
         values, segment_starts
             (n_rows,) values, and whether each row is the first of its segment.
+        carried
+            (n_rows,) rows of slow assets, where most values repeat the last reading: no run of equal values is counted.
         """
         known = values[~np.isnan(values)]
         if len(known):
             self._add_moments(known)
-        self._add_runs(values, segment_starts)
+        self._add_runs(values if carried is None else np.where(carried, np.nan, values), segment_starts)
         self._outliers.add(values)
         self._rows += len(values)
 

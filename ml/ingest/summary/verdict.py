@@ -158,7 +158,14 @@ def _labels(summary: dict[str, Any]) -> Told:
 
 
 def _assets(summary: dict[str, Any]) -> Told:
-    slow, alone = summary["slowAssets"], summary["oneClassAssets"]
+    slow, alone, own = summary["slowAssets"], summary["oneClassAssets"], summary["maxGapSecondsOfSlowAssets"]
+    if own:
+        longest = duration(max(own.values()))
+        yield (
+            f"{names_of(own)} {_have(own, 'reports', 'report')} more slowly than the others; there, values are carried "
+            f"forward and a pause is allowed for up to five of {_have(own, 'its', 'their')} own intervals ({longest} "
+            "at most)."
+        )
     if slow:
         pace = max(slow.values())
         yield Finding(

@@ -62,6 +62,7 @@ def version(
         metadata=SimpleNamespace(
             horizon_seconds=horizon,
             threshold=0.5,
+            grid=SimpleNamespace(own_gaps={}),
             data=SimpleNamespace(seen={"pump": (0, last)} if seen_days else {}),
         ),
         engineer=SimpleNamespace(

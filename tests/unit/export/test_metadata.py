@@ -44,6 +44,7 @@ def content(**changes: Any) -> dict[str, Any]:
             "covers": "afterPreviousInstantUpToOwn",
             "aggregation": "last",
             "maxGapSeconds": 300,
+            "ownGaps": {},
             "newSegment": "afterPauseLongerThanMaxGap",
         },
         "engine": {"zeta": 1, "alpha": {"snake_key": [1.5, None]}},
@@ -119,7 +120,7 @@ def test_free_parts_keep_their_keys_and_order():
         ({"scaling": {"method": "standard", "center": [1.0], "scale": [1.0]}}, "must hold 2 centers"),
         ({"driftBaseline": {"t": {"edges": [2.0, 1.0], "counts": [1, 1, 1], "missing": 0}}}, "edges must increase"),
         ({"driftBaseline": {"t": {"edges": [1.0], "counts": [1], "missing": 0}}}, "one more than edges"),
-        ({"grid": {"aggregation": "median", "maxGapSeconds": 300}}, "grid.aggregation"),
+        ({"grid": {"aggregation": "median", "maxGapSeconds": 300, "ownGaps": {}}}, "grid.aggregation"),
         ({"scaling": {"method": "none", "center": [1.0, 2.0], "scale": []}}, "must hold 0 centers"),
     ],
 )

@@ -131,8 +131,8 @@ def test_nothing_but_such_times_is_told(tmp_path: Path) -> None:
 
 
 GOOD = {
-    "formatVersion": 2, "organizationId": "plant_a", "interval": 60, "maxGap": 600, "horizon": 0, "configDigest": "x",
-    "sensors": ["a"], "summary": {"rows": 3},
+    "formatVersion": 2, "organizationId": "plant_a", "interval": 60, "maxGap": 600, "ownGaps": {}, "horizon": 0,
+    "configDigest": "x", "sensors": ["a"], "summary": {"rows": 3},
 }  # fmt: skip
 DAMAGED = {
     "a list": "[]",
@@ -144,6 +144,7 @@ DAMAGED = {
     "many digits": json.dumps(GOOD).replace("60,", "9" * 5000 + ","),
     **{f"{key}: {value!r}": json.dumps({**GOOD, key: value}) for key, value in [
         ("interval", -1), ("interval", 0), ("interval", 10**12), ("interval", 1.5), ("maxGap", 0), ("maxGap", None),
+        ("ownGaps", {"a": 0}), ("ownGaps", []),
         ("horizon", -1), ("organizationId", "../x"), ("organizationId", 1), ("sensors", "abc"), ("sensors", [1]),
         ("summary", []), ("formatVersion", 1), ("formatVersion", "2"), ("formatVersion", None), ("more", 1),
     ]},

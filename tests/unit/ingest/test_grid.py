@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ml.cleaning.parsing import NOT_UNDERSTOOD
 from ml.errors import ConfigError, DataError
+from ml.grid.own_gaps import resolve_own_gaps, slow_assets
 from ml.grid.regular import resolve_interval, resolve_max_gap, to_grid
 from ml.options.schema import SchemaConfig
 from tests.reference.grid import naive_grid
@@ -63,12 +64,17 @@ def seconds(grid: pd.DataFrame) -> list[int]:
 
 @pytest.mark.parametrize("aggregation", ["last", "mean"])
 @pytest.mark.parametrize(("interval", "max_gap"), [(10, 50), (7, 7), (60, 100), (1, 20)])
+@pytest.mark.parametrize("own_gaps", [{}, {"pump1": 150, "pump9": 7}])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_equals_the_naive_grid_cell_by_cell(aggregation: str, interval: int, max_gap: int, seed: int) -> None:
+def test_equals_the_naive_grid_cell_by_cell(
+    aggregation: str, interval: int, max_gap: int, own_gaps: dict[str, int], seed: int
+) -> None:
     frame = random_readings(np.random.default_rng(seed))
-    expected = naive_grid(frame, SCHEMA, interval, max_gap, aggregation)
+    expected = naive_grid(frame, SCHEMA, interval, max_gap, aggregation, own_gaps)
     shuffled = frame.sample(frac=1, random_state=seed)
-    found = to_grid(shuffled, schema=SCHEMA, interval=interval, max_gap=max_gap, aggregation=aggregation)
+    found = to_grid(
+        shuffled, schema=SCHEMA, interval=interval, max_gap=max_gap, aggregation=aggregation, own_gaps=own_gaps
+    )
     assert found["segment"].nunique() > 3
     pd.testing.assert_frame_equal(found, expected.astype(found.dtypes.to_dict()), check_exact=True)
 
@@ -235,3 +241,32 @@ def test_a_target_that_is_not_understood_is_unknown_until_the_next_that_is() -> 
     frame = readings(at=[10, 20, 28, 40, 60, 67, 70], x=[1.0] * 7, target=[0, 0.5, np.nan, np.nan, 0, 0.5, 1])
     assert grid_of(frame)["target"].tolist() == pytest.approx([0, np.nan, np.nan, np.nan, np.nan, 0, 1], nan_ok=True)
     assert grid_of(frame.iloc[:-1])["target"].tolist()[-1] != 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**20),
+    paces=st.lists(st.sampled_from([3, 60, 119, 121, 3600]), min_size=1, max_size=5),
+    piece=st.integers(1, 40),
+)
+def test_slow_assets_are_those_with_more_than_twice_the_spacing(seed: int, paces: list[int], piece: int) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(2, 30, len(paces))
+    spacings = [pace + rng.integers(0, 2, size) for pace, size in zip(paces, sizes, strict=True)]
+    asset = np.repeat(np.arange(len(paces)), sizes)
+    time = np.concatenate([np.cumsum(one) for one in spacings]) * 1_000_000
+    expected = {
+        code: round(float(np.median(one[1:])))
+        for code, one in enumerate(spacings)
+        if len(one) > 10 and np.mean(one[1:] > 120) > 0.5
+    }
+    found = slow_assets(
+        lambda: ((asset[at : at + piece], time[at : at + piece]) for at in range(0, len(asset), piece)), 60
+    )
+    assert found == expected
+
+
+def test_a_slow_asset_is_carried_over_five_of_its_own_intervals() -> None:
+    assert resolve_own_gaps({"b": 3600, "a": 7200}, None, 180) == {"a": 36_000, "b": 18_000}
+    assert resolve_own_gaps({"a": 3600}, 900, 180) == {}  # what is configured holds for all
+    assert resolve_own_gaps({"a": 200 * 180, "b": 200 * 180 + 1}, None, 180) == {"a": 180_000}

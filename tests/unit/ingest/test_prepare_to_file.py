@@ -87,7 +87,7 @@ def test_equals_what_is_prepared_at_once(
     assert (found.interval, found.max_gap, found.sensors) == (expected.interval, expected.max_gap, expected.sensors)
     assert len([file for file in written if file.name.startswith("run_")]) > 5
     assert len([file for file in written if file.name.startswith("sensors_")]) > 5
-    assert expected.summary["sensors"]["temperature"]["stuckRows"] > 100
+    assert expected.summary["sensors"]["temperature"]["stuckRows"] > 60
     assert expected.summary["impossibleValues"] == {"temperature": 2}
     coarse = config(database, **{**sections, "scadaDbConfig": {"sliceSeconds": 86_400}})
     other = streamed(coarse, tmp_path, "coarse.parquet")
@@ -133,7 +133,7 @@ def test_many_small_assets_are_as_each_alone(tmp_path: Path, monkeypatch: pytest
 
 
 def summarize_one(frame: pd.DataFrame, configured: OrganizationConfig) -> dict[str, Any]:
-    return quality.summarize(frame, Counts(), configured, source="a", interval=60, max_gap=120, usual={})
+    return quality.summarize(frame, Counts(), configured, source="a", interval=60, max_gap=120, own_gaps={}, usual={})
 
 
 def test_machines_that_are_read_as_one_show_whatever_run_they_are_in(

@@ -51,6 +51,7 @@ def streamed(
     size=st.sampled_from([(10, 50), (7, 7), (60, 100), (1, 20), (30, 1000)]),
     piece_rows=st.sampled_from([40, 10_000]),
     look_back=st.sampled_from([0, 1, 9]),
+    own_gaps=st.dictionaries(st.sampled_from(["pump0", "pump1", "pump3"]), st.sampled_from([100, 400])),
 )
 def test_any_division_into_batches_gives_the_same_rows(
     seed: int,
@@ -60,10 +61,13 @@ def test_any_division_into_batches_gives_the_same_rows(
     size: tuple[int, int],
     piece_rows: int,
     look_back: int,
+    own_gaps: dict[str, int],
 ) -> None:
     interval, max_gap = size
     clean = random_readings(np.random.default_rng(seed), assets=assets, n=30)
-    whole = to_grid(clean, schema=SCHEMA, interval=interval, max_gap=max_gap, aggregation=aggregation)
+    whole = to_grid(
+        clean, schema=SCHEMA, interval=interval, max_gap=max_gap, aggregation=aggregation, own_gaps=own_gaps
+    )
     grid = StreamedGrid(
         SCHEMA,
         interval=interval,
@@ -71,6 +75,7 @@ def test_any_division_into_batches_gives_the_same_rows(
         aggregation=aggregation,
         look_back=look_back,
         piece_rows=piece_rows,
+        own_gaps=own_gaps,
     )
     bounds = sorted({0, len(clean), *(edge % (len(clean) + 1) for edge in edges)})
     given_out = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,16 @@ import pytest
 
 from ml.errors import DataError
 from ml.predict import load_model
+from ml.predict.model import LoadedModel
 from ml.predict.scoring import Scored, score_file
 from ml.progress import silent
 from tests.unit.predict.irregular import config, readings
 
 
-def score(root: Path, table: pd.DataFrame, folder: Path, **options: Any) -> Scored:
+def score(root: Path, table: pd.DataFrame, folder: Path, *, model: LoadedModel | None = None, **options: Any) -> Scored:
     table.to_csv(folder / "data.csv", index=False, **options)
     (folder / "scratch").mkdir(exist_ok=True)
-    model = load_model("plant_a", root=root)
+    model = model or load_model("plant_a", root=root)
     return score_file(
         model, config(), folder / "data.csv", folder / "o.csv", scratch=folder / "scratch", progress=silent
     )
@@ -40,3 +42,17 @@ def test_what_cannot_be_scored_is_refused_and_what_is_odd_is_told(root: Path, tm
             score(root, wrong, tmp_path)
     with pytest.raises(DataError, match="decimal commas"):
         score(root, table, tmp_path, decimal=",", sep=";")
+
+
+def test_a_machine_known_to_log_slowly_keeps_its_history_and_another_is_told(root: Path, tmp_path: Path) -> None:
+    times = pd.date_range("2024-01-01", periods=30, freq="h", tz="UTC")
+    slow = pd.DataFrame({"machine": "S", "timestamp": times, "temp": 20.0, "vib": 5.0, "total": 1.0, "pump": 0.0})
+    unknown = score(root, slow, tmp_path).to_json()
+    assert (unknown["rows"], [each["code"] for each in unknown["warnings"]]) == (30, ["ASSETS_SAMPLED_SLOWLY"])
+    loaded = load_model("plant_a", root=root)
+    grid = loaded.metadata.grid.model_copy(update={"own_gaps": {"S": 18_000}})
+    knowing = replace(loaded, metadata=loaded.metadata.model_copy(update={"grid": grid}))
+    known = score(root, slow, tmp_path, model=knowing).to_json()
+    assert (known["rows"], known["warnings"]) == (29 * 60 + 1, [])
+    written = pd.read_csv(tmp_path / "o.csv")["probability"].astype("float32")
+    assert written.equals(knowing.predict(slow)["probability"].astype("float32"))
