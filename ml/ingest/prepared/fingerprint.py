@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet
-from pydantic import ValidationError
+from pydantic import ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from ml.errors import IntegrityError, IsolationError
 from ml.options.base import Identifier, PositiveSeconds, Seconds, Section
@@ -31,10 +32,24 @@ class Fingerprint(Section):
     sensors: tuple[str, ...]
     summary: dict[str, Any]
 
+    @field_validator("summary")
+    @classmethod
+    def findings_are_findings(cls, summary: dict[str, Any]) -> dict[str, Any]:
+        """What steps tell of the summary: a list of findings in their JSON form."""
+        findings = summary.get("findings", [])
+        if not isinstance(findings, list) or not all(_is_finding(each) for each in findings):
+            raise PydanticCustomError("findings", "findings must be a list of objects with a code and a message")
+        return summary
+
     def to_metadata(self) -> dict[bytes, bytes]:
         """The entry of the Parquet file's metadata."""
         content = {**self.model_dump(by_alias=True), "sensors": list(self.sensors)}
         return {METADATA_KEY: json.dumps(content, sort_keys=True, separators=(",", ":")).encode()}
+
+
+def _is_finding(entry: object) -> bool:
+    texts = isinstance(entry, dict) and all(isinstance(value, str) for value in entry.values())
+    return texts and isinstance(entry, dict) and {"code", "message"} <= entry.keys()
 
 
 def read_fingerprint(path: Path) -> Fingerprint | None:

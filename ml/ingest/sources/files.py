@@ -255,6 +255,7 @@ class ParquetSource(Source):
                 use_threads=False,
             ):
                 self._refuse_endless_text(batch)
+                batch.validate(full=True)  # texts may be no text: the file's word is all that Arrow goes by
                 yield batch
         except _DAMAGE as failure:
             raise DataError(f"{self.where} cannot be read: {words_of(failure)}", field=_FIELD) from None

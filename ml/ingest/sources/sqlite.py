@@ -6,6 +6,7 @@ is fetched as one type: numbers as they are, anything that holds text as text.
 
 from __future__ import annotations
 
+import sqlite3
 from calendar import monthrange
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -20,15 +21,17 @@ import pyarrow as pa
 
 from ml.cleaning import clock
 from ml.cleaning.time_range import TimeRange
-from ml.errors import ConfigError, SourceError
+from ml.errors import ConfigError, DataError, SourceError
 from ml.ingest.sources.base import SlicedSource, TimeAxis, keys_within
 from ml.ingest.sources.driver_messages import words_of
-from ml.ingest.sources.interruptible import Cursor
+from ml.ingest.sources.interruptible import Cursor, interruptibly
 from ml.ingest.sources.shared_table import Tenant
 from ml.ingest.sources.sqlite_files import refuse_second_names, state_of
 from ml.options.base import missing_name, nearest
 
 BATCH_ROWS = 65_536
+_MOST_CHARACTERS = 1_000  # of a text that is fetched; far more than any time, name or reading has
+_MOST_BYTES = 1 << 20  # of a value that is looked at: a small file can make many of any length, by a view
 _SECOND = 1_000_000  # microseconds; more than the rounding of any epoch number
 _DAY = 86_400 * _SECOND
 # Dates are compared as text without regard to their zone, so limits are widened by more than any offset.
@@ -104,13 +107,13 @@ class SqliteSource(SlicedSource):
     def axis(self, column: str) -> TimeAxis | None:
         """Dates as text compare by day, and numbers of one unit by second; anything else does not."""
         time = _quoted(column)
-        integers, reals, dates, others, smallest, largest = self._fetch(
+        integers, reals, dates, others, smallest, largest = self._measure(
             f"SELECT count(CASE WHEN typeof({time}) = 'integer' THEN 1 END), "
             f"count(CASE WHEN typeof({time}) = 'real' THEN 1 END), "
             f"count(CASE WHEN typeof({time}) = 'text' AND {time} GLOB ? THEN 1 END), count({time}), "
             f"min(abs({time})), max(abs({time})) FROM {_quoted(self._table)}",
             [_DATE_PATTERN],
-        )[0]
+        )
         if dates == others > 0:
             return TimeAxis(column, "text", granularity=_DAY, margin=_ZONE_MARGIN)
         unit = clock.microseconds_per_unit(largest) if integers + reals == others > 0 else None
@@ -217,9 +220,43 @@ class SqliteSource(SlicedSource):
         """Whether each column is to be fetched as "number" or "text"."""
         # SQLite sorts numbers before text before binary values, so the type of the largest value tells.
         largest = ", ".join(f"typeof(max({_quoted(name)}))" for name in columns)
-        types = self._fetch(f"SELECT {largest} FROM {_quoted(self._table)}{condition}", limits)[0]
+        types = self._measure(f"SELECT {largest} FROM {_quoted(self._table)}{condition}", limits)
         texts = {name for name, kind in zip(columns, types, strict=True) if kind in ("text", "blob")}
         return {name: "text" if name in texts else "number" for name in columns}
+
+    def _measure(self, query: str, parameters: Sequence[object]) -> tuple[Any, ...]:
+        """The one row of a query over all rows; it stops at a value of over `_MOST_BYTES`.
+
+        Asked through Python's own module, as the driver knows no such limit.
+        """
+        refuse_second_names(self._path)
+        try:
+            with closing(sqlite3.connect(self._uri, uri=True, check_same_thread=False)) as connection:
+                connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_BYTES)
+                found: tuple[Any, ...] = interruptibly(
+                    lambda: connection.execute(query, list(parameters)).fetchone(), cancel=connection.interrupt
+                )
+        except sqlite3.DataError:
+            raise DataError(
+                f"{self.where} holds a value of over {_MOST_BYTES >> 20} MB in a column that is read",
+                field="scadaDbConfig.table",
+                hint="give names, times and readings, not documents",
+            ) from None
+        except (sqlite3.Error, OverflowError) as failure:
+            raise self._unreadable(failure) from None
+        refuse_second_names(self._path)  # again: they were opened by name
+        return found
+
+    @property
+    def _uri(self) -> str:
+        return f"file:{quote(str(self._path))}?mode=ro"
+
+    def _unreadable(self, failure: Exception) -> SourceError:
+        return SourceError(
+            f"the database {self._path.name} cannot be read: {_reason(failure)}",
+            field="scadaDbConfig.database",
+            hint="is it an SQLite database, and whole? sqlite3 FILE 'PRAGMA integrity_check' tells",
+        )
 
     def _fetch(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._cursor() as cursor:
@@ -231,16 +268,11 @@ class SqliteSource(SlicedSource):
     @contextmanager
     def _cursor(self) -> Iterator[Cursor]:
         refuse_second_names(self._path)
-        uri = f"file:{quote(str(self._path))}?mode=ro"
         try:
-            with closing(sqlite.connect(uri)) as connection, closing(connection.cursor()) as cursor:
+            with closing(sqlite.connect(self._uri)) as connection, closing(connection.cursor()) as cursor:
                 yield Cursor(cursor)
         except (adbc_driver_manager.Error, OSError, pa.ArrowException, UnicodeDecodeError) as failure:
-            raise SourceError(
-                f"the database {self._path.name} cannot be read: {_reason(failure)}",
-                field="scadaDbConfig.database",
-                hint="is it an SQLite database, and whole? sqlite3 FILE 'PRAGMA integrity_check' tells",
-            ) from None
+            raise self._unreadable(failure) from None
 
 
 def _check_readable(path: Path) -> None:
@@ -260,10 +292,11 @@ def _quoted(name: str) -> str:
 
 
 def _as_text(name: str) -> str:
-    """Every value as the bytes of its text, without loss; binary values become a word that is no reader's value."""
+    """Every value as the bytes of its text, without loss; a binary or very long one becomes a word that none reads."""
     column = _quoted(name)
     return (
         f"CAST(CASE typeof({column}) WHEN 'blob' THEN '<binary>' "
+        f"WHEN 'text' THEN CASE WHEN length({column}) > {_MOST_CHARACTERS} THEN '<long text>' ELSE {column} END "
         f"WHEN 'real' THEN printf('%!.17g', {column}) ELSE {column} END AS BLOB)"
     )
 
