@@ -71,6 +71,12 @@ def refuse_unreadable(counts: Counts, plan: ColumnPlan) -> None:
                 field=source,
                 hint=advice,
             )
+        if counts.infinite.get(name, 0) == counts.readable.get(name, -1):
+            raise DataError(
+                f'every value of the column "{source}" is infinite, or larger than a float holds (about 3e38)',
+                field=source,
+                hint="check how the values were computed and exported, or leave the column out",
+            )
     if counts.rows_in_range and plan.sensors and not any(name in counts.readable for name in plan.sensors):
         raise DataError(
             f"no sensor has a value: {_listed(list(plan.sensors.values()))} "

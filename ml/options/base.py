@@ -46,8 +46,10 @@ _COMPARED = 500  # names, when one is looked for that is like another: ten thous
 _LONGEST_NAME = 128
 _SQL_MARKS = (";", "--", "/*", "'", '"', "\\", "$$")
 _HINTS = {
-    "industry": "a template only fills what is left out: name the columns in schemaConfig, and leave industry out"
+    "industry": "a template only fills what is left out: name the columns in schemaConfig, and leave industry out",
+    "trainingConfig.modelType": "there are lightgbm, logistic_regression, random_forest and xgboost",
 }
+_NO_SUCH_NAME = ("literal_error", "string_pattern_mismatch")
 _UNIT_OF_TIME = re.compile(r"(Ms|Millis|Seconds?|Minutes?|Hours?|Days?|Weeks?|Months?|Years?)$")
 _SPELLED_ALIKE = 0.75  # of difflib's ratio: a slip of the pen, not another word that shares its letters
 _MAX_SECONDS = 10**9  # about 31 years: longer than any plant's records, and far from overflowing in microseconds
@@ -258,5 +260,5 @@ def explain(failure: ValidationError, model: type[BaseModel]) -> EagleError:
     message = "must be text, and this is a number: put it in quotes" if _unquoted(first) else first["msg"]
     message = shortened(message.removeprefix("Value error, "))
     where = f"{field}: " if field else ""
-    hint = first.get("ctx", {}).get("hint") or (_HINTS.get(field) if first["type"] == "literal_error" else None)
+    hint = first.get("ctx", {}).get("hint") or (_HINTS.get(field) if first["type"] in _NO_SUCH_NAME else None)
     return ConfigError(f"{where}{message}{_seen(first)}{more}", field=field or None, hint=hint)

@@ -120,6 +120,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "sentinel_9999": lambda to: csv(
         pumps().assign(load=lambda frame: frame["load"].where(np.arange(1200) % 20 != 7, -9999)), to
     ),
+    "infinite": lambda to: csv(pumps().assign(load="1e400"), to),
     "sparse_same_instant": lambda to: csv(sparse(pumps()), to),
     "target_codes_012": lambda to: csv(codes(pumps()), to),
     "text_status_target": lambda to: csv(words(pumps()), to),

@@ -146,7 +146,9 @@ DAMAGED = {
         ("interval", -1), ("interval", 0), ("interval", 10**12), ("interval", 1.5), ("maxGap", 0), ("maxGap", None),
         ("ownGaps", {"a": 0}), ("ownGaps", []),
         ("horizon", -1), ("organizationId", "../x"), ("organizationId", 1), ("sensors", "abc"), ("sensors", [1]),
-        ("summary", []), ("formatVersion", 1), ("formatVersion", "2"), ("formatVersion", None), ("more", 1),
+        ("summary", {"findings": 1}), ("summary", {"findings": [{"code": 1, "message": "x"}]}),
+        ("summary", {"findings": [{}]}), ("summary", []),
+        ("formatVersion", 1), ("formatVersion", "2"), ("formatVersion", None), ("more", 1),
     ]},
     **{f"without {key}": json.dumps({name: value for name, value in GOOD.items() if name != key}) for key in GOOD},
 }  # fmt: skip
@@ -163,3 +165,11 @@ def test_a_damaged_fingerprint(tmp_path: Path, case: str) -> None:
     fingerprint = read_fingerprint(path)
     assert fingerprint is not None
     assert fingerprint.to_metadata() == {METADATA_KEY: json.dumps(GOOD, sort_keys=True, separators=(",", ":")).encode()}
+
+
+def test_a_text_that_is_no_text_is_a_damaged_file(tmp_path: Path) -> None:
+    broken = pa.array([b"A", b"\xff\xfe"] * 5).view(pa.string())  # what a flipped bit leaves; Arrow believes the type
+    table = pa.table({"time": pa.array(range(1_700_000_000, 1_700_000_010)), "asset": broken, "x": [1.0] * 10})
+    pyarrow.parquet.write_table(table.append_column("target", [[0.0] * 10]), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="UTF8"):
+        prepare(configured(tmp_path / "a.parquet", assetColumn="asset"))

@@ -118,6 +118,23 @@ def test_sqlite_reads_views(tmp_path: Path) -> None:
     assert rows(SqliteSource(path, "latest"), "time", "x") == [(2.0, 5.0)]
 
 
+def test_sqlite_fetches_no_endless_text(tmp_path: Path) -> None:
+    """A view of some bytes can make gigabytes; a long text is a word that none reads, a huge one is refused."""
+    path = to_sqlite(pd.DataFrame({"time": [1, 2, 3], "x": [1.0, 2.0, 3.0]}), tmp_path / "a.db")
+    for length, view in ((1000, "fits"), (1002, "long"), (2_000_000, "huge")):
+        with sqlite3.connect(path) as connection:
+            text = f"hex(zeroblob({length // 2}))"
+            connection.execute(
+                f"CREATE VIEW {view} AS SELECT time, CASE WHEN time = 2 THEN {text} ELSE x END x FROM readings"
+            )
+    assert rows(SqliteSource(path, "fits"), "time", "x")[1] == (2.0, "0" * 1000)
+    assert rows(SqliteSource(path, "long"), "time", "x") == [(1.0, "1.0"), (2.0, "<long text>"), (3.0, "3.0")]
+    with pytest.raises(DataError, match="a value of over 1 MB"):
+        rows(SqliteSource(path, "huge"), "time", "x")
+    with pytest.raises(DataError, match="a value of over 1 MB"):
+        SqliteSource(path, "huge").axis("x")
+
+
 def test_sqlite_missing_file_and_table(tmp_path: Path) -> None:
     path = to_sqlite(pd.DataFrame({"time": [1]}), tmp_path / "a.db")
     with pytest.raises(SourceError, match=r"none\.db cannot be opened: No such file") as caught:

@@ -333,3 +333,17 @@ def test_a_strange_value_is_an_error_of_the_configuration(base: Json) -> None:
             part = {**base.get(section, {}), **nested(key, value)} if key else value
             with suppress(EagleError):
                 OrganizationConfig.from_dict({"organizationId": "plant", **base, section: part})
+
+
+@pytest.mark.parametrize("name", ["SVC", "CatBoostClassifier", "sklearn.svm.SVC", "MLPClassifier"])
+def test_a_model_of_another_library_is_refused_with_those_that_there_are(name: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read(trainingConfig={"modelType": name})
+    assert refused.value.hint == "there are lightgbm, logistic_regression, random_forest and xgboost"
+
+
+def test_names_of_classes_are_read() -> None:
+    config = read(trainingConfig={"modelType": "RandomForestClassifier"}, featureConfig={"scaling": "StandardScaler"})
+    assert config.training_config.model_type == "random_forest"
+    assert config.feature_config.scaling == "standard"
+    assert "RandomForestClassifier was read as random_forest" in " ".join(each.message for each in config.findings)
