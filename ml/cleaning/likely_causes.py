@@ -33,9 +33,11 @@ _NUMBERS = (
     (r"[<>≤≥~]\s*\d.*", "limits of detection", "write the number alone, or leave the cell empty"),
     (r"0[xX][0-9a-fA-F]+", "hexadecimal numbers", "write decimal numbers"),
     (r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}.*", "dates", "name another column, or leave this one out"),
+    (r"[−–]\s*\d.*", "numbers with a typographic minus", "write the minus as a hyphen"),  # noqa: RUF001
     (r"#.*", "errors of a spreadsheet", "export the values again, or leave the column out"),
 )
-_WORDS = ("words", "leave the column out, or write numbers: one column of 0 and 1 for each word")
+WORDS = "words"
+_WORDS = (WORDS, "leave the column out, or write numbers: one column of 0 and 1 for each word")
 
 _DATE_TEXTS = (
     (r"\d{1,2}\.\d{1,2}\.\d{2,4}.*", "dd.mm.yyyy"),

@@ -1,8 +1,8 @@
 """Readings in a CSV or Parquet file, streamed.
 
 CSV is read as text throughout and understood column by column later, so that one odd value spoils one cell and not
-the file. The separator (comma, semicolon or tab) is the one that the header uses most. Lines end with LF, CR LF or CR.
-Text is UTF-8, or UTF-16 if the file begins with its byte order mark.
+the file. The separator (comma, semicolon, tab or bar) is the one that the header uses most. Lines end with LF, CR LF or
+CR. Text is UTF-8, or UTF-16 if the file begins with its byte order mark.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ BATCH_ROWS = 65_536
 _CSV_BLOCK_BYTES = 1 << 22
 _MOST_COLUMNS = 10_000
 _MOST_TEXT_BYTES = 1 << 28  # of one column in one batch: 4 KB in every cell
-_SEPARATORS = ",;\t"
+_SEPARATORS = ",;\t|"
 _FIELD = "dataSource.path"
 _LINE_LENGTH = 1 << 22  # characters of a line at most, as much as Arrow reads at once
 _STARTING_BYTES = 4096  # enough to tell text from what is none
 _SHOWN = 60  # characters of a line in a message
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")  # what Python makes of a byte that is no UTF-8
+_UTF32_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # What reading a damaged file can raise; of the library's errors only lack of memory says nothing about the file.
 _DAMAGE = (
@@ -134,6 +135,8 @@ class CsvSource(Source):
                 start = raw.read(_STARTING_BYTES)
         except _DAMAGE as failure:
             raise self._unreadable(failure) from None
+        if start[:4] in _UTF32_MARKS:
+            raise DataError(f"{self.where} is UTF-32 text", field=_FIELD, hint="save it as UTF-8 text")
         if start[:2] in _UTF16_MARKS:
             return "utf-16"
         if b"\0" in start:
@@ -177,7 +180,8 @@ class CsvSource(Source):
             raise self._unreadable(failure) from None
         twice = sorted(name for name, times in Counter(names).items() if times > 1)
         if not names:
-            raise DataError(f"{self.where} is empty; a header line is needed", field=_FIELD)
+            what = "begins with an empty line" if line else "is empty"
+            raise DataError(f"{self.where} {what}; its first line must be the header", field=_FIELD)
         _refuse_too_wide(self.where, len(names))
         if twice:
             raise DataError(f'{self.where} has the column "{twice[0]}" more than once', field=_FIELD)

@@ -21,6 +21,7 @@ FIELD = "schemaConfig.assetColumn"
 
 # Of all instants. Where clocks are set back, an hour of local time a year comes twice, and its rows disagree as well.
 _MOST_CONTESTED = 0.01
+_MOSTLY_CONTESTED = 0.5  # of the instants of named machines: nearly all rows would be thrown away
 _ROWS_LOOKED_AT = 200_000
 _MOST_COLUMNS = 50
 _MOST_MACHINES = 20_000
@@ -52,7 +53,8 @@ def note_machine_columns(
     Raises
     ------
     DataError
-        If there is no asset column and rows of one instant disagree; names the likely column and its values.
+        If there is no asset column and rows of one instant disagree; names the likely column and its values. Or if they
+        disagree at most instants of the machines.
     """
     unused = [name for name in source.columns() if name not in plan.source_columns and not _is_spoken_for(name, schema)]
     named = [name for name in unused if _sounds_like_a_machine(name)]
@@ -62,6 +64,9 @@ def note_machine_columns(
         sample = _sample(source, plan, ordered, within)
         machines = _machines(sample, plan, named, contested=counts.contested > 0)
         counts.machine_columns.update({name: names for name, names in machines.items() if len(names) > 1})
+    mostly = counts.contested > _MOSTLY_CONTESTED * counts.instants
+    if plan.asset is not None and mostly and not counts.machine_columns:
+        raise _times_too_coarse(plan, counts)
     if plan.asset is None and counts.contested:
         certain = bool(counts.machine_columns)
         if certain or counts.contested > _MOST_CONTESTED * counts.instants:
@@ -113,6 +118,16 @@ def _machines(sample: pd.DataFrame, plan: ColumnPlan, named: list[str], *, conte
         if apart if contested and repeated else name in named:
             found[str(name)] = sorted(distinct)
     return dict(sorted(found.items(), key=lambda item: (item[0] not in named, len(item[1]))))
+
+
+def _times_too_coarse(plan: ColumnPlan, counts: Counts) -> DataError:
+    return DataError(
+        f"rows of one asset and instant disagree at {counts.contested:,} of {counts.instants:,} instants (such as "
+        f'{counts.conflict_example}), so "{plan.timestamp}" and "{plan.asset}" do not tell readings apart',
+        field="schemaConfig.timestampColumn",
+        hint="name a time column that says when each reading was taken, not a date or the hour of an export, and an "
+        "asset column that names one machine",
+    )
 
 
 def _mixed(counts: Counts) -> DataError:

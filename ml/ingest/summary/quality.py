@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -91,6 +92,7 @@ class Summary:
         self._hidden = self._failed_rows = 0
         self._one_class: dict[str, str] = {}
         self._slow: dict[str, int] = {}
+        self._spellings: dict[str, list[str]] = {}
         self._labelled_hours: Counter[int] = Counter()
         self._onset_hours: list[int] = []
         schema = config.schema_config
@@ -105,6 +107,8 @@ class Summary:
         assets = _Assets.of(rows)
         label, target, event = (rows[name].to_numpy() for name in ("label", "target", "event"))
         self._assets += len(assets.names)
+        for name in assets.names:
+            self._spellings.setdefault(_spelling(name), []).append(name)
         self._rows += len(rows)
         self._segments += int(assets.segments.sum())
         self._first = min(self._first, int(assets.seconds.min()))
@@ -160,6 +164,7 @@ class Summary:
             },
             "slowAssets": self._slow,
             "oneClassAssets": self._one_class,
+            "assetsSpelledAlike": [names for names in self._spellings.values() if len(names) > 1],
             "failureEvents": {
                 "total": sum(self._failures.values()),
                 "perAsset": self._failures,
@@ -295,6 +300,11 @@ def _account(counts: Counts, config: OrganizationConfig) -> dict[str, Any]:
         "infiniteValues": dict(counts.infinite),
         "impossibleValues": dict(counts.out_of_range),
     }
+
+
+def _spelling(name: str) -> str:
+    """A name without regard to case, and with one mark for blanks, hyphens and underscores."""
+    return re.sub(r"[\s_-]+", "-", name).casefold()
 
 
 def _kind(name: str, config: OrganizationConfig) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ml.cleaning.counts import Counts
-from ml.cleaning.likely_causes import cause_of_unreadable, likely_time_format
+from ml.cleaning.likely_causes import WORDS, cause_of_unreadable, likely_time_format
 from ml.cleaning.refusals import shown, words_seen
 from ml.findings import Finding
 from ml.ingest.summary.mixed_machines import FIELD as ASSET_COLUMN
@@ -118,6 +118,8 @@ def _values(counts: Counts) -> Told:
         elif count > MUCH_UNREADABLE * (count + counts.readable.get(name, 0)):
             cause, advice = cause_of_unreadable(examples)
             share = count / (count + counts.readable.get(name, 0))
+            if cause == WORDS and share < 0.5:
+                advice = "leave the cell empty where there is no value"
             yield Finding(
                 "VALUES_UNREADABLE",
                 f"{name} has {plural(count, 'value')} that cannot be read ({percent(share)}), such as "

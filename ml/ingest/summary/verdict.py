@@ -53,6 +53,11 @@ def refusal(summary: dict[str, Any], settings: DataConfig) -> str | None:
     if total == 0:
         return "Training will be refused: without a failure there is nothing to learn."
     if not summary["rowsByStatus"]["labelled"]:
+        if summary["targetUnknownShare"] > MUCH_MISSING:
+            return (
+                f"Training will be refused: no row can be labelled; {summary['targetColumn']} is unknown in "
+                f"{percent(summary['targetUnknownShare'])} of the rows."
+            )
         return "Training will be refused: no row can be labelled; the pauses in the data hide what comes after each."
     if settings.split_by == "time" and total < parts * needed:
         return (
@@ -101,7 +106,8 @@ def _failures(summary: dict[str, Any], settings: DataConfig) -> Told:
             "schemaConfig.targetColumn",
             "check that 1 means failed, and not running or healthy",
         )
-    if events["hidden"] and summary["horizonSeconds"] and summary["labelColumn"] is None:
+    unknown = summary["targetUnknownShare"] > MUCH_MISSING  # which is told, and no pause is to blame then
+    if events["hidden"] and summary["horizonSeconds"] and summary["labelColumn"] is None and not unknown:
         yield Finding(
             "FAILURES_HIDDEN",
             f"{events['hidden']:,} of {total:,} failures have no usable row before them: the data pauses there, or "
@@ -175,6 +181,15 @@ def _assets(summary: dict[str, Any]) -> Told:
             "dataConfig.samplingIntervalSeconds",
             f"set dataConfig.samplingIntervalSeconds to {pace} for all machines, or leave the slow ones out",
         )
+    if summary["assetsSpelledAlike"]:
+        groups = [" and ".join(names) for names in summary["assetsSpelledAlike"]]
+        yield Finding(
+            "ASSETS_SPELLED_ALIKE",
+            f"Names of assets differ in case, blanks or hyphens only: {names_of(groups)}; each was taken for a machine "
+            "of its own.",
+            ASSET_COLUMN,
+            "write one machine's name in one way",
+        )
     if alone:
         yield Finding(
             "ASSETS_WITH_ONE_CLASS",
@@ -214,7 +229,7 @@ def _sensors(sensors: dict[str, dict[str, Any]]) -> Told:
                 name,
                 "check the sensor",
             )
-        if sensor["unitOutliers"]:
+        if sensor["unitOutliers"] and not sensor["repeatedValues"]:
             yield Finding(
                 "UNIT_OUTLIERS",
                 f"{name} has {plural(sensor['unitOutliers'], 'value')} far outside the usual, as if "

@@ -121,6 +121,30 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
         pumps().assign(load=lambda frame: frame["load"].where(np.arange(1200) % 20 != 7, -9999)), to
     ),
     "infinite": lambda to: csv(pumps().assign(load="1e400"), to),
+    "names_in_two_spellings": lambda to: csv(
+        pumps().assign(pump=lambda frame: frame["pump"].where(np.arange(1200) % 4 > 1, frame["pump"].str.lower())), to
+    ),
+    "names_that_are_different": lambda to: csv(pumps(names=("P-1-1", "P-11")), to),
+    "dates_without_time": lambda to: csv(pumps().assign(time=lambda frame: frame["time"].str[:10]), to),
+    "bars_between_cells": lambda to: csv(pumps(), to, sep="|"),
+    "blank_first_line": lambda to: text("\n" + pumps().to_csv(index=False), to),
+    "utf32_text": lambda to: csv(pumps(), to, encoding="utf-32"),
+    "hours_left_as_target": lambda to: csv(pumps().assign(failed=95 - np.arange(1200) // 2 % 100), to),
+    "words_for_nothing": lambda to: csv(
+        pumps().assign(load=lambda frame: frame["load"].astype(object).where(np.arange(1200) % 9 > 0, "Bad Input")), to
+    ),
+    "typographic_minus": lambda to: csv(pumps().assign(load="\u221260.9"), to),
+    "times_in_ms_us_and_ns": lambda to: csv(
+        pumps().assign(
+            time=lambda frame: [
+                int(pd.Timestamp(time).timestamp()) * 1000 ** (1 + row % 3) for row, time in enumerate(frame["time"])
+            ]
+        ),
+        to,
+    ),
+    "sentinel_65535": lambda to: csv(
+        pumps().assign(load=lambda frame: frame["load"].where(np.arange(1200) % 20 != 7, 65_535)), to
+    ),
     "sparse_same_instant": lambda to: csv(sparse(pumps()), to),
     "target_codes_012": lambda to: csv(codes(pumps()), to),
     "text_status_target": lambda to: csv(words(pumps()), to),
