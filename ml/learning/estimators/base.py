@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Features = FloatMatrix | FeatureRows
 RoundCallback = Callable[[int, int], None]
+Model = TypeVar("Model")
 
 
 class Estimator(ABC):
@@ -46,6 +47,8 @@ class Estimator(ABC):
     """Whether `fit` takes features that are computed when read; other types are given the whole table."""
     params_key: ClassVar[str] = "model_params"
     """Attribute of TrainingConfig that holds them."""
+    rounds_parameter: ClassVar[str | None] = None
+    """Of model types that stop early: the parameter that says how many rounds are fitted at most."""
 
     def __init__(self, config: TrainingConfig) -> None:
         self.config = config
@@ -92,9 +95,9 @@ class Estimator(ABC):
         """What a search varies unless told otherwise: camelCase parameter -> its values."""
 
     @classmethod
-    def without_stopping(cls, config: TrainingConfig, rounds: int) -> TrainingConfig:  # noqa: ARG003
-        """The configuration that fits `rounds` rounds without validation rows; model types with rounds override it."""
-        return config
+    def without_stopping(cls, config: TrainingConfig, rounds: int) -> TrainingConfig:
+        """The configuration that fits `rounds` rounds without validation rows."""
+        return config if cls.rounds_parameter is None else cls.with_parameters(config, {cls.rounds_parameter: rounds})
 
     @property
     def threads(self) -> int:
@@ -106,7 +109,6 @@ class Estimator(ABC):
     def rounds(self) -> int:
         """Trees (or iterations) of the fitted model."""
 
-    @abstractmethod
     def fit(
         self,
         X: Features,
@@ -134,7 +136,19 @@ class Estimator(ABC):
         ------
         TooFewFailuresError
             If the labels hold one class only.
+        ConfigError, MissingLibraryError
+            If the model type's library refuses a parameter's value for these rows, or is not installed.
         """
+        check_width(X, len(names))
+        self.names = list(names)
+        self._fit(X, y, None if X_valid is None or y_valid is None else (X_valid, y_valid), on_round)
+        return self
+
+    @abstractmethod
+    def _fit(
+        self, X: Features, y: Labels, valid: tuple[Features, Labels] | None, on_round: RoundCallback | None
+    ) -> None:
+        """As `fit`, which has checked the width and keeps the names."""
 
     @abstractmethod
     def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
@@ -185,7 +199,6 @@ class Estimator(ABC):
         """Write the model to `path`."""
 
     @classmethod
-    @abstractmethod
     def load(cls, path: Path, config: TrainingConfig, *, names: Sequence[str] | None = None) -> Self:
         """Read a model that `save` wrote; features are called ``f0``, ``f1``, … unless `names` are given.
 
@@ -193,7 +206,24 @@ class Estimator(ABC):
         ------
         IntegrityError
             If the file is not a whole model of this type, or has not as many features as `names`.
+        ParityError
+            If it is a model of its library, but of a kind that cannot be exported.
+        MissingLibraryError
+            If the library is not installed.
         """
+        model = cls(config)
+        n_features = model._read(path)
+        if names is not None and len(names) != n_features:
+            raise IntegrityError(
+                f"{path.name} is a model of {n_features} features, and this version has {len(names)}",
+                hint="give the model file that was trained with this version's configuration",
+            )
+        model.names = default_names(n_features) if names is None else list(names)
+        return model
+
+    @abstractmethod
+    def _read(self, path: Path) -> int:
+        """Take the model that `save` wrote, and give its number of features; raises as `load`."""
 
     def form(self) -> ModelForm:
         """What the export builds a graph of; a model type without trees overrides it.
@@ -237,26 +267,23 @@ def class_counts(y: Labels, rows: str) -> tuple[int, int]:
     return negatives, positives
 
 
+def as_rows(X: FloatMatrix, n_features: int) -> FloatMatrix:
+    """`X` as the libraries take it, row-major float32; refused where it is not ``(n_rows, n_features)``."""
+    check_width(X, n_features)
+    return np.ascontiguousarray(X, dtype=np.float32)
+
+
 def check_width(X: Features, n_features: int) -> None:
     """Refuse a matrix that is not ``(n_rows, n_features)``."""
     if len(X.shape) != 2 or X.shape[1] != n_features:
         raise DataError(f"the model expects {n_features} features per row and got an array of shape {X.shape}")
 
 
-def names_of_stored(file: Path, n_features: int, names: Sequence[str] | None) -> list[str]:
-    """The feature names of a model read from `file`: `names` where given, and then as many as it has features.
-
-    Raises
-    ------
-    IntegrityError
-        If their number is another one.
-    """
-    if names is not None and len(names) != n_features:
-        raise IntegrityError(
-            f"{file.name} is a model of {n_features} features, and this version has {len(names)}",
-            hint="give the model file that was trained with this version's configuration",
-        )
-    return list(names) if names is not None else default_names(n_features)
+def fitted(model: Model | None) -> Model:
+    """What a library has fitted; raises InternalError if there is nothing yet."""
+    if model is None:
+        raise InternalError("the model was asked for before it was fitted or loaded")
+    return model
 
 
 def as_shares(gains: npt.NDArray[np.float64], names: Sequence[str]) -> dict[str, float]:
