@@ -16,7 +16,7 @@ from ml.export.graph.calibration import Calibration
 from ml.features import FeatureEngineer
 from ml.learning import estimators
 from ml.learning.calibration import FittedCalibration, fit_calibration
-from ml.learning.engine import Engine, LocalEngine
+from ml.learning.engine import Engine
 from ml.learning.estimators.base import Estimator
 from ml.learning.events.alarm_curve import alarm_curve
 from ml.learning.events.failures import event_horizon
@@ -68,7 +68,7 @@ class TrainedModel:
 
     def predict(self, frame: pd.DataFrame, rows: Bools) -> npt.NDArray[np.float64]:
         """Probability of a failure of some rows of a grid frame, float64 (n_wanted,)."""
-        return self._predicted(LocalEngine(self.engineer.config, frame), rows)
+        return self._predicted(Engine(self.engineer.config, frame), rows)
 
     def held_out(self) -> npt.NDArray[np.float64]:
         """Probability of a failure of the test part, float64 (n_test_rows,)."""
@@ -116,7 +116,7 @@ def train(
     """
     tell = progress or silent
     estimator_type = estimators.get(config.training_config.model_type)
-    engine = LocalEngine(config, data) if isinstance(data, pd.DataFrame) else data
+    engine = Engine(config, data) if isinstance(data, pd.DataFrame) else data
     frame = engine.frame
     engineer = FeatureEngineer(config, interval)
     parts = split_of(config, frame, engineer)

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.evaluation.drift.baseline import SensorBaseline
 from ml.evaluation.drift.table import Drift, evenly, feature_drift, sensor_drift
 from ml.evaluation.model_version import TrainedVersion
 from ml.evaluation.rows import EvaluatedData
@@ -19,11 +18,7 @@ def drift_of(trained: TrainedVersion, rows: EvaluatedData) -> list[Drift]:
     training rows, so they are there only where the version is evaluated on the part that its training held out, and
     are compared on rows that have their whole past.
     """
-    baselines = {
-        name: SensorBaseline(tuple(each.edges), tuple(each.counts), each.missing)
-        for name, each in trained.metadata.drift_baseline.items()
-    }
-    sensors = sensor_drift(baselines, rows.frame, trained.config.schema_config, rows.scored)
+    sensors = sensor_drift(trained.metadata.drift_baseline, rows.frame, trained.config.schema_config, rows.scored)
     if rows.parts is None:
         return sensors
     engineer = trained.engineer

@@ -12,13 +12,13 @@ import pandas as pd
 from ml.arrays import Bools
 from ml.evaluation.drift.baseline import (
     Reading,
-    SensorBaseline,
     binned_distance,
     exact_distance,
     learn_baseline,
     reading_of,
     stability_index,
 )
+from ml.export.metadata import ChannelBaseline
 from ml.options.schema import SchemaConfig
 from ml.windows.channels import Float32s, physical_samples
 
@@ -47,7 +47,7 @@ class Drift:
 
 
 def sensor_drift(
-    baselines: Mapping[str, SensorBaseline], frame: pd.DataFrame, schema: SchemaConfig, rows: Bools
+    baselines: Mapping[str, ChannelBaseline], frame: pd.DataFrame, schema: SchemaConfig, rows: Bools
 ) -> list[Drift]:
     """Drift of every sensor with a baseline over the chosen rows of a grid frame; the strongest first."""
     found = [

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,18 +16,8 @@ from numpy.typing import NDArray
 from ml.evaluation.metrics import row_metrics
 from ml.evaluation.perturbations.kinds import Kind, SensorProfile, levels, perturb
 from ml.evaluation.perturbations.subset import robustness_subset
+from ml.features import FeatureEngineer
 from ml.progress import ProgressCallback
-
-
-class Engineer(Protocol):
-    """The part of the feature engineer that is needed here."""
-
-    @property
-    def look_back(self) -> int:
-        """Samples that a row's features depend on, the row itself included."""
-
-    def transform(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Float32 features, shape ``(n_rows, n_features)``, of a grid frame."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +45,7 @@ class RobustnessPoint:
 
 def robustness_curves(
     frame: pd.DataFrame,
-    engineer: Engineer,
+    engineer: FeatureEngineer,
     score: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     threshold: float,
     profile: SensorProfile,
@@ -78,7 +68,7 @@ def robustness_curves(
         Features of a grid frame, and probabilities, float32 of shape ``(n_rows,)``, of a feature matrix.
     threshold
         Alarm threshold, for F1.
-    plant
+    profile
         The sensors, and through its configuration ``robustnessRows`` and the levels: ``noiseLevels``,
         ``missingRates``, ``stuckShares``, ``lostShares`` and ``jitterSteps``.
     seed

@@ -64,16 +64,13 @@ class BoostedFolds(FoldFitter):
     ----------
     rules
         The rules of a configuration.
-    X, y
-        Features, shape (n_rows, n_features), and labels of all rows.
-    folds
-        ``(train, held_out)`` row positions, each ascending.
     """
 
     def __init__(
         self, rules: Callable[[TrainingConfig], BoostingRules], X: FloatMatrix, y: Labels, folds: Sequence[Fold]
     ) -> None:
-        self._rules, self._X, self._y, self._folds = rules, X, np.asarray(y), list(folds)
+        super().__init__(X, y, folds)
+        self._rules = rules
         self._binning: dict[str, Any] | None = None
         self._subsets: list[tuple[lgb.Dataset, lgb.Dataset]] = []
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ml.options.learning import TrainingConfig
+
+if TYPE_CHECKING:
+    from ml.learning.estimators.base import Estimator
 
 FloatMatrix = npt.NDArray[np.float32]
 Probabilities = npt.NDArray[np.float64]
@@ -52,7 +55,18 @@ class FoldFit(ABC):
 
 
 class FoldFitter(ABC):
-    """Fits many configurations on the same folds of the same rows."""
+    """Fits many configurations on the same folds of the same rows.
+
+    Parameters
+    ----------
+    X, y
+        Features, shape (n_rows, n_features), and labels of all rows.
+    folds
+        ``(train, held_out)`` row positions, each ascending.
+    """
+
+    def __init__(self, X: FloatMatrix, y: Labels, folds: Sequence[Fold]) -> None:
+        self._X, self._y, self._folds = X, np.asarray(y), list(folds)
 
     @abstractmethod
     def begin(self, fold: int, config: TrainingConfig) -> FoldFit:
@@ -71,17 +85,6 @@ class FoldFitter(ABC):
         """Rounds, ascending, after which scores of different configurations compare; the last are all rounds."""
 
 
-class Fitted(Protocol):
-    """What a whole fit returns."""
-
-    @property
-    def rounds(self) -> int:
-        """Trees or iterations."""
-
-    def predict(self, X: FloatMatrix) -> Probabilities:
-        """Probability of class 1."""
-
-
 class WholeFits(FoldFitter):
     """Fits of model types that cannot be grown: all at once, in one round.
 
@@ -89,14 +92,11 @@ class WholeFits(FoldFitter):
     ----------
     fit
         Called with a configuration, training rows, their labels, held-out rows, and theirs.
-    X, y
-        Features, shape (n_rows, n_features), and labels of all rows.
-    folds
-        ``(train, held_out)`` row positions.
     """
 
-    def __init__(self, fit: Callable[..., Fitted], X: FloatMatrix, y: Labels, folds: Sequence[Fold]) -> None:
-        self._fit, self._X, self._y, self._folds = fit, X, y, list(folds)
+    def __init__(self, fit: Callable[..., Estimator], X: FloatMatrix, y: Labels, folds: Sequence[Fold]) -> None:
+        super().__init__(X, y, folds)
+        self._fit = fit
 
     def begin(self, fold: int, config: TrainingConfig) -> FoldFit:
         """As `FoldFitter.begin`; the rows are checked when the fit is advanced."""
@@ -111,10 +111,10 @@ class WholeFits(FoldFitter):
 
 
 class _WholeFit(FoldFit):
-    def __init__(self, fit: Callable[[], Fitted], held_out: FloatMatrix) -> None:
+    def __init__(self, fit: Callable[[], Estimator], held_out: FloatMatrix) -> None:
         super().__init__(total=1)
         self._fit, self._held_out = fit, held_out
-        self._model: Fitted | None = None
+        self._model: Estimator | None = None
         self._probability = np.empty(0)
 
     def advance(self, rounds: int, stop: Stop) -> None:

@@ -24,10 +24,6 @@ class ForestFolds(FoldFitter):
         The forest of a configuration without any tree, for training labels.
     trees
         Trees of a configuration.
-    X, y
-        Features, shape (n_rows, n_features), and labels of all rows.
-    folds
-        ``(train, held_out)`` row positions.
     """
 
     def __init__(
@@ -38,8 +34,8 @@ class ForestFolds(FoldFitter):
         y: Labels,
         folds: Sequence[Fold],
     ) -> None:
+        super().__init__(X, np.asarray(y, dtype=np.int64), folds)
         self._forest, self._trees = forest, trees
-        self._X, self._y, self._folds = X, np.asarray(y, dtype=np.int64), list(folds)
 
     def begin(self, fold: int, config: TrainingConfig) -> FoldFit:
         """As `FoldFitter.begin`."""

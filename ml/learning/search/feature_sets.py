@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,16 +41,6 @@ class FeatureTable:
         return {}
 
 
-class FeatureSource(Protocol):
-    """Where a search gets its features."""
-
-    def table(self, values: Mapping[str, Any]) -> FeatureTable:
-        """The features under some values of `FEATURE_KEYS`; those not named are as configured."""
-
-    def current(self) -> dict[str, Any]:
-        """The configured value of each of `FEATURE_KEYS`."""
-
-
 class FeatureSets:
     """The tables of different sets of features, each exactly what `FeatureEngineer` computes under that configuration.
 
@@ -83,17 +73,21 @@ class FeatureSets:
         self._fit_rows, self._rows = fit_rows, rows
 
     def table(self, values: Mapping[str, Any]) -> FeatureTable:
-        """As `FeatureSource.table`."""
+        """The features under some values of `FEATURE_KEYS`; those not named are as configured."""
         engineer = FeatureEngineer(with_features(self._config, values), self._interval)
         engineer.fit(self._frame, rows=self._fit_rows)
         matrix = engineer.scaling.apply(engineer.matrix(self._frame, rows=self._rows))
         return FeatureTable(matrix, engineer.get_feature_names_out())
 
     def current(self) -> dict[str, Any]:
-        """As `FeatureSource.current`."""
+        """The configured value of each of `FEATURE_KEYS`."""
         families = self._config.feature_config.families
         values: dict[str, Any] = {key: getattr(self._config.schema_config, name) for key, name in SCHEMA_KEYS.items()}
         return values | {FAMILIES_KEY: tuple(name for name, family in families if family.enabled)}
+
+
+FeatureSource = FeatureTable | FeatureSets
+"""Where a search gets its features: one table, or one for each choice."""
 
 
 def with_features(config: OrganizationConfig, values: Mapping[str, Any]) -> OrganizationConfig:
