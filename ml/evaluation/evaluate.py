@@ -13,15 +13,13 @@ import pandas as pd
 
 from ml.config import OrganizationConfig
 from ml.drawing import ImageFormat
-from ml.evaluation.attributions.contributions import Explanation
+from ml.evaluation.attributions.contributions import Explanation, by_sensor
 from ml.evaluation.attributions.evaluated import explanation_of
-from ml.evaluation.attributions.sensor_importance import by_sensor
 from ml.evaluation.baselines import baselines
 from ml.evaluation.champion import compare_with_published
 from ml.evaluation.checks.degenerate import refusals
 from ml.evaluation.checks.doubts import cooldown_differs, findings_about_events
-from ml.evaluation.checks.gates import champion_gate, check_gates
-from ml.evaluation.checks.measures import measured_values
+from ml.evaluation.checks.gates import champion_gate, check_gates, measured_values
 from ml.evaluation.comparison import Baseline, Champion
 from ml.evaluation.drift.evaluated import drift_of
 from ml.evaluation.events import Probabilities, evaluated_events, measured_events
@@ -35,7 +33,7 @@ from ml.evaluation.reference_scores import read_reference
 from ml.evaluation.report import plots
 from ml.evaluation.report.page.document import render_html
 from ml.evaluation.report.report import ValidationReport
-from ml.evaluation.report.split_pictures import split_pictures
+from ml.evaluation.report.split_picture import split_pictures
 from ml.evaluation.report.timeline import timeline
 from ml.evaluation.rows import EvaluatedData, evaluated_data
 from ml.export.session import Scorer

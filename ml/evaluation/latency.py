@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.evaluation.records import Record
+
 WARM_UP_RUNS = 20  # the first calls allocate the session's buffers and fill caches
 
 Input = TypeVar("Input")
@@ -17,17 +19,13 @@ _NANOSECONDS_PER_MILLISECOND = 1e6
 
 
 @dataclass(frozen=True)
-class Latency:
+class Latency(Record):
     """Percentiles and mean of single-row predictions, in milliseconds."""
 
     p50: float
     p95: float
     p99: float
     mean: float
-
-    def to_json(self) -> dict[str, float]:
-        """The values under their JSON names."""
-        return {"p50": self.p50, "p95": self.p95, "p99": self.p99, "mean": self.mean}
 
 
 def measure_latency(score_one: Callable[[NDArray[np.float32]], Any], rows: NDArray[np.float32], runs: int) -> Latency:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ml.arrays import Bools
+from ml.evaluation.records import Record
 
 Scores = NDArray[np.float32]
 
@@ -19,7 +20,7 @@ CALIBRATION_BINS = 10
 
 
 @dataclass(frozen=True)
-class RowMetrics:
+class RowMetrics(Record):
     """Metrics of one set of rows at one alarm threshold; a metric that is not defined is None, never NaN."""
 
     rows: int
@@ -37,36 +38,14 @@ class RowMetrics:
     confusion: tuple[tuple[int, int], tuple[int, int]]
     """``((tn, fp), (fn, tp))``: first the true class, then the predicted one."""
 
-    def to_json(self) -> dict[str, Any]:
-        """The metrics under their JSON names."""
-        return {
-            "rows": self.rows,
-            "positives": self.positives,
-            "baseRate": self.base_rate,
-            "accuracy": self.accuracy,
-            "precision": self.precision,
-            "recall": self.recall,
-            "f1": self.f1,
-            "auc": self.auc,
-            "averagePrecision": self.average_precision,
-            "brier": self.brier,
-            "mcc": self.mcc,
-            "calibrationError": self.calibration_error,
-            "confusion": [list(row) for row in self.confusion],
-        }
-
 
 @dataclass(frozen=True)
-class ReferenceResult:
+class ReferenceResult(Record):
     """How a score that is not the model's ranks the same rows."""
 
     name: str
     average_precision: float | None
     auc: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """The result under its JSON names."""
-        return {"name": self.name, "averagePrecision": self.average_precision, "auc": self.auc}
 
 
 def row_metrics(label: ArrayLike, probability: ArrayLike, threshold: float) -> RowMetrics:

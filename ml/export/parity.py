@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.errors import ParityError
-from ml.export.figures import LeafFigures, ParityFigures
 from ml.export.graph.model import INPUT, LEAVES, build_leaf_probe
 from ml.export.graph.scaling import StoredScaling
+from ml.export.metadata import LeafFigures, ParityFigures
 from ml.export.session import BATCH_ROWS, Scorer, batches, open_model
 from ml.export.trees.ensemble import TreeEnsemble
 

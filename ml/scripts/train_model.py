@@ -231,7 +231,6 @@ def _write_version(
 def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, metrics: dict[str, Any]) -> ModelMetadata:
     from ml.evaluation.drift.baseline import learn_baseline
     from ml.evaluation.model_version import seen_spans
-    from ml.export.libraries import library_versions
     from ml.export.metadata import (
         Channel,
         DataOrigin,
@@ -241,6 +240,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
         SensorStatistics,
         Training,
         Window,
+        library_versions,
     )
 
     schema, engineer, parts = config.schema_config, model.engineer, model.parts

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,12 +15,13 @@ from numpy.typing import NDArray
 from ml.evaluation.metrics import row_metrics
 from ml.evaluation.perturbations.kinds import Kind, SensorProfile, levels, perturb
 from ml.evaluation.perturbations.subset import robustness_subset
+from ml.evaluation.records import Record
 from ml.features import FeatureEngineer
 from ml.progress import ProgressCallback
 
 
 @dataclass(frozen=True)
-class RobustnessPoint:
+class RobustnessPoint(Record):
     """Metrics after perturbing the sensors; level 0 is the untouched data."""
 
     kind: Kind
@@ -31,16 +31,6 @@ class RobustnessPoint:
     average_precision: float | None
     auc: float | None
     f1: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """The point under its JSON names."""
-        return {
-            "kind": self.kind,
-            "level": self.level,
-            "averagePrecision": self.average_precision,
-            "auc": self.auc,
-            "f1": self.f1,
-        }
 
 
 def robustness_curves(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -23,6 +22,7 @@ from ml.drawing import (
     render,
     say_nothing_to_show,
     shorten,
+    time_axis,
 )
 
 MAX_ASSETS = 4
@@ -121,9 +121,7 @@ def _panel(axes: Axes, track: _Track, threshold: float) -> None:
     axes.plot(time, probability, color=BLUE, linewidth=1)
     axes.fill_between(time, threshold, above, color=VERMILION, alpha=0.3, linewidth=0)
     axes.plot(time, above, color=VERMILION, linewidth=1.4, marker=".", markersize=2.5)
-    locator = AutoDateLocator(minticks=3, maxticks=9)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    time_axis(axes)
     axes.set(xlim=(track.time[0], track.time[-1] + track.step), ylim=(0, 1.04), yticks=(0, 0.5, 1))
     axes.grid(visible=False, axis="x")
     axes.set_title(shorten(track.name, 60))

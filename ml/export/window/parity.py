@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.errors import ParityError
-from ml.export.figures import WindowFigures
 from ml.export.graph.parts import LABEL, PROBABILITIES
+from ml.export.metadata import WindowFigures
 from ml.export.onnx_runtime import onnxruntime
 from ml.export.session import Scorer, batches
 from ml.export.window.graph import FEATURES

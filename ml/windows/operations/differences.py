@@ -19,10 +19,7 @@ class Rate(OfSensor):
     unit: ClassVar[str] = "of the sensor per second"
     first_valid: ClassVar[str] = "2nd row"
     missing: ClassVar[str] = "NaN where either reading is NaN"
-
-    @property
-    def look_back(self) -> int:
-        return 2
+    samples: ClassVar[int] = 2
 
     @classmethod
     def plan(cls, operations: Sequence[Rate], columns: Int64s, context: Context) -> Step:
@@ -38,10 +35,7 @@ class Acceleration(OfSensor):
     unit: ClassVar[str] = "of the sensor per second²"
     first_valid: ClassVar[str] = "3rd row"
     missing: ClassVar[str] = "NaN where one of the three readings is NaN"
-
-    @property
-    def look_back(self) -> int:
-        return 3
+    samples: ClassVar[int] = 3
 
     @classmethod
     def plan(cls, operations: Sequence[Acceleration], columns: Int64s, context: Context) -> Step:
@@ -59,10 +53,7 @@ class Percent(OfSensor):
     unit: ClassVar[str] = "percent"
     first_valid: ClassVar[str] = "2nd row"
     missing: ClassVar[str] = "NaN where either reading is NaN or the earlier one is 0"
-
-    @property
-    def look_back(self) -> int:
-        return 2
+    samples: ClassVar[int] = 2
 
     @classmethod
     def plan(cls, operations: Sequence[Percent], columns: Int64s, context: Context) -> Step:

@@ -9,7 +9,7 @@ from scipy.stats import ks_2samp
 
 from ml.evaluation.drift import baseline
 from ml.evaluation.drift.baseline import binned_distance, exact_distance, learn_baseline, reading_of, stability_index
-from ml.evaluation.drift.table import evenly, feature_drift, sensor_drift
+from ml.evaluation.drift.evaluated import evenly, feature_drift, sensor_drift
 from ml.evaluation.report.page.drift import MOST_SHOWN, drift_summary
 from ml.options.schema import SchemaConfig
 
