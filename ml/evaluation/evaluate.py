@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Float32s, Float64s
 from ml.config import OrganizationConfig
 from ml.drawing import ImageFormat
 from ml.evaluation.attributions.contributions import Explanation, by_sensor
@@ -68,7 +68,7 @@ class _Subject:
     """``model.onnx``."""
     scorer: Scorer
     threshold: float
-    features: npt.NDArray[np.float32]
+    features: Float32s
     probability: Probabilities
 
 
@@ -78,7 +78,7 @@ class _Measured:
 
     metrics: RowMetrics
     events: dict[str, Any]
-    references: dict[str, npt.NDArray[np.float64]]
+    references: dict[str, Float64s]
     latency: Latency
     window_latency: Latency | None
     explanation: Explanation | None
@@ -282,7 +282,7 @@ def _draw(
     rows: EvaluatedData,
     probability: Probabilities,
     threshold: float,
-    references: dict[str, npt.NDArray[np.float64]],
+    references: dict[str, Float64s],
 ) -> dict[str, tuple[bytes, bytes]]:
     """Each picture as the report embeds it (vectors where lines are few) and as a PNG file."""
     label = rows.label

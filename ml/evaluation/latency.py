@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ml.arrays import Float32s
 from ml.evaluation.records import Record
 
 WARM_UP_RUNS = 20  # the first calls allocate the session's buffers and fill caches
@@ -28,7 +28,7 @@ class Latency(Record):
     mean: float
 
 
-def measure_latency(score_one: Callable[[NDArray[np.float32]], Any], rows: NDArray[np.float32], runs: int) -> Latency:
+def measure_latency(score_one: Callable[[Float32s], Any], rows: Float32s, runs: int) -> Latency:
     """Time ``score_one`` on one row after another, round and round, after `WARM_UP_RUNS` calls that do not count.
 
     Parameters

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from ml.arrays import Bools
+from ml.arrays import Bools, Float32s, Float64s
 from ml.evaluation.records import Record
 
-Scores = NDArray[np.float32]
+Scores = Float32s
 
 CALIBRATION_BINS = 10
 
@@ -100,7 +100,7 @@ def reference_results(label: ArrayLike, scores: Mapping[str, ArrayLike]) -> tupl
     return tuple(_reference(name, label, score) for name, score in scores.items())
 
 
-def complete_score(score: ArrayLike) -> NDArray[np.float64]:
+def complete_score(score: ArrayLike) -> Float64s:
     """The score with NaN replaced by its lowest value (by 0 if it has none); infinities become the largest floats."""
     values = np.asarray(score, dtype=np.float64)
     known = values[~np.isnan(values)]

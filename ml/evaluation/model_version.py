@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Float32s, Float64s
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, MissingArtifactError
 from ml.export.engineer import engineer_of
@@ -43,7 +42,7 @@ class TrainedVersion:
         """The configuration of data, features and training that the version was made with."""
         return self.engineer.config
 
-    def predict(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    def predict(self, features: Float32s) -> Float64s:
         """Probability of a failure, float64 (n_rows,), of features that are not scaled."""
         return self.metadata.calibration.predict(self.estimator, self.engineer.scaling.apply(features))
 

@@ -6,11 +6,10 @@ import logging
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from ml.cleaning.clock import UNREADABLE, to_microseconds
+from ml.arrays import Float64s
 from ml.errors import DataError, MissingColumnError
 from ml.ingest.prepared.fingerprint import refuse_foreign
 from ml.ingest.sources.driver_messages import words_of
@@ -22,7 +21,7 @@ _log = logging.getLogger(__name__)
 _KEYS = ("asset_id", "timestamp")
 
 
-def read_reference(reference: ReferenceScore, rows: pd.DataFrame, paths: OrganizationPaths) -> npt.NDArray[np.float64]:
+def read_reference(reference: ReferenceScore, rows: pd.DataFrame, paths: OrganizationPaths) -> Float64s:
     """The latest score at or before each row; float64 (n_rows,), NaN where there is none yet.
 
     Scores without an asset or with a timestamp that cannot be read are left out; a timestamp without a zone is UTC.

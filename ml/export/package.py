@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ml.arrays import Float32s, Int64s
 from ml.export.adversarial import adversarial_rows, edge_rows
 from ml.export.graph.forms import ModelForm
 from ml.export.graph.model import build_model
@@ -30,8 +30,6 @@ REASONS_FILE = "reasons.onnx"
 METADATA_FILE = "metadata.json"
 _LEAF_ROWS = 5_000
 _WINDOW_ROWS = 4_096
-
-_Rows = NDArray[np.float32]
 
 
 class ExportableModel(ExplainedModel, Protocol):
@@ -65,7 +63,7 @@ def exact_models(
     metadata: ModelMetadata,
     *,
     frame: pd.DataFrame,
-    real_rows: _Rows,
+    real_rows: Float32s,
     parity_rows: int,
 ) -> tuple[OnnxModels, ModelMetadata]:
     """Both ONNX models, and the metadata with the figures of their comparison with the trained model.
@@ -127,7 +125,7 @@ def _reasons(
 
 
 def exact_model(
-    trained: ExportableModel, metadata: ModelMetadata, *, real_rows: _Rows, parity_rows: int
+    trained: ExportableModel, metadata: ModelMetadata, *, real_rows: Float32s, parity_rows: int
 ) -> tuple[bytes, ModelMetadata]:
     """The ONNX model on features, and the metadata with the figures of its comparison with the trained model.
 
@@ -172,7 +170,7 @@ def exact_model(
     return content, metadata.model_copy(update={"parity": parity})
 
 
-def _probing_rows(form: ModelForm, n_rows: int, base: _Rows, metadata: ModelMetadata) -> _Rows:
+def _probing_rows(form: ModelForm, n_rows: int, base: Float32s, metadata: ModelMetadata) -> Float32s:
     options: dict[str, Any] = {
         "seed": metadata.training.seed,
         "base_rows": base if len(base) else None,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ml.arrays import Float32s, Float64s, Int64s
 from ml.errors import ParityError
 from ml.export.graph.model import INPUT, LEAVES, build_leaf_probe
 from ml.export.graph.scaling import StoredScaling
@@ -17,11 +17,9 @@ from ml.export.trees.ensemble import TreeEnsemble
 _PATHS_AT_ONCE = 4_000_000
 _HINT = "the trained model is untouched; the version must not be published"
 
-_Rows = NDArray[np.float32]
-
 
 def check_parity(
-    predict: Callable[[_Rows], NDArray[np.float64]], scorer: Scorer, rows: _Rows, *, threshold: float
+    predict: Callable[[Float32s], Float64s], scorer: Scorer, rows: Float32s, *, threshold: float
 ) -> ParityFigures:
     """Compare the ONNX model with ``float32(predict(rows))``, bit by bit, and its labels with the threshold.
 
@@ -56,9 +54,9 @@ def check_parity(
 
 
 def check_leaves(
-    apply: Callable[[_Rows], NDArray[np.int64]],
+    apply: Callable[[Float32s], Int64s],
     ensemble: TreeEnsemble,
-    rows: _Rows,
+    rows: Float32s,
     *,
     scaling: StoredScaling | None = None,
 ) -> LeafFigures:

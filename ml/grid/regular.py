@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ml.cleaning.parsing import NOT_UNDERSTOOD
+from ml.arrays import Bools, Int64s
 from ml.errors import ConfigError, DataError
 from ml.options.schema import SchemaConfig
 
@@ -41,8 +41,6 @@ _SPACINGS = 1_000_000  # different ones that are held twice for a while
 _ROWS_PER_READING = 1000
 _ROWS_ALWAYS_ALLOWED = 10_000_000  # about a gigabyte while the grid is built
 
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[Any]  # float32 or float64
 
 
@@ -68,10 +66,10 @@ class Spacings:
     """How often each spacing between readings occurs; the number of readings does not matter for memory."""
 
     def __init__(self) -> None:
-        self._counted: list[tuple[Ints, Ints]] = []
+        self._counted: list[tuple[Int64s, Int64s]] = []
         self._last: tuple[int, int] | None = None
 
-    def add(self, asset: Ints, time: Ints) -> None:
+    def add(self, asset: Int64s, time: Int64s) -> None:
         """Take the next readings, sorted by asset code and microseconds over all calls; both of shape (n_rows,)."""
         if not len(time):
             return
@@ -87,14 +85,14 @@ class Spacings:
         """The median spacing in whole seconds, at least 1; raises as `resolve_interval`."""
         return median_interval(*self._summed()) if self._counted else median_interval(np.zeros(0, dtype=np.int64))
 
-    def _summed(self) -> tuple[Ints, Ints]:
+    def _summed(self) -> tuple[Int64s, Int64s]:
         values, position = np.unique(np.concatenate([values for values, _ in self._counted]), return_inverse=True)
         counts = np.zeros(len(values), dtype=np.int64)
         np.add.at(counts, position, np.concatenate([counts for _, counts in self._counted]))
         return values, counts
 
 
-def median_interval(spacing: Ints, counts: Ints | None = None) -> int:
+def median_interval(spacing: Int64s, counts: Int64s | None = None) -> int:
     """The median of spacings in whole seconds, at least 1; raises as `resolve_interval`.
 
     Parameters
@@ -202,16 +200,16 @@ def to_grid(
 class _Layout:
     """Which readings (sorted by asset and time) stand behind which grid row; times in microseconds."""
 
-    time: Ints  # (n_readings,)
-    row_of_reading: Ints  # (n_readings,)
-    row_time: Ints  # (n_rows,)
-    segment_of_row: Ints  # (n_rows,)
-    reading_of_row: Ints  # (n_rows,) the newest reading at or before the row, of the row's segment
-    first_reading_of_row: Ints  # (n_rows,) the oldest reading of the row's segment
+    time: Int64s  # (n_readings,)
+    row_of_reading: Int64s  # (n_readings,)
+    row_time: Int64s  # (n_rows,)
+    segment_of_row: Int64s  # (n_rows,)
+    reading_of_row: Int64s  # (n_rows,) the newest reading at or before the row, of the row's segment
+    first_reading_of_row: Int64s  # (n_rows,) the oldest reading of the row's segment
     max_gap: int
 
     @classmethod
-    def of(cls, codes: Ints, time: Ints, step: int, max_gap: int) -> _Layout:
+    def of(cls, codes: Int64s, time: Int64s, step: int, max_gap: int) -> _Layout:
         instant = -(-time // step)  # ceiling: a reading is known from the next grid instant on
         starts = np.ones(len(time), dtype=bool)
         starts[1:] = (np.diff(codes) != 0) | (np.diff(time) > max_gap)
@@ -268,7 +266,7 @@ class _Layout:
         unknown = (self._count(doubtful) > 0) & (states != 1)
         return np.where(unknown | (states == NOT_UNDERSTOOD), np.array(np.nan, dtype=values.dtype), states)
 
-    def _count(self, mask: Bools) -> Ints:
+    def _count(self, mask: Bools) -> Int64s:
         return np.bincount(self.row_of_reading[mask], minlength=len(self.row_time))
 
 
@@ -293,7 +291,7 @@ def _require_columns(frame: pd.DataFrame, names: Sequence[str]) -> None:
         raise DataError("there are no readings to put on the grid")
 
 
-def _sorted_readings(frame: pd.DataFrame) -> tuple[list[str], Ints, Ints, Ints]:
+def _sorted_readings(frame: pd.DataFrame) -> tuple[list[str], Int64s, Int64s, Int64s]:
     """Asset names; then, by asset name and time and without repeated instants: row positions, asset codes, times."""
     raw_codes, raw_names = pd.factorize(frame["asset_id"].astype("str"))
     if (raw_codes < 0).any():
@@ -308,7 +306,7 @@ def _sorted_readings(frame: pd.DataFrame) -> tuple[list[str], Ints, Ints, Ints]:
     return sorted(raw_names), order[newest], codes[newest], time[newest]
 
 
-def _microseconds(timestamp: pd.Series) -> Ints:
+def _microseconds(timestamp: pd.Series) -> Int64s:
     if not isinstance(timestamp.dtype, pd.DatetimeTZDtype):
         raise DataError(
             f"timestamps must be datetime64 with a time zone, not {timestamp.dtype}",

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ml.arrays import Bools
+from ml.arrays import Bools, Float32s, Float64s
 from ml.config import OrganizationConfig
 from ml.features import FeatureEngineer
 from ml.learning import estimators
@@ -23,8 +23,6 @@ from ml.learning.feature_rows import FeatureRows
 from ml.options.learning import TrainingConfig
 from ml.windows.channels import physical_samples
 
-FloatMatrix = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
 Found = TypeVar("Found")
 
 
@@ -61,7 +59,7 @@ class Engine:
         """
         kind = estimators.get(settings.model_type)
 
-        def table(wanted: Bools) -> FeatureRows | FloatMatrix:
+        def table(wanted: Bools) -> FeatureRows | Float32s:
             computed = FeatureRows(engineer, self.frame, wanted)
             return computed if kind.streams else np.asarray(computed)
 
@@ -74,12 +72,12 @@ class Engine:
             on_round=on_round,
         )
 
-    def predicted(self, predict: Callable[[FloatMatrix], Doubles], engineer: FeatureEngineer, rows: Bools) -> Doubles:
+    def predicted(self, predict: Callable[[Float32s], Float64s], engineer: FeatureEngineer, rows: Bools) -> Float64s:
         """What `predict` makes of the scaled features of `rows`, float64 (n_wanted,)."""
         batches = FeatureRows(engineer, self.frame, rows).batches()
         return np.concatenate([np.empty(0), *(predict(batch) for batch in batches)])
 
-    def features(self, engineer: FeatureEngineer, rows: Bools) -> FloatMatrix:
+    def features(self, engineer: FeatureEngineer, rows: Bools) -> Float32s:
         """Features of a few rows, not scaled: column-major (n_wanted, n_features)."""
         return engineer.matrix(self.frame, rows=rows)
 
@@ -87,7 +85,7 @@ class Engine:
         """The sensors of a few rows, as the frame stores them."""
         return self.frame.loc[rows, list(self._config.schema_config.sensor_columns)]
 
-    def each_channel(self, function: Callable[[npt.NDArray[np.float32]], Found], rows: Bools) -> dict[str, Found]:
+    def each_channel(self, function: Callable[[Float32s], Found], rows: Bools) -> dict[str, Found]:
         """What `function` makes of the physical samples (n_wanted,) of each channel; it must be importable."""
         return {
             name: function(values) for name, values in physical_samples(self.frame, self._config.schema_config, rows)

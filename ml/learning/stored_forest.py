@@ -18,6 +18,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.tree._tree import NODE_DTYPE, Tree
 
+from ml.arrays import Float64s
 from ml.errors import IntegrityError, MissingArtifactError
 from ml.workspace.files import write_bytes
 from ml.workspace.safe_open import read_bytes
@@ -104,7 +105,7 @@ def _read(path: Path) -> tuple[pa.Table, int]:
     return table, width
 
 
-def _is_sound(nodes: Nodes, shares: npt.NDArray[np.float64], width: int) -> bool:
+def _is_sound(nodes: Nodes, shares: Float64s, width: int) -> bool:
     """Whether every node but the root is the child of one earlier node, which scikit-learn's builders guarantee."""
     left, right = nodes["left_child"], nodes["right_child"]
     splits = np.flatnonzero(left != _NO_CHILD)
@@ -119,7 +120,7 @@ def _is_sound(nodes: Nodes, shares: npt.NDArray[np.float64], width: int) -> bool
     )
 
 
-def _tree(nodes: Nodes, shares: npt.NDArray[np.float64], width: int) -> DecisionTreeClassifier:
+def _tree(nodes: Nodes, shares: Float64s, width: int) -> DecisionTreeClassifier:
     grown = Tree(width, np.array([len(_CLASSES)], dtype=np.intp), 1)
     grown.__setstate__(
         {

@@ -10,13 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ml.arrays import Bools, Float32s, Int64s
 from ml.errors import MissingColumnError
 from ml.options.schema import SchemaConfig
 from ml.windows.kernels import readings
-
-Float32s = NDArray[np.float32]
-Float64s = NDArray[np.float64]
-Int64s = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,7 @@ def read_sample(name: str, stored: NDArray[Any], schema: SchemaConfig, start: In
 
 
 def physical_samples(
-    frame: pd.DataFrame, schema: SchemaConfig, rows: NDArray[np.bool_], names: Sequence[str] | None = None
+    frame: pd.DataFrame, schema: SchemaConfig, rows: Bools, names: Sequence[str] | None = None
 ) -> Iterator[tuple[str, Float32s]]:
     """The name and the physical samples of some rows of each channel of a grid frame, one channel after the other.
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.arrays import Bools
+from ml.arrays import Bools, Float32s, Int64s
 from ml.errors import DataError
 from ml.options.schema import SchemaConfig
 from ml.windows.channels import segment_starts, stored_columns
@@ -22,7 +22,6 @@ from ml.windows.operations import Target
 from ml.windows.parallel import for_each
 from ml.windows.program import Program
 
-Float32s = NDArray[np.float32]
 Order = Literal["C", "F"]
 
 _ROWS = 1 << 13  # rows of a chunk: their samples stay in the second-level cache
@@ -68,7 +67,7 @@ class _Columns(NamedTuple):
 
     stored: list[NDArray[Any]]
     segment: NDArray[Any]
-    seconds: NDArray[np.int64]
+    seconds: Int64s
 
     @classmethod
     def of(cls, frame: pd.DataFrame, schema: SchemaConfig) -> _Columns:

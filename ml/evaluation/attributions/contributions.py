@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ml import wording
+from ml.arrays import Float32s, Float64s
 from ml.export.reasons.exact import TIME
 from ml.windows.catalogue import Feature
 
@@ -124,7 +124,7 @@ class Explanation:
 
 
 def mean_contributions(
-    features: Sequence[Feature], contributions: NDArray[np.float64]
+    features: Sequence[Feature], contributions: Float64s
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Mean absolute contribution by sensor and by feature, largest first.
 
@@ -140,9 +140,7 @@ def mean_contributions(
     return by_sensor(features, by_feature), dict(sorted(by_feature.items(), key=lambda item: -item[1]))
 
 
-def explained(
-    case: Case, features: Sequence[Feature], values: NDArray[np.float32], contributions: NDArray[np.float64]
-) -> ExplainedCase:
+def explained(case: Case, features: Sequence[Feature], values: Float32s, contributions: Float64s) -> ExplainedCase:
     """A case with the `PER_CASE` features of largest absolute contribution in each direction.
 
     Parameters

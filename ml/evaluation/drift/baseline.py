@@ -12,11 +12,10 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ml.arrays import Float32s, Int64s
 from ml.errors import DataError
 from ml.export.metadata import ChannelBaseline
-from ml.windows.channels import Float32s
 
 _DECILES = np.arange(1, 10) / 10
 # An empty bin would make the index infinite; a share this small is "less than one row in ten thousand".
@@ -50,7 +49,7 @@ def learn_baseline(values: Float32s) -> ChannelBaseline:
     return ChannelBaseline(edges=edges.tolist(), counts=counts.tolist(), missing=int(values.size - known.size))
 
 
-def bin_counts(values: Float32s, edges: Float32s) -> tuple[NDArray[np.int64], int]:
+def bin_counts(values: Float32s, edges: Float32s) -> tuple[Int64s, int]:
     """Values per bin, int64 (n_edges + 1,), and how many are NaN; bins as in `ChannelBaseline`."""
     known = values[~np.isnan(values)]
     bins = np.searchsorted(edges, known, side="left")

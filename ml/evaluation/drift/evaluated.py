@@ -8,9 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from ml.arrays import Bools
+from ml.arrays import Bools, Float32s
 from ml.evaluation.drift.baseline import (
     Reading,
     binned_distance,
@@ -23,7 +22,7 @@ from ml.evaluation.model_version import TrainedVersion
 from ml.evaluation.rows import EvaluatedData
 from ml.export.metadata import ChannelBaseline
 from ml.options.schema import SchemaConfig
-from ml.windows.channels import Float32s, physical_samples
+from ml.windows.channels import physical_samples
 
 MOST_ROWS = 10_000  # of each part: the error of a Kolmogorov-Smirnov distance is then about 0.01
 
@@ -109,7 +108,7 @@ def drift_of(trained: TrainedVersion, rows: EvaluatedData) -> list[Drift]:
     return sensors + feature_drift(engineer.get_feature_names_out(), training, evaluated)
 
 
-def _filled(frame: pd.DataFrame, look_back: int) -> NDArray[np.bool_]:
+def _filled(frame: pd.DataFrame, look_back: int) -> Bools:
     """Rows that have their whole past: where lags and windows still fill up, they differ without any drift.
 
     A part that begins with many new segments would else seem to drift in every lag.
@@ -117,5 +116,5 @@ def _filled(frame: pd.DataFrame, look_back: int) -> NDArray[np.bool_]:
     segment = frame["segment"].to_numpy()
     starts = np.flatnonzero(np.diff(segment, prepend=segment[:1] - 1))
     lengths = np.diff(np.append(starts, len(segment)))
-    filled: NDArray[np.bool_] = np.arange(len(segment)) - np.repeat(starts, lengths) >= look_back - 1
+    filled: Bools = np.arange(len(segment)) - np.repeat(starts, lengths) >= look_back - 1
     return filled

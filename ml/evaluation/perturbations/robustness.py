@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ml.arrays import Bools, Float32s
 from ml.evaluation.metrics import row_metrics
 from ml.evaluation.perturbations.kinds import Kind, SensorProfile, levels, perturb
 from ml.evaluation.perturbations.subset import robustness_subset
@@ -36,12 +36,12 @@ class RobustnessPoint(Record):
 def robustness_curves(
     frame: pd.DataFrame,
     engineer: FeatureEngineer,
-    score: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    score: Callable[[Float32s], Float32s],
     threshold: float,
     profile: SensorProfile,
     seed: int,
     *,
-    scored: NDArray[np.bool_] | None = None,
+    scored: Bools | None = None,
     progress: ProgressCallback | None = None,
 ) -> list[RobustnessPoint]:
     """Metrics of the test rows at every configured level of every kind of trouble, level 0 first.

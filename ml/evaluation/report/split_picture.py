@@ -12,9 +12,8 @@ from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from numpy.typing import NDArray
 
-from ml.arrays import Bools
+from ml.arrays import Bools, Float64s, Int64s
 from ml.config import OrganizationConfig
 from ml.drawing import (
     BLUE,
@@ -100,9 +99,9 @@ def split_picture(
 
 
 def _stretches(
-    codes: NDArray[np.int64],
-    chosen: NDArray[np.int64],
-    days: NDArray[np.float64],
+    codes: Int64s,
+    chosen: Int64s,
+    days: Float64s,
     parts: Mapping[str, Bools],
     interval: int,
 ) -> list[_Stretch]:
@@ -121,7 +120,7 @@ def _stretches(
     return found
 
 
-def _whole_history(axes: Axes, codes: NDArray[np.int64], chosen: NDArray[np.int64], days: NDArray[np.float64]) -> None:
+def _whole_history(axes: Axes, codes: Int64s, chosen: Int64s, days: Float64s) -> None:
     for line, code in enumerate(chosen):
         own = days[codes == code]
         axes.barh(line, own.max() - own.min(), left=own.min(), height=0.72, color=_BACKGROUND, linewidth=0)
@@ -130,9 +129,9 @@ def _whole_history(axes: Axes, codes: NDArray[np.int64], chosen: NDArray[np.int6
 def _failures(
     axes: Axes,
     frame: pd.DataFrame,
-    codes: NDArray[np.int64],
-    chosen: NDArray[np.int64],
-    days: NDArray[np.float64],
+    codes: Int64s,
+    chosen: Int64s,
+    days: Float64s,
 ) -> None:
     event = frame["event"].to_numpy()
     inside = np.flatnonzero(event >= 0)

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
+from ml.arrays import Float64s
 from ml.errors import ParityError
 from ml.export.builder import OPSET
 from ml.export.graph.forms import ConvertedForm
@@ -24,7 +24,7 @@ _PROBABILITIES = 1  # the second output
 _HINT = "use lightgbm, random_forest or logistic_regression"
 
 
-def from_scikit_learn(model: Any, fill: NDArray[np.float64]) -> ConvertedForm:
+def from_scikit_learn(model: Any, fill: Float64s) -> ConvertedForm:
     """A fitted binary classifier as a graph.
 
     Parameters

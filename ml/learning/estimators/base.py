@@ -12,9 +12,10 @@ import numpy.typing as npt
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
+from ml.arrays import Float32s, Float64s, Int64s
 from ml.errors import DataError, IntegrityError, InternalError, TooFewFailuresError
 from ml.learning.feature_rows import FeatureRows
-from ml.learning.folds.fitting import FloatMatrix, Fold, FoldFitter, Labels, WholeFits
+from ml.learning.folds.fitting import Fold, FoldFitter, Labels, WholeFits
 from ml.options.base import Section, explain
 from ml.options.learning import SearchRange, TrainingConfig
 from ml.windows.parallel import threads_for
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ml.export.graph.forms import ModelForm
     from ml.export.trees.ensemble import TreeEnsemble
 
-Features = FloatMatrix | FeatureRows
+Features = Float32s | FeatureRows
 RoundCallback = Callable[[int, int], None]
 Model = TypeVar("Model")
 
@@ -151,7 +152,7 @@ class Estimator(ABC):
         """As `fit`, which has checked the width and keeps the names."""
 
     @abstractmethod
-    def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def predict(self, X: Float32s) -> Float64s:
         """Probability of class 1, shape (n_rows,); the same bits every time.
 
         Raises
@@ -160,14 +161,14 @@ class Estimator(ABC):
             If `X` has another number of features than the model was fitted with.
         """
 
-    def leaves(self, X: FloatMatrix) -> npt.NDArray[np.int64]:
+    def leaves(self, X: Float32s) -> Int64s:
         """The leaf that each row reaches in each tree, in the library's own numbers: shape (n_rows, n_trees).
 
         A model type without trees has none: shape (n_rows, 0).
         """
         return np.empty((len(X), 0), dtype=np.int64)
 
-    def scores(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def scores(self, X: Float32s) -> Float64s:
         """The raw score of each row, (n_rows,): what the model's link turns into a probability.
 
         It is the log-odds for boosted trees and logistic regression. A model type without a link, such as a forest,
@@ -175,7 +176,7 @@ class Estimator(ABC):
         """
         return self.predict(X)
 
-    def contributions(self, X: FloatMatrix) -> npt.NDArray[np.float64] | None:  # noqa: ARG002
+    def contributions(self, X: Float32s) -> Float64s | None:  # noqa: ARG002
         """What each feature adds to the raw score of each row, exactly: SHAP values (Lundberg and Lee, NeurIPS 2017).
 
         Returns
@@ -240,7 +241,7 @@ class Estimator(ABC):
         raise InternalError(f"the model type {self.model_type} says nothing about its export to ONNX")
 
     @classmethod
-    def folds(cls, X: FloatMatrix, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]) -> FoldFitter:
+    def folds(cls, X: Float32s, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]) -> FoldFitter:
         """What fits many configurations on the same folds; a model type that grows by rounds overrides it."""
 
         def fit(config: TrainingConfig, *rows_and_labels: npt.NDArray[Any]) -> Estimator:
@@ -267,7 +268,7 @@ def class_counts(y: Labels, rows: str) -> tuple[int, int]:
     return negatives, positives
 
 
-def as_rows(X: FloatMatrix, n_features: int) -> FloatMatrix:
+def as_rows(X: Float32s, n_features: int) -> Float32s:
     """`X` as the libraries take it, row-major float32; refused where it is not ``(n_rows, n_features)``."""
     check_width(X, n_features)
     return np.ascontiguousarray(X, dtype=np.float32)
@@ -286,7 +287,7 @@ def fitted(model: Model | None) -> Model:
     return model
 
 
-def as_shares(gains: npt.NDArray[np.float64], names: Sequence[str]) -> dict[str, float]:
+def as_shares(gains: Float64s, names: Sequence[str]) -> dict[str, float]:
     """Gains as named shares that sum to 1; all 0 where there was no gain."""
     total = gains.sum()
     shares = gains / total if total > 0 else np.zeros(len(gains))

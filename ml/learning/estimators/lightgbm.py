@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import lightgbm as lgb
 import numpy as np
-import numpy.typing as npt
 
+from ml.arrays import Float32s, Float64s, Int64s
 from ml.errors import IntegrityError
 from ml.learning.binning import binned, thresholds_of
 from ml.learning.categories import categorical_columns
@@ -25,7 +25,7 @@ from ml.learning.estimators.base import (
     fitted,
 )
 from ml.learning.folds.boosting import BoostedFolds, BoostingRules, refused_parameters
-from ml.learning.folds.fitting import FloatMatrix, Fold, FoldFitter, Labels
+from ml.learning.folds.fitting import Fold, FoldFitter, Labels
 from ml.options.base import Section
 from ml.options.learning import LgbParams, SearchRange, TrainingConfig
 from ml.workspace.files import write_text
@@ -122,7 +122,7 @@ class LightGBM(Estimator):
                 seed=self.config.random_state,
             )
 
-    def reference(self, sample: FloatMatrix, *, names: Sequence[str]) -> lgb.Dataset:
+    def reference(self, sample: Float32s, *, names: Sequence[str]) -> lgb.Dataset:
         """The reference for `part_of_dataset` that a sample of all rows, (n_rows, n_features), leads to."""
         lgb.register_logger(logging.getLogger(__name__))
         with refused_parameters():
@@ -150,20 +150,20 @@ class LightGBM(Estimator):
         self.names = list(names)
         return self
 
-    def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def predict(self, X: Float32s) -> Float64s:
         """As `Estimator.predict`."""
         return self._predicted(X)
 
-    def scores(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def scores(self, X: Float32s) -> Float64s:
         """As `Estimator.scores`: the sum of the leaves reached (their mean with ``boosting: rf``), in log-odds."""
         return self._predicted(X, raw_score=True) / self._divisor
 
-    def contributions(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def contributions(self, X: Float32s) -> Float64s:
         """As `Estimator.contributions`, by TreeSHAP (Lundberg et al., Nature Machine Intelligence 2, 2020)."""
         width = self.booster.num_feature() + 1
         return self._predicted(X, pred_contrib=True).reshape(len(X), width) / self._divisor
 
-    def leaves(self, X: FloatMatrix) -> npt.NDArray[np.int64]:
+    def leaves(self, X: Float32s) -> Int64s:
         """As `Estimator.leaves`."""
         return self._predicted(X, pred_leaf=True).astype(np.int64).reshape(len(X), self.rounds)
 
@@ -205,7 +205,7 @@ class LightGBM(Estimator):
         return from_lightgbm(self.booster)
 
     @classmethod
-    def folds(cls, X: FloatMatrix, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]) -> FoldFitter:
+    def folds(cls, X: Float32s, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]) -> FoldFitter:
         """As `Estimator.folds`, binning all rows once for all folds and configurations."""
         return BoostedFolds(lambda config: cls(config).rules(names), X, y, folds)
 
@@ -220,7 +220,7 @@ class LightGBM(Estimator):
             learning_rate=self._params().learning_rate,
         )
 
-    def _predicted(self, X: FloatMatrix, **kind: bool) -> npt.NDArray[np.float64]:
+    def _predicted(self, X: Float32s, **kind: bool) -> Float64s:
         rows = as_rows(X, self.booster.num_feature())
         if not len(rows):
             return np.empty(0)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, PositiveFloat
 
+from ml.arrays import Float32s, Float64s
 from ml.errors import EagleError, IntegrityError
 from ml.export.graph.forms import LinearForm
 from ml.learning.estimators.base import (
@@ -21,7 +22,7 @@ from ml.learning.estimators.base import (
     class_counts,
     fitted,
 )
-from ml.learning.folds.fitting import FloatMatrix, Labels
+from ml.learning.folds.fitting import Labels
 from ml.options.base import Section
 from ml.options.learning import SearchRange
 from ml.workspace.files import read_json, write_text
@@ -92,15 +93,15 @@ class LogisticRegression(Estimator):
         if on_round is not None:
             on_round(1, 1)
 
-    def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def predict(self, X: Float32s) -> Float64s:
         """As `Estimator.predict`."""
         return self._fitted.predict(self._rows(X))
 
-    def scores(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def scores(self, X: Float32s) -> Float64s:
         """As `Estimator.scores`: the weighted sum, in log-odds."""
         return self._fitted.scores(self._rows(X))
 
-    def contributions(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def contributions(self, X: Float32s) -> Float64s:
         """As `Estimator.contributions`: each term of the sum, which is its SHAP value for independent features.
 
         The expected score is the intercept, as standardised features have a mean of 0 on the training rows.
@@ -138,11 +139,11 @@ class LogisticRegression(Estimator):
     def _fitted(self) -> LinearForm:
         return fitted(self._form)
 
-    def _rows(self, X: FloatMatrix) -> FloatMatrix:
+    def _rows(self, X: Float32s) -> Float32s:
         return as_rows(X, self._fitted.n_features)
 
 
-def _moments(X: FloatMatrix) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _moments(X: Float32s) -> tuple[Float64s, Float64s]:
     """Mean and standard deviation of the finite values of each feature; 0 and 1 where they say nothing."""
     values: npt.NDArray[Any] = np.where(np.isfinite(X), X, np.nan).astype(np.float64)
     count = np.maximum((~np.isnan(values)).sum(axis=0), 1)

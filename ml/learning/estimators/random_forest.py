@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.ensemble import RandomForestClassifier
 
+from ml.arrays import Float32s, Float64s, Int64s
 from ml.learning.estimators.base import (
     Estimator,
     Features,
@@ -20,7 +20,7 @@ from ml.learning.estimators.base import (
     class_counts,
     fitted,
 )
-from ml.learning.folds.fitting import FloatMatrix, Fold, FoldFitter, Labels
+from ml.learning.folds.fitting import Fold, FoldFitter, Labels
 from ml.learning.folds.forests import ForestFolds
 from ml.learning.stored_forest import read_forest, write_forest
 from ml.options.base import Section
@@ -81,7 +81,7 @@ class RandomForest(Estimator):
         self._forest = forest.set_params(warm_start=False, n_jobs=1)
 
     @classmethod
-    def folds(cls, X: FloatMatrix, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]) -> FoldFitter:
+    def folds(cls, X: Float32s, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]) -> FoldFitter:
         """As `Estimator.folds`."""
         check_width(X, len(names))
         return ForestFolds(
@@ -101,14 +101,14 @@ class RandomForest(Estimator):
             warm_start=True,  # grown in batches, which gives the same trees as at once
         )
 
-    def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def predict(self, X: Float32s) -> Float64s:
         """As `Estimator.predict`."""
         rows = as_rows(X, self.forest.n_features_in_)
         if not len(rows):
             return np.empty(0)
         return np.asarray(self.forest.predict_proba(rows)[:, 1], dtype=np.float64)
 
-    def leaves(self, X: FloatMatrix) -> npt.NDArray[np.int64]:
+    def leaves(self, X: Float32s) -> Int64s:
         """As `Estimator.leaves`."""
         rows = as_rows(X, self.forest.n_features_in_)
         if not len(rows):

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
+from ml.arrays import Float32s, Float64s, Int64s
 from ml.errors import IntegrityError, MissingLibraryError
 from ml.export.graph.forms import logistic
 from ml.learning.estimators.base import (
@@ -21,7 +21,7 @@ from ml.learning.estimators.base import (
     default_names,
     fitted,
 )
-from ml.learning.folds.fitting import FloatMatrix, Labels
+from ml.learning.folds.fitting import Labels
 from ml.options.base import Section
 from ml.options.learning import SearchRange, Share
 from ml.workspace.files import write_bytes
@@ -123,11 +123,11 @@ class Xgboost(Estimator):
         )
         self._keep(booster.save_raw("json"))
 
-    def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def predict(self, X: Float32s) -> Float64s:
         """As `Estimator.predict`."""
         return logistic(self.scores(X))
 
-    def scores(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def scores(self, X: Float32s) -> Float64s:
         """As `Estimator.scores`: the sum of the leaves reached, in log-odds."""
         trees = self.ensemble()
         total = np.zeros(len(X))
@@ -137,11 +137,11 @@ class Xgboost(Estimator):
             total += trees.leaf_weight[of_tree][np.searchsorted(trees.leaf_number[of_tree], leaves)]
         return total
 
-    def contributions(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def contributions(self, X: Float32s) -> Float64s:
         """As `Estimator.contributions`, by TreeSHAP in float32."""
         return self._predicted(X, pred_contribs=True).reshape(len(X), self.booster.num_features() + 1)
 
-    def leaves(self, X: FloatMatrix) -> npt.NDArray[np.int64]:
+    def leaves(self, X: Float32s) -> Int64s:
         """As `Estimator.leaves`."""
         return self._predicted(X, pred_leaf=True).astype(np.int64).reshape(len(X), self.rounds)
 
@@ -196,7 +196,7 @@ class Xgboost(Estimator):
         label = None if y is None else np.asarray(y, dtype=np.float32)
         return _library().DMatrix(rows, label, feature_names=default_names(rows.shape[1]), nthread=self.threads)
 
-    def _predicted(self, X: FloatMatrix, **kind: bool) -> npt.NDArray[np.float64]:
+    def _predicted(self, X: Float32s, **kind: bool) -> Float64s:
         rows = as_rows(X, self.ensemble().n_features)
         if not len(rows):
             return np.empty(0)

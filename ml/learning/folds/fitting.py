@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ml.arrays import Float32s, Float64s, Int64s
 from ml.options.learning import TrainingConfig
 
 if TYPE_CHECKING:
     from ml.learning.estimators.base import Estimator
 
-FloatMatrix = npt.NDArray[np.float32]
-Probabilities = npt.NDArray[np.float64]
+Probabilities = Float64s
 Labels = npt.NDArray[Any]
-Fold = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+Fold = tuple[Int64s, Int64s]
 Stop = Callable[[], bool]
 
 
@@ -65,7 +65,7 @@ class FoldFitter(ABC):
         ``(train, held_out)`` row positions, each ascending.
     """
 
-    def __init__(self, X: FloatMatrix, y: Labels, folds: Sequence[Fold]) -> None:
+    def __init__(self, X: Float32s, y: Labels, folds: Sequence[Fold]) -> None:
         self._X, self._y, self._folds = X, np.asarray(y), list(folds)
 
     @abstractmethod
@@ -94,7 +94,7 @@ class WholeFits(FoldFitter):
         Called with a configuration, training rows, their labels, held-out rows, and theirs.
     """
 
-    def __init__(self, fit: Callable[..., Estimator], X: FloatMatrix, y: Labels, folds: Sequence[Fold]) -> None:
+    def __init__(self, fit: Callable[..., Estimator], X: Float32s, y: Labels, folds: Sequence[Fold]) -> None:
         super().__init__(X, y, folds)
         self._fit = fit
 
@@ -111,7 +111,7 @@ class WholeFits(FoldFitter):
 
 
 class _WholeFit(FoldFit):
-    def __init__(self, fit: Callable[[], Estimator], held_out: FloatMatrix) -> None:
+    def __init__(self, fit: Callable[[], Estimator], held_out: Float32s) -> None:
         super().__init__(total=1)
         self._fit, self._held_out = fit, held_out
         self._model: Estimator | None = None

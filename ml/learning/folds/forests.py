@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
-from ml.learning.folds.fitting import FloatMatrix, Fold, FoldFit, FoldFitter, Labels, Probabilities, Stop
+from ml.arrays import Float32s
+from ml.learning.folds.fitting import Fold, FoldFit, FoldFitter, Labels, Probabilities, Stop
 from ml.options.learning import TrainingConfig
 
 _RUNGS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
@@ -30,7 +31,7 @@ class ForestFolds(FoldFitter):
         self,
         forest: Callable[[TrainingConfig, Labels], RandomForestClassifier],
         trees: Callable[[TrainingConfig], int],
-        X: FloatMatrix,
+        X: Float32s,
         y: Labels,
         folds: Sequence[Fold],
     ) -> None:
@@ -52,9 +53,7 @@ class ForestFolds(FoldFitter):
 class _ForestFold(FoldFit):
     """A forest and the sum of its trees' votes on the held-out rows."""
 
-    def __init__(
-        self, forest: RandomForestClassifier, total: int, X: FloatMatrix, y: Labels, held_out: FloatMatrix
-    ) -> None:
+    def __init__(self, forest: RandomForestClassifier, total: int, X: Float32s, y: Labels, held_out: Float32s) -> None:
         super().__init__(total)
         self._forest, self._X, self._y = forest, X, y
         self._held_out = np.ascontiguousarray(held_out, dtype=np.float32)

@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from ml.arrays import Bools
+from ml.arrays import Bools, Int64s
 from ml.errors import TooFewFailuresError
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class ShuffledRowFolds:
     n_splits: int
     seed: int
 
-    def split(self, frame: pd.DataFrame, mask: Bools) -> Iterator[tuple[IntArray, IntArray]]:
+    def split(self, frame: pd.DataFrame, mask: Bools) -> Iterator[tuple[Int64s, Int64s]]:
         """Yield ``(train, held_out)`` row positions for each fold, as `EventFolds.split` does.
 
         Raises

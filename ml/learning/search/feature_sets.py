@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from pydantic import ValidationError
 
+from ml.arrays import Bools, Float32s
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError
 from ml.features import FeatureEngineer
@@ -29,7 +28,7 @@ FEATURE_KEYS = (*SCHEMA_KEYS, FAMILIES_KEY)
 class FeatureTable:
     """Features of the rows that are searched on, float32 of shape (n_rows, n_features), and their names."""
 
-    X: npt.NDArray[np.float32]
+    X: Float32s
     names: list[str]
 
     def table(self, values: Mapping[str, Any]) -> FeatureTable:  # noqa: ARG002 - nothing to choose from
@@ -66,8 +65,8 @@ class FeatureSets:
         config: OrganizationConfig,
         frame: pd.DataFrame,
         interval: int,
-        fit_rows: npt.NDArray[np.bool_],
-        rows: npt.NDArray[np.bool_],
+        fit_rows: Bools,
+        rows: Bools,
     ) -> None:
         self._config, self._frame, self._interval = config, frame, interval
         self._fit_rows, self._rows = fit_rows, rows

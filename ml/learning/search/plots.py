@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ml.arrays import Float64s
 from ml.drawing import BLUE, MUTED, VERMILION, render
 from ml.learning.search.search import SearchResult
 
@@ -85,7 +85,7 @@ def parallel_plot(result: SearchResult) -> bytes:
     return render(draw, (1.6 * (len(names) + 1) + 1, 4.5), "png")
 
 
-def _scaled(axes: Axes, place: int, values: Sequence[Any], log: bool) -> npt.NDArray[np.float64]:
+def _scaled(axes: Axes, place: int, values: Sequence[Any], log: bool) -> Float64s:
     """Heights in [0, 1] of one column's values, whose axis is drawn; NaN, a gap in the line, where there is none."""
     numbers, marks = _numbers(values)
     if log and np.nanmin(numbers) > 0:
@@ -100,7 +100,7 @@ def _scaled(axes: Axes, place: int, values: Sequence[Any], log: bool) -> npt.NDA
     return np.asarray(start + (numbers - low) / span)
 
 
-def _numbers(values: Sequence[Any]) -> tuple[npt.NDArray[np.float64], dict[str, float]]:
+def _numbers(values: Sequence[Any]) -> tuple[Float64s, dict[str, float]]:
     """Values as numbers, and what to write at which: the ends of an interval, or every choice."""
     known = [value for value in values if value is not None]
     if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):

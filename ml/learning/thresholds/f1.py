@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ml.arrays import Bools, Float32s, Float64s
 from ml.errors import TooFewFailuresError
 from ml.learning.events.alarm_rows import is_alarm
 
@@ -76,9 +77,7 @@ def stable_f1_threshold(
     return midway(thresholds, int(equal[nearest]))
 
 
-def _f1_curve(
-    label: npt.NDArray[Any], probability: npt.NDArray[Any]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+def _f1_curve(label: npt.NDArray[Any], probability: npt.NDArray[Any]) -> tuple[Float32s, Float64s]:
     """The distinct probabilities, ascending, and the F1 score with each of them as threshold."""
     positive = np.asarray(label) == 1
     if not positive.any():
@@ -91,9 +90,7 @@ def _f1_curve(
     return thresholds, 2 * hits / (alarms + positive.sum())
 
 
-def _f1_standard_error(
-    positive: npt.NDArray[np.bool_], alarm: npt.NDArray[np.bool_], groups: npt.NDArray[Any], seed: int
-) -> float:
+def _f1_standard_error(positive: Bools, alarm: Bools, groups: npt.NDArray[Any], seed: int) -> float:
     _, code = np.unique(np.asarray(groups), return_inverse=True)
     hits, alarms, positives = (np.bincount(code, weights=rows) for rows in (positive & alarm, alarm, positive))
     drawn = np.random.default_rng(seed).integers(len(hits), size=(_BOOTSTRAP_SAMPLES, len(hits)))
@@ -102,7 +99,7 @@ def _f1_standard_error(
     return float(f1.std(ddof=1)) if len(f1) > 1 else 0.0
 
 
-def midway(thresholds: npt.NDArray[np.float32], index: int) -> float:
+def midway(thresholds: Float32s, index: int) -> float:
     """Midway between a threshold and the next lower one of ascending `thresholds`, as float32; the lowest one itself.
 
     The rows that reach it are the same, and a small change of a probability flips none of them.

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from ml.arrays import Bools
+from ml.arrays import Bools, Float32s, Float64s
 from ml.config import OrganizationConfig
 from ml.features import FeatureEngineer
 from ml.learning.binning import SAMPLE_ROWS
-from ml.learning.engine import Doubles, Engine, FloatMatrix, Found
+from ml.learning.engine import Engine, Found
 from ml.learning.estimators.base import Estimator, RoundCallback, class_counts
 from ml.learning.estimators.lightgbm import LightGBM
 from ml.options.learning import TrainingConfig
@@ -115,12 +114,12 @@ class PartitionedEngine(Engine):
         text = self._workers.grow(common, rows, stop_by, on_progress)
         return LightGBM.of_text(text, settings, names=names)
 
-    def predicted(self, predict: Callable[[FloatMatrix], Doubles], engineer: FeatureEngineer, rows: Bools) -> Doubles:
+    def predicted(self, predict: Callable[[Float32s], Float64s], engineer: FeatureEngineer, rows: Bools) -> Float64s:
         """As `Engine.predicted`."""
         common = engineer.to_dict(), predict
         return np.concatenate([np.empty(0), *self._gathered("scoring", tasks.predicted, common, partitions(rows))])
 
-    def features(self, engineer: FeatureEngineer, rows: Bools) -> FloatMatrix:
+    def features(self, engineer: FeatureEngineer, rows: Bools) -> Float32s:
         """As `Engine.features`."""
         return self._features(engineer, rows, scaled=False)
 
@@ -131,7 +130,7 @@ class PartitionedEngine(Engine):
         found = pd.concat(parts, ignore_index=True)
         return found.set_axis(self.frame.index[rows])[list(columns)]
 
-    def each_channel(self, function: Callable[[npt.NDArray[np.float32]], Found], rows: Bools) -> dict[str, Found]:
+    def each_channel(self, function: Callable[[Float32s], Found], rows: Bools) -> dict[str, Found]:
         """As `Engine.each_channel`; the function is sent by its name."""
         common, channels = (self._config, Mask.of(rows), function), self._config.schema_config.sensor_columns
         found = self._gathered("describing sensors", tasks.of_channel, common, channels)
@@ -153,7 +152,7 @@ class PartitionedEngine(Engine):
         """Have the workers keep nothing of what they have worked on."""
         self._workers.forget()
 
-    def _features(self, engineer: FeatureEngineer, rows: Bools, *, scaled: bool) -> FloatMatrix:
+    def _features(self, engineer: FeatureEngineer, rows: Bools, *, scaled: bool) -> Float32s:
         """Column-major (n_wanted, n_features), as one process would give them."""
         masks = list(partitions(rows))
         out = np.empty((int(rows.sum()), len(engineer.features)), dtype=np.float32, order="F")

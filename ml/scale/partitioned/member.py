@@ -21,9 +21,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import lightgbm as lgb
-import numpy as np
-import numpy.typing as npt
 
+from ml.arrays import Float32s
 from ml.features import FeatureEngineer
 from ml.learning.estimators.lightgbm import LightGBM
 from ml.options.learning import TrainingConfig
@@ -99,7 +98,7 @@ class Growth:
     settings: TrainingConfig
     names: tuple[str, ...]
     parameters: dict[str, Any]
-    sample: npt.NDArray[np.float32]
+    sample: Float32s
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
+from ml.arrays import Float32s
 from ml.errors import IntegrityError, StorageError
 from ml.features import FeatureEngineer
 from ml.ingest.prepared.fingerprint import refuse_foreign
 from ml.learning.feature_rows import FeatureRows
 from ml.scale.partitioned.masks import Mask
 from ml.workspace.files import sha256
-
-FloatMatrix = npt.NDArray[np.float32]
 
 ROW_COLUMNS = ("segment", "timestamp")
 """What features need besides sensors."""
@@ -115,7 +114,7 @@ class StoredFeatureRows(FeatureRows):
         self._stored, self._on_rows = stored, on_rows
         self._columns = (*ROW_COLUMNS, *engineer.channels)
 
-    def __getitem__(self, part: slice) -> FloatMatrix:
+    def __getitem__(self, part: slice) -> Float32s:
         """As of `FeatureRows`."""
         features = super().__getitem__(part)
         self._on_rows(len(features))

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from ml.windows.channels import Block, Constants, Float32s, Float64s, Int64s, Series
+from ml.arrays import Float32s, Float64s, Int64s
+from ml.windows.channels import Block, Constants, Series
 
 View = Literal["physical", "normal"]
 

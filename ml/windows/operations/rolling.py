@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from ml.windows.channels import Block, Float32s, Int64s
+from ml.arrays import Float32s, Int64s
+from ml.windows.channels import Block
 from ml.windows.kernels import pointwise, rolling
 from ml.windows.operations.base import Context, OfSensor, OfWindow, Step, Target, channels_of, integers
 

@@ -11,7 +11,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from ml.windows.channels import Block, Int64s
+from ml.arrays import Int64s
+from ml.windows.channels import Block
 from ml.windows.kernels import served
 from ml.windows.operations.base import Context, OfSensor, OfWindow, Step, Target, channels_of, integers
 from ml.windows.operations.readings import Value

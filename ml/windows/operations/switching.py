@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ml.windows.channels import Int64s
+from ml.arrays import Int64s
 from ml.windows.kernels import changes
 from ml.windows.operations.base import Context, OfWindow, Step, channels_of, integers
 
