@@ -101,10 +101,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure a trained version on its test rows, through the ONNX model that would be shipped.
 
-    Raises
-    ------
-    DataError, ConfigError, IsolationError
-        If the test rows cannot be used: none, one class only, another horizon, another organisation's.
+    Raises DataError, ConfigError or IsolationError if the test rows cannot be used: none, one class only, another
+    horizon, another organisation's.
     """
     tell = progress or silent
 

@@ -31,6 +31,8 @@ class Latency(Record):
 def measure_latency(score_one: Callable[[Float32s], Any], rows: Float32s, runs: int) -> Latency:
     """Time ``score_one`` on one row after another, round and round, after `WARM_UP_RUNS` calls that do not count.
 
+    Raises ValueError if there is no row or no run.
+
     Parameters
     ----------
     score_one
@@ -39,11 +41,6 @@ def measure_latency(score_one: Callable[[Float32s], Any], rows: Float32s, runs: 
         Realistic rows, shape ``(n_rows, n_features)``, at least one. Taking turns keeps the branch predictor honest.
     runs
         Calls timed, at least one.
-
-    Raises
-    ------
-    ValueError
-        If there is no row or no run.
     """
     if rows.ndim != 2 or not len(rows) or runs < 1:
         raise ValueError(f"latency needs rows of shape (n_rows, n_features) and a run; got {rows.shape} and {runs}")

@@ -54,6 +54,8 @@ def row_metrics(label: ArrayLike, probability: ArrayLike, threshold: float) -> R
     Everything is computed on the float32 probabilities that the exported model answers with; a row is an alarm if
     ``float32(probability) >= float32(threshold)``.
 
+    Raises ValueError if the shapes differ, a label is neither 0 nor 1, or a probability is not finite.
+
     Parameters
     ----------
     label
@@ -62,11 +64,6 @@ def row_metrics(label: ArrayLike, probability: ArrayLike, threshold: float) -> R
         Probability of class 1, shape ``(n_rows,)``, without NaN.
     threshold
         Alarm threshold.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ, a label is neither 0 nor 1, or a probability is not finite.
     """
     truth, score = as_labels_and_scores(label, probability)
     alarm = score >= np.float32(threshold)

@@ -52,17 +52,13 @@ def load_version(
 ) -> TrainedVersion:
     """Read the version that `config` names.
 
+    Raises MissingArtifactError if there is no such version, and IntegrityError if a file is not what the manifest says,
+    or is of a newer format.
+
     Parameters
     ----------
     model_file
         Model to read in place of the version's own.
-
-    Raises
-    ------
-    MissingArtifactError
-        If there is no such version.
-    IntegrityError
-        If a file is not what the manifest says, or is of a newer format.
     """
     folder = paths.version(config.version)
     if not folder.is_dir() and paths.models.is_dir():
@@ -92,10 +88,7 @@ def seen_spans(rows: pd.DataFrame) -> dict[str, tuple[int, int]]:
 def refuse_published(config: OrganizationConfig, paths: OrganizationPaths) -> None:
     """Tell before hours of training, and not after, that the version is published and would have to change.
 
-    Raises
-    ------
-    ConfigError
-        If the version is the current one and was trained with another configuration.
+    Raises ConfigError if the version is the current one and was trained with another configuration.
     """
     if not is_current(paths, config.version):
         return

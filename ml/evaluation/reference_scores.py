@@ -26,15 +26,12 @@ def read_reference(reference: ReferenceScore, rows: pd.DataFrame, paths: Organiz
 
     Scores without an asset or with a timestamp that cannot be read are left out; a timestamp without a zone is UTC.
 
+    Raises DataError, MissingColumnError or IsolationError if the file cannot be used, or is another organisation's.
+
     Parameters
     ----------
     rows
         `asset_id` and `timestamp` (UTC) of the rows to score.
-
-    Raises
-    ------
-    DataError, MissingColumnError, IsolationError
-        If the file cannot be used, or is another organisation's.
     """
     field = f"validationConfig.referenceScores ({reference.name})"
     file = paths.readable_file(reference.path, field)

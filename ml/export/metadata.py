@@ -271,12 +271,7 @@ class ModelMetadata(Section):
 def read_metadata(path: Path) -> ModelMetadata:
     """Read ``metadata.json``.
 
-    Raises
-    ------
-    MissingArtifactError
-        There is no such file.
-    IntegrityError
-        As `parse_metadata`.
+    Raises MissingArtifactError if there is no such file, and IntegrityError as `parse_metadata`.
     """
     try:
         content = read_bytes(path)

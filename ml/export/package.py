@@ -68,17 +68,14 @@ def exact_models(
 ) -> tuple[OnnxModels, ModelMetadata]:
     """Both ONNX models, and the metadata with the figures of their comparison with the trained model.
 
+    Raises ParityError if one bit of one probability, or one feature, differs.
+
     Parameters
     ----------
     frame
         Grid frame whose rows, a few thousand of them, the window graph is compared on.
     real_rows, parity_rows
         As in `exact_model`.
-
-    Raises
-    ------
-    ParityError
-        If one bit of one probability, or one feature, differs.
     """
     model, metadata = exact_model(trained, metadata, real_rows=real_rows, parity_rows=parity_rows)
     form = trained.form()
@@ -133,15 +130,12 @@ def exact_model(
     adversarial: values on every threshold and beside it, NaN, infinities, zeros and denormals. Paths through trees,
     where the model has any, are compared on the last 5,000 of these rows.
 
+    Raises ParityError if one bit of one probability, or one path, differs.
+
     Parameters
     ----------
     real_rows
         Float32 features, (n_rows, n_features), not scaled.
-
-    Raises
-    ------
-    ParityError
-        If one bit of one probability, or one path, differs.
     """
     form = trained.form()
     scaling: dict[str, Any] = metadata.scaling.model_dump()

@@ -23,17 +23,14 @@ def check_parity(
 ) -> ParityFigures:
     """Compare the ONNX model with ``float32(predict(rows))``, bit by bit, and its labels with the threshold.
 
+    Raises ParityError if a single bit or label differs.
+
     Parameters
     ----------
     predict
         The trained model: float32 rows, (n_rows, n_features), to float64 probabilities, (n_rows,).
     rows
         What to compare on, as given to the ONNX model: not scaled.
-
-    Raises
-    ------
-    ParityError
-        A single bit or label differs.
     """
     bits = labels = 0
     furthest = 0.0
@@ -62,17 +59,14 @@ def check_leaves(
 ) -> LeafFigures:
     """Compare the leaf that each row reaches in each tree.
 
+    Raises ParityError if a row reaches another leaf.
+
     Parameters
     ----------
     apply
         The trained model's own leaf numbers, (n_rows, n_trees): ``predict(pred_leaf=True)``, ``apply``.
     rows
         Float32 rows, (n_rows, n_features), not scaled.
-
-    Raises
-    ------
-    ParityError
-        A row reaches another leaf.
     """
     session = open_model(build_leaf_probe(ensemble, scaling=scaling))
     differing = 0

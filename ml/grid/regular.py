@@ -49,10 +49,7 @@ def resolve_interval(asset_id: pd.Series, timestamp: pd.Series) -> int:
 
     Readings may come in any order; readings of one asset at the same instant count once.
 
-    Raises
-    ------
-    DataError
-        If no asset has two readings at different times.
+    Raises DataError if no asset has two readings at different times.
     """
     codes, _ = pd.factorize(asset_id)
     time = _microseconds(timestamp)
@@ -115,10 +112,8 @@ def median_interval(spacing: Int64s, counts: Int64s | None = None) -> int:
 def resolve_max_gap(max_gap: int | None, interval: int) -> int:
     """How long a value is carried, in seconds: as configured, or `MAX_GAP_INTERVALS` sampling intervals.
 
-    Raises
-    ------
-    ConfigError
-        If the configured value is shorter than the sampling interval: every row would be a segment of its own.
+    Raises ConfigError if the configured value is shorter than the sampling interval: every row would be a segment of
+    its own.
     """
     if max_gap is None:
         return MAX_GAP_INTERVALS * interval

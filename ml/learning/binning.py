@@ -28,6 +28,8 @@ def binned(
     Features that are computed when read are binned a batch at a time, so that their table is never in memory. The
     bins' thresholds then come from at most `SAMPLE_ROWS` of the rows, drawn by `seed`.
 
+    Raises lightgbm.basic.LightGBMError if LightGBM refuses a parameter.
+
     Parameters
     ----------
     reference
@@ -36,11 +38,6 @@ def binned(
         Features that are split by sets of values.
     params
         LightGBM's parameters of binning.
-
-    Raises
-    ------
-    lightgbm.basic.LightGBMError
-        If LightGBM refuses a parameter.
     """
     options: dict[str, Any] = {"width": X.shape[1], "categorical": categorical, "params": params}
     if not isinstance(X, FeatureRows):

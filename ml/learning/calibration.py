@@ -49,6 +49,8 @@ def fit_calibration(
 ) -> FittedCalibration:
     """Fit a calibration on rows that the model was not fitted on.
 
+    Raises DataError if `method` is sigmoid and failures do not become likelier as scores rise.
+
     Parameters
     ----------
     scores, own
@@ -57,11 +59,6 @@ def fit_calibration(
         0 or 1, both among the rows, (n_rows,).
     groups
         Rows of one group go into one fold, (n_rows,).
-
-    Raises
-    ------
-    DataError
-        If `method` is sigmoid and failures do not become likelier as scores rise.
     """
     positive = np.asarray(label) == 1
     if method == "none":

@@ -17,15 +17,13 @@ _FIELD = "trainingConfig.lgbParams.categoricalFeatures"
 def categorical_columns(X: Float32s | FeatureRows, names: Sequence[str], wanted: Sequence[str]) -> list[int]:
     """Columns of the features named in `wanted`.
 
+    Raises ConfigError if there is no such feature, or it holds other values than the whole numbers that can be
+    exported.
+
     Parameters
     ----------
     X, names
         Features, (n_rows, n_features), NaN where missing, and their names.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such feature, or it holds other values than the whole numbers that can be exported.
     """
     numbers = [_number(names, name) for name in wanted]
     if numbers:

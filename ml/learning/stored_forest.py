@@ -61,12 +61,8 @@ def write_forest(forest: RandomForestClassifier, path: Path) -> None:
 def read_forest(path: Path) -> RandomForestClassifier:
     """The forest in a file of `write_forest`, ready to predict on one thread.
 
-    Raises
-    ------
-    MissingArtifactError
-        If there is no such file.
-    IntegrityError
-        If it is anything else than a table of sound trees, or larger than `MAX_NODES`.
+    Raises MissingArtifactError if there is no such file, and IntegrityError if it is anything else than a table of
+    sound trees, or larger than `MAX_NODES`.
     """
     table, width = _read(path)
     trees = table.column("tree").to_numpy()

@@ -95,6 +95,9 @@ def train(
     the validation part; the test part is not looked at. With `refit` the model is then fitted once more on training and
     validation part together.
 
+    Raises ConfigError if the model type or one of its parameters is unknown, and TooFewFailuresError or NoRowsError if
+    a part has too little to learn from.
+
     Parameters
     ----------
     data
@@ -103,13 +106,6 @@ def train(
         Grid spacing in seconds.
     progress
         Called with rounds done, rounds at most, and what is being done.
-
-    Raises
-    ------
-    ConfigError
-        If the model type or one of its parameters is unknown.
-    TooFewFailuresError, NoRowsError
-        If a part has too little to learn from.
     """
     tell = progress or silent
     estimator_type = estimators.get(config.training_config.model_type)

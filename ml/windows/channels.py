@@ -100,10 +100,7 @@ def segment_starts(segment: NDArray[Any]) -> Int64s:
 def stored_columns(frame: pd.DataFrame, schema: SchemaConfig) -> list[NDArray[Any]]:
     """The sensors of a grid frame as it stores them, without a copy where they are numbers; in the schema's order.
 
-    Raises
-    ------
-    MissingColumnError
-        If the frame lacks a sensor.
+    Raises MissingColumnError if the frame lacks a sensor.
     """
     return [_stored_column(frame, name, schema) for name in schema.sensor_columns]
 
@@ -132,15 +129,12 @@ def physical_samples(
 ) -> Iterator[tuple[str, Float32s]]:
     """The name and the physical samples of some rows of each channel of a grid frame, one channel after the other.
 
+    Raises MissingColumnError if the frame lacks a sensor.
+
     Parameters
     ----------
     names
         The channels; `frame` needs no others. Default: all.
-
-    Raises
-    ------
-    MissingColumnError
-        If the frame lacks a sensor.
     """
     start = segment_starts(frame["segment"].to_numpy())
     samples = np.empty(len(frame), dtype=np.float32)

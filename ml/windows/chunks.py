@@ -34,6 +34,8 @@ def compute(
 ) -> Float32s:  # fmt: skip
     """The program's features, float32 (n_wanted, n_features).
 
+    Raises DataError if `rows` is not one truth value per row of the frame.
+
     Parameters
     ----------
     frame
@@ -44,11 +46,6 @@ def compute(
         (n_rows,), true for the rows wanted; the others serve as history. None for all.
     order
         "F", column-major, as they are computed, or "C", row-major.
-
-    Raises
-    ------
-    DataError
-        If `rows` is not one truth value per row of the frame.
     """
     if rows is not None and (rows.dtype != np.bool_ or rows.shape != (len(frame),)):
         raise DataError(

@@ -72,11 +72,8 @@ class Normality:
     def joined(cls, parts: Sequence[Self]) -> Self:
         """What `learn` gives for all channels, from what it gave for some of the same rows each; in their order.
 
-        Raises
-        ------
-        InternalError
-            If the parts have found different regimes: then they have not learned from the same rows, or not with the
-            same libraries.
+        Raises InternalError if the parts have found different regimes: then they have not learned from the same rows,
+        or not with the same libraries.
         """
         first = parts[0].regimes
         if first is not None:

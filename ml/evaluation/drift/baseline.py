@@ -62,10 +62,7 @@ def stability_index(baseline: ChannelBaseline, values: Float32s) -> float:
     Σ (aᵢ - eᵢ) ln(aᵢ / eᵢ) over the shares of new rows aᵢ and training rows eᵢ in each bin, missing values being a
     bin of their own; shares below 0.0001 count as that.
 
-    Raises
-    ------
-    DataError
-        If there are no rows on one of the sides.
+    Raises DataError if there are no rows on one of the sides.
     """
     counts, missing = bin_counts(values, np.array(baseline.edges, dtype=np.float32))
     actual = np.append(counts, missing).astype(np.float64)

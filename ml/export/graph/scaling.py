@@ -24,10 +24,7 @@ StoredScaling = Mapping[str, Any]
 def scaling_constants(scaling: StoredScaling | None, n_features: int) -> tuple[Float32s, Float32s] | None:
     """Center and scale as float32, each (n_features,); None where nothing is scaled.
 
-    Raises
-    ------
-    ParityError
-        The constants are not finite, a scale is not positive, or there is not one per feature.
+    Raises ParityError if the constants are not finite, a scale is not positive, or there is not one per feature.
     """
     if scaling is None or scaling["method"] == "none":
         return None

@@ -114,10 +114,7 @@ class TreeEnsemble:
 def from_lightgbm(booster: Booster) -> TreeEnsemble:
     """The trees that ``booster.predict`` uses: up to ``best_iteration`` after early stopping, else all.
 
-    Raises
-    ------
-    ParityError
-        The model has something that ONNX cannot repeat exactly; the message names it.
+    Raises ParityError if the model has something that ONNX cannot repeat exactly; the message names it.
     """
     model = parse_model(booster.model_to_string())
     encoding = _encoding(model)
@@ -138,10 +135,7 @@ def from_random_forest(model: RandomForestClassifier) -> TreeEnsemble:
     Equal to ``model.predict_proba(X)[:, 1]`` on float32 rows with ``n_jobs=1``: with more jobs scikit-learn adds the
     trees in the order in which its threads finish. Infinite values, which scikit-learn refuses, compare as numbers.
 
-    Raises
-    ------
-    ParityError
-        The forest was not fitted on the labels 0 and 1, both present.
+    Raises ParityError if the forest was not fitted on the labels 0 and 1, both present.
     """
     classes = np.asarray(model.classes_).tolist()
     if classes != [0, 1]:
@@ -237,10 +231,7 @@ def from_xgboost(text: str) -> TreeEnsemble:
 
     XGBoost adds the weights of the leaves in float32; here they are added in float64. Leaves reached are the same.
 
-    Raises
-    ------
-    IntegrityError, ParityError
-        As `ml.export.trees.xgboost_json.parse_model`.
+    Raises IntegrityError or ParityError as `ml.export.trees.xgboost_json.parse_model`.
     """
     model = parse_xgboost(text)
     parts = [_xgboost_part(tree) for tree in model.trees]

@@ -40,12 +40,8 @@ class XgboostModel:
 def parse_model(text: str) -> XgboostModel:
     """Read the output of ``Booster.save_raw("json")``.
 
-    Raises
-    ------
-    IntegrityError
-        The text is not whole, or its nodes do not form trees over features that exist.
-    ParityError
-        The model is not of one binary probability, or splits by categories.
+    Raises IntegrityError if the text is not whole, or its nodes do not form trees over features that exist, and
+    ParityError if the model is not of one binary probability, or splits by categories.
     """
     try:
         learner = json.loads(text)["learner"]

@@ -40,10 +40,7 @@ def build_window_model(
     then ``features`` float32 (N, n_features), the input that ``model.onnx`` and ``reasons.onnx`` take. Features that
     the model does not ask for are not computed, and NaN.
 
-    Raises
-    ------
-    ParityError
-        The threshold is not a finite number, or the scaling constants are unusable.
+    Raises ParityError if the threshold is not a finite number, or the scaling constants are unusable.
     """
     check_width(form, len(engineer.features))
     if not math.isfinite(threshold):

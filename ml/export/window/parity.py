@@ -71,6 +71,8 @@ def check_windows(
 ) -> WindowFigures:
     """Compare what the window graph makes of raw readings with the offline features, and the probabilities of both.
 
+    Raises ParityError if a single cell, bit of a probability, or label differs.
+
     Parameters
     ----------
     rows
@@ -79,11 +81,6 @@ def check_windows(
         Sessions of `build_feature_probe` and `build_window_model`.
     scorer
         The model on features that were computed offline.
-
-    Raises
-    ------
-    ParityError
-        A single cell, bit of a probability, or label differs.
     """
     cells = bits = labels = 0
     worst = ""

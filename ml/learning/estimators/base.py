@@ -59,10 +59,7 @@ class Estimator(ABC):
     def parameters(cls, config: TrainingConfig) -> Section:
         """The checked parameters of this model type.
 
-        Raises
-        ------
-        ConfigError
-            If ``modelParams`` names an unknown parameter or a value that is not allowed.
+        Raises ConfigError if ``modelParams`` names an unknown parameter or a value that is not allowed.
         """
         given = getattr(config, cls.params_key)
         if isinstance(given, cls.params_type):
@@ -76,10 +73,7 @@ class Estimator(ABC):
     def with_parameters(cls, config: TrainingConfig, values: Mapping[str, Any]) -> TrainingConfig:
         """A copy of `config` with some parameters, by their camelCase names, replaced.
 
-        Raises
-        ------
-        ConfigError
-            If a parameter is unknown (the nearest name is the hint), or its value is not allowed.
+        Raises ConfigError if a parameter is unknown (the nearest name is the hint), or its value is not allowed.
         """
         data = config.model_dump(by_alias=True)
         data[to_camel(cls.params_key)] |= values
@@ -124,6 +118,9 @@ class Estimator(ABC):
 
         Model types that say so with ``streams`` may be given `FeatureRows`, to be read a batch at a time.
 
+        Raises TooFewFailuresError if the labels hold one class only, and ConfigError or MissingLibraryError if the
+        model type's library refuses a parameter's value for these rows, or is not installed.
+
         Parameters
         ----------
         X_valid, y_valid
@@ -132,13 +129,6 @@ class Estimator(ABC):
             Feature names in column order.
         on_round
             Called with ``(done, total)`` as fitting proceeds. What it raises ends the fit and reaches the caller.
-
-        Raises
-        ------
-        TooFewFailuresError
-            If the labels hold one class only.
-        ConfigError, MissingLibraryError
-            If the model type's library refuses a parameter's value for these rows, or is not installed.
         """
         check_width(X, len(names))
         self.names = list(names)
@@ -155,10 +145,7 @@ class Estimator(ABC):
     def predict(self, X: Float32s) -> Float64s:
         """Probability of class 1, shape (n_rows,); the same bits every time.
 
-        Raises
-        ------
-        DataError
-            If `X` has another number of features than the model was fitted with.
+        Raises DataError if `X` has another number of features than the model was fitted with.
         """
 
     def leaves(self, X: Float32s) -> Int64s:
@@ -179,15 +166,12 @@ class Estimator(ABC):
     def contributions(self, X: Float32s) -> Float64s | None:  # noqa: ARG002
         """What each feature adds to the raw score of each row, exactly: SHAP values (Lundberg and Lee, NeurIPS 2017).
 
+        Raises DataError if `X` has another number of features than the model was fitted with.
+
         Returns
         -------
         float64 (n_rows, n_features + 1) in the units of `scores`; the last column is the model's expected score, and
         each row sums to its score. None where the model type has none.
-
-        Raises
-        ------
-        DataError
-            If `X` has another number of features than the model was fitted with.
         """
         return None
 
@@ -229,10 +213,7 @@ class Estimator(ABC):
     def form(self) -> ModelForm:
         """What the export builds a graph of; a model type without trees overrides it.
 
-        Raises
-        ------
-        ParityError
-            If the model has something that ONNX cannot repeat exactly.
+        Raises ParityError if the model has something that ONNX cannot repeat exactly.
         """
         return self.ensemble()
 
@@ -253,10 +234,7 @@ class Estimator(ABC):
 def class_counts(y: Labels, rows: str) -> tuple[int, int]:
     """Negative and positive rows.
 
-    Raises
-    ------
-    TooFewFailuresError
-        If one of them is none; `rows` says which rows these are.
+    Raises TooFewFailuresError if one of them is none; `rows` says which rows these are.
     """
     positives = int(np.count_nonzero(y))
     negatives = len(y) - positives

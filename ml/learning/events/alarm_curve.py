@@ -67,6 +67,8 @@ def alarm_curve(
 ) -> AlarmCurve:
     """Count alarms and failures at every threshold.
 
+    Raises TooFewFailuresError if no row is positive.
+
     Parameters
     ----------
     frame
@@ -78,11 +80,6 @@ def alarm_curve(
         Seconds, as in `event_metrics`; with a horizon of 0 failures are runs of rows labelled 1.
     history
         Grid frame that holds the failures' onsets.
-
-    Raises
-    ------
-    TooFewFailuresError
-        If no row is positive.
     """
     codes, names = pd.factorize(frame["asset_id"])
     asset = codes.astype(np.int64)

@@ -72,12 +72,8 @@ class FoldFitter(ABC):
     def begin(self, fold: int, config: TrainingConfig) -> FoldFit:
         """A fit of the fold's training rows without any round yet.
 
-        Raises
-        ------
-        TooFewFailuresError
-            If the fold's training or held-out rows hold one class only.
-        ConfigError
-            If a parameter's value is refused for these rows.
+        Raises TooFewFailuresError if the fold's training or held-out rows hold one class only, and ConfigError if a
+        parameter's value is refused for these rows.
         """
 
     @abstractmethod

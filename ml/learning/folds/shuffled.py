@@ -33,10 +33,7 @@ class ShuffledRowFolds:
     def split(self, frame: pd.DataFrame, mask: Bools) -> Iterator[tuple[Int64s, Int64s]]:
         """Yield ``(train, held_out)`` row positions for each fold, as `EventFolds.split` does.
 
-        Raises
-        ------
-        TooFewFailuresError
-            If a class has fewer rows than there are folds.
+        Raises TooFewFailuresError if a class has fewer rows than there are folds.
         """
         label = frame["label"].to_numpy()
         rows = np.flatnonzero(mask & (label >= 0))

@@ -51,6 +51,9 @@ def split_parts(frame: pd.DataFrame, config: DataConfig, *, look_back: int, inte
     part is purged, and so are the rows of a failure that goes on in a later part than the one it began in. By asset,
     whole assets are held out and nothing needs purging. With ``testSplit`` 0 the test part is empty.
 
+    Raises NoRowsError if no row has a label, and TooFewFailuresError if a part has too few failure events or one class
+    only, or there are fewer assets than parts.
+
     Parameters
     ----------
     frame
@@ -63,13 +66,6 @@ def split_parts(frame: pd.DataFrame, config: DataConfig, *, look_back: int, inte
         Grid spacing in seconds.
     seed
         Seed of the order of assets.
-
-    Raises
-    ------
-    NoRowsError
-        If no row has a label.
-    TooFewFailuresError
-        If a part has too few failure events or one class only, or there are fewer assets than parts.
     """
     labelled = frame["label"].to_numpy() >= 0
     if not labelled.any():
@@ -250,17 +246,14 @@ class EventFolds:
         No row of ``train`` has ``[t - W·interval, t + H]`` in common with ``[start, end + H]`` of a held-out block of
         its asset, or belongs to a failure that has held-out rows.
 
+        Raises TooFewFailuresError if there are fewer failures than folds, or a fold is left with one class.
+
         Parameters
         ----------
         frame
             Grid frame, sorted by asset and time.
         mask
             Rows to use, shape (n_rows,); those without a label are left out.
-
-        Raises
-        ------
-        TooFewFailuresError
-            If there are fewer failures than folds, or a fold is left with one class.
         """
         rows = np.flatnonzero(mask & (frame["label"].to_numpy() >= 0))
         label = frame["label"].to_numpy()[rows]

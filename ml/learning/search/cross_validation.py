@@ -161,10 +161,7 @@ def score(metric: str, label: npt.NDArray[Any], probability: Float64s) -> float:
     Metrics of alarms (F1, precision, recall, accuracy) are those at the threshold of the best F1 for these rows: by
     itself, recall would be best with an alarm that never ends, and precision with a single row.
 
-    Raises
-    ------
-    ConfigError
-        If the metric is not one of ``tuningConfig.scoringMetric``.
+    Raises ConfigError if the metric is not one of ``tuningConfig.scoringMetric``.
     """
     from sklearn import metrics
 

@@ -92,10 +92,7 @@ FeatureSource = FeatureTable | FeatureSets
 def with_features(config: OrganizationConfig, values: Mapping[str, Any]) -> OrganizationConfig:
     """The configuration with other windows, lags or families: those named are on, and keep their own parameters.
 
-    Raises
-    ------
-    ConfigError
-        If a value is not allowed there.
+    Raises ConfigError if a value is not allowed there.
     """
     schema = {SCHEMA_KEYS[key]: value for key, value in values.items() if key in SCHEMA_KEYS}
     if schema:
@@ -117,10 +114,7 @@ def with_features(config: OrganizationConfig, values: Mapping[str, Any]) -> Orga
 def checked_choices(config: OrganizationConfig, interval: int, space: Mapping[str, SearchRange]) -> int:
     """Try every choice of windows, lags and families; returns the longest look-back of any, in samples.
 
-    Raises
-    ------
-    ConfigError
-        If a value is not allowed, or leaves no feature.
+    Raises ConfigError if a value is not allowed, or leaves no feature.
     """
     if FAMILIES_KEY in space and config.feature_config.serving_profile is not None:
         raise ConfigError(

@@ -32,12 +32,8 @@ def search_rows(config: OrganizationConfig, frame: pd.DataFrame, interval: int) 
 
     Features are not selected: selection ranks them by the labels of rows that folds hold out.
 
-    Raises
-    ------
-    ConfigError
-        If the search space names windows, lags or families that are not allowed.
-    NoRowsError, TooFewFailuresError
-        If the parts or the folds cannot be made.
+    Raises ConfigError if the search space names windows, lags or families that are not allowed, and NoRowsError or
+    TooFewFailuresError if the parts or the folds cannot be made.
     """
     features = config.feature_config.model_copy(update={"selection": SelectionConfig(method="none")})
     config = config.model_copy(update={"feature_config": features})

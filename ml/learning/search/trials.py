@@ -64,12 +64,7 @@ class Trials:
 
         A trial is given up at a rung where its score is below the bar.
 
-        Raises
-        ------
-        ConfigError
-            If a value is refused for these rows.
-        TooFewFailuresError
-            If a fold holds one class only.
+        Raises ConfigError if a value is refused for these rows, and TooFewFailuresError if a fold holds one class only.
         """
         parameters, features = divided(values or {})
         config = self._estimator.with_parameters(self._training, parameters) if parameters else self._training

@@ -22,17 +22,14 @@ def best_f1_threshold(label: npt.NDArray[Any], probability: npt.NDArray[Any]) ->
     that a small change of a probability flips no row, and is exactly representable as float32. Where no lower one was
     seen, the probability itself is returned.
 
+    Raises TooFewFailuresError if no row is positive: F1 is not defined then.
+
     Parameters
     ----------
     label
         0 or 1, shape (n_rows,).
     probability
         Probability of class 1, shape (n_rows,), without NaN.
-
-    Raises
-    ------
-    TooFewFailuresError
-        If no row is positive: F1 is not defined then.
 
     Examples
     --------
@@ -54,6 +51,8 @@ def stable_f1_threshold(
     taken, which is the optimum if the probabilities are calibrated (Lipton, Elkan and Naryanaswamy, ECML PKDD 2014).
     The standard error is that of 200 bootstrap samples of whole groups, as rows of one asset are not independent.
 
+    Raises TooFewFailuresError if no row is positive.
+
     Parameters
     ----------
     label, probability
@@ -62,11 +61,6 @@ def stable_f1_threshold(
         Group of each row, shape (n_rows,): its asset, or a stretch of its time.
     seed
         Seed of the bootstrap.
-
-    Raises
-    ------
-    TooFewFailuresError
-        If no row is positive.
     """
     thresholds, f1 = _f1_curve(label, probability)
     best = float(f1.max())

@@ -38,12 +38,8 @@ class Organization:
 def configuration_files(folder: Path) -> list[Path]:
     """Every ``*.json`` of `folder` in the order of names, JSON Schemas (``*.schema.json``) left out.
 
-    Raises
-    ------
-    ConfigError
-        If `folder` is not a readable folder or holds no configuration.
-    IsolationError
-        If `folder` lies in ``models/`` or ``artifacts/``.
+    Raises ConfigError if `folder` is not a readable folder or holds no configuration, and IsolationError if `folder`
+    lies in ``models/`` or ``artifacts/``.
     """
     if "\0" in str(folder):
         raise ConfigError("the folder of configurations has a zero byte in its name", hint="give the path of a folder")

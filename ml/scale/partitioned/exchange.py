@@ -58,10 +58,7 @@ class Exchange:
     def sum(self, values: Sequence[float] | Float64s) -> Float64s:
         """The sum over all members, added in the order of ranks: the same bits for everyone.
 
-        Raises
-        ------
-        OSError
-            If a member is gone, or does not answer in time.
+        Raises OSError if a member is gone, or does not answer in time.
         """
         own = np.ascontiguousarray(values, dtype=np.float64)
         if self._rank == 0:

@@ -113,12 +113,8 @@ class MemberRequest:
 def fit(order: MemberRequest, tell: Tell) -> str:
     """Bin this member's rows, grow the trees with the others, and give LightGBM's text of them.
 
-    Raises
-    ------
-    ConfigError
-        If LightGBM refuses a parameter's value for these rows.
-    lightgbm.basic.LightGBMError, OSError
-        If another member is gone, or a port is taken.
+    Raises ConfigError if LightGBM refuses a parameter's value for these rows, and lightgbm.basic.LightGBMError or
+    OSError if another member is gone, or a port is taken.
     """
     common = order.common
     estimator = LightGBM(common.settings)

@@ -67,17 +67,14 @@ def fit_member(
 ) -> str:
     """LightGBM's text of the model that a member fits; its progress goes to `tell`, in this thread.
 
+    Raises MemberLostError, StorageError or EagleError as `run_member`.
+
     Parameters
     ----------
     limit
         Bytes of memory that it and this process may use together; None: as many as there are.
     is_wanted
         When it gives false, the member is killed.
-
-    Raises
-    ------
-    MemberLostError, StorageError, EagleError
-        As `run_member`.
     """
     with start(command("ml.scale.partitioned.member"), environment()) as process:
         try:
@@ -106,10 +103,7 @@ def _last_word(
 ) -> dict[str, Any]:
     """Feed the member and wait for its end: what it has told last, nothing if it was killed.
 
-    Raises
-    ------
-    StorageError
-        If it and this process outgrow `limit` bytes together.
+    Raises StorageError if it and this process outgrow `limit` bytes together.
     """
     if process.stdin is None or process.stdout is None:
         raise InternalError("the member has no pipes")

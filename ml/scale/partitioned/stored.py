@@ -37,12 +37,8 @@ class Stored:
 class StoredRows:
     """Rows of a prepared file.
 
-    Raises
-    ------
-    StorageError
-        If there is no such file: the worker does not see the workspace.
-    IntegrityError, IsolationError
-        If the file has another content than was agreed on, or is another organisation's.
+    Raises StorageError if there is no such file: the worker does not see the workspace, and IntegrityError or
+    IsolationError if the file has another content than was agreed on, or is another organisation's.
     """
 
     def __init__(self, stored: Stored) -> None:

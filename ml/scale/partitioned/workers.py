@@ -31,12 +31,8 @@ _HINT = "start workers with: dask worker SCHEDULER --nthreads 1 --memory-limit 3
 def workers() -> Iterator[Workers]:
     """The workers of the scheduler that ``DASK_SCHEDULER_ADDRESS`` names; else this process.
 
-    Raises
-    ------
-    MissingLibraryError
-        If a scheduler is named and dask is not installed.
-    ClusterError
-        If there is no scheduler at the address, or it has no worker.
+    Raises MissingLibraryError if a scheduler is named and dask is not installed, and ClusterError if there is no
+    scheduler at the address, or it has no worker.
     """
     address = scheduler_address()
     if address is None:
