@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ml.arrays import Bools, Float32s, Int64s
-from ml.evaluation.latency import Latency, measure_latency, time_calls
+from ml.evaluation.latency import Latency, time_calls
 from ml.evaluation.model_version import TrainedVersion
 from ml.export.graph.parts import LABEL, PROBABILITIES
 from ml.export.package import MODEL_FILE, WINDOW_FILE, exact_model
@@ -46,8 +46,8 @@ def shipped_model(trained: TrainedVersion, frame: pd.DataFrame, rows: Bools, par
 
 def model_latency(content: bytes, features: Float32s, runs: int) -> Latency:
     """Time from a row of features to its probability, through model.onnx on one thread."""
-    sample = features[_spread(len(features), _LATENCY_ROWS)]
-    return measure_latency(Scorer(content).score, np.ascontiguousarray(sample), runs)
+    sample = np.ascontiguousarray(features[_spread(len(features), _LATENCY_ROWS)])
+    return time_calls(Scorer(content).score, np.split(sample, len(sample)), runs)
 
 
 def window_latency(trained: TrainedVersion, frame: pd.DataFrame, rows: Bools, runs: int) -> Latency | None:

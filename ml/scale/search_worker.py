@@ -26,9 +26,7 @@ def run(part: Part) -> None:
     """Run trials; raises what `ml.learning.search.search.take_part` does."""
     rows = search_rows(part.config, part.frame, part.interval)
     take_part(
-        rows.features,
-        rows.labels,
-        rows.folds,
+        rows,
         part.config.training_config,
         part.config.tuning_config,
         storage_path=part.journal,

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ml.arrays import Float32s, Float64s, Int64s
 from ml.options.learning import TrainingConfig
-
-if TYPE_CHECKING:
-    from ml.learning.estimators.base import Estimator
 
 Probabilities = Float64s
 Labels = npt.NDArray[Any]
@@ -81,6 +78,17 @@ class FoldFitter(ABC):
         """Rounds, ascending, after which scores of different configurations compare; the last are all rounds."""
 
 
+class Fitted(Protocol):
+    """What a whole fit returns: an estimator, which this folder must not know."""
+
+    @property
+    def rounds(self) -> int:
+        """Trees or iterations."""
+
+    def predict(self, X: Float32s) -> Probabilities:
+        """Probability of class 1."""
+
+
 class WholeFits(FoldFitter):
     """Fits of model types that cannot be grown: all at once, in one round.
 
@@ -90,7 +98,7 @@ class WholeFits(FoldFitter):
         Called with a configuration, training rows, their labels, held-out rows, and theirs.
     """
 
-    def __init__(self, fit: Callable[..., Estimator], X: Float32s, y: Labels, folds: Sequence[Fold]) -> None:
+    def __init__(self, fit: Callable[..., Fitted], X: Float32s, y: Labels, folds: Sequence[Fold]) -> None:
         super().__init__(X, y, folds)
         self._fit = fit
 
@@ -107,10 +115,10 @@ class WholeFits(FoldFitter):
 
 
 class _WholeFit(FoldFit):
-    def __init__(self, fit: Callable[[], Estimator], held_out: Float32s) -> None:
+    def __init__(self, fit: Callable[[], Fitted], held_out: Float32s) -> None:
         super().__init__(total=1)
         self._fit, self._held_out = fit, held_out
-        self._model: Estimator | None = None
+        self._model: Fitted | None = None
         self._probability = np.empty(0)
 
     def advance(self, rounds: int, stop: Stop) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy.typing as npt
 import pandas as pd
 from pydantic import ValidationError
 
@@ -13,6 +14,7 @@ from ml.arrays import Bools, Float32s
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError
 from ml.features import FeatureEngineer
+from ml.learning.folds.fitting import Fold
 from ml.options.base import explain, nearest
 from ml.options.features import FamiliesConfig
 from ml.options.learning import SearchRange
@@ -87,6 +89,25 @@ class FeatureSets:
 
 FeatureSource = FeatureTable | FeatureSets
 """Where a search gets its features: one table, or one for each choice."""
+
+
+@dataclass(frozen=True)
+class SearchRows:
+    """The rows that a search is about.
+
+    Attributes
+    ----------
+    features
+        Of (n_rows,) rows.
+    labels
+        0 and 1, shape (n_rows,).
+    folds
+        ``(train, held_out)`` row positions, ascending, as from `ml.learning.folds.splits.EventFolds`.
+    """
+
+    features: FeatureSource
+    labels: npt.NDArray[Any]
+    folds: Sequence[Fold]
 
 
 def with_features(config: OrganizationConfig, values: Mapping[str, Any]) -> OrganizationConfig:

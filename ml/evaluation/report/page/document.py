@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ml import wording
 from ml.evaluation.perturbations.robustness import RobustnessPoint
-from ml.evaluation.report.page.attributions import attribution_summary
+from ml.evaluation.report.page.attributions import attribution_summary, bars_of
 from ml.evaluation.report.page.drift import drift_summary
 from ml.evaluation.report.page.tables import Table, breakable
 from ml.evaluation.report.plots import TOP_FEATURES
@@ -77,7 +77,7 @@ def render_html(report: ValidationReport, plots: Mapping[str, bytes]) -> str:
         events=plain(report.events),
         pictures=_pictures(report, plots),
         intervals=_intervals(report),
-        features=report.ranked_importances()[:TOP_FEATURES],
+        features=bars_of({each["feature"]: each["gain"] for each in report.ranked_importances()}, TOP_FEATURES),
         detection=report.is_detection,
         notice=plain(report.notice_seconds),
         per_failure=records_table((report.events or {}).get("failureList"), "Failure"),
