@@ -1,10 +1,11 @@
 """scikit-learn classifiers through skl2onnx, in float64, so that the comparison bit by bit has a chance.
 
 skl2onnx promises likeness, not equality: where a classifier multiplies matrices, its library adds in another order than
-onnxruntime. So a conversion is a proposal, and `ml.export.parity` decides. Measured on 100,000 rows, Gaussian naive
-Bayes and quadratic discriminant analysis come out equal in every bit; logistic regression, a small neural network and
-linear discriminant analysis do not. Trees have a graph of their own (`ml.export.trees.ensemble`), and so has logistic
-regression (`ml.export.graph.forms`).
+onnxruntime, and both take exponentials and sums as the processor offers them. So a conversion is a proposal, and
+`ml.export.parity` decides, on the machine that exports: Gaussian naive Bayes and quadratic discriminant analysis come
+out equal in every bit on one and are refused on another; logistic regression, a small neural network and linear
+discriminant analysis are refused everywhere. Trees have a graph of their own (`ml.export.trees.ensemble`), and so has
+logistic regression (`ml.export.graph.forms`).
 """
 
 from __future__ import annotations
