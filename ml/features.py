@@ -29,6 +29,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.arrays import Bools, Float32s, Float64s
+from ml.cleaning.table import from_table
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, DataError, IntegrityError
 from ml.grid import regular as grid

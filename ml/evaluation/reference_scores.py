@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ml.arrays import Float64s
+from ml.cleaning.clock import UNREADABLE, to_microseconds
 from ml.errors import DataError, MissingColumnError
 from ml.ingest.prepared.fingerprint import refuse_foreign
 from ml.ingest.sources.driver_messages import words_of

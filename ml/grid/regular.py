@@ -30,6 +30,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ml.arrays import Bools, Int64s
+from ml.cleaning.parsing import NOT_UNDERSTOOD
 from ml.errors import ConfigError, DataError
 from ml.options.schema import SchemaConfig
 

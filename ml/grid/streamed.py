@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ml.arrays import Int64s
+from ml.grid.regular import to_grid
 from ml.options.schema import SchemaConfig
 
 _MICROSECONDS = 1_000_000

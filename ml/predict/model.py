@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ml.arrays import Float32s, Int64s
+from ml.cleaning.table import from_table
 from ml.errors import BusyError, IntegrityError, MissingArtifactError
 from ml.export.engineer import engineer_of
 from ml.export.graph.model import INPUT
@@ -26,7 +27,7 @@ from ml.predict.alerts import Alert, alerts_of
 from ml.windows.parallel import available_cpus
 from ml.workspace.paths import OrganizationPaths
 from ml.workspace.safe_open import read_bytes
-from ml.workspace.versions.store.manifest import MANIFEST, verify
+from ml.workspace.versions.manifest import MANIFEST, verify
 
 Probabilities = Float32s
 Labels = Int64s

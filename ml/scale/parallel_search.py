@@ -23,7 +23,6 @@ from ml.errors import StorageError
 from ml.ingest.prepared.data import Prepared
 from ml.learning.search.search import SideBySide
 from ml.learning.search.study import SearchStudy
-from ml.ingest.prepared.data import Prepared
 from ml.scale.processes import command, environment, error_of, start
 from ml.windows.parallel import threads_for
 
