@@ -31,7 +31,7 @@ FOUND_BESIDE_A_SCRIPT = "_bootstrap"
 
 MOST_FILES = 15
 # Python files in folders that are still larger; a number may only get smaller
-TOO_LARGE = {"options": 20, "scada": 25, "windows/kernels": 16, "workspace": 28}
+TOO_LARGE = {"windows/kernels": 16}
 
 HEAVY = {
     "numpy", "pandas", "scipy", "pyarrow", "numba", "lightgbm", "sklearn", "optuna", "onnx", "onnxruntime",
