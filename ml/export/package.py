@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from ml.arrays import Float32s, Int64s
+from ml.arrays import Float32s
 from ml.export.adversarial import adversarial_rows, edge_rows
 from ml.export.graph.forms import ModelForm
 from ml.export.graph.model import build_model
@@ -104,7 +104,7 @@ def exact_models(
 
 
 def _reasons(
-    trained: ExportableModel, form: ModelForm, engineer: FeatureEngineer, metadata: ModelMetadata, real_rows: _Rows
+    trained: ExportableModel, form: ModelForm, engineer: FeatureEngineer, metadata: ModelMetadata, real_rows: Float32s
 ) -> tuple[bytes, Reasons] | None:
     if not isinstance(form, TreeEnsemble):
         return None

@@ -111,7 +111,7 @@ class LoadedModel:
         """
         return self.scorer.score(X)
 
-    def reasons(self, X: npt.NDArray[np.float32]) -> pd.DataFrame:
+    def reasons(self, X: Float32s) -> pd.DataFrame:
         """What each sensor adds to the score (log-odds) of feature rows, a column per sensor; see `predict_features`.
 
         A column says how far the sensor moved the score from ``metadata.reasons.expected_score``; it is a reason of

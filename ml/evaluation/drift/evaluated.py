@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from ml.arrays import Bools, Float32s
+from ml.arrays import Bools, Float32s, spread
 from ml.evaluation.drift.baseline import (
     Reading,
     binned_distance,
@@ -79,16 +79,6 @@ def strongest_first(found: Sequence[Drift]) -> list[Drift]:
     return sorted(found, key=lambda each: (-each.psi, each.name))
 
 
-def evenly(rows: Bools, most: int = MOST_ROWS) -> Bools:
-    """At most `most` of the chosen rows, at even distances, so that the whole time they span has its say."""
-    positions = np.flatnonzero(rows)
-    if positions.size <= most:
-        return rows
-    kept = np.zeros_like(rows)
-    kept[positions[np.linspace(0, positions.size - 1, most).astype(np.int64)]] = True
-    return kept
-
-
 def drift_of(trained: TrainedVersion, rows: EvaluatedData) -> list[Drift]:
     """Sensors first, then features, each by falling index.
 
@@ -104,7 +94,7 @@ def drift_of(trained: TrainedVersion, rows: EvaluatedData) -> list[Drift]:
     parts = [part & filled for part in (rows.parts.train, rows.scored)]
     if not all(part.any() for part in parts):  # so short are the segments that no window is ever full
         parts = [rows.parts.train, rows.scored]
-    training, evaluated = (engineer.matrix(rows.frame, rows=evenly(part)) for part in parts)
+    training, evaluated = (engineer.matrix(rows.frame, rows=spread(part, MOST_ROWS)) for part in parts)
     return sensors + feature_drift(engineer.get_feature_names_out(), training, evaluated)
 
 
