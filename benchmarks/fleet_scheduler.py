@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from ml.scale.fleet.coordination import work_off
 
 from benchmarks import results
 from ml.scale.fleet.budget import Budget, parse_count
-from ml.scale.fleet.coordination import work_off
 from ml.scale.fleet.organizations import Organization, checked_organizations, configuration_files
 from ml.scale.fleet.pools import local_pool
 from ml.scale.fleet.summary import summarize, write_summary

@@ -160,7 +160,7 @@ def _matrices(task: Task) -> tuple[Any, Any, list[tuple[Any, Any]]]:
 
 
 def _search(task: Task, seconds: int) -> dict[str, Any]:
-    from ml.learning.search.feature_sets import FeatureSets
+    from ml.learning.search.feature_sets import FeatureSets, SearchRows
     from ml.learning.search.search import search
 
     engineer = FeatureEngineer(task.config, task.interval)
@@ -169,7 +169,7 @@ def _search(task: Task, seconds: int) -> dict[str, Any]:
     matrix = features.table({})
     tuning = task.config.tuning_config.model_copy(update={"timeout_seconds": seconds})
     clock = _Clock()
-    result = search(matrix, task.label, _folds(task, engineer), task.config.training_config, tuning)
+    result = search(SearchRows(matrix, task.label, _folds(task, engineer)), task.config.training_config, tuning)
     spent = clock.figures()
     model = train(task.config.model_copy(update={"training_config": result.best}), task.frame, task.interval)
     probability = model.predict(task.test_frame, task.judged)

@@ -1,4 +1,4 @@
-"""Names of arrays that every room uses."""
+"""Names of arrays that every room uses; the shape is said where they are used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Bools = NDArray[np.bool_]
-"""Which rows, features or cells: true for those that are meant; the shape is said where it is used."""
+"""Which rows, features or cells: true for those that are meant."""
+Float32s = NDArray[np.float32]
+Float64s = NDArray[np.float64]
+Int64s = NDArray[np.int64]
 
 
 def spread(mask: Bools, most: int) -> Bools:

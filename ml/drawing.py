@@ -13,6 +13,7 @@ from typing import Any, Literal
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 ImageFormat = Literal["svg", "png"]
@@ -77,6 +78,13 @@ def render(draw: Callable[[Figure], None], size: tuple[float, float], image_form
 def unit_square(axes: Axes, x_label: str, y_label: str) -> None:
     """Both axes from 0 to 1, with a little air so that lines on the border stay visible."""
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=x_label, ylabel=y_label)
+
+
+def time_axis(axes: Axes) -> None:
+    """Dates below, three to nine of them."""
+    locator = AutoDateLocator(minticks=3, maxticks=9)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
 
 
 def say_nothing_to_show(axes: Axes, reason: str) -> None:

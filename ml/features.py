@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.arrays import Bools
+from ml.arrays import Bools, Float32s, Float64s
 from ml.cleaning.table import from_table
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, DataError, IntegrityError
@@ -44,8 +44,6 @@ from ml.windows.regimes import Regimes
 from ml.windows.scaling import Scaling
 from ml.windows.selection import MOST_ROWS, drawn_rows, select
 from ml.windows.state import STATE_FORMAT, read_state
-
-Float32s = NDArray[np.float32]
 
 _GROUP_FEATURES = 32  # whose scaling is learned at a time, so that the training rows' whole table is never in memory
 
@@ -254,7 +252,7 @@ class FeatureEngineer:
         """As `matrix`, but only some of the features: column-major (n_wanted, n_some)."""
         return self._matrix(self._compiled(self.features[which]), frame, rows)
 
-    def latest(self, window: NDArray[np.float64], timestamp: int | None = None) -> Float32s:
+    def latest(self, window: Float64s, timestamp: int | None = None) -> Float32s:
         """Features of the newest row, from the window that ends with it; the bits that `matrix` gives for that row.
 
         Parameters

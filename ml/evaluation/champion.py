@@ -38,6 +38,8 @@ def compare_with_published(
     Rows that the published version was trained on are left out, as it would look too good on them. Both are compared
     on the same bootstrap samples, so that what is hard about a sample is hard for both.
 
+    Raises IntegrityError if the published version is not what its manifest says.
+
     Parameters
     ----------
     probability, threshold
@@ -47,11 +49,6 @@ def compare_with_published(
     -------
     The comparison, or why there was none. None where nothing is published, the candidate itself is, or the
     configuration says ``ignore``.
-
-    Raises
-    ------
-    IntegrityError
-        If the published version is not what its manifest says.
     """
     options = config.validation_config
     version = None if options.champion == "ignore" else current_version(paths)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ml.evaluation.records import Record
+
 EVENT_NUMBERS = (
     "failures",
     "detected",
@@ -24,7 +26,7 @@ EVENT_NUMBERS = (
 
 
 @dataclass(frozen=True)
-class Baseline:
+class Baseline(Record):
     """A simpler way to raise alarms, evaluated on the rows of the model."""
 
     name: str
@@ -35,13 +37,8 @@ class Baseline:
     """Event metrics under their JSON names; None where it was not evaluated."""
 
     def to_json(self) -> dict[str, Any]:
-        """The baseline under its JSON names."""
-        return {
-            "name": self.name,
-            "description": self.description,
-            "averagePrecision": self.average_precision,
-            "events": event_numbers(self.events),
-        }
+        """As of `Record`; of the events only the numbers."""
+        return super().to_json() | {"events": event_numbers(self.events)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,20 +8,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Float32s, Float64s
 from ml.config import OrganizationConfig
 from ml.drawing import ImageFormat
-from ml.evaluation.attributions.contributions import Explanation
+from ml.evaluation.attributions.contributions import Explanation, by_sensor
 from ml.evaluation.attributions.evaluated import explanation_of
-from ml.evaluation.attributions.sensor_importance import by_sensor
 from ml.evaluation.baselines import baselines
 from ml.evaluation.champion import compare_with_published
 from ml.evaluation.checks.degenerate import refusals
 from ml.evaluation.checks.doubts import cooldown_differs, findings_about_events
-from ml.evaluation.checks.gates import champion_gate, check_gates
-from ml.evaluation.checks.measures import measured_values
+from ml.evaluation.checks.gates import champion_gate, check_gates, measured_values
 from ml.evaluation.comparison import Baseline, Champion
 from ml.evaluation.drift.evaluated import drift_of
 from ml.evaluation.events import Probabilities, evaluated_events, measured_events
@@ -35,7 +33,7 @@ from ml.evaluation.reference_scores import read_reference
 from ml.evaluation.report import plots
 from ml.evaluation.report.page.document import render_html
 from ml.evaluation.report.report import ValidationReport
-from ml.evaluation.report.split_pictures import split_pictures
+from ml.evaluation.report.split_picture import split_pictures
 from ml.evaluation.report.timeline import timeline
 from ml.evaluation.rows import EvaluatedData, evaluated_data
 from ml.export.session import Scorer
@@ -70,7 +68,7 @@ class _Subject:
     """``model.onnx``."""
     scorer: Scorer
     threshold: float
-    features: npt.NDArray[np.float32]
+    features: Float32s
     probability: Probabilities
 
 
@@ -80,7 +78,7 @@ class _Measured:
 
     metrics: RowMetrics
     events: dict[str, Any]
-    references: dict[str, npt.NDArray[np.float64]]
+    references: dict[str, Float64s]
     latency: Latency
     window_latency: Latency | None
     explanation: Explanation | None
@@ -103,10 +101,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure a trained version on its test rows, through the ONNX model that would be shipped.
 
-    Raises
-    ------
-    DataError, ConfigError, IsolationError
-        If the test rows cannot be used: none, one class only, another horizon, another organisation's.
+    Raises DataError, ConfigError or IsolationError if the test rows cannot be used: none, one class only, another
+    horizon, another organisation's.
     """
     tell = progress or silent
 
@@ -284,7 +280,7 @@ def _draw(
     rows: EvaluatedData,
     probability: Probabilities,
     threshold: float,
-    references: dict[str, npt.NDArray[np.float64]],
+    references: dict[str, Float64s],
 ) -> dict[str, tuple[bytes, bytes]]:
     """Each picture as the report embeds it (vectors where lines are few) and as a PNG file."""
     label = rows.label

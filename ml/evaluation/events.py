@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from ml.arrays import Float32s, Int64s
 from ml.config import OrganizationConfig
 from ml.evaluation.model_version import TrainedVersion
 from ml.evaluation.rows import EvaluatedData
@@ -15,9 +13,9 @@ from ml.learning.events.failures import epoch_seconds, event_horizon, onsets
 from ml.learning.events.intervals import event_intervals
 from ml.learning.events.metrics import event_metrics
 from ml.learning.events.ranking_bootstrap import resampled_average_precision
-from ml.learning.events.resampling import IntArray, draw, independent_groups, percentile_interval
+from ml.learning.events.resampling import draw, independent_groups, percentile_interval
 
-Probabilities = npt.NDArray[np.float32]
+Probabilities = Float32s
 
 
 def evaluated_events(
@@ -53,7 +51,7 @@ def measured_events(
     return {"savedCost": None} | event_metrics(events, costs) | {"intervals": intervals}
 
 
-def resampling(config: OrganizationConfig, rows: EvaluatedData) -> tuple[IntArray, IntArray]:
+def resampling(config: OrganizationConfig, rows: EvaluatedData) -> tuple[Int64s, Int64s]:
     """Group of each scored row, (n_scored,), and how often each bootstrap sample holds it, (n_samples, n_groups)."""
     groups = independent_groups(rows.table["asset_id"])
     return groups, draw(int(groups.max(initial=-1)) + 1, config.training_config.random_state)

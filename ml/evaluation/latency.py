@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ml.evaluation.records import Record
 
 WARM_UP_RUNS = 20  # the first calls allocate the session's buffers and fill caches
 
@@ -17,7 +18,7 @@ _NANOSECONDS_PER_MILLISECOND = 1e6
 
 
 @dataclass(frozen=True)
-class Latency:
+class Latency(Record):
     """Percentiles and mean of single-row predictions, in milliseconds."""
 
     p50: float
@@ -25,36 +26,14 @@ class Latency:
     p99: float
     mean: float
 
-    def to_json(self) -> dict[str, float]:
-        """The values under their JSON names."""
-        return {"p50": self.p50, "p95": self.p95, "p99": self.p99, "mean": self.mean}
-
-
-def measure_latency(score_one: Callable[[NDArray[np.float32]], Any], rows: NDArray[np.float32], runs: int) -> Latency:
-    """Time ``score_one`` on one row after another, round and round, after `WARM_UP_RUNS` calls that do not count.
-
-    Parameters
-    ----------
-    score_one
-        Takes a contiguous float32 array of shape ``(1, n_features)``; its answer is ignored.
-    rows
-        Realistic rows, shape ``(n_rows, n_features)``, at least one. Taking turns keeps the branch predictor honest.
-    runs
-        Calls timed, at least one.
-
-    Raises
-    ------
-    ValueError
-        If there is no row or no run.
-    """
-    if rows.ndim != 2 or not len(rows) or runs < 1:
-        raise ValueError(f"latency needs rows of shape (n_rows, n_features) and a run; got {rows.shape} and {runs}")
-    single = [np.ascontiguousarray(rows[i : i + 1], dtype=np.float32) for i in range(min(len(rows), runs))]
-    return time_calls(score_one, single, runs)
-
 
 def time_calls(call: Callable[[Input], Any], inputs: Sequence[Input], runs: int) -> Latency:
-    """Time `call` on one of the inputs after another, round and round, as `measure_latency` does."""
+    """Time `call` on one input after another, round and round, after `WARM_UP_RUNS` calls that do not count.
+
+    Taking turns keeps the branch predictor honest. Raises ValueError if there is no input or no run.
+    """
+    if not len(inputs) or runs < 1:
+        raise ValueError(f"latency needs an input and a run; got {len(inputs)} and {runs}")
     for i in range(WARM_UP_RUNS):
         call(inputs[i % len(inputs)])
     elapsed = np.array([_time(call, inputs[i % len(inputs)]) for i in range(runs)]) / _NANOSECONDS_PER_MILLISECOND

@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from ml.arrays import Bools
+from ml.arrays import Bools, Float32s, Float64s
+from ml.evaluation.records import Record
 
-Scores = NDArray[np.float32]
+Scores = Float32s
 
 CALIBRATION_BINS = 10
 
 
 @dataclass(frozen=True)
-class RowMetrics:
+class RowMetrics(Record):
     """Metrics of one set of rows at one alarm threshold; a metric that is not defined is None, never NaN."""
 
     rows: int
@@ -37,36 +38,14 @@ class RowMetrics:
     confusion: tuple[tuple[int, int], tuple[int, int]]
     """``((tn, fp), (fn, tp))``: first the true class, then the predicted one."""
 
-    def to_json(self) -> dict[str, Any]:
-        """The metrics under their JSON names."""
-        return {
-            "rows": self.rows,
-            "positives": self.positives,
-            "baseRate": self.base_rate,
-            "accuracy": self.accuracy,
-            "precision": self.precision,
-            "recall": self.recall,
-            "f1": self.f1,
-            "auc": self.auc,
-            "averagePrecision": self.average_precision,
-            "brier": self.brier,
-            "mcc": self.mcc,
-            "calibrationError": self.calibration_error,
-            "confusion": [list(row) for row in self.confusion],
-        }
-
 
 @dataclass(frozen=True)
-class ReferenceResult:
+class ReferenceResult(Record):
     """How a score that is not the model's ranks the same rows."""
 
     name: str
     average_precision: float | None
     auc: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """The result under its JSON names."""
-        return {"name": self.name, "averagePrecision": self.average_precision, "auc": self.auc}
 
 
 def row_metrics(label: ArrayLike, probability: ArrayLike, threshold: float) -> RowMetrics:
@@ -74,6 +53,8 @@ def row_metrics(label: ArrayLike, probability: ArrayLike, threshold: float) -> R
 
     Everything is computed on the float32 probabilities that the exported model answers with; a row is an alarm if
     ``float32(probability) >= float32(threshold)``.
+
+    Raises ValueError if the shapes differ, a label is neither 0 nor 1, or a probability is not finite.
 
     Parameters
     ----------
@@ -83,11 +64,6 @@ def row_metrics(label: ArrayLike, probability: ArrayLike, threshold: float) -> R
         Probability of class 1, shape ``(n_rows,)``, without NaN.
     threshold
         Alarm threshold.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ, a label is neither 0 nor 1, or a probability is not finite.
     """
     truth, score = as_labels_and_scores(label, probability)
     alarm = score >= np.float32(threshold)
@@ -121,7 +97,7 @@ def reference_results(label: ArrayLike, scores: Mapping[str, ArrayLike]) -> tupl
     return tuple(_reference(name, label, score) for name, score in scores.items())
 
 
-def complete_score(score: ArrayLike) -> NDArray[np.float64]:
+def complete_score(score: ArrayLike) -> Float64s:
     """The score with NaN replaced by its lowest value (by 0 if it has none); infinities become the largest floats."""
     values = np.asarray(score, dtype=np.float64)
     known = values[~np.isnan(values)]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Float32s, Float64s
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, MissingArtifactError
 from ml.export.engineer import engineer_of
@@ -43,7 +42,7 @@ class TrainedVersion:
         """The configuration of data, features and training that the version was made with."""
         return self.engineer.config
 
-    def predict(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    def predict(self, features: Float32s) -> Float64s:
         """Probability of a failure, float64 (n_rows,), of features that are not scaled."""
         return self.metadata.calibration.predict(self.estimator, self.engineer.scaling.apply(features))
 
@@ -53,17 +52,13 @@ def load_version(
 ) -> TrainedVersion:
     """Read the version that `config` names.
 
+    Raises MissingArtifactError if there is no such version, and IntegrityError if a file is not what the manifest says,
+    or is of a newer format.
+
     Parameters
     ----------
     model_file
         Model to read in place of the version's own.
-
-    Raises
-    ------
-    MissingArtifactError
-        If there is no such version.
-    IntegrityError
-        If a file is not what the manifest says, or is of a newer format.
     """
     folder = paths.version(config.version)
     if not folder.is_dir() and paths.models.is_dir():
@@ -93,10 +88,7 @@ def seen_spans(rows: pd.DataFrame) -> dict[str, tuple[int, int]]:
 def refuse_published(config: OrganizationConfig, paths: OrganizationPaths) -> None:
     """Tell before hours of training, and not after, that the version is published and would have to change.
 
-    Raises
-    ------
-    ConfigError
-        If the version is the current one and was trained with another configuration.
+    Raises ConfigError if the version is the current one and was trained with another configuration.
     """
     if not is_current(paths, config.version):
         return

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ml.arrays import Bools
-from ml.evaluation.latency import Latency, measure_latency, time_calls
+from ml.arrays import Bools, Float32s, Int64s
+from ml.evaluation.latency import Latency, time_calls
 from ml.evaluation.model_version import TrainedVersion
 from ml.export.graph.parts import LABEL, PROBABILITIES
 from ml.export.package import MODEL_FILE, WINDOW_FILE, exact_model
@@ -44,10 +44,10 @@ def shipped_model(trained: TrainedVersion, frame: pd.DataFrame, rows: Bools, par
     )[0]
 
 
-def model_latency(content: bytes, features: npt.NDArray[np.float32], runs: int) -> Latency:
+def model_latency(content: bytes, features: Float32s, runs: int) -> Latency:
     """Time from a row of features to its probability, through model.onnx on one thread."""
-    sample = features[_spread(len(features), _LATENCY_ROWS)]
-    return measure_latency(Scorer(content).score, np.ascontiguousarray(sample), runs)
+    sample = np.ascontiguousarray(features[_spread(len(features), _LATENCY_ROWS)])
+    return time_calls(Scorer(content).score, np.split(sample, len(sample)), runs)
 
 
 def window_latency(trained: TrainedVersion, frame: pd.DataFrame, rows: Bools, runs: int) -> Latency | None:
@@ -66,10 +66,10 @@ def window_latency(trained: TrainedVersion, frame: pd.DataFrame, rows: Bools, ru
     return time_calls(answer, [_window(trained, frame, chosen[i : i + 1]) for i in range(len(chosen))], runs)
 
 
-def _window(trained: TrainedVersion, frame: pd.DataFrame, row: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
+def _window(trained: TrainedVersion, frame: pd.DataFrame, row: Int64s) -> dict[str, npt.NDArray[Any]]:
     window, timestamp = window_batch(frame, trained.engineer, row)
     return {WINDOW: window, TIMESTAMP: timestamp}
 
 
-def _spread(n_rows: int, count: int) -> npt.NDArray[np.int64]:
+def _spread(n_rows: int, count: int) -> Int64s:
     return np.linspace(0, n_rows - 1, min(count, n_rows)).astype(np.int64)

@@ -6,10 +6,10 @@ import logging
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from ml.arrays import Float64s
 from ml.cleaning.clock import UNREADABLE, to_microseconds
 from ml.errors import DataError, MissingColumnError
 from ml.ingest.prepared.fingerprint import refuse_foreign
@@ -22,20 +22,17 @@ _log = logging.getLogger(__name__)
 _KEYS = ("asset_id", "timestamp")
 
 
-def read_reference(reference: ReferenceScore, rows: pd.DataFrame, paths: OrganizationPaths) -> npt.NDArray[np.float64]:
+def read_reference(reference: ReferenceScore, rows: pd.DataFrame, paths: OrganizationPaths) -> Float64s:
     """The latest score at or before each row; float64 (n_rows,), NaN where there is none yet.
 
     Scores without an asset or with a timestamp that cannot be read are left out; a timestamp without a zone is UTC.
+
+    Raises DataError, MissingColumnError or IsolationError if the file cannot be used, or is another organisation's.
 
     Parameters
     ----------
     rows
         `asset_id` and `timestamp` (UTC) of the rows to score.
-
-    Raises
-    ------
-    DataError, MissingColumnError, IsolationError
-        If the file cannot be used, or is another organisation's.
     """
     field = f"validationConfig.referenceScores ({reference.name})"
     file = paths.readable_file(reference.path, field)

@@ -1,8 +1,9 @@
-"""Which rows a version is evaluated on: the part that training held out, or a file of test data."""
+"""Which rows a version is evaluated on, the part that training held out or a file of test data, and what they are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ import pandas as pd
 from ml.arrays import Bools
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, DataError, NoRowsError, TooFewFailuresError
-from ml.evaluation.evaluated_rows import EvaluatedRows
 from ml.evaluation.model_version import TrainedVersion
 from ml.ingest import inputs
 from ml.ingest.model_grid import on_grid_of
@@ -21,6 +21,34 @@ from ml.learning.events.failures import epoch_seconds, failure_numbers
 from ml.learning.folds.splits import Parts
 from ml.learning.training import split_of
 from ml.workspace.paths import OrganizationPaths
+
+
+@dataclass(frozen=True)
+class EvaluatedRows:
+    """The rows that the verdict rests on."""
+
+    source: str
+    """Where they come from, in words: the held-out part, or the name of a file."""
+    rows: int
+    positives: int
+    assets: int
+    events: int | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    digest: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The description under its JSON names."""
+        return {
+            "source": self.source,
+            "rows": self.rows,
+            "positives": self.positives,
+            "events": self.events,
+            "assets": self.assets,
+            "from": self.start and self.start.isoformat(),
+            "to": self.end and self.end.isoformat(),
+            "digest": self.digest,
+        }
 
 
 @dataclass(frozen=True)

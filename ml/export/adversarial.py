@@ -6,13 +6,11 @@ Random rows almost never lie on a threshold, but sensor readings of limited reso
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ml.arrays import Bools, Float32s, Float64s, Int64s
 from ml.export.graph.scaling import StoredScaling, scaling_constants
 from ml.export.session import batches
 from ml.export.trees.ensemble import TreeEnsemble
-
-_Rows = NDArray[np.float32]
 
 _FLOAT32 = np.finfo(np.float32)
 _EDGES = np.array(
@@ -30,9 +28,9 @@ def adversarial_rows(
     n_rows: int,
     *,
     seed: int,
-    base_rows: _Rows | None = None,
+    base_rows: Float32s | None = None,
     scaling: StoredScaling | None = None,
-) -> _Rows:
+) -> Float32s:
     """Float32 rows, (n_rows, n_features), that probe the decisions of `ensemble`; the same for the same seed.
 
     Every second row is steered to one split, all splits in turn, with the split's feature at the float32 nearest to
@@ -65,8 +63,8 @@ def adversarial_rows(
 
 
 def edge_rows(
-    n_features: int, n_rows: int, *, seed: int, base_rows: _Rows | None = None, scaling: StoredScaling | None = None
-) -> _Rows:
+    n_features: int, n_rows: int, *, seed: int, base_rows: Float32s | None = None, scaling: StoredScaling | None = None
+) -> Float32s:
     """Float32 rows, (n_rows, n_features), for a model without thresholds; the same for the same seed.
 
     Their cells are NaN, plus and minus infinity and zero, denormals, and very small and very large numbers, and in
@@ -99,7 +97,7 @@ class _Pools:
         self._sizes = np.array([len(pool) for pool in pools])
         self._starts = np.concatenate([[0], np.cumsum(self._sizes)[:-1]])
 
-    def draw(self, n_rows: int, rng: np.random.Generator) -> _Rows:
+    def draw(self, n_rows: int, rng: np.random.Generator) -> Float32s:
         """Cells drawn at random from the pool of their feature."""
         picks = rng.integers(0, self._sizes, size=(n_rows, len(self._sizes)))
         return self._values[self._starts + picks]
@@ -120,7 +118,7 @@ class _Probes:
             self._parent[side[splits]] = splits
             self._came_true[side[splits]] = true
 
-    def steer(self, rows: _Rows, numbers: NDArray[np.int64]) -> tuple[_Rows, NDArray[np.bool_]]:
+    def steer(self, rows: Float32s, numbers: Int64s) -> tuple[Float32s, Bools]:
         """`rows` changed to reach the splits that belong to `numbers`, and which cells that took."""
         targets = self._order[numbers // 4 % len(self._order)]
         low, high = self._bounds(targets)
@@ -141,9 +139,7 @@ class _Probes:
         forced[each, feature] = True
         return steered, forced
 
-    def _categories(
-        self, feature: int, inside: NDArray[np.bool_], outside: NDArray[np.bool_]
-    ) -> tuple[_Rows, NDArray[np.bool_]]:
+    def _categories(self, feature: int, inside: Bools, outside: Bools) -> tuple[Float32s, Bools]:
         """For each row a random category in all sets of `inside` and none of `outside`, and whether there is one.
 
         Both are (n_rows, n_sets); rows that ask for nothing get none.
@@ -157,7 +153,7 @@ class _Probes:
         asked = (inside | outside).any(axis=1)
         return weight.argmax(axis=1).astype(np.float32), asked & (weight.max(axis=1) > 0)
 
-    def _bounds(self, targets: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _bounds(self, targets: Int64s) -> tuple[Float64s, Float64s]:
         """Open lower and closed upper bound of every column so that the rows reach `targets`: (n_rows, n_columns)."""
         shape = (len(targets), self._columns.n_columns)
         low, high = np.full(shape, -np.inf), np.full(shape, np.inf)
@@ -173,14 +169,14 @@ class _Probes:
         return low, high
 
 
-def _between(rows: _Rows, low: NDArray[np.float64], high: NDArray[np.float64]) -> tuple[_Rows, NDArray[np.bool_]]:
+def _between(rows: Float32s, low: Float64s, high: Float64s) -> tuple[Float32s, Bools]:
     """`rows` with the float32 next to a bound where there is one, and which cells have one."""
     at_most, above = _rounded_down(high), _upper(_rounded_down(low))
     bounded = (low > -np.inf) | (high < np.inf)
     return np.where(bounded, np.where((high < np.inf) & (at_most > low), at_most, above), rows), bounded
 
 
-def _mixed(rows: _Rows, forced: NDArray[np.bool_], base_rows: _Rows, rng: np.random.Generator) -> _Rows:
+def _mixed(rows: Float32s, forced: Bools, base_rows: Float32s, rng: np.random.Generator) -> Float32s:
     """Put a random share of each row's free cells back to those of a real row."""
     real = base_rows[rng.integers(0, len(base_rows), size=len(rows))]
     share = rng.random((len(rows), 1), dtype=np.float32)
@@ -188,7 +184,7 @@ def _mixed(rows: _Rows, forced: NDArray[np.bool_], base_rows: _Rows, rng: np.ran
     return np.where(kept, rows, real)
 
 
-def _unscaled(rows: _Rows, scaling: StoredScaling | None) -> _Rows:
+def _unscaled(rows: Float32s, scaling: StoredScaling | None) -> Float32s:
     """What the scaler turns into `rows`, up to rounding."""
     constants = scaling_constants(scaling, rows.shape[1])
     if constants is None:
@@ -197,23 +193,23 @@ def _unscaled(rows: _Rows, scaling: StoredScaling | None) -> _Rows:
     return _to_float32(rows.astype(np.float64) * scale + center)
 
 
-def _to_float32(values: NDArray[np.float64]) -> _Rows:
+def _to_float32(values: Float64s) -> Float32s:
     """The nearest float32; infinite where a value is beyond float32."""
     with np.errstate(over="ignore"):
         return values.astype(np.float32)
 
 
-def _rounded_down(values: NDArray[np.float64]) -> _Rows:
+def _rounded_down(values: Float64s) -> Float32s:
     """The largest float32 that is not above the value."""
     nearest = _to_float32(values)
     return np.where(nearest > values, _lower(nearest), nearest)
 
 
-def _lower(values: _Rows) -> _Rows:
+def _lower(values: Float32s) -> Float32s:
     with np.errstate(over="ignore"):
         return np.nextafter(values, np.float32(-np.inf))
 
 
-def _upper(values: _Rows) -> _Rows:
+def _upper(values: Float32s) -> Float32s:
     with np.errstate(over="ignore"):
         return np.nextafter(values, np.float32(np.inf))

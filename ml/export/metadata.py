@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,9 +21,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from ml import __version__
 from ml.errors import IntegrityError, MissingArtifactError
 from ml.export.builder import IR_VERSION, ML_DOMAIN, ML_OPSET, OPSET
-from ml.export.figures import LeafFigures, ParityFigures, WindowFigures
 from ml.export.graph.calibration import Calibration
 from ml.export.reasons.exact import Reasons
 from ml.options.base import Identifier, Section, explain
@@ -34,6 +36,33 @@ MINIMUM_ONNXRUNTIME = "1.26.0"
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class ParityFigures(Section):
+    """Probabilities and labels compared row by row."""
+
+    rows: NonNegativeInt = Field(description="Rows compared.")
+    differing_bits: NonNegativeInt = Field(description="Rows whose float32 probability has other bits.")
+    differing_labels: NonNegativeInt = Field(description="Rows with another label.")
+    max_difference: NonNegativeFloat = Field(description="Largest absolute difference of probabilities.")
+
+
+class LeafFigures(Section):
+    """Paths through the trees compared row by row and tree by tree."""
+
+    rows: NonNegativeInt = Field(description="Rows compared.")
+    trees: NonNegativeInt = Field(description="Trees compared.")
+    differing: NonNegativeInt = Field(description="Pairs of row and tree that end in another leaf.")
+
+
+class WindowFigures(Section):
+    """The graph that starts from raw readings compared with features computed offline."""
+
+    rows: NonNegativeInt = Field(description="Rows compared.")
+    cells: NonNegativeInt = Field(description="Feature values compared.")
+    differing_cells: NonNegativeInt = Field(description="Feature values that differ.")
+    differing_bits: NonNegativeInt = Field(description="Rows whose float32 probability has other bits.")
+    differing_labels: NonNegativeInt = Field(description="Rows with another label.")
 
 
 class Channel(Section):
@@ -245,12 +274,7 @@ class ModelMetadata(Section):
 def read_metadata(path: Path) -> ModelMetadata:
     """Read ``metadata.json``.
 
-    Raises
-    ------
-    MissingArtifactError
-        There is no such file.
-    IntegrityError
-        As `parse_metadata`.
+    Raises MissingArtifactError if there is no such file, and IntegrityError as `parse_metadata`.
     """
     try:
         content = read_bytes(path)
@@ -294,3 +318,12 @@ def _check_format(content: Any, name: str) -> None:
             f"{name} has formatVersion {version}; this release reads up to {FORMAT_VERSION}",
             hint="use the release that wrote it, or a newer one",
         )
+
+
+_LIBRARIES = ("lightgbm", "numba", "numpy", "onnx", "onnxruntime", "pandas", "pyarrow", "scikit-learn", "skl2onnx")
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of this program, of Python and of the libraries that prepare, fit and export."""
+    own = {"eagle-ml": __version__, "python": platform.python_version()}
+    return own | {name: version(name) for name in _LIBRARIES}

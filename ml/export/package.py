@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ml.arrays import Float32s
 from ml.export.adversarial import adversarial_rows, edge_rows
 from ml.export.graph.forms import ModelForm
 from ml.export.graph.model import build_model
@@ -30,8 +30,6 @@ REASONS_FILE = "reasons.onnx"
 METADATA_FILE = "metadata.json"
 _LEAF_ROWS = 5_000
 _WINDOW_ROWS = 4_096
-
-_Rows = NDArray[np.float32]
 
 
 class ExportableModel(ExplainedModel, Protocol):
@@ -65,10 +63,12 @@ def exact_models(
     metadata: ModelMetadata,
     *,
     frame: pd.DataFrame,
-    real_rows: _Rows,
+    real_rows: Float32s,
     parity_rows: int,
 ) -> tuple[OnnxModels, ModelMetadata]:
     """Both ONNX models, and the metadata with the figures of their comparison with the trained model.
+
+    Raises ParityError if one bit of one probability, or one feature, differs.
 
     Parameters
     ----------
@@ -76,11 +76,6 @@ def exact_models(
         Grid frame whose rows, a few thousand of them, the window graph is compared on.
     real_rows, parity_rows
         As in `exact_model`.
-
-    Raises
-    ------
-    ParityError
-        If one bit of one probability, or one feature, differs.
     """
     model, metadata = exact_model(trained, metadata, real_rows=real_rows, parity_rows=parity_rows)
     form = trained.form()
@@ -109,7 +104,7 @@ def exact_models(
 
 
 def _reasons(
-    trained: ExportableModel, form: ModelForm, engineer: FeatureEngineer, metadata: ModelMetadata, real_rows: _Rows
+    trained: ExportableModel, form: ModelForm, engineer: FeatureEngineer, metadata: ModelMetadata, real_rows: Float32s
 ) -> tuple[bytes, Reasons] | None:
     if not isinstance(form, TreeEnsemble):
         return None
@@ -127,7 +122,7 @@ def _reasons(
 
 
 def exact_model(
-    trained: ExportableModel, metadata: ModelMetadata, *, real_rows: _Rows, parity_rows: int
+    trained: ExportableModel, metadata: ModelMetadata, *, real_rows: Float32s, parity_rows: int
 ) -> tuple[bytes, ModelMetadata]:
     """The ONNX model on features, and the metadata with the figures of its comparison with the trained model.
 
@@ -135,15 +130,12 @@ def exact_model(
     adversarial: values on every threshold and beside it, NaN, infinities, zeros and denormals. Paths through trees,
     where the model has any, are compared on the last 5,000 of these rows.
 
+    Raises ParityError if one bit of one probability, or one path, differs.
+
     Parameters
     ----------
     real_rows
         Float32 features, (n_rows, n_features), not scaled.
-
-    Raises
-    ------
-    ParityError
-        If one bit of one probability, or one path, differs.
     """
     form = trained.form()
     scaling: dict[str, Any] = metadata.scaling.model_dump()
@@ -172,7 +164,7 @@ def exact_model(
     return content, metadata.model_copy(update={"parity": parity})
 
 
-def _probing_rows(form: ModelForm, n_rows: int, base: _Rows, metadata: ModelMetadata) -> _Rows:
+def _probing_rows(form: ModelForm, n_rows: int, base: Float32s, metadata: ModelMetadata) -> Float32s:
     options: dict[str, Any] = {
         "seed": metadata.training.seed,
         "base_rows": base if len(base) else None,

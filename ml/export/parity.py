@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ml.arrays import Float32s, Float64s, Int64s
 from ml.errors import ParityError
-from ml.export.figures import LeafFigures, ParityFigures
 from ml.export.graph.model import INPUT, LEAVES, build_leaf_probe
 from ml.export.graph.scaling import StoredScaling
+from ml.export.metadata import LeafFigures, ParityFigures
 from ml.export.session import BATCH_ROWS, Scorer, batches, open_model
 from ml.export.trees.ensemble import TreeEnsemble
 
 _PATHS_AT_ONCE = 4_000_000
 _HINT = "the trained model is untouched; the version must not be published"
 
-_Rows = NDArray[np.float32]
-
 
 def check_parity(
-    predict: Callable[[_Rows], NDArray[np.float64]], scorer: Scorer, rows: _Rows, *, threshold: float
+    predict: Callable[[Float32s], Float64s], scorer: Scorer, rows: Float32s, *, threshold: float
 ) -> ParityFigures:
     """Compare the ONNX model with ``float32(predict(rows))``, bit by bit, and its labels with the threshold.
+
+    Raises ParityError if a single bit or label differs.
 
     Parameters
     ----------
@@ -31,11 +31,6 @@ def check_parity(
         The trained model: float32 rows, (n_rows, n_features), to float64 probabilities, (n_rows,).
     rows
         What to compare on, as given to the ONNX model: not scaled.
-
-    Raises
-    ------
-    ParityError
-        A single bit or label differs.
     """
     bits = labels = 0
     furthest = 0.0
@@ -56,13 +51,15 @@ def check_parity(
 
 
 def check_leaves(
-    apply: Callable[[_Rows], NDArray[np.int64]],
+    apply: Callable[[Float32s], Int64s],
     ensemble: TreeEnsemble,
-    rows: _Rows,
+    rows: Float32s,
     *,
     scaling: StoredScaling | None = None,
 ) -> LeafFigures:
     """Compare the leaf that each row reaches in each tree.
+
+    Raises ParityError if a row reaches another leaf.
 
     Parameters
     ----------
@@ -70,11 +67,6 @@ def check_leaves(
         The trained model's own leaf numbers, (n_rows, n_trees): ``predict(pred_leaf=True)``, ``apply``.
     rows
         Float32 rows, (n_rows, n_features), not scaled.
-
-    Raises
-    ------
-    ParityError
-        A row reaches another leaf.
     """
     session = open_model(build_leaf_probe(ensemble, scaling=scaling))
     differing = 0

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ml.arrays import Float32s, Int64s
 from ml.errors import DataError, IntegrityError, MissingArtifactError
 from ml.export.builder import ML_DOMAIN
 from ml.export.graph.limits import check_graph
@@ -74,7 +75,7 @@ class Scorer:
         self.n_features = _input_width(self.session)
         self.metadata: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
 
-    def score(self, X: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def score(self, X: ArrayLike) -> tuple[Float32s, Int64s]:
         """Probability of a failure, float32 (n_rows,), and label, int64 (n_rows,), of float32 rows.
 
         Raises
@@ -93,15 +94,15 @@ class Scorer:
         self._for_each(fill, batches(len(rows), BATCH_ROWS))
         return probability, label
 
-    def probability(self, X: ArrayLike) -> NDArray[np.float32]:
+    def probability(self, X: ArrayLike) -> Float32s:
         """Probability of a failure, float32 (n_rows,); see `score`."""
         return self.score(X)[0]
 
-    def label(self, X: ArrayLike) -> NDArray[np.int64]:
+    def label(self, X: ArrayLike) -> Int64s:
         """1 where the probability reaches the stored threshold, else 0, int64 (n_rows,); see `score`."""
         return self.score(X)[1]
 
-    def _run(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def _run(self, rows: Float32s) -> tuple[Float32s, Int64s]:
         try:
             probabilities, label = self.session.run([PROBABILITIES, LABEL], {INPUT: rows})
         except _FAILURES as error:
@@ -179,7 +180,7 @@ def _input_width(session: onnxruntime.InferenceSession) -> int:
     return int(inputs[0].shape[1])
 
 
-def _checked_rows(X: ArrayLike, n_features: int) -> NDArray[np.float32]:
+def _checked_rows(X: ArrayLike, n_features: int) -> Float32s:
     rows = np.asarray(X)
     if rows.dtype != np.float32:
         raise DataError(

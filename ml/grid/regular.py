@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Bools, Int64s
 from ml.cleaning.parsing import NOT_UNDERSTOOD
 from ml.errors import ConfigError, DataError
 from ml.options.schema import SchemaConfig
@@ -42,8 +43,6 @@ _SPACINGS = 1_000_000  # different ones that are held twice for a while
 _ROWS_PER_READING = 1000
 _ROWS_ALWAYS_ALLOWED = 10_000_000  # about a gigabyte while the grid is built
 
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[Any]  # float32 or float64
 
 
@@ -52,10 +51,7 @@ def resolve_interval(asset_id: pd.Series, timestamp: pd.Series) -> int:
 
     Readings may come in any order; readings of one asset at the same instant count once.
 
-    Raises
-    ------
-    DataError
-        If no asset has two readings at different times.
+    Raises DataError if no asset has two readings at different times.
     """
     codes, _ = pd.factorize(asset_id)
     time = _microseconds(timestamp)
@@ -69,10 +65,10 @@ class Spacings:
     """How often each spacing between readings occurs; the number of readings does not matter for memory."""
 
     def __init__(self) -> None:
-        self._counted: list[tuple[Ints, Ints]] = []
+        self._counted: list[tuple[Int64s, Int64s]] = []
         self._last: tuple[int, int] | None = None
 
-    def add(self, asset: Ints, time: Ints) -> None:
+    def add(self, asset: Int64s, time: Int64s) -> None:
         """Take the next readings, sorted by asset code and microseconds over all calls; both of shape (n_rows,)."""
         if not len(time):
             return
@@ -88,14 +84,14 @@ class Spacings:
         """The median spacing in whole seconds, at least 1; raises as `resolve_interval`."""
         return median_interval(*self._summed()) if self._counted else median_interval(np.zeros(0, dtype=np.int64))
 
-    def _summed(self) -> tuple[Ints, Ints]:
+    def _summed(self) -> tuple[Int64s, Int64s]:
         values, position = np.unique(np.concatenate([values for values, _ in self._counted]), return_inverse=True)
         counts = np.zeros(len(values), dtype=np.int64)
         np.add.at(counts, position, np.concatenate([counts for _, counts in self._counted]))
         return values, counts
 
 
-def median_interval(spacing: Ints, counts: Ints | None = None) -> int:
+def median_interval(spacing: Int64s, counts: Int64s | None = None) -> int:
     """The median of spacings in whole seconds, at least 1; raises as `resolve_interval`.
 
     Parameters
@@ -118,10 +114,8 @@ def median_interval(spacing: Ints, counts: Ints | None = None) -> int:
 def resolve_max_gap(max_gap: int | None, interval: int) -> int:
     """How long a value is carried, in seconds: as configured, or `MAX_GAP_INTERVALS` sampling intervals.
 
-    Raises
-    ------
-    ConfigError
-        If the configured value is shorter than the sampling interval: every row would be a segment of its own.
+    Raises ConfigError if the configured value is shorter than the sampling interval: every row would be a segment of
+    its own.
     """
     if max_gap is None:
         return MAX_GAP_INTERVALS * interval
@@ -206,16 +200,16 @@ def to_grid(
 class _Layout:
     """Which readings (sorted by asset and time) stand behind which grid row; times in microseconds."""
 
-    time: Ints  # (n_readings,)
-    row_of_reading: Ints  # (n_readings,)
-    row_time: Ints  # (n_rows,)
-    segment_of_row: Ints  # (n_rows,)
-    reading_of_row: Ints  # (n_rows,) the newest reading at or before the row, of the row's segment
-    first_reading_of_row: Ints  # (n_rows,) the oldest reading of the row's segment
-    limit_of_row: Ints  # (n_rows,) or (1,), the asset's gap limit
+    time: Int64s  # (n_readings,)
+    row_of_reading: Int64s  # (n_readings,)
+    row_time: Int64s  # (n_rows,)
+    segment_of_row: Int64s  # (n_rows,)
+    reading_of_row: Int64s  # (n_rows,) the newest reading at or before the row, of the row's segment
+    first_reading_of_row: Int64s  # (n_rows,) the oldest reading of the row's segment
+    limit_of_row: Int64s  # (n_rows,) or (1,), the asset's gap limit
 
     @classmethod
-    def of(cls, codes: Ints, time: Ints, step: int, limits: Ints) -> _Layout:
+    def of(cls, codes: Int64s, time: Int64s, step: int, limits: Int64s) -> _Layout:
         limit = limits[codes[1:]] if len(limits) > 1 else limits
         instant = -(-time // step)  # ceiling: a reading is known from the next grid instant on
         starts = np.ones(len(time), dtype=bool)
@@ -273,11 +267,11 @@ class _Layout:
         unknown = (self._count(doubtful) > 0) & (states != 1)
         return np.where(unknown | (states == NOT_UNDERSTOOD), np.array(np.nan, dtype=values.dtype), states)
 
-    def _count(self, mask: Bools) -> Ints:
+    def _count(self, mask: Bools) -> Int64s:
         return np.bincount(self.row_of_reading[mask], minlength=len(self.row_time))
 
 
-def limits_of(assets: Sequence[str], max_gap: int, own_gaps: Mapping[str, int]) -> Ints:
+def limits_of(assets: Sequence[str], max_gap: int, own_gaps: Mapping[str, int]) -> Int64s:
     """Gap limits of named assets in microseconds, (n_assets,); (1,) where it is the same for all."""
     if not own_gaps:
         return np.array([max_gap * _MICROSECONDS])
@@ -305,7 +299,7 @@ def _require_columns(frame: pd.DataFrame, names: Sequence[str]) -> None:
         raise DataError("there are no readings to put on the grid")
 
 
-def _sorted_readings(frame: pd.DataFrame) -> tuple[list[str], Ints, Ints, Ints]:
+def _sorted_readings(frame: pd.DataFrame) -> tuple[list[str], Int64s, Int64s, Int64s]:
     """Asset names; then, by asset name and time and without repeated instants: row positions, asset codes, times."""
     raw_codes, raw_names = pd.factorize(frame["asset_id"].astype("str"))
     if (raw_codes < 0).any():
@@ -320,7 +314,7 @@ def _sorted_readings(frame: pd.DataFrame) -> tuple[list[str], Ints, Ints, Ints]:
     return sorted(raw_names), order[newest], codes[newest], time[newest]
 
 
-def _microseconds(timestamp: pd.Series) -> Ints:
+def _microseconds(timestamp: pd.Series) -> Int64s:
     if not isinstance(timestamp.dtype, pd.DatetimeTZDtype):
         raise DataError(
             f"timestamps must be datetime64 with a time zone, not {timestamp.dtype}",

@@ -8,15 +8,13 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Int64s
 from ml.grid.regular import limits_of, to_grid
 from ml.options.schema import SchemaConfig
 
 _MICROSECONDS = 1_000_000
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ class StreamedGrid:
             frame = pd.concat([history, fresh], ignore_index=True) if len(history) else fresh
             yield GridPiece(frame, len(history))
 
-    def _shift(self, grid: pd.DataFrame, time: Ints, known: int) -> int:
+    def _shift(self, grid: pd.DataFrame, time: Int64s, known: int) -> int:
         """What to add to the grid's own numbers of segments, of which the first `known` rows were given out before."""
         number = grid["segment"].to_numpy()
         if known and self._open is not None and int(time[known - 1]) == self._open.done:
@@ -151,5 +149,5 @@ class _OpenAsset:
     history: pd.DataFrame  # its last rows up to `done`
 
 
-def _microseconds(frame: pd.DataFrame) -> Ints:
+def _microseconds(frame: pd.DataFrame) -> Int64s:
     return np.asarray(frame["timestamp"].to_numpy("datetime64[us]").astype(np.int64))

@@ -7,12 +7,10 @@ from typing import Any
 
 import lightgbm as lgb
 import numpy as np
-import numpy.typing as npt
 
+from ml.arrays import Float32s
 from ml.learning.feature_rows import FeatureRows
 from ml.learning.memory import give_back
-
-FloatMatrix = npt.NDArray[np.float32]
 
 SAMPLE_ROWS = 50_000
 """Rows whose features give the bins their thresholds.
@@ -22,13 +20,15 @@ About 200 values for each of the 255 bins, in a quarter of the time and memory t
 
 
 def binned(
-    X: FloatMatrix | FeatureRows, label: FloatMatrix, *, reference: lgb.Dataset | None, categorical: Sequence[int],
+    X: Float32s | FeatureRows, label: Float32s, *, reference: lgb.Dataset | None, categorical: Sequence[int],
     params: Mapping[str, Any], seed: int,
 ) -> lgb.Dataset:  # fmt: skip
     """The data set of rows `X` (n_rows, n_features) with their labels (n_rows,).
 
     Features that are computed when read are binned a batch at a time, so that their table is never in memory. The
     bins' thresholds then come from at most `SAMPLE_ROWS` of the rows, drawn by `seed`.
+
+    Raises lightgbm.basic.LightGBMError if LightGBM refuses a parameter.
 
     Parameters
     ----------
@@ -38,11 +38,6 @@ def binned(
         Features that are split by sets of values.
     params
         LightGBM's parameters of binning.
-
-    Raises
-    ------
-    lightgbm.basic.LightGBMError
-        If LightGBM refuses a parameter.
     """
     options: dict[str, Any] = {"width": X.shape[1], "categorical": categorical, "params": params}
     if not isinstance(X, FeatureRows):
@@ -53,13 +48,13 @@ def binned(
     return _data_set(_Batches(X), label, reference, **options)
 
 
-def thresholds_of(sample: FloatMatrix, *, categorical: Sequence[int], params: Mapping[str, Any]) -> lgb.Dataset:
+def thresholds_of(sample: Float32s, *, categorical: Sequence[int], params: Mapping[str, Any]) -> lgb.Dataset:
     """A data set to give `binned` as reference: the thresholds that some rows (n_rows, n_features) lead to."""
     return _data_set(sample, None, None, width=sample.shape[1], categorical=categorical, params=params)
 
 
 def _data_set(
-    rows: Any, label: FloatMatrix | None, reference: lgb.Dataset | None, *,
+    rows: Any, label: Float32s | None, reference: lgb.Dataset | None, *,
     width: int, categorical: Sequence[int], params: Mapping[str, Any],
 ) -> lgb.Dataset:  # fmt: skip
     return lgb.Dataset(
@@ -79,7 +74,7 @@ class _Batches(lgb.Sequence):  # type: ignore[misc]
         self._rows = rows
         self.batch_size = rows.batch_rows
 
-    def __getitem__(self, part: slice) -> FloatMatrix:
+    def __getitem__(self, part: slice) -> Float32s:
         return self._rows[part]
 
     def __len__(self) -> int:

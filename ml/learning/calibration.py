@@ -20,12 +20,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ml.arrays import Bools
+from ml.arrays import Bools, Float64s
 from ml.errors import DataError
 from ml.export.graph.calibration import Calibration
 from ml.options.learning import CalibrationMethod
-
-Doubles = npt.NDArray[np.float64]
 
 _FOLDS = 5
 _NEWTON_STEPS = 100
@@ -47,9 +45,11 @@ class FittedCalibration:
 
 
 def fit_calibration(
-    method: CalibrationMethod, scores: Doubles, own: Doubles, label: npt.NDArray[Any], groups: npt.NDArray[Any]
+    method: CalibrationMethod, scores: Float64s, own: Float64s, label: npt.NDArray[Any], groups: npt.NDArray[Any]
 ) -> FittedCalibration:
     """Fit a calibration on rows that the model was not fitted on.
+
+    Raises DataError if `method` is sigmoid and failures do not become likelier as scores rise.
 
     Parameters
     ----------
@@ -59,11 +59,6 @@ def fit_calibration(
         0 or 1, both among the rows, (n_rows,).
     groups
         Rows of one group go into one fold, (n_rows,).
-
-    Raises
-    ------
-    DataError
-        If `method` is sigmoid and failures do not become likelier as scores rise.
     """
     positive = np.asarray(label) == 1
     if method == "none":
@@ -81,7 +76,7 @@ def fit_calibration(
     return FittedCalibration(fitted, {})
 
 
-def _chosen(scores: Doubles, own: Doubles, positive: Bools, groups: npt.NDArray[Any]) -> FittedCalibration:
+def _chosen(scores: Float64s, own: Float64s, positive: Bools, groups: npt.NDArray[Any]) -> FittedCalibration:
     """The method of the least cross-validated log loss; maps that cannot be fitted on a fold are out."""
     _, code = np.unique(np.asarray(groups), return_inverse=True)
     fold = code % _FOLDS
@@ -103,7 +98,7 @@ def _chosen(scores: Doubles, own: Doubles, positive: Bools, groups: npt.NDArray[
     return FittedCalibration(fitted or Calibration(), means)
 
 
-def _fitted(method: str, scores: Doubles, positive: Bools) -> Calibration | None:
+def _fitted(method: str, scores: Float64s, positive: Bools) -> Calibration | None:
     """The map of a method; None where there is none that rises, as with one class only."""
     if not positive.any() or positive.all():
         return None
@@ -113,7 +108,7 @@ def _fitted(method: str, scores: Doubles, positive: Bools) -> Calibration | None
     return _sigmoid(scores, np.where(positive, highest, lowest))
 
 
-def _sigmoid(scores: Doubles, target: Doubles) -> Calibration | None:
+def _sigmoid(scores: Float64s, target: Float64s) -> Calibration | None:
     spread = float(scores.std())
     if not spread > 0:
         return None
@@ -137,11 +132,11 @@ def _sigmoid(scores: Doubles, target: Doubles) -> Calibration | None:
     return Calibration(method="sigmoid", slope=slope, intercept=float(weights[1] - slope * centre))
 
 
-def _cross_entropy(log_odds: Doubles, target: Doubles) -> float:
+def _cross_entropy(log_odds: Float64s, target: Float64s) -> float:
     return float((np.logaddexp(0, log_odds) - target * log_odds).sum())
 
 
-def _steps(scores: Doubles, positive: Bools, lowest: float, highest: float) -> Calibration:
+def _steps(scores: Float64s, positive: Bools, lowest: float, highest: float) -> Calibration:
     """Pool adjacent violators over distinct scores; a bound lies midway between two of them."""
     distinct, rank = np.unique(scores, return_inverse=True)
     hits, rows = np.bincount(rank, weights=positive), np.bincount(rank)
@@ -165,6 +160,6 @@ def _within(value: float, lowest: float, highest: float) -> float:
     return float(min(max(value, lowest), highest))
 
 
-def _log_loss(chance: Doubles, positive: Bools) -> Doubles:
+def _log_loss(chance: Float64s, positive: Bools) -> Float64s:
     """The loss of each row."""
     return np.asarray(-np.log(np.clip(np.where(positive, chance, 1 - chance), _TINY, 1)), dtype=np.float64)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from ml.arrays import Float32s
 from ml.errors import ConfigError
 from ml.learning.feature_rows import FeatureRows
 from ml.options.base import nearest
@@ -14,20 +14,16 @@ from ml.options.base import nearest
 _FIELD = "trainingConfig.lgbParams.categoricalFeatures"
 
 
-def categorical_columns(
-    X: npt.NDArray[np.float32] | FeatureRows, names: Sequence[str], wanted: Sequence[str]
-) -> list[int]:
+def categorical_columns(X: Float32s | FeatureRows, names: Sequence[str], wanted: Sequence[str]) -> list[int]:
     """Columns of the features named in `wanted`.
+
+    Raises ConfigError if there is no such feature, or it holds other values than the whole numbers that can be
+    exported.
 
     Parameters
     ----------
     X, names
         Features, (n_rows, n_features), NaN where missing, and their names.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such feature, or it holds other values than the whole numbers that can be exported.
     """
     numbers = [_number(names, name) for name in wanted]
     if numbers:
@@ -47,7 +43,7 @@ def _number(names: Sequence[str], name: str) -> int:
     return list(names).index(name)
 
 
-def _check_categories(values: npt.NDArray[np.float32], name: str) -> None:
+def _check_categories(values: Float32s, name: str) -> None:
     from ml.export.trees.encoding import MAX_CATEGORY
 
     known = values[~np.isnan(values)]

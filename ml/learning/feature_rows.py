@@ -8,12 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ml.arrays import Bools
+from ml.arrays import Bools, Float32s
 from ml.features import FeatureEngineer
 from ml.windows.chunks import Order
 from ml.windows.selection import drawn_rows
-
-FloatMatrix = npt.NDArray[np.float32]
 
 _BATCH_CELLS = 1 << 24  # features computed at a time, 64 MB: enough rows for every core, few enough to forget
 
@@ -45,7 +43,7 @@ class FeatureRows:
         """How many rows are well read at a time."""
         return max(1, _BATCH_CELLS // self.shape[1])
 
-    def __getitem__(self, part: slice) -> FloatMatrix:
+    def __getitem__(self, part: slice) -> Float32s:
         """Row-major features of a range of the wanted rows; step 1 only."""
         start, stop, step = part.indices(len(self))
         if step != 1:
@@ -58,19 +56,19 @@ class FeatureRows:
         wanted[positions - first] = True
         return self._matrix(self._between(first, end), wanted)
 
-    def batches(self) -> Iterator[FloatMatrix]:
+    def batches(self) -> Iterator[Float32s]:
         """All rows, in order, some at a time."""
         for start in range(0, len(self), self.batch_rows):
             yield self[start : start + self.batch_rows]
 
-    def sample(self, n_rows: int, seed: int) -> FloatMatrix:
+    def sample(self, n_rows: int, seed: int) -> Float32s:
         """Features of `n_rows` of the rows drawn by `seed`, in order; of all rows where there are no more.
 
         Column-major, as they are computed: a second copy of so many would be the largest thing in memory.
         """
         return self._matrix(self._between(0, len(self._rows)), drawn_rows(self._rows, n_rows, seed), "F")
 
-    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[np.float32]:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Float32s:
         """The whole table, for libraries that need it in memory."""
         if copy is False:
             raise ValueError("the features are computed, so a copy cannot be avoided")
@@ -80,5 +78,5 @@ class FeatureRows:
         """Some consecutive rows of the grid frame."""
         return self._frame.iloc[first:end]
 
-    def _matrix(self, frame: pd.DataFrame, rows: Bools, order: Order = "C") -> FloatMatrix:
+    def _matrix(self, frame: pd.DataFrame, rows: Bools, order: Order = "C") -> Float32s:
         return self._engineer.scaling.apply(self._engineer.matrix(frame, rows=rows, order=order))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
+from ml.arrays import Float64s
 from ml.learning.estimators.base import Estimator
 from ml.options.learning import TrainingConfig
 
@@ -17,7 +17,7 @@ _WAYS: tuple[Literal["none", "balanced"], ...] = ("none", "balanced")
 def compare_imbalance(
     settings: TrainingConfig,
     fitted: Callable[[TrainingConfig], Estimator],
-    probability_of: Callable[[Estimator], npt.NDArray[np.float64]],
+    probability_of: Callable[[Estimator], Float64s],
     label: npt.NDArray[Any],
 ) -> dict[str, dict[str, float]]:
     """Average precision and log loss of each way on the rows of `label`, without calibration; nothing is chosen by it.

@@ -22,11 +22,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ml.arrays import Bools
+from ml.arrays import Bools, Float64s, Int64s
 from ml.learning.events.failures import epoch_seconds
-
-Doubles = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 SEPARATION = 0.99  # honest sensors come near: 0.967 is the best of C-MAPSS FD001, 30 cycles ahead
 OVERLAP = 0.95
@@ -94,7 +91,7 @@ def suspicious_columns(
     return tuple(found)
 
 
-def _moved(label: npt.NDArray[Any], asset: npt.NDArray[Any], rows: IntArray, steps: int) -> npt.NDArray[np.int8]:
+def _moved(label: npt.NDArray[Any], asset: npt.NDArray[Any], rows: Int64s, steps: int) -> npt.NDArray[np.int8]:
     """The label `steps` rows after each of some rows, -1 where that is another asset's or unknown."""
     moved = np.full(len(rows), -1, dtype=np.int8)
     at = rows + steps
@@ -105,7 +102,7 @@ def _moved(label: npt.NDArray[Any], asset: npt.NDArray[Any], rows: IntArray, ste
     return moved
 
 
-def _knows_label(column: str, values: Doubles, ahead: dict[int, npt.NDArray[np.int8]]) -> SuspiciousColumn | None:
+def _knows_label(column: str, values: Float64s, ahead: dict[int, npt.NDArray[np.int8]]) -> SuspiciousColumn | None:
     usable = np.flatnonzero(np.isfinite(values))
     levels = np.unique(values[usable])
     if len(levels) < 2:
@@ -134,7 +131,7 @@ def _overlap(one: Bools, other: Bools) -> float:
     return float((one & other).sum() / max((one | other).sum(), 1))
 
 
-def _separation(values: Doubles, positive: Bools) -> float:
+def _separation(values: Float64s, positive: Bools) -> float:
     """Area under the ROC curve, of the column or of its negative, whichever is larger; ties count half."""
     ranks = pd.Series(values).rank().to_numpy()
     n_positive = int(positive.sum())
@@ -142,9 +139,7 @@ def _separation(values: Doubles, positive: Bools) -> float:
     return float(max(area, 1 - area))
 
 
-def _follows_time(
-    column: str, values: Doubles, segment: npt.NDArray[Any], seconds: IntArray
-) -> SuspiciousColumn | None:
+def _follows_time(column: str, values: Float64s, segment: npt.NDArray[Any], seconds: Int64s) -> SuspiciousColumn | None:
     """The correlation with time inside segments, pooled; only changes inside a segment count, not its level."""
     usable = np.isfinite(values)
     table = pd.DataFrame({"segment": segment[usable], "x": values[usable], "t": seconds[usable].astype(np.float64)})

@@ -18,6 +18,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.tree._tree import NODE_DTYPE, Tree
 
+from ml.arrays import Float64s
 from ml.errors import IntegrityError, MissingArtifactError
 from ml.workspace.files import write_bytes
 from ml.workspace.safe_open import read_bytes
@@ -60,12 +61,8 @@ def write_forest(forest: RandomForestClassifier, path: Path) -> None:
 def read_forest(path: Path) -> RandomForestClassifier:
     """The forest in a file of `write_forest`, ready to predict on one thread.
 
-    Raises
-    ------
-    MissingArtifactError
-        If there is no such file.
-    IntegrityError
-        If it is anything else than a table of sound trees, or larger than `MAX_NODES`.
+    Raises MissingArtifactError if there is no such file, and IntegrityError if it is anything else than a table of
+    sound trees, or larger than `MAX_NODES`.
     """
     table, width = _read(path)
     trees = table.column("tree").to_numpy()
@@ -104,7 +101,7 @@ def _read(path: Path) -> tuple[pa.Table, int]:
     return table, width
 
 
-def _is_sound(nodes: Nodes, shares: npt.NDArray[np.float64], width: int) -> bool:
+def _is_sound(nodes: Nodes, shares: Float64s, width: int) -> bool:
     """Whether every node but the root is the child of one earlier node, which scikit-learn's builders guarantee."""
     left, right = nodes["left_child"], nodes["right_child"]
     splits = np.flatnonzero(left != _NO_CHILD)
@@ -119,7 +116,7 @@ def _is_sound(nodes: Nodes, shares: npt.NDArray[np.float64], width: int) -> bool
     )
 
 
-def _tree(nodes: Nodes, shares: npt.NDArray[np.float64], width: int) -> DecisionTreeClassifier:
+def _tree(nodes: Nodes, shares: Float64s, width: int) -> DecisionTreeClassifier:
     grown = Tree(width, np.array([len(_CLASSES)], dtype=np.intp), 1)
     grown.__setstate__(
         {

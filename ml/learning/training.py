@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from ml.arrays import Bools
+from ml.arrays import Bools, Float32s, Float64s
 from ml.config import OrganizationConfig
 from ml.export.graph.calibration import Calibration
 from ml.features import FeatureEngineer
 from ml.learning import estimators
 from ml.learning.calibration import FittedCalibration, fit_calibration
-from ml.learning.engine import Engine, LocalEngine
+from ml.learning.engine import Engine
 from ml.learning.estimators.base import Estimator
 from ml.learning.events.alarm_curve import alarm_curve
 from ml.learning.events.failures import event_horizon
@@ -27,8 +26,6 @@ from ml.learning.leakage import SuspiciousColumn, suspicious_columns
 from ml.learning.thresholds.policy import ThresholdChoice, choose_threshold
 from ml.options.learning import TrainingConfig
 from ml.progress import ProgressCallback, silent
-
-FloatMatrix = npt.NDArray[np.float32]
 
 _log = logging.getLogger(__name__)
 
@@ -59,22 +56,22 @@ class TrainedModel:
     choice: ThresholdChoice
     suspicious: tuple[SuspiciousColumn, ...]
     imbalance: dict[str, dict[str, float]]
-    validation_probability: FloatMatrix
+    validation_probability: Float32s
 
     @property
     def threshold(self) -> float:
         """The alarm threshold; exactly a float32."""
         return self.choice.threshold
 
-    def predict(self, frame: pd.DataFrame, rows: Bools) -> npt.NDArray[np.float64]:
+    def predict(self, frame: pd.DataFrame, rows: Bools) -> Float64s:
         """Probability of a failure of some rows of a grid frame, float64 (n_wanted,)."""
-        return self._predicted(LocalEngine(self.engineer.config, frame), rows)
+        return self._predicted(Engine(self.engineer.config, frame), rows)
 
-    def held_out(self) -> npt.NDArray[np.float64]:
+    def held_out(self) -> Float64s:
         """Probability of a failure of the test part, float64 (n_test_rows,)."""
         return self._predicted(self.engine, self.parts.test)
 
-    def _predicted(self, engine: Engine, rows: Bools) -> npt.NDArray[np.float64]:
+    def _predicted(self, engine: Engine, rows: Bools) -> Float64s:
         return engine.predicted(partial(self.calibration.map.predict, self.estimator), self.engineer, rows)
 
 
@@ -98,6 +95,9 @@ def train(
     the validation part; the test part is not looked at. With `refit` the model is then fitted once more on training and
     validation part together.
 
+    Raises ConfigError if the model type or one of its parameters is unknown, and TooFewFailuresError or NoRowsError if
+    a part has too little to learn from.
+
     Parameters
     ----------
     data
@@ -106,17 +106,10 @@ def train(
         Grid spacing in seconds.
     progress
         Called with rounds done, rounds at most, and what is being done.
-
-    Raises
-    ------
-    ConfigError
-        If the model type or one of its parameters is unknown.
-    TooFewFailuresError, NoRowsError
-        If a part has too little to learn from.
     """
     tell = progress or silent
     estimator_type = estimators.get(config.training_config.model_type)
-    engine = LocalEngine(config, data) if isinstance(data, pd.DataFrame) else data
+    engine = Engine(config, data) if isinstance(data, pd.DataFrame) else data
     frame = engine.frame
     engineer = FeatureEngineer(config, interval)
     parts = split_of(config, frame, engineer)
@@ -164,7 +157,7 @@ def _chosen(
     config: OrganizationConfig,
     frame: pd.DataFrame,
     rows: Bools,
-    probability: npt.NDArray[np.float64],
+    probability: Float64s,
     interval: int,
 ) -> ThresholdChoice:
     """The threshold for some rows of a frame."""
@@ -193,7 +186,7 @@ def _calibrated(
     engineer: FeatureEngineer,
     engine: Engine,
     rows: Bools,
-) -> tuple[FittedCalibration, npt.NDArray[np.float64]]:
+) -> tuple[FittedCalibration, Float64s]:
     """The calibration fitted on some rows, and their calibrated probability."""
     own, method = engine.predicted(estimator.predict, engineer, rows), config.training_config.calibration
     if method == "none":

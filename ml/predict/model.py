@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Float32s, Int64s
 from ml.cleaning.table import from_table
 from ml.errors import BusyError, IntegrityError, MissingArtifactError
 from ml.export.engineer import engineer_of
@@ -29,8 +29,8 @@ from ml.workspace.paths import OrganizationPaths
 from ml.workspace.safe_open import read_bytes
 from ml.workspace.versions.manifest import MANIFEST, verify
 
-Probabilities = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
+Probabilities = Float32s
+Labels = Int64s
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class LoadedModel:
         scored = frame.iloc[skip:][["asset_id", "timestamp"]].reset_index(drop=True)
         return scored.assign(probability=probability, label=label)
 
-    def predict_features(self, X: npt.NDArray[np.float32]) -> tuple[Probabilities, Labels]:
+    def predict_features(self, X: Float32s) -> tuple[Probabilities, Labels]:
         """Probability, float32 (n_rows,), and label, int64 (n_rows,), of features float32 (n_rows, n_features).
 
         The columns are ``metadata.features`` in this order, not scaled; NaN means missing.
@@ -112,7 +112,7 @@ class LoadedModel:
         """
         return self.scorer.score(X)
 
-    def reasons(self, X: npt.NDArray[np.float32]) -> pd.DataFrame:
+    def reasons(self, X: Float32s) -> pd.DataFrame:
         """What each sensor adds to the score (log-odds) of feature rows, a column per sensor; see `predict_features`.
 
         A column says how far the sensor moved the score from ``metadata.reasons.expected_score``; it is a reason of

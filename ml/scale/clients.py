@@ -49,10 +49,7 @@ def existing_cluster(address: str) -> Iterator[Client]:
 def offered_resources(client: Client) -> list[dict[str, float]]:
     """CPUs and bytes of memory that each worker of the cluster has, as ``cpus`` and ``memory``.
 
-    Raises
-    ------
-    ClusterError
-        If there is no worker, or one does not say what it has: its tasks could not be counted.
+    Raises ClusterError if there is no worker, or one does not say what it has: its tasks could not be counted.
     """
     # asked of the scheduler itself: the client's own notes, which scheduler_info reads, may lag behind
     workers = list(client.sync(client.scheduler.identity, n_workers=-1)["workers"].values())

@@ -23,7 +23,7 @@ from ml.errors import StorageError
 from ml.ingest.prepared.data import Prepared
 from ml.learning.search.search import SideBySide
 from ml.learning.search.study import SearchStudy
-from ml.scale.processes import PACKAGE, command, environment, error_of
+from ml.scale.processes import command, environment, error_of, start
 from ml.windows.parallel import threads_for
 
 SPARE = 3
@@ -114,15 +114,7 @@ class _Processes:
     def _start(self) -> None:
         self._started += 1
         part = replace(self._part, worker=self._started)
-        process = subprocess.Popen(
-            command("ml.scale.search_worker"),
-            cwd=PACKAGE,
-            env=environment(part.config.training_config.threads),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # a terminal's Ctrl-C goes to the search, which ends its processes itself
-        )
+        process = start(command("ml.scale.search_worker"), environment(part.config.training_config.threads))
         self._running.append(process)
         if process.stdin is not None:
             with suppress(BrokenPipeError), process.stdin as pipe:  # it may have been killed already

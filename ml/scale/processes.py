@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import ml
 from ml.errors import ERRORS, EagleError, InternalError
 
 PACKAGE = Path(ml.__file__).resolve().parent
+_MOST_CHARACTERS = 20_000  # of a traceback: it must fit into a pipe that may be read at the end only
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -25,6 +29,25 @@ def environment(threads: int | None = None) -> dict[str, str]:
     return os.environ | limits | {"PYTHONPATH": str(PACKAGE.parent)}
 
 
+def start(
+    arguments: Sequence[str], own: dict[str, str], *, bufsize: int = -1, stderr: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    """A process of `command` with its own environment and pipes to it and from it.
+
+    It has a session of its own: a terminal's Ctrl-C goes to this process, which ends those that it has started itself.
+    """
+    return subprocess.Popen(
+        arguments,
+        bufsize,
+        cwd=PACKAGE,
+        env=own,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        start_new_session=True,
+    )
+
+
 def resident(pid: int) -> int:
     """Bytes of memory that a process holds; 0 if it has just ended, or the system has no /proc."""
     try:
@@ -32,6 +55,15 @@ def resident(pid: int) -> int:
     except OSError:
         return 0
     return int(pages[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def failure_of(error: Exception, what: str) -> dict[str, Any]:
+    """``{"error", "traceback"}`` of what a process raised, for `error_of`.
+
+    What an unforeseen error says may hold a path, so it stands in the traceback only.
+    """
+    told = error if isinstance(error, EagleError) else InternalError(f"{what} failed: {type(error).__name__}")
+    return {"error": told.to_json(), "traceback": traceback.format_exc()[-_MOST_CHARACTERS:]}
 
 
 def error_of(told: dict[str, Any]) -> EagleError:

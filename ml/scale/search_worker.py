@@ -14,24 +14,19 @@ import os
 import pickle
 import sys
 import time
-import traceback
 
-from ml.errors import EagleError, InternalError
 from ml.learning.search.rows import search_rows
 from ml.learning.search.search import take_part
 from ml.scale.parallel_search import Part
+from ml.scale.processes import failure_of
 from ml.workspace.process.parent_death import end_with
-
-_MOST_CHARACTERS = 20_000  # of a traceback: it must fit into the pipe, which is read at the end
 
 
 def run(part: Part) -> None:
     """Run trials; raises what `ml.learning.search.search.take_part` does."""
     rows = search_rows(part.config, part.frame, part.interval)
     take_part(
-        rows.features,
-        rows.labels,
-        rows.folds,
+        rows,
         part.config.training_config,
         part.config.tuning_config,
         storage_path=part.journal,
@@ -49,10 +44,7 @@ def main(parent: str) -> int:
     try:
         run(pickle.load(sys.stdin.buffer))
     except Exception as error:
-        # what an unforeseen error says may hold a path: it goes into the log only, with the traceback
-        told = error if isinstance(error, EagleError) else InternalError(f"a trial failed: {type(error).__name__}")
-        failure = {"error": told.to_json(), "traceback": traceback.format_exc()[-_MOST_CHARACTERS:]}
-        os.write(answer, json.dumps(failure).encode())
+        os.write(answer, json.dumps(failure_of(error, "a trial")).encode())
         return 1
     return 0
 

@@ -148,9 +148,7 @@ def _search(
 
     rows = search_rows(config, data.frame, data.interval)
     return search(
-        rows.features,
-        rows.labels,
-        rows.folds,
+        rows,
         config.training_config,
         config.tuning_config,
         progress=progress,

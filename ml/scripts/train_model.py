@@ -108,10 +108,10 @@ def _engine(
     config: OrganizationConfig, paths: OrganizationPaths, source: Input, progress: ProgressCallback | None
 ) -> Iterator[Engine]:
     """What features are computed and trees are grown by: a table in memory, or partitions of a file."""
-    from ml.learning.engine import LocalEngine
+    from ml.learning.engine import Engine
 
     if config.training_config.engine == "local":
-        yield LocalEngine(config, source.data.frame)
+        yield Engine(config, source.data.frame)
         return
     from ml.scale.partitioned.engine import PartitionedEngine
     from ml.scale.partitioned.stored import Stored
@@ -231,10 +231,8 @@ def _write_version(
 def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, metrics: dict[str, Any]) -> ModelMetadata:
     from ml.evaluation.drift.baseline import learn_baseline
     from ml.evaluation.model_version import seen_spans
-    from ml.export.libraries import library_versions
     from ml.export.metadata import (
         Channel,
-        ChannelBaseline,
         DataOrigin,
         Grid,
         ModelMetadata,
@@ -242,6 +240,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
         SensorStatistics,
         Training,
         Window,
+        library_versions,
     )
 
     schema, engineer, parts = config.schema_config, model.engineer, model.parts
@@ -303,10 +302,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
         sensor_statistics={
             name: SensorStatistics(mean=each.mean, std=each.std) for name, each in engineer.sensor_statistics.items()
         },
-        drift_baseline={
-            name: ChannelBaseline(edges=each.edges, counts=each.counts, missing=each.missing)
-            for name, each in model.engine.each_channel(learn_baseline, parts.train).items()
-        },
+        drift_baseline=model.engine.each_channel(learn_baseline, parts.train),
         suspicious_columns=tuple(finding.to_json() for finding in model.suspicious),
         libraries=library_versions(),
         config_digest=config.digest(),

@@ -264,10 +264,8 @@ PROFILES: dict[str, Family] = {
 def list_features(config: OrganizationConfig, interval: int) -> list[Feature]:
     """Every feature that a configuration asks for, in order, before selection.
 
-    Raises
-    ------
-    ConfigError
-        If a family names a column that is not there, if no feature is left, or if two would have the same name.
+    Raises ConfigError if a family names a column that is not there, if no feature is left, or if two would have the
+    same name.
     """
     if config.feature_config.serving_profile is not None:
         return _served(config, interval)

@@ -10,13 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ml.arrays import Bools, Float32s, Int64s
 from ml.errors import MissingColumnError
 from ml.options.schema import SchemaConfig
 from ml.windows.kernels import readings
-
-Float32s = NDArray[np.float32]
-Float64s = NDArray[np.float64]
-Int64s = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -103,10 +100,7 @@ def segment_starts(segment: NDArray[Any]) -> Int64s:
 def stored_columns(frame: pd.DataFrame, schema: SchemaConfig) -> list[NDArray[Any]]:
     """The sensors of a grid frame as it stores them, without a copy where they are numbers; in the schema's order.
 
-    Raises
-    ------
-    MissingColumnError
-        If the frame lacks a sensor.
+    Raises MissingColumnError if the frame lacks a sensor.
     """
     return [_stored_column(frame, name, schema) for name in schema.sensor_columns]
 
@@ -131,19 +125,16 @@ def read_sample(name: str, stored: NDArray[Any], schema: SchemaConfig, start: In
 
 
 def physical_samples(
-    frame: pd.DataFrame, schema: SchemaConfig, rows: NDArray[np.bool_], names: Sequence[str] | None = None
+    frame: pd.DataFrame, schema: SchemaConfig, rows: Bools, names: Sequence[str] | None = None
 ) -> Iterator[tuple[str, Float32s]]:
     """The name and the physical samples of some rows of each channel of a grid frame, one channel after the other.
+
+    Raises MissingColumnError if the frame lacks a sensor.
 
     Parameters
     ----------
     names
         The channels; `frame` needs no others. Default: all.
-
-    Raises
-    ------
-    MissingColumnError
-        If the frame lacks a sensor.
     """
     start = segment_starts(frame["segment"].to_numpy())
     samples = np.empty(len(frame), dtype=np.float32)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.arrays import Bools
+from ml.arrays import Bools, Float32s, Int64s
 from ml.errors import DataError
 from ml.options.schema import SchemaConfig
 from ml.windows.channels import segment_starts, stored_columns
@@ -22,7 +22,6 @@ from ml.windows.operations import Target
 from ml.windows.parallel import for_each
 from ml.windows.program import Program
 
-Float32s = NDArray[np.float32]
 Order = Literal["C", "F"]
 
 _ROWS = 1 << 13  # rows of a chunk: their samples stay in the second-level cache
@@ -35,6 +34,8 @@ def compute(
 ) -> Float32s:  # fmt: skip
     """The program's features, float32 (n_wanted, n_features).
 
+    Raises DataError if `rows` is not one truth value per row of the frame.
+
     Parameters
     ----------
     frame
@@ -45,11 +46,6 @@ def compute(
         (n_rows,), true for the rows wanted; the others serve as history. None for all.
     order
         "F", column-major, as they are computed, or "C", row-major.
-
-    Raises
-    ------
-    DataError
-        If `rows` is not one truth value per row of the frame.
     """
     if rows is not None and (rows.dtype != np.bool_ or rows.shape != (len(frame),)):
         raise DataError(
@@ -68,7 +64,7 @@ class _Columns(NamedTuple):
 
     stored: list[NDArray[Any]]
     segment: NDArray[Any]
-    seconds: NDArray[np.int64]
+    seconds: Int64s
 
     @classmethod
     def of(cls, frame: pd.DataFrame, schema: SchemaConfig) -> _Columns:

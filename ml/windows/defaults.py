@@ -49,10 +49,7 @@ def nearest_steps(seconds: int, interval: int) -> int:
 def served_windows(config: OrganizationConfig, interval: int) -> dict[int, int]:
     """Window lengths of the serving profile, ascending: seconds -> samples, of which both ends of the window are two.
 
-    Raises
-    ------
-    ConfigError
-        If a window holds too many samples.
+    Raises ConfigError if a window holds too many samples.
     """
     configured = config.schema_config.rolling_windows
     windows = serving_profile.ROLLING_WINDOWS if configured is None else configured

@@ -12,8 +12,8 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ml.arrays import Bools
 from ml.config import OrganizationConfig
 from ml.errors import InternalError
 from ml.windows.channels import Constants, physical_samples
@@ -43,7 +43,7 @@ class Normality:
         cls,
         frame: pd.DataFrame,
         config: OrganizationConfig,
-        rows: NDArray[np.bool_],
+        rows: Bools,
         channels: Sequence[str] | None = None,
     ) -> Self:
         """Learn from some rows of a grid frame.
@@ -72,11 +72,8 @@ class Normality:
     def joined(cls, parts: Sequence[Self]) -> Self:
         """What `learn` gives for all channels, from what it gave for some of the same rows each; in their order.
 
-        Raises
-        ------
-        InternalError
-            If the parts have found different regimes: then they have not learned from the same rows, or not with the
-            same libraries.
+        Raises InternalError if the parts have found different regimes: then they have not learned from the same rows,
+        or not with the same libraries.
         """
         first = parts[0].regimes
         if first is not None:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from ml.arrays import Float32s, Float64s, Int64s
 from ml.options.schema import SchemaConfig
 from ml.windows.catalogue import Feature
-from ml.windows.channels import Block, Constants, Float32s, Float64s, Int64s, Series, read_sample
+from ml.windows.channels import Block, Constants, Series, read_sample
 from ml.windows.kernels import readings
 from ml.windows.operations import Context, Step, Target
 from ml.windows.regimes import Regimes

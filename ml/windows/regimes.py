@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ml.windows.channels import Constants, Float32s, Series
+from ml.arrays import Float32s, Float64s, Int64s
+from ml.windows.channels import Constants, Series
 from ml.windows.kernels import regimes as kernels
 
 _MOST_REGIMES = 10
@@ -44,7 +44,7 @@ class Regimes:
 
     columns: tuple[str, ...]
     scaling: tuple[Constants, ...]
-    centroids: NDArray[np.float64]
+    centroids: Float64s
     constants: Mapping[str, tuple[Constants, ...]]
 
     @property
@@ -77,7 +77,7 @@ class Regimes:
         """Channels that are z-scored within regimes: all continuous ones but the operating columns."""
         return tuple(self.constants)
 
-    def assign(self, channels: Mapping[str, Float32s]) -> NDArray[np.int64]:
+    def assign(self, channels: Mapping[str, Float32s]) -> Int64s:
         """Number of the nearest regime of each row, lowest number on ties; k where an operating column is NaN."""
         values = np.array([channels[name] for name in self.columns])
         member = np.empty(values.shape[1], dtype=np.int64)
@@ -110,12 +110,12 @@ class Regimes:
         self.normaliser(series)(values)
         return {name: values[row] for name, row in series.normal.items()}
 
-    def _assign(self, values: Float32s, operating: NDArray[np.int64], member: NDArray[np.int64]) -> None:
+    def _assign(self, values: Float32s, operating: Int64s, member: Int64s) -> None:
         mean = np.array([each.mean for each in self.scaling])
         scale = np.array([each.scale for each in self.scaling])
         kernels.assign(values, operating, mean, scale, self.centroids, member)
 
-    def _table(self, rows: list[list[float]]) -> NDArray[np.float64]:
+    def _table(self, rows: list[list[float]]) -> Float64s:
         return np.array(rows, dtype=np.float64).reshape(len(rows), self.count + 1)
 
     def to_dict(self) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def constants_of(values: Float32s) -> Constants:
 
 def _standardise(
     channels: Mapping[str, Float32s], columns: tuple[str, ...], scaling: tuple[Constants, ...]
-) -> NDArray[np.float64]:
+) -> Float64s:
     return np.column_stack(
         [
             (channels[name].astype(np.float64) - each.mean) / each.scale
@@ -157,14 +157,14 @@ def _standardise(
     )
 
 
-def _per_regime(values: Float32s, member: NDArray[np.int64], count: int) -> tuple[Constants, ...]:
+def _per_regime(values: Float32s, member: Int64s, count: int) -> tuple[Constants, ...]:
     overall = constants_of(values)
     inside = [values[member == number] for number in range(count)]
     enough = [np.count_nonzero(~np.isnan(part)) >= _SMALLEST_REGIME for part in inside]
     return (*(constants_of(part) if ok else overall for part, ok in zip(inside, enough, strict=True)), overall)
 
 
-def _cluster(points: NDArray[np.float64], count: int | None, seed: int) -> NDArray[np.float64]:
+def _cluster(points: Float64s, count: int | None, seed: int) -> Float64s:
     from sklearn.cluster import KMeans
     from sklearn.metrics import silhouette_score
     from threadpoolctl import threadpool_limits

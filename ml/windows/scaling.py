@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float32s = NDArray[np.float32]
+from ml.arrays import Float32s
+
 Method = Literal["none", "standard", "minmax", "robust"]
 
 

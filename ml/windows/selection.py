@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Float32s = NDArray[np.float32]
+from ml.arrays import Bools, Float32s, Float64s, Int64s
+
 MOST_ROWS = 100_000
 """Rows that are enough to rank by; more would only take time and memory."""
 _RANKING_ROWS = 20_000  # mutual information is estimated from neighbours, and their search grows faster than the rows
@@ -33,7 +34,7 @@ def select(
     return sorted(int(index) for index in order[:k])
 
 
-def drawn_rows(rows: NDArray[np.bool_], n_rows: int, seed: int) -> NDArray[np.bool_]:
+def drawn_rows(rows: Bools, n_rows: int, seed: int) -> Bools:
     """`n_rows` of the rows (n_all,) that are true, drawn by `seed`; all of them where there are no more."""
     positions = np.flatnonzero(rows)
     if n_rows >= positions.size:
@@ -45,7 +46,7 @@ def drawn_rows(rows: NDArray[np.bool_], n_rows: int, seed: int) -> NDArray[np.bo
 
 def _filter(
     matrix: Float32s, label: NDArray[np.int8], method: Literal["mutual_information", "f_test"], seed: int
-) -> NDArray[np.float64]:
+) -> Float64s:
     from sklearn.feature_selection import f_classif, mutual_info_classif
 
     rows = _sample(label, seed)
@@ -66,13 +67,13 @@ def _filter(
     return score
 
 
-def _sample(label: NDArray[np.int8], seed: int) -> NDArray[np.int64]:
+def _sample(label: NDArray[np.int8], seed: int) -> Int64s:
     if label.size <= _RANKING_ROWS:
         return np.arange(label.size)
     return np.sort(np.random.default_rng(seed).choice(label.size, _RANKING_ROWS, replace=False))
 
 
-def _importance(matrix: Float32s, label: NDArray[np.int8], seed: int) -> NDArray[np.float64]:
+def _importance(matrix: Float32s, label: NDArray[np.int8], seed: int) -> Float64s:
     import lightgbm
 
     parameters = {

@@ -1,4 +1,4 @@
-"""What whoever serves a model through the backend's own server has to know, beside its features."""
+"""What the sampling interval, or the backend's own server, makes of windows and lags, as findings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from ml.config import OrganizationConfig
 from ml.findings import Finding
 from ml.options.serving_profile import HISTORY_ROWS, LAG_SECONDS, ROLLING_WINDOWS
-from ml.windows.defaults import served_lags, served_windows
+from ml.windows.defaults import nearest_steps, served_lags, served_windows
 
 ALARM_THRESHOLD = 0.85
 """The probability from which on the backend alarms, where its configuration names none."""
@@ -80,3 +80,42 @@ def _to_repeat(lags: dict[int, int], windows: dict[int, int]) -> Iterator[Findin
 
 def _listed(numbers: Iterable[int]) -> str:
     return ", ".join(map(str, numbers))
+
+
+def timing_findings(config: OrganizationConfig, interval: int) -> list[Finding]:
+    """Lags that fall between samples or meet the newest row.
+
+    Parameters
+    ----------
+    config
+        The organisation; nothing is said of a serving profile, which `serving_findings` looks at.
+    interval
+        Sampling interval in seconds.
+    """
+    lags = config.schema_config.lag_seconds or ()
+    if config.feature_config.serving_profile is not None:
+        return []
+    findings = []
+    newest = [lag for lag in lags if nearest_steps(lag, interval) == 0]
+    between = [lag for lag in lags if lag % interval and lag not in newest]
+    if newest:
+        findings.append(
+            Finding(
+                "LAG_MEETS_NEWEST_ROW",
+                f"a lag of {_listed(newest)} s on a grid of {interval} s is the newest row itself and tells nothing; "
+                "it is left out",
+                "schemaConfig.lagSeconds",
+                f"use lags of {interval} s or more, such as {interval} and {2 * interval}",
+            )
+        )
+    if between:
+        taken = ", ".join(f"{lag} s as {nearest_steps(lag, interval) * interval} s" for lag in between[:10])
+        findings.append(
+            Finding(
+                "LAG_BETWEEN_SAMPLES",
+                f"the grid has a sample every {interval} s, so lags are read at the nearest one: {taken}",
+                "schemaConfig.lagSeconds",
+                f"use multiples of {interval}",
+            )
+        )
+    return findings

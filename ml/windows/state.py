@@ -74,10 +74,7 @@ class EngineerState(Section):
 def read_state(data: Mapping[str, Any]) -> tuple[EngineerState, OrganizationConfig]:
     """The state in `data` and the configuration in it, which agree with each other.
 
-    Raises
-    ------
-    IntegrityError
-        If something is missing, not allowed, or does not agree; or the state is of another format.
+    Raises IntegrityError if something is missing, not allowed, or does not agree; or the state is of another format.
     """
     if data.get("formatVersion") != STATE_FORMAT:
         raise IntegrityError(

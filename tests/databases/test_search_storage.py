@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 from ml.errors import ConfigError, SourceError, StoppedError
-from ml.learning.search.feature_sets import FeatureTable
+from ml.learning.search.feature_sets import FeatureTable, SearchRows
 from ml.learning.search.search import SearchResult, search
 from ml.options.learning import TrainingConfig, TuningConfig
 from ml.scripts import hyperparameter_tuning
@@ -46,7 +46,7 @@ def run(storage: dict[str, str], owner: str = "plant_a/v1", **options: Any) -> S
     folds = [(np.flatnonzero(third != number), np.flatnonzero(third == number)) for number in range(3)]
     training = TrainingConfig.model_validate({"threads": 1, "lgbParams": {"numIterations": 30}})
     tuning = TuningConfig.model_validate({"nTrials": 8, "workers": 3, "searchSpace": SPACE, **storage})
-    return search(FeatureTable(X, names()), y, folds, training, tuning, owner=owner, **options)
+    return search(SearchRows(FeatureTable(X, names()), y, folds), training, tuning, owner=owner, **options)
 
 
 def outcome(result: SearchResult) -> list[dict[str, Any]]:

@@ -11,8 +11,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from ml.scale.fleet.budget import Budget
-from ml.scale.fleet.coordination import work_off
-from ml.scale.fleet.pools import cluster_pool
+from ml.scale.fleet.pools import cluster_pool, work_off
 from ml.scale.fleet.task import OrganizationTask, Outcome
 from tests.pipeline.small_plant import ORGANIZATION, plant_config, write_json
 

@@ -42,16 +42,14 @@ class Stump(Estimator):
     def search_space(cls):
         return {"quantile": SearchRange(low=0.5, high=0.9)}
 
-    def fit(self, X, y, X_valid=None, y_valid=None, *, names, on_round=None):
-        self.names = list(names)
+    def _fit(self, X, y, valid, on_round):
         rows = np.nan_to_num(X.astype(np.float64))
         above = rows > np.quantile(rows, self.parameters(self.config).quantile, axis=0)
         gain = np.abs(above[y == 1].mean(axis=0) - above[y == 0].mean(axis=0))
         feature = int(gain.argmax())
         threshold = float(np.quantile(rows[:, feature], self.parameters(self.config).quantile))
         low = ~(X[:, feature] > threshold)
-        self.state = [len(names), feature, threshold, float(y[low].mean()), float(y[~low].mean())]
-        return self
+        self.state = [X.shape[1], feature, threshold, float(y[low].mean()), float(y[~low].mean())]
 
     def predict(self, X):
         _, feature, threshold, low, high = self.state
@@ -66,11 +64,9 @@ class Stump(Estimator):
     def save(self, path):
         path.write_text(json.dumps(self.state))
 
-    @classmethod
-    def load(cls, path, config, *, names=None):
-        model = cls(config)
-        model.state, model.names = json.loads(path.read_text()), list(names or [])
-        return model
+    def _read(self, path):
+        self.state = json.loads(path.read_text())
+        return self.state[0]
 
     def ensemble(self):
         width, feature, threshold, low, high = self.state

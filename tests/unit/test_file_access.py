@@ -41,7 +41,7 @@ REASONS = {
     "ml.ingest.prepared_csv": "the staged file that ml.workspace.files made for this process",
     "ml.ingest.prepared.data": "takes back the staged file that ml.workspace.files made for this process",
     "ml.scale.search_worker": "the pipes that it was started with",
-    "ml.windows.cpu_quota": "how much CPU time the kernel says that there is",
+    "ml.windows.parallel": "how much CPU time the kernel says that there is",
     "ml.windows.kernels.compiling": "the source text of this package",
 }
 

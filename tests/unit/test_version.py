@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 import ml
-from ml.export.libraries import library_versions
+from ml.export.metadata import library_versions
 
 PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 

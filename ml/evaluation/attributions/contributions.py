@@ -8,14 +8,15 @@ score, so none is left unexplained; but features that tell the same share what t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ml.evaluation.attributions.sensor_importance import by_sensor
+from ml import wording
+from ml.arrays import Float32s, Float64s
+from ml.export.reasons.exact import TIME
 from ml.windows.catalogue import Feature
 
 PER_CASE = 5
@@ -67,7 +68,7 @@ class ExplainedCase:
         wanted = [driver.in_words for driver in acting if (driver.contribution > 0) == false][:NAMED]
         others = [driver.in_words for driver in acting if (driver.contribution > 0) != false][:1]
         up, down = "raised the risk most", "kept the risk down most"
-        parts = [f"{' and '.join(_listed(wanted))} {up if false else down}"] if wanted else []
+        parts = [f"{wording.listed(wanted)} {up if false else down}"] if wanted else []
         parts += [f"{others[0]} {down if false else up}"] if others else []
         return f"{'; '.join(parts)}." if parts else "No feature moved the risk."
 
@@ -78,10 +79,7 @@ class ExplainedCase:
             "time": self.case.time,
             "probability": self.case.probability,
             "sentence": self.sentence,
-            "drivers": [
-                {"feature": each.feature, "value": each.value, "contribution": each.contribution}
-                for each in self.drivers
-            ],
+            "drivers": [asdict(each) for each in self.drivers],
         }
 
 
@@ -126,7 +124,7 @@ class Explanation:
 
 
 def mean_contributions(
-    features: Sequence[Feature], contributions: NDArray[np.float64]
+    features: Sequence[Feature], contributions: Float64s
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Mean absolute contribution by sensor and by feature, largest first.
 
@@ -142,9 +140,7 @@ def mean_contributions(
     return by_sensor(features, by_feature), dict(sorted(by_feature.items(), key=lambda item: -item[1]))
 
 
-def explained(
-    case: Case, features: Sequence[Feature], values: NDArray[np.float32], contributions: NDArray[np.float64]
-) -> ExplainedCase:
+def explained(case: Case, features: Sequence[Feature], values: Float32s, contributions: Float64s) -> ExplainedCase:
     """A case with the `PER_CASE` features of largest absolute contribution in each direction.
 
     Parameters
@@ -167,6 +163,14 @@ def _with_shares(kind: str, weights: dict[str, float]) -> list[dict[str, Any]]:
     ]
 
 
-def _listed(words: Sequence[str]) -> list[str]:
-    """``a, b`` and ``c`` to be joined by "and"."""
-    return [", ".join(words[:-1]), words[-1]] if len(words) > 1 else list(words)
+def by_sensor(features: Sequence[Feature], weight: Mapping[str, float]) -> dict[str, float]:
+    """The weights of features, by name, summed over the features of each sensor; largest first.
+
+    A feature of two sensors counts half for each, one of neither as `TIME`. A feature without a weight counts as 0.
+    """
+    total: dict[str, float] = {}
+    for feature in features:
+        sensors = feature.operation.sensors or (TIME,)
+        for sensor in sensors:
+            total[sensor] = total.get(sensor, 0.0) + weight.get(feature.name, 0.0) / len(sensors)
+    return dict(sorted(total.items(), key=lambda item: -item[1]))

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ml.arrays import Float32s, Int64s
 from ml.evaluation.attributions.contributions import Case, CaseKind, Explanation, explained, mean_contributions
 from ml.evaluation.model_version import TrainedVersion
 from ml.evaluation.rows import EvaluatedData
@@ -18,14 +18,14 @@ from ml.learning.events.failures import epoch_seconds, positive_runs
 MOST_ALARM_ROWS = 1_000  # contributions of a large forest take milliseconds per row; the mean needs no more
 MOST_CASES = 20
 
-Positions = npt.NDArray[np.int64]
+Positions = Int64s
 
 
 def explanation_of(
     trained: TrainedVersion,
     rows: EvaluatedData,
-    features: npt.NDArray[np.float32],
-    probability: npt.NDArray[np.float32],
+    features: Float32s,
+    probability: Float32s,
     events: Events,
     measured: Mapping[str, Any],
 ) -> Explanation | None:
@@ -68,7 +68,7 @@ def explanation_of(
 
 
 def _missed_failures(
-    rows: EvaluatedData, probability: npt.NDArray[np.float32], measured: Mapping[str, Any], horizon: int
+    rows: EvaluatedData, probability: Float32s, measured: Mapping[str, Any], horizon: int
 ) -> list[Case]:
     """Failures that no alarm detected; their rows are those labelled 1 because of them."""
     asset = rows.table["asset_id"].astype(str).to_numpy()
@@ -88,7 +88,7 @@ def _missed_failures(
     return cases
 
 
-def _false_alarms(rows: EvaluatedData, probability: npt.NDArray[np.float32], events: Events) -> list[Case]:
+def _false_alarms(rows: EvaluatedData, probability: Float32s, events: Events) -> list[Case]:
     """Alarms that are false, however often."""
     times = rows.table["timestamp"]
     return [
@@ -98,9 +98,7 @@ def _false_alarms(rows: EvaluatedData, probability: npt.NDArray[np.float32], eve
     ]
 
 
-def _case(
-    kind: CaseKind, rows: EvaluatedData, probability: npt.NDArray[np.float32], group: Positions, time: str
-) -> Case:
+def _case(kind: CaseKind, rows: EvaluatedData, probability: Float32s, group: Positions, time: str) -> Case:
     peak = int(group[np.argmax(probability[group])])
     return Case(kind, str(rows.table["asset_id"].iloc[peak]), time, peak, float(probability[peak]))
 

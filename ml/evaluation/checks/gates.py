@@ -1,4 +1,4 @@
-"""Gates: the thresholds of `validationConfig` against what was measured.
+"""Gates: the thresholds of `validationConfig` against what was measured, each under the name of its limit.
 
 A gate metric is one entry in `ml.options.limits.MetricLimits`: whatever was measured under its name can be held to a
 least and a most. A key ``minX`` or ``maxX`` of `ValidationConfig` is a short form of such a limit.
@@ -12,12 +12,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ml.evaluation.comparison import Champion
+from ml.evaluation.latency import Latency
+from ml.evaluation.metrics import RowMetrics
+from ml.evaluation.records import Record
 from ml.options.delivery import ValidationConfig
 from ml.options.limits import MetricLimits
 
 
 @dataclass(frozen=True)
-class Gate:
+class Gate(Record):
     """One threshold and how the model stands to it."""
 
     name: str
@@ -32,16 +35,6 @@ class Gate:
     def is_minimum(self) -> bool:
         """Whether the value must reach the limit, rather than stay below it."""
         return self.key.startswith("min") or self.key.endswith(".min")
-
-    def to_json(self) -> dict[str, Any]:
-        """The gate under its JSON names."""
-        return {
-            "name": self.name,
-            "key": self.key,
-            "limit": self.limit,
-            "value": self.value,
-            "passed": self.passed,
-        }
 
 
 _NAMES = {str(field.alias): str(field.description) for field in MetricLimits.model_fields.values()}
@@ -94,3 +87,31 @@ def _gate(name: str, key: str, limit: float, measured: float | None) -> Gate:
     value = None if measured is None or math.isnan(measured) else float(measured)
     gate = Gate(name=name, key=key, limit=limit, value=value, passed=False)
     return replace(gate, passed=value is not None and (value >= limit if gate.is_minimum else value <= limit))
+
+
+def measured_values(
+    metrics: RowMetrics, events: Mapping[str, Any], latency: Latency, window: Latency | None
+) -> dict[str, float | None]:
+    """What was measured, under the names of `ml.evaluation.checks.gates.MEASURES`; None where it is not defined.
+
+    Parameters
+    ----------
+    events
+        As from `ml.learning.events.metrics.event_metrics`.
+    latency, window
+        Of ``model.onnx`` and of ``window.onnx``.
+    """
+    notice = {
+        f"{name}{quantile.capitalize()}Seconds": value
+        for name in ("leadTime", "detectionDelay")
+        for quantile, value in (events.get(f"{name}Seconds") or {}).items()
+    }
+    latencies = {
+        f"{name}{level.capitalize()}Ms": value
+        for name, measured in (("latency", latency), ("windowLatency", window))
+        if measured is not None
+        for level, value in measured.to_json().items()
+    }
+    missed = {"missedFailures": events["failures"] - events["detected"]}
+    everything = {**metrics.to_json(), **events, **missed, **notice, **latencies}
+    return {name: everything.get(name) for name in MEASURES}

@@ -9,14 +9,13 @@ is left out, because it supposes independent rows and neighbouring rows of a mac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ml.arrays import Float32s, Int64s
 from ml.errors import DataError
-from ml.windows.channels import Float32s
+from ml.export.metadata import ChannelBaseline
 
 _DECILES = np.arange(1, 10) / 10
 # An empty bin would make the index infinite; a share this small is "less than one row in ten thousand".
@@ -26,26 +25,7 @@ STABLE_BELOW, ANOTHER_ABOVE = 0.1, 0.25  # Siddiqi's reading of the index
 Reading = Literal["stable", "moderate", "strong"]
 
 
-@dataclass(frozen=True)
-class SensorBaseline:
-    """How a sensor's training rows are spread.
-
-    Attributes
-    ----------
-    edges
-        Increasing float32 values, as floats, in the sensor's unit; a counter's is its increase per sample.
-    counts
-        Rows per bin, one more than edges: bin i holds edges[i-1] < x <= edges[i], the last all above.
-    missing
-        Rows without a value.
-    """
-
-    edges: tuple[float, ...]
-    counts: tuple[int, ...]
-    missing: int
-
-
-def learn_baseline(values: Float32s) -> SensorBaseline:
+def learn_baseline(values: Float32s) -> ChannelBaseline:
     """The spread of float32 `values`, shape (n_rows,), over the bins between their deciles.
 
     NaN is missing. Equal deciles are one edge. A sensor that never changes has a bin below its value, one at it and
@@ -66,26 +46,23 @@ def learn_baseline(values: Float32s) -> SensorBaseline:
             edges = np.array([np.nextafter(known[0], np.float32(-np.inf)), known[0]])
     until = np.searchsorted(known, edges, side="right")
     counts = np.diff(until, prepend=0, append=known.size)
-    return SensorBaseline(tuple(edges.tolist()), tuple(counts.tolist()), int(values.size - known.size))
+    return ChannelBaseline(edges=edges.tolist(), counts=counts.tolist(), missing=int(values.size - known.size))
 
 
-def bin_counts(values: Float32s, edges: Float32s) -> tuple[NDArray[np.int64], int]:
-    """Values per bin, int64 (n_edges + 1,), and how many are NaN; bins as in `SensorBaseline`."""
+def bin_counts(values: Float32s, edges: Float32s) -> tuple[Int64s, int]:
+    """Values per bin, int64 (n_edges + 1,), and how many are NaN; bins as in `ChannelBaseline`."""
     known = values[~np.isnan(values)]
     bins = np.searchsorted(edges, known, side="left")
     return np.bincount(bins, minlength=len(edges) + 1).astype(np.int64), int(values.size - known.size)
 
 
-def stability_index(baseline: SensorBaseline, values: Float32s) -> float:
+def stability_index(baseline: ChannelBaseline, values: Float32s) -> float:
     """Population stability index of new float32 `values`, shape (n_rows,), against the baseline.
 
     Σ (aᵢ - eᵢ) ln(aᵢ / eᵢ) over the shares of new rows aᵢ and training rows eᵢ in each bin, missing values being a
     bin of their own; shares below 0.0001 count as that.
 
-    Raises
-    ------
-    DataError
-        If there are no rows on one of the sides.
+    Raises DataError if there are no rows on one of the sides.
     """
     counts, missing = bin_counts(values, np.array(baseline.edges, dtype=np.float32))
     actual = np.append(counts, missing).astype(np.float64)
@@ -104,14 +81,14 @@ def reading_of(index: float) -> Reading:
     return "strong" if index > ANOTHER_ABOVE else "moderate"
 
 
-def binned_distance(baseline: SensorBaseline, values: Float32s) -> float | None:
+def binned_distance(baseline: ChannelBaseline, values: Float32s) -> float | None:
     """Kolmogorov-Smirnov distance of new values from the baseline, as far as its bins can tell: a lower bound.
 
     The distributions are compared at the edges only. Missing values are left out; None if a side has no others.
 
     Examples
     --------
-    >>> binned_distance(SensorBaseline((1.0, 2.0), (2, 2, 0), 0), np.array([2, 2, 3, np.nan], np.float32))
+    >>> binned_distance(learn_baseline(np.array([1, 1, 2, 2], np.float32)), np.array([2, 2, 3, np.nan], np.float32))
     0.5
     """
     counts, _ = bin_counts(values, np.array(baseline.edges, dtype=np.float32))

@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ml.arrays import Float32s
 from ml.config import OrganizationConfig
 from ml.windows.channels import segment_starts
 
@@ -100,7 +100,7 @@ def perturb(frame: pd.DataFrame, kind: Kind, level: float, profile: SensorProfil
 
 def _noise(
     frame: pd.DataFrame, level: float, profile: SensorProfile, random: np.random.Generator
-) -> dict[str, NDArray[np.float32]]:
+) -> dict[str, Float32s]:
     schema = profile.config.schema_config
     perturbed = {}
     for name in schema.continuous_columns:
@@ -146,7 +146,7 @@ def _jitter(
     return perturbed
 
 
-_Changed = Mapping[str, "pd.Series | NDArray[np.float32]"]
+_Changed = Mapping[str, "pd.Series | Float32s"]
 _Perturbation = Callable[[pd.DataFrame, float, SensorProfile, np.random.Generator], _Changed]
 _PERTURBATIONS: dict[Kind, _Perturbation] = {
     "noise": _noise,

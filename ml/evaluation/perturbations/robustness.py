@@ -7,31 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ml.arrays import Bools, Float32s
 from ml.evaluation.metrics import row_metrics
 from ml.evaluation.perturbations.kinds import Kind, SensorProfile, levels, perturb
 from ml.evaluation.perturbations.subset import robustness_subset
+from ml.evaluation.records import Record
+from ml.features import FeatureEngineer
 from ml.progress import ProgressCallback
 
 
-class Engineer(Protocol):
-    """The part of the feature engineer that is needed here."""
-
-    @property
-    def look_back(self) -> int:
-        """Samples that a row's features depend on, the row itself included."""
-
-    def transform(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Float32 features, shape ``(n_rows, n_features)``, of a grid frame."""
-
-
 @dataclass(frozen=True)
-class RobustnessPoint:
+class RobustnessPoint(Record):
     """Metrics after perturbing the sensors; level 0 is the untouched data."""
 
     kind: Kind
@@ -42,26 +32,16 @@ class RobustnessPoint:
     auc: float | None
     f1: float | None
 
-    def to_json(self) -> dict[str, Any]:
-        """The point under its JSON names."""
-        return {
-            "kind": self.kind,
-            "level": self.level,
-            "averagePrecision": self.average_precision,
-            "auc": self.auc,
-            "f1": self.f1,
-        }
-
 
 def robustness_curves(
     frame: pd.DataFrame,
-    engineer: Engineer,
-    score: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    engineer: FeatureEngineer,
+    score: Callable[[Float32s], Float32s],
     threshold: float,
     profile: SensorProfile,
     seed: int,
     *,
-    scored: NDArray[np.bool_] | None = None,
+    scored: Bools | None = None,
     progress: ProgressCallback | None = None,
 ) -> list[RobustnessPoint]:
     """Metrics of the test rows at every configured level of every kind of trouble, level 0 first.
@@ -78,7 +58,7 @@ def robustness_curves(
         Features of a grid frame, and probabilities, float32 of shape ``(n_rows,)``, of a feature matrix.
     threshold
         Alarm threshold, for F1.
-    plant
+    profile
         The sensors, and through its configuration ``robustnessRows`` and the levels: ``noiseLevels``,
         ``missingRates``, ``stuckShares``, ``lostShares`` and ``jitterSteps``.
     seed

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from ml.arrays import Float64s, Int64s
 from ml.evaluation.metrics import CALIBRATION_BINS, as_labels_and_scores
 
 MAX_POINTS = 500  # more cannot be told apart in a picture of the report's width
 
-Values = NDArray[np.float64]
+Values = Float64s
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Calibration:
 
     predicted: Values
     observed: Values
-    rows: NDArray[np.int64]
+    rows: Int64s
 
 
 def roc_points(truth: ArrayLike, score: ArrayLike) -> Curve | None:

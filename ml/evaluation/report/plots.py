@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, PercentFormatter, StrMethodFormatter
 from numpy.typing import ArrayLike
 
+from ml import wording
 from ml.drawing import (
     BLUE,
     INK,
@@ -65,7 +66,7 @@ def roc(
         for name, score, look in _lines(probability, references):
             curve = roc_points(truth, score)
             if curve is not None:
-                axes.plot(curve.x, curve.y, label=f"{name} ({_number(roc_auc(truth, score))})", **look)
+                axes.plot(curve.x, curve.y, label=f"{name} ({wording.score(roc_auc(truth, score))})", **look)
         unit_square(axes, "False positive rate", "True positive rate")
         _legend(axes, "Area under the curve", "lower right")
 
@@ -91,7 +92,7 @@ def precision_recall(
         for name, score, look in _lines(probability, references):
             curve = precision_recall_points(truth, score)
             if curve is not None:
-                text = f"{name} ({_number(average_precision(truth, score))})"
+                text = f"{name} ({wording.score(average_precision(truth, score))})"
                 axes.plot(curve.x, curve.y, drawstyle="steps-pre", label=text, **look)
         unit_square(axes, "Recall", "Precision")
         _legend(axes, "Average precision", "best")
@@ -232,7 +233,3 @@ def _legend(axes: Axes, title: str | None, place: str) -> None:
     legend = axes.legend(loc=place, title=title, title_fontsize=8.5, alignment="left", frameon=True, framealpha=0.85)
     legend.get_frame().set(edgecolor=RULE, linewidth=0)
     legend.get_title().set_color(MUTED)
-
-
-def _number(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.3f}"

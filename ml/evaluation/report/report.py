@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Literal
-
-import numpy as np
 
 from ml.evaluation.attributions.contributions import Explanation
 from ml.evaluation.checks.gates import Gate
 from ml.evaluation.comparison import Baseline, Champion
-from ml.evaluation.drift.table import Drift
-from ml.evaluation.evaluated_rows import EvaluatedRows
+from ml.evaluation.drift.evaluated import Drift
 from ml.evaluation.latency import Latency
 from ml.evaluation.metrics import ReferenceResult, RowMetrics
 from ml.evaluation.perturbations.robustness import RobustnessPoint
 from ml.evaluation.report.verdict import verdict
+from ml.evaluation.rows import EvaluatedRows
 from ml.findings import Finding
+from ml.workspace.files import plain
 
 FORMAT_VERSION = 1
 
@@ -130,17 +127,4 @@ class ValidationReport:
             "suspiciousColumns": self.suspicious_columns,
             "provenance": self.provenance,
         }
-        return {key: json_value(value) for key, value in content.items()}
-
-
-def json_value(value: Any) -> Any:
-    """A value as JSON knows it: NumPy numbers become Python's, NaN and infinities None, times ISO 8601 text."""
-    if isinstance(value, Mapping):
-        return {str(key): json_value(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [json_value(item) for item in value]
-    if isinstance(value, np.generic):
-        return json_value(value.item())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value.isoformat() if isinstance(value, datetime) else value
+        return {key: plain(value) for key, value in content.items()}

@@ -1,4 +1,4 @@
-"""Where each part's rows lie: assets over time, so that anyone can see that no part looks into another."""
+"""Where the rows of each part and fold lie: assets over time, so that anyone can see that none looks into another."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from numpy.typing import NDArray
 
-from ml.arrays import Bools
+from ml.arrays import Bools, Float64s, Int64s
+from ml.config import OrganizationConfig
 from ml.drawing import (
     BLUE,
     GREEN,
@@ -28,7 +28,12 @@ from ml.drawing import (
     render,
     say_nothing_to_show,
     shorten,
+    time_axis,
 )
+from ml.errors import TooFewFailuresError
+from ml.evaluation.model_version import TrainedVersion
+from ml.evaluation.rows import EvaluatedData
+from ml.learning.folds.splits import EventFolds
 
 MAX_ASSETS = 30
 PART_COLOURS = {"training": BLUE, "validation": ORANGE, "test": GREEN, "purged": MUTED}
@@ -81,9 +86,7 @@ def split_picture(
             left, width = stretch.start, max(stretch.width, _THINNEST * (days.max() - days.min()))
             axes.barh(stretch.line, width, left=left, height=0.72, color=colours[stretch.part], linewidth=0)
         _failures(axes, frame, codes, chosen, days)
-        locator = AutoDateLocator(minticks=3, maxticks=9)
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        time_axis(axes)
         axes.set_yticks(range(len(chosen)), [shorten(str(assets[code]), 22) for code in chosen])
         axes.set(ylim=(len(chosen) - 0.4, -0.6), xlim=(days.min(), days.max() + interval / 86_400))
         axes.grid(visible=False)
@@ -96,9 +99,9 @@ def split_picture(
 
 
 def _stretches(
-    codes: NDArray[np.int64],
-    chosen: NDArray[np.int64],
-    days: NDArray[np.float64],
+    codes: Int64s,
+    chosen: Int64s,
+    days: Float64s,
     parts: Mapping[str, Bools],
     interval: int,
 ) -> list[_Stretch]:
@@ -117,7 +120,7 @@ def _stretches(
     return found
 
 
-def _whole_history(axes: Axes, codes: NDArray[np.int64], chosen: NDArray[np.int64], days: NDArray[np.float64]) -> None:
+def _whole_history(axes: Axes, codes: Int64s, chosen: Int64s, days: Float64s) -> None:
     for line, code in enumerate(chosen):
         own = days[codes == code]
         axes.barh(line, own.max() - own.min(), left=own.min(), height=0.72, color=_BACKGROUND, linewidth=0)
@@ -126,9 +129,9 @@ def _whole_history(axes: Axes, codes: NDArray[np.int64], chosen: NDArray[np.int6
 def _failures(
     axes: Axes,
     frame: pd.DataFrame,
-    codes: NDArray[np.int64],
-    chosen: NDArray[np.int64],
-    days: NDArray[np.float64],
+    codes: Int64s,
+    chosen: Int64s,
+    days: Float64s,
 ) -> None:
     event = frame["event"].to_numpy()
     inside = np.flatnonzero(event >= 0)
@@ -150,3 +153,48 @@ def _handles(parts: Mapping[str, Bools], colours: Mapping[str, str]) -> list[Pat
     shown = [Patch(color=colours[name], label=name) for name, rows in parts.items() if rows.any()]
     failure = Line2D([], [], color=INK, linestyle="", marker="|", markersize=9, markeredgewidth=1.6, label="failure")
     return [*shown, Patch(color=_BACKGROUND, label="no row, or no label"), failure]
+
+
+def split_pictures(config: OrganizationConfig, trained: TrainedVersion, rows: EvaluatedData) -> dict[str, bytes]:
+    """PNG pictures ``split`` and ``folds``; none where the version is evaluated on a file of other rows.
+
+    The folds are the blocks that hyperparameter_tuning.py holds out one after the other; where there are too few
+    failures for them, their picture is left out.
+    """
+    parts = rows.parts
+    if parts is None:
+        return {}
+    labelled = (rows.frame["label"] >= 0).to_numpy()
+    interval = trained.engineer.interval
+    used = parts.train | parts.validation | parts.test
+    named = {
+        "training": parts.train,
+        "validation": parts.validation,
+        "test": parts.test,
+        "purged": labelled & ~used,
+    }
+    pictures = {"split": split_picture(rows.frame, named, interval)}
+    folds = _held_out(config, trained, rows, parts.train | parts.validation)
+    return pictures | ({"folds": split_picture(rows.frame, folds, interval)} if folds else {})
+
+
+def _held_out(
+    config: OrganizationConfig, trained: TrainedVersion, rows: EvaluatedData, seen: Bools
+) -> dict[str, Bools]:
+    """Held-out rows of each fold; empty where the folds cannot be made."""
+    folds = EventFolds(
+        config.tuning_config.cv_folds,
+        trained.metadata.horizon_seconds,
+        trained.engineer.look_back,
+        trained.engineer.interval,
+        config.tuning_config.random_state,
+        whole_assets=trained.config.data_config.split_by == "asset",
+    )
+    held_out: dict[str, Bools] = {}
+    try:
+        for number, (_, positions) in enumerate(folds.split(rows.frame, seen), start=1):
+            held_out[f"fold {number}"] = mask = np.zeros(len(seen), dtype=np.bool_)
+            mask[positions] = True
+    except TooFewFailuresError:
+        return {}
+    return held_out

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from ml.arrays import Bools, Float64s, Int64s
 from ml.drawing import (
     BLUE,
     GREEN,
@@ -23,6 +23,7 @@ from ml.drawing import (
     render,
     say_nothing_to_show,
     shorten,
+    time_axis,
 )
 
 MAX_ASSETS = 4
@@ -38,9 +39,9 @@ class _Track:
 
     name: str
     time: NDArray[np.datetime64]
-    probability: NDArray[np.float64]
-    positive: NDArray[np.bool_]
-    event: NDArray[np.int64]
+    probability: Float64s
+    positive: Bools
+    event: Int64s
 
     @property
     def step(self) -> np.timedelta64:
@@ -121,15 +122,13 @@ def _panel(axes: Axes, track: _Track, threshold: float) -> None:
     axes.plot(time, probability, color=BLUE, linewidth=1)
     axes.fill_between(time, threshold, above, color=VERMILION, alpha=0.3, linewidth=0)
     axes.plot(time, above, color=VERMILION, linewidth=1.4, marker=".", markersize=2.5)
-    locator = AutoDateLocator(minticks=3, maxticks=9)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    time_axis(axes)
     axes.set(xlim=(track.time[0], track.time[-1] + track.step), ylim=(0, 1.04), yticks=(0, 0.5, 1))
     axes.grid(visible=False, axis="x")
     axes.set_title(shorten(track.name, 60))
 
 
-def _line(track: _Track) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
+def _line(track: _Track) -> tuple[NDArray[np.datetime64], Float64s]:
     """The highest probability in each of `_MAX_POINTS` slices of time, so that no alarm is lost, broken at gaps."""
     span = (track.time[-1] - track.time[0]).astype("timedelta64[s]").astype(np.int64)
     seconds = (track.time - track.time[0]).astype("timedelta64[s]").astype(np.int64)
@@ -143,13 +142,13 @@ def _line(track: _Track) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
     return np.insert(time, breaks, time[breaks - 1] + track.step), np.insert(probability, breaks, np.nan)
 
 
-def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def _runs(flags: Bools) -> list[tuple[int, int]]:
     """First and last position of every run of true flags."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]])))
     return [(int(first), int(end) - 1) for first, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def _failures(event: NDArray[np.int64]) -> list[tuple[int, int]]:
+def _failures(event: Int64s) -> list[tuple[int, int]]:
     """First and last position of every failure event."""
     numbers = np.unique(event[event >= 0])
     return [(int(rows[0]), int(rows[-1])) for rows in (np.flatnonzero(event == number) for number in numbers)]

@@ -9,24 +9,22 @@ from __future__ import annotations
 from typing import Annotated, Literal, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, model_validator
 from pydantic_core import PydanticCustomError
 
+from ml.arrays import Float32s, Float64s
 from ml.export.builder import INT64, GraphBuilder
 from ml.export.graph.forms import logistic
 from ml.options.base import Section
-
-_Doubles = NDArray[np.float64]
 
 
 class ScoredModel(Protocol):
     """A fitted model that gives scores and, by its own link, probabilities; its features are scaled."""
 
-    def predict(self, X: NDArray[np.float32]) -> _Doubles:
+    def predict(self, X: Float32s) -> Float64s:
         """Probability of a failure, (n_rows,)."""
 
-    def scores(self, X: NDArray[np.float32]) -> _Doubles:
+    def scores(self, X: Float32s) -> Float64s:
         """Raw score, (n_rows,)."""
 
 
@@ -57,11 +55,11 @@ class Calibration(Section):
             raise PydanticCustomError("calibration", "bounds and values must increase")
         return self
 
-    def predict(self, model: ScoredModel, X: NDArray[np.float32]) -> _Doubles:
+    def predict(self, model: ScoredModel, X: Float32s) -> Float64s:
         """Probability of a failure, float64 (n_rows,), of scaled float32 features (n_rows, n_features)."""
         return model.predict(X) if self.method == "none" else self.of_scores(model.scores(X))
 
-    def of_scores(self, scores: _Doubles) -> _Doubles:
+    def of_scores(self, scores: Float64s) -> Float64s:
         """The probabilities of float64 scores, (n_rows,), by a method other than none."""
         if self.method == "sigmoid":
             return logistic(np.float64(self.slope) * scores + np.float64(self.intercept))

@@ -1,10 +1,11 @@
 """scikit-learn classifiers through skl2onnx, in float64, so that the comparison bit by bit has a chance.
 
 skl2onnx promises likeness, not equality: where a classifier multiplies matrices, its library adds in another order than
-onnxruntime. So a conversion is a proposal, and `ml.export.parity` decides. Measured on 100,000 rows, Gaussian naive
-Bayes and quadratic discriminant analysis come out equal in every bit; logistic regression, a small neural network and
-linear discriminant analysis do not. Trees have a graph of their own (`ml.export.trees.ensemble`), and so has logistic
-regression (`ml.export.graph.forms`).
+onnxruntime, and both take exponentials and sums as the processor offers them. So a conversion is a proposal, and
+`ml.export.parity` decides, on the machine that exports: Gaussian naive Bayes and quadratic discriminant analysis come
+out equal in every bit on one and are refused on another; logistic regression, a small neural network and linear
+discriminant analysis are refused everywhere. Trees have a graph of their own (`ml.export.trees.ensemble`), and so has
+logistic regression (`ml.export.graph.forms`).
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
+from ml.arrays import Float64s
 from ml.errors import ParityError
 from ml.export.builder import OPSET
 from ml.export.graph.forms import ConvertedForm
@@ -24,7 +25,7 @@ _PROBABILITIES = 1  # the second output
 _HINT = "use lightgbm, random_forest or logistic_regression"
 
 
-def from_scikit_learn(model: Any, fill: NDArray[np.float64]) -> ConvertedForm:
+def from_scikit_learn(model: Any, fill: Float64s) -> ConvertedForm:
     """A fitted binary classifier as a graph.
 
     Parameters

@@ -11,13 +11,11 @@ from typing import ClassVar
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
+from ml.arrays import Float32s, Float64s, Int64s
 from ml.errors import ParityError
 from ml.export.builder import DOUBLE, GraphBuilder
 from ml.export.trees.ensemble import Link, TreeEnsemble
-
-_Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +31,9 @@ class LinearForm:
         Per feature, (n_features,), finite; scale positive.
     """
 
-    center: _Doubles
-    scale: _Doubles
-    weight: _Doubles
+    center: Float64s
+    scale: Float64s
+    weight: Float64s
     intercept: float
     divisor: ClassVar[int] = 1
     link: ClassVar[Link] = "sigmoid"
@@ -52,15 +50,15 @@ class LinearForm:
         """Width of a row."""
         return len(self.weight)
 
-    def predict(self, rows: NDArray[np.float32]) -> _Doubles:
+    def predict(self, rows: Float32s) -> Float64s:
         """Probability of class 1, (n_rows,), of float32 rows (n_rows, n_features)."""
         return logistic(self.scores(rows))
 
-    def scores(self, rows: NDArray[np.float32]) -> _Doubles:
+    def scores(self, rows: Float32s) -> Float64s:
         """The score before the link, (n_rows,)."""
         return np.cumsum(self.terms(rows), axis=1)[:, -1] + self.intercept
 
-    def terms(self, rows: NDArray[np.float32]) -> _Doubles:
+    def terms(self, rows: Float32s) -> Float64s:
         """What each feature adds to the score, (n_rows, n_features)."""
         values = rows.astype(np.float64)
         known = np.isfinite(values)
@@ -78,11 +76,11 @@ class LinearForm:
         (total,) = node("Gather", [sums, constant(np.array([self.n_features - 1]))], axis=1)
         return node("Add", [total, constant(np.float64(self.intercept))])[0]
 
-    def used_features(self) -> NDArray[np.int64]:
+    def used_features(self) -> Int64s:
         """All of them."""
         return np.arange(self.n_features)
 
-    def with_columns(self, place: NDArray[np.int64], width: int) -> MovedForm:
+    def with_columns(self, place: Int64s, width: int) -> MovedForm:
         """The same for rows of `width` columns that have feature i at ``place[i]``."""
         return MovedForm(self, place, width)
 
@@ -101,7 +99,7 @@ class ConvertedForm:
 
     model: onnx.ModelProto
     output: str
-    fill: _Doubles
+    fill: Float64s
     divisor: ClassVar[int] = 1
     link: ClassVar[Link] = "identity"
 
@@ -110,7 +108,7 @@ class ConvertedForm:
         """Width of a row."""
         return len(self.fill)
 
-    def filled(self, rows: NDArray[np.float32]) -> _Doubles:
+    def filled(self, rows: Float32s) -> Float64s:
         """What the classifier is given for float32 rows (n_rows, n_features)."""
         values = rows.astype(np.float64)
         return np.where(np.isfinite(values), values, self.fill)
@@ -124,11 +122,11 @@ class ConvertedForm:
         probabilities = graph.splice(self.model.graph, filled, self.output)
         return node("Gather", [probabilities, constant(np.array([1]))], axis=1)[0]
 
-    def used_features(self) -> NDArray[np.int64]:
+    def used_features(self) -> Int64s:
         """All of them."""
         return np.arange(self.n_features)
 
-    def with_columns(self, place: NDArray[np.int64], width: int) -> MovedForm:
+    def with_columns(self, place: Int64s, width: int) -> MovedForm:
         """The same for rows of `width` columns that have feature i at ``place[i]``."""
         return MovedForm(self, place, width)
 
@@ -141,7 +139,7 @@ class MovedForm:
     """
 
     form: LinearForm | ConvertedForm
-    place: NDArray[np.int64]
+    place: Int64s
     n_features: int
 
     @property
@@ -164,7 +162,7 @@ ModelForm = TreeEnsemble | LinearForm | ConvertedForm
 PlacedForm = ModelForm | MovedForm
 
 
-def logistic(scores: _Doubles) -> _Doubles:
+def logistic(scores: Float64s) -> Float64s:
     """1 / (1 + exp(-score)) of each score, as the graph's head computes it; 0 where exp overflows.
 
     The C library's exp, one number at a time: numpy's own differs from it in last bits.

@@ -16,6 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from ml.arrays import Int64s
 from ml.errors import IntegrityError
 from ml.export.builder import ML_DOMAIN
 
@@ -31,8 +32,6 @@ _VALUES_PER_INPUT = 64
 
 _CHILDREN = {"nodes_truenodeids": "nodes_trueleafs", "nodes_falsenodeids": "nodes_falseleafs"}
 """Ids of the nodes on the one side and the other, and whether they are leaves."""
-
-_Ids = NDArray[np.int64]
 
 
 def check_graph(model: onnx.ModelProto) -> None:
@@ -190,12 +189,12 @@ def _check_trees_of_sensors(node: onnx.NodeProto, width: int) -> None:
         raise IntegrityError("a node in the trees of the model has two parents, or its values are another tree's")
 
 
-def _in_range(ids: _Ids, count: int, name: str) -> None:
+def _in_range(ids: Int64s, count: int, name: str) -> None:
     if ids.size and not (ids.min() >= 0 and ids.max() < count):
         raise IntegrityError(f"{name} of a tree ensemble of the model must be from 0 to {count - 1:,}")
 
 
-def _ints(attributes: Mapping[str, onnx.AttributeProto], name: str) -> _Ids:
+def _ints(attributes: Mapping[str, onnx.AttributeProto], name: str) -> Int64s:
     return np.array(attributes[name].ints if name in attributes else (), dtype=np.int64)
 
 

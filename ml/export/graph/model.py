@@ -32,10 +32,7 @@ def build_model(
     where column 1 is the probability of a failure, rounded once from float64; ``label`` int64 (N,), 1 where that
     float32 probability is at least `threshold`, which is rounded to float32 first.
 
-    Raises
-    ------
-    ParityError
-        The threshold is not a finite number, or the scaling constants are unusable.
+    Raises ParityError if the threshold is not a finite number, or the scaling constants are unusable.
     """
     check_width(form, n_features)
     if not math.isfinite(threshold):

@@ -7,9 +7,9 @@ itself can put them between its own nodes and the outputs.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from ml.arrays import Float64s, Int64s
 from ml.errors import InternalError
 from ml.export.builder import DOUBLE, FLOAT, INT64, ML_DOMAIN, GraphBuilder, value_info
 from ml.export.graph.calibration import AS_IT_IS, Calibration, add_logistic
@@ -88,8 +88,8 @@ def _add_trees(
     graph: GraphBuilder,
     features: str,
     ensemble: TreeEnsemble,
-    leaf_weight: NDArray[np.float64],
-    leaf_target: NDArray[np.int64],
+    leaf_weight: Float64s,
+    leaf_target: Int64s,
     *,
     n_targets: int,
     output: str,
@@ -100,7 +100,7 @@ def _add_trees(
     targets = np.concatenate([np.zeros(padding, dtype=np.int64), leaf_target])
     modes = np.full(ensemble.n_splits, _BRANCH_LEQ, dtype=np.uint8)
 
-    def index(child: NDArray[np.int64]) -> list[int]:
+    def index(child: Int64s) -> list[int]:
         indices: list[int] = np.where(child >= 0, child, ~child + padding).tolist()
         return indices
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ml.arrays import Float32s
 from ml.errors import ParityError
 from ml.windows import scaling as features_scaling
 
@@ -21,15 +21,10 @@ StoredScaling = Mapping[str, Any]
 """``{"method", "center", "scale"}``: scaled = (x - center) / scale, all in float32; method ``none``: left as it is."""
 
 
-def scaling_constants(
-    scaling: StoredScaling | None, n_features: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+def scaling_constants(scaling: StoredScaling | None, n_features: int) -> tuple[Float32s, Float32s] | None:
     """Center and scale as float32, each (n_features,); None where nothing is scaled.
 
-    Raises
-    ------
-    ParityError
-        The constants are not finite, a scale is not positive, or there is not one per feature.
+    Raises ParityError if the constants are not finite, a scale is not positive, or there is not one per feature.
     """
     if scaling is None or scaling["method"] == "none":
         return None
@@ -42,7 +37,7 @@ def scaling_constants(
     return center, scale
 
 
-def apply_scaling(rows: NDArray[np.float32], scaling: StoredScaling | None) -> NDArray[np.float32]:
+def apply_scaling(rows: Float32s, scaling: StoredScaling | None) -> Float32s:
     """Scale (n_rows, n_features) float32 rows exactly as the graphs do: subtract, then divide, both in float32.
 
     NaN stays NaN; what exceeds float32 becomes infinite.

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ml.arrays import Float32s, Int64s
 from ml.export.builder import INT64, GraphBuilder
 
 MAX_CATEGORY = 4095
@@ -55,7 +55,7 @@ class Encoding:
         """Features that splits take as categories, in the order of their sets."""
         return tuple(dict.fromkeys(membership.feature for membership in self.memberships))
 
-    def moved(self, place: NDArray[np.int64], width: int, used: NDArray[np.int64]) -> Encoding:
+    def moved(self, place: Int64s, width: int, used: Int64s) -> Encoding:
         """The same for rows of `width` columns that have feature i, one of `used`, at ``place[i]``."""
         zeros = self.zero_is_missing & set(used.tolist())
         return Encoding(
@@ -64,16 +64,16 @@ class Encoding:
             tuple(Membership(int(place[each.feature]), each.categories) for each in self.memberships),
         )
 
-    def sources(self) -> NDArray[np.int64]:
+    def sources(self) -> Int64s:
         """The feature that each column comes from, (n_columns,)."""
         return np.array([*range(self.n_features), *(each.feature for each in self.memberships)], dtype=np.int64)
 
-    def columns_of(self, feature: int) -> NDArray[np.int64]:
+    def columns_of(self, feature: int) -> Int64s:
         """The columns that hold memberships of `feature`."""
         numbers = [number for number, each in enumerate(self.memberships) if each.feature == feature]
         return np.array(numbers, dtype=np.int64) + self.n_features
 
-    def members(self, feature: int) -> NDArray[np.float32]:
+    def members(self, feature: int) -> Float32s:
         """0 or 1 for each category of `feature` and each of its sets, (n_categories + 1, n_sets).
 
         The last row, of zeros, stands for everything that no set holds.

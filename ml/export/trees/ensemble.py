@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ml.arrays import Bools
+from ml.arrays import Bools, Float64s, Int64s
 from ml.errors import ParityError
 from ml.export.trees.encoding import LIGHTGBM_ZERO, Encoding, Membership
 from ml.export.trees.lightgbm_text import MISSING_NONE, MISSING_ZERO, LightgbmModel, LightgbmTree, parse_model
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 _LIGHTGBM_ZERO = float(LIGHTGBM_ZERO)
 _MEMBERSHIP_BOUND = 0.5  # between a 0 and a 1
 
-_Integers = NDArray[np.int64]
-_Doubles = NDArray[np.float64]
 
 Link = Literal["sigmoid", "identity"]
 
@@ -62,15 +59,15 @@ class TreeEnsemble:
         The columns that `feature` counts. Default: the features as they are.
     """
 
-    feature: _Integers
-    threshold: _Doubles
-    true_child: _Integers
-    false_child: _Integers
+    feature: Int64s
+    threshold: Float64s
+    true_child: Int64s
+    false_child: Int64s
     missing_true: Bools
-    roots: _Integers
-    leaf_weight: _Doubles
-    leaf_tree: _Integers
-    leaf_number: _Integers
+    roots: Int64s
+    leaf_weight: Float64s
+    leaf_tree: Int64s
+    leaf_number: Int64s
     n_features: int
     divisor: int
     link: Link
@@ -100,11 +97,11 @@ class TreeEnsemble:
         """Number of splits over all trees."""
         return len(self.feature)
 
-    def used_features(self) -> _Integers:
+    def used_features(self) -> Int64s:
         """Features that the splits ask for, ascending, at least one."""
         return np.unique(self.columns.sources()[self.feature]) if self.n_splits else np.zeros(1, dtype=np.int64)
 
-    def with_columns(self, place: _Integers, width: int) -> TreeEnsemble:
+    def with_columns(self, place: Int64s, width: int) -> TreeEnsemble:
         """The same trees for rows of `width` columns that have feature i at ``place[i]``."""
         of_feature = self.feature < self.n_features
         moved = np.where(
@@ -117,10 +114,7 @@ class TreeEnsemble:
 def from_lightgbm(booster: Booster) -> TreeEnsemble:
     """The trees that ``booster.predict`` uses: up to ``best_iteration`` after early stopping, else all.
 
-    Raises
-    ------
-    ParityError
-        The model has something that ONNX cannot repeat exactly; the message names it.
+    Raises ParityError if the model has something that ONNX cannot repeat exactly; the message names it.
     """
     model = parse_model(booster.model_to_string())
     encoding = _encoding(model)
@@ -141,10 +135,7 @@ def from_random_forest(model: RandomForestClassifier) -> TreeEnsemble:
     Equal to ``model.predict_proba(X)[:, 1]`` on float32 rows with ``n_jobs=1``: with more jobs scikit-learn adds the
     trees in the order in which its threads finish. Infinite values, which scikit-learn refuses, compare as numbers.
 
-    Raises
-    ------
-    ParityError
-        The forest was not fitted on the labels 0 and 1, both present.
+    Raises ParityError if the forest was not fitted on the labels 0 and 1, both present.
     """
     classes = np.asarray(model.classes_).tolist()
     if classes != [0, 1]:
@@ -165,13 +156,13 @@ def from_random_forest(model: RandomForestClassifier) -> TreeEnsemble:
 class _TreePart:
     """One tree in its own numbering, children coded as in `TreeEnsemble`; the root is split 0."""
 
-    feature: _Integers
-    threshold: _Doubles
-    true_child: _Integers
-    false_child: _Integers
+    feature: Int64s
+    threshold: Float64s
+    true_child: Int64s
+    false_child: Int64s
     missing_true: Bools
-    leaf_weight: _Doubles
-    leaf_number: _Integers
+    leaf_weight: Float64s
+    leaf_number: Int64s
 
 
 def _lone_leaf(weight: float) -> _TreePart:
@@ -224,7 +215,7 @@ def _lightgbm_part(tree: LightgbmTree, columns: Mapping[Membership, int]) -> _Tr
     )
 
 
-def _unflushed(threshold: _Doubles) -> _Doubles:
+def _unflushed(threshold: Float64s) -> Float64s:
     """Thresholds that send unrounded values where LightGBM sends values after replacing |x| <= 1e-35 by 0.
 
     All such x go where 0 goes: a threshold in [0, 1e-35) must let them all pass, one in [-1e-35, 0) none of them.
@@ -240,10 +231,7 @@ def from_xgboost(text: str) -> TreeEnsemble:
 
     XGBoost adds the weights of the leaves in float32; here they are added in float64. Leaves reached are the same.
 
-    Raises
-    ------
-    IntegrityError, ParityError
-        As `ml.export.trees.xgboost_json.parse_model`.
+    Raises IntegrityError or ParityError as `ml.export.trees.xgboost_json.parse_model`.
     """
     model = parse_xgboost(text)
     parts = [_xgboost_part(tree) for tree in model.trees]
@@ -276,12 +264,12 @@ def _forest_part(tree: Tree) -> _TreePart:
 
 
 def _numbered_together(
-    left: _Integers,
-    right: _Integers,
-    feature: _Integers,
-    threshold: _Doubles,
+    left: Int64s,
+    right: Int64s,
+    feature: Int64s,
+    threshold: Float64s,
     missing_left: Bools,
-    leaf_weight: _Doubles,
+    leaf_weight: Float64s,
 ) -> _TreePart:
     """A tree whose library numbers splits and leaves together; here each kind is numbered for itself."""
     is_leaf = left < 0
@@ -313,7 +301,7 @@ def _assemble(
     first_split = np.concatenate([[0], np.cumsum(split_counts)[:-1]]).astype(np.int64)
     first_leaf = np.concatenate([[0], np.cumsum(leaf_counts)[:-1]]).astype(np.int64)
 
-    def moved(side: list[_Integers]) -> _Integers:
+    def moved(side: list[Int64s]) -> Int64s:
         child = np.concatenate(side).astype(np.int64)
         to_split, to_leaf = np.repeat(first_split, split_counts), np.repeat(first_leaf, split_counts)
         return np.where(child >= 0, child + to_split, child - to_leaf)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.arrays import Bools, Float64s, Int64s
 from ml.errors import IntegrityError, ParityError
 from ml.export.trees.encoding import MAX_CATEGORY
 
@@ -41,14 +42,14 @@ class LightgbmTree:
         is missing, go right.
     """
 
-    feature: NDArray[np.int64]
-    threshold: NDArray[np.float64]
+    feature: Int64s
+    threshold: Float64s
     categories: tuple[tuple[int, ...] | None, ...]
-    left: NDArray[np.int64]
-    right: NDArray[np.int64]
-    default_left: NDArray[np.bool_]
-    missing_type: NDArray[np.int64]
-    leaf_value: NDArray[np.float64]
+    left: Int64s
+    right: Int64s
+    default_left: Bools
+    missing_type: Int64s
+    leaf_value: Float64s
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def parse_model(text: str) -> LightgbmModel:
     return LightgbmModel(trees, n_features=n_features, averaged="average_output" in header)
 
 
-def _tree_texts(body: str, sizes: NDArray[np.int64]) -> list[str]:
+def _tree_texts(body: str, sizes: Int64s) -> list[str]:
     """The text of each tree, by the sizes in the header, which LightGBM follows blindly."""
     texts: list[str] = []
     start = 0
@@ -148,9 +149,7 @@ def _tree(fields: dict[str, str], n_features: int) -> LightgbmTree:
     return tree
 
 
-def _categories(
-    fields: dict[str, str], threshold: NDArray[np.float64], categorical: NDArray[np.bool_]
-) -> tuple[tuple[int, ...] | None, ...]:
+def _categories(fields: dict[str, str], threshold: Float64s, categorical: Bools) -> tuple[tuple[int, ...] | None, ...]:
     """The sets of a tree's splits: the threshold of a categorical split is the number of its set of bits."""
     n_sets = _integer(fields, "num_cat")
     if len(threshold) != len(categorical):
@@ -200,7 +199,7 @@ def _check_lengths(fields: dict[str, str], tree: LightgbmTree) -> None:
             raise _damaged(f"{key} of a tree with {n_leaves} leaves has {length} numbers, not {wanted}")
 
 
-def _check_splits(tree: LightgbmTree, decision: NDArray[np.int64], n_features: int) -> None:
+def _check_splits(tree: LightgbmTree, decision: Int64s, n_features: int) -> None:
     """Refuse splits on features that do not exist, and children that do not make one tree of all nodes and leaves."""
     n_splits, n_leaves = len(tree.feature), len(tree.leaf_value)
     if ((tree.feature < 0) | (tree.feature >= n_features)).any():

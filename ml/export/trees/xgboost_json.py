@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ml.arrays import Bools, Float32s, Int64s
 from ml.errors import IntegrityError, ParityError
 
 _NO_CHILD = -1
@@ -21,11 +21,11 @@ _LONGEST = 1_000_000  # nodes of one tree
 class XgboostTree:
     """One tree, splits and leaves numbered together; a leaf has the child -1 and its weight for a threshold."""
 
-    left: NDArray[np.int64]
-    right: NDArray[np.int64]
-    feature: NDArray[np.int64]
-    threshold: NDArray[np.float32]
-    default_left: NDArray[np.bool_]
+    left: Int64s
+    right: Int64s
+    feature: Int64s
+    threshold: Float32s
+    default_left: Bools
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,8 @@ class XgboostModel:
 def parse_model(text: str) -> XgboostModel:
     """Read the output of ``Booster.save_raw("json")``.
 
-    Raises
-    ------
-    IntegrityError
-        The text is not whole, or its nodes do not form trees over features that exist.
-    ParityError
-        The model is not of one binary probability, or splits by categories.
+    Raises IntegrityError if the text is not whole, or its nodes do not form trees over features that exist, and
+    ParityError if the model is not of one binary probability, or splits by categories.
     """
     try:
         learner = json.loads(text)["learner"]

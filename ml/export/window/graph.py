@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
+from ml.arrays import Int64s
 from ml.errors import ParityError
 from ml.export.builder import DOUBLE, FLOAT, INT64, GraphBuilder, value_info
 from ml.export.graph.calibration import AS_IT_IS, Calibration
@@ -22,8 +22,6 @@ from ml.features import FeatureEngineer
 from ml.windows.catalogue import Feature
 
 FEATURES = "features"
-
-_Places = NDArray[np.int64]
 
 
 def build_window_model(
@@ -42,10 +40,7 @@ def build_window_model(
     then ``features`` float32 (N, n_features), the input that ``model.onnx`` and ``reasons.onnx`` take. Features that
     the model does not ask for are not computed, and NaN.
 
-    Raises
-    ------
-    ParityError
-        The threshold is not a finite number, or the scaling constants are unusable.
+    Raises ParityError if the threshold is not a finite number, or the scaling constants are unusable.
     """
     check_width(form, len(engineer.features))
     if not math.isfinite(threshold):
@@ -76,7 +71,7 @@ def build_feature_probe(engineer: FeatureEngineer) -> bytes:
 
 def _add_columns(
     graph: GraphBuilder, engineer: FeatureEngineer, features: Sequence[Feature]
-) -> tuple[Tensor, _Places, int]:
+) -> tuple[Tensor, Int64s, int]:
     """Some features in the order in which they are made, float32 (N, width), and the column of each of them.
 
     The trees are told the columns. That costs nothing at run time; putting the features in order would.
@@ -89,7 +84,7 @@ def _add_columns(
 
 
 def _add_features(
-    graph: GraphBuilder, values: Tensor, used: _Places, column: _Places, n_features: int
+    graph: GraphBuilder, values: Tensor, used: Int64s, column: Int64s, n_features: int
 ) -> onnx.ValueInfoProto:
     """The features in the order of the model's input; a column of NaN stands for those that were not computed."""
     source = np.zeros(n_features, dtype=np.int64)
@@ -104,7 +99,7 @@ def _add_features(
     return value_info(FEATURES, FLOAT, ["N", n_features])
 
 
-def _moved(scaling: StoredScaling, n_features: int, used: _Places, column: _Places, width: int) -> StoredScaling:
+def _moved(scaling: StoredScaling, n_features: int, used: Int64s, column: Int64s, width: int) -> StoredScaling:
     """The scaling of the used features in their columns; what is in no such column stays as it is."""
     constants = scaling_constants(scaling, n_features)
     if constants is None:

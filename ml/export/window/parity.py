@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ml.arrays import Bools, Float32s, Float64s, Int64s
 from ml.errors import ParityError
-from ml.export.figures import WindowFigures
 from ml.export.graph.parts import LABEL, PROBABILITIES
+from ml.export.metadata import WindowFigures
 from ml.export.onnx_runtime import onnxruntime
 from ml.export.session import Scorer, batches
 from ml.export.window.graph import FEATURES
@@ -21,12 +21,8 @@ _STRETCH_ROWS = 64
 _WINDOW_CELLS_AT_ONCE = 2_000_000  # a batch of windows and what the graph makes of it take about 200 MB
 _HINT = "the trained model is untouched; the version must not be published"
 
-_Positions = NDArray[np.int64]
 
-
-def window_batch(
-    frame: pd.DataFrame, engineer: FeatureEngineer, rows: _Positions
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def window_batch(frame: pd.DataFrame, engineer: FeatureEngineer, rows: Int64s) -> tuple[Float64s, Int64s]:
     """What a client sends for some rows of a grid frame: the inputs ``window`` and ``timestamp``.
 
     Parameters
@@ -51,7 +47,7 @@ def window_batch(
     return window, seconds[newest]
 
 
-def sample_rows(frame: pd.DataFrame, n_rows: int) -> _Positions:
+def sample_rows(frame: pd.DataFrame, n_rows: int) -> Int64s:
     """Positions of up to `n_rows` rows that represent a grid frame, ascending.
 
     A quarter of them follow the starts of segments, where history is short; the others are evenly spread stretches.
@@ -67,13 +63,15 @@ def sample_rows(frame: pd.DataFrame, n_rows: int) -> _Positions:
 def check_windows(
     engineer: FeatureEngineer,
     frame: pd.DataFrame,
-    rows: _Positions,
+    rows: Int64s,
     *,
     probe: onnxruntime.InferenceSession,
     model: onnxruntime.InferenceSession,
     scorer: Scorer,
 ) -> WindowFigures:
     """Compare what the window graph makes of raw readings with the offline features, and the probabilities of both.
+
+    Raises ParityError if a single cell, bit of a probability, or label differs.
 
     Parameters
     ----------
@@ -83,11 +81,6 @@ def check_windows(
         Sessions of `build_feature_probe` and `build_window_model`.
     scorer
         The model on features that were computed offline.
-
-    Raises
-    ------
-    ParityError
-        A single cell, bit of a probability, or label differs.
     """
     cells = bits = labels = 0
     worst = ""
@@ -122,14 +115,14 @@ def check_windows(
     return figures
 
 
-def _spread(positions: _Positions, count: int) -> _Positions:
+def _spread(positions: Int64s, count: int) -> Int64s:
     """`count` of the positions, evenly spread; all of them where there are no more."""
     if count >= len(positions):
         return positions
     return positions[np.linspace(0, len(positions) - 1, count).astype(np.int64)]
 
 
-def _batches(engineer: FeatureEngineer, rows: _Positions) -> Iterator[_Positions]:
+def _batches(engineer: FeatureEngineer, rows: Int64s) -> Iterator[Int64s]:
     """Rows that lie close together, in batches of bounded size."""
     cells = engineer.look_back * len(engineer.channels)
     for stretch in np.split(rows, np.flatnonzero(np.diff(rows) > engineer.look_back) + 1):
@@ -137,9 +130,7 @@ def _batches(engineer: FeatureEngineer, rows: _Positions) -> Iterator[_Positions
             yield stretch[part]
 
 
-def _inputs(
-    engineer: FeatureEngineer, frame: pd.DataFrame, rows: _Positions
-) -> Iterator[tuple[_Positions, NDArray[np.float64], NDArray[np.int64]]]:
+def _inputs(engineer: FeatureEngineer, frame: pd.DataFrame, rows: Int64s) -> Iterator[tuple[Int64s, Float64s, Int64s]]:
     """Rows with their inputs, complete windows apart from others, which would lead them to the other branch."""
     for part in _batches(engineer, rows):
         window, timestamp = window_batch(frame, engineer, part)
@@ -149,16 +140,16 @@ def _inputs(
                 yield part[kind], window[kind], timestamp[kind]
 
 
-def _are_complete(engineer: FeatureEngineer, window: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _are_complete(engineer: FeatureEngineer, window: Float64s) -> Bools:
     """Which windows (n, W, C) hold every reading; a counter that was reset lacks one, (n,)."""
     counters = [name in engineer.config.schema_config.counter_columns for name in engineer.channels]
     totals = window[:, :, counters]
     rising = np.all(totals[:, 1:] >= totals[:, :-1], axis=(1, 2))
-    complete: NDArray[np.bool_] = np.logical_and(np.all(np.isfinite(window), axis=(1, 2)), rising)
+    complete: Bools = np.logical_and(np.all(np.isfinite(window), axis=(1, 2)), rising)
     return complete
 
 
-def _offline(frame: pd.DataFrame, engineer: FeatureEngineer, rows: _Positions) -> NDArray[np.float32]:
+def _offline(frame: pd.DataFrame, engineer: FeatureEngineer, rows: Int64s) -> Float32s:
     """The engineer's own features of some rows, from the rows and their history alone: float32 (n, n_features)."""
     first = max(0, int(rows[0]) - engineer.look_back)
     part = frame.iloc[first : int(rows[-1]) + 1]

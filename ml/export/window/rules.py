@@ -65,10 +65,7 @@ class GraphContext:
 def columns(readings: Readings, operations: Iterable[Operation]) -> list[Columns]:
     """The columns of all operations.
 
-    Raises
-    ------
-    InternalError
-        An operation has no rule.
+    Raises InternalError if an operation has no rule.
     """
     distinct = list(dict.fromkeys(operations))
     context = GraphContext(readings, distinct)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ml.arrays import Float64s
 from ml.export.builder import INT32
 from ml.export.window.samples import Samples
 from ml.export.window.tensors import Operand, Tensor, concat, where
@@ -128,7 +128,7 @@ class WindowStatistics:
     def _sums(self, terms: Sequence[Tensor]) -> Tensor:
         return concat([term.sum(0, keep=each.alone) for term, each in zip(terms, self._stretches, strict=True)], axis=0)
 
-    def _per_channel(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _per_channel(self, numbers: Float64s) -> Float64s:
         """One number per window as (n_windows, 1, n_channels)."""
         return np.repeat(numbers, self._n_channels).reshape(-1, 1, self._n_channels)
 
@@ -166,7 +166,7 @@ class _Stretch:
         """Terms of a sum, 0 before the start of a window."""
         return terms if self.alone else terms * self._constant((self._steps() >= 0).astype(np.float64))
 
-    def times(self) -> NDArray[np.float64]:
+    def times(self) -> Float64s:
         """Number of each sample, from 0 for the oldest of its window; 0 before the start."""
         return self._constant(np.maximum(self._steps(), 0.0))
 
@@ -174,10 +174,10 @@ class _Stretch:
         """A number per window (n_windows, N, n_channels) in the shape of the samples."""
         return level.repeated(self.windows[-1], *(1,) * (2 if self.alone else 3))
 
-    def _steps(self) -> NDArray[np.float64]:
+    def _steps(self) -> Float64s:
         rows = self.windows[-1]
         return np.arange(rows, dtype=np.float64)[:, None] + np.array(self.windows, dtype=np.float64) - rows
 
-    def _constant(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _constant(self, numbers: Float64s) -> Float64s:
         shape = (self.windows[-1], 1) if self.alone else (*numbers.shape, 1)
         return np.repeat(numbers.reshape(*shape, 1), self.n_channels, axis=-1)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.arrays import Float64s, Int64s
 from ml.export.builder import BOOL, DOUBLE, FLOAT, ML_DOMAIN, GraphBuilder
 
 
@@ -128,7 +129,7 @@ class Tensor:
         """The values repeated to a shape, as in broadcasting; then to meet another tensor is several times as fast."""
         return self._apply("Expand", self, np.array(shape))
 
-    def matmul_of(self, left: NDArray[np.float64]) -> Tensor:
+    def matmul_of(self, left: Float64s) -> Tensor:
         """Matrix product ``left @ self``; its sums run in any order, so they must be exact."""
         return self._apply("MatMul", left, self)
 
@@ -144,7 +145,7 @@ class Tensor:
         """The axes in another order."""
         return self._apply("Transpose", self, perm=list(axes))
 
-    def take(self, indices: NDArray[np.int64] | Tensor, axis: int) -> Tensor:
+    def take(self, indices: Int64s | Tensor, axis: int) -> Tensor:
         """Entries of one axis by index; a scalar index removes the axis."""
         return self._apply("Gather", self, indices, axis=axis)
 

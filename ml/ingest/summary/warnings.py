@@ -9,7 +9,7 @@ from typing import Any
 from ml.config import OrganizationConfig
 from ml.errors import EagleError, NoRowsError, TooFewFailuresError
 from ml.findings import Finding
-from ml.windows.timing import timing_findings
+from ml.windows.serving import timing_findings
 from ml.workspace.files import read_json
 from ml.workspace.paths import OrganizationPaths
 

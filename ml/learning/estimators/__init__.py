@@ -28,10 +28,7 @@ def available() -> list[str]:
 def check(model_type: str) -> None:
     """Refuse a model type that is not known, without loading a library.
 
-    Raises
-    ------
-    ConfigError
-        If there is no such type.
+    Raises ConfigError if there is no such type.
     """
     names = available()
     if model_type not in names:
@@ -46,12 +43,7 @@ def check(model_type: str) -> None:
 def get(model_type: str) -> type[Estimator]:
     """The class of a model type.
 
-    Raises
-    ------
-    ConfigError
-        If there is no such type.
-    InternalError
-        If the type's file does not define it.
+    Raises ConfigError if there is no such type, and InternalError if the type's file does not define it.
     """
     from ml.learning.estimators.base import Estimator
 

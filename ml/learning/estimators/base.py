@@ -5,16 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
+from ml.arrays import Float32s, Float64s, Int64s
 from ml.errors import DataError, IntegrityError, InternalError, TooFewFailuresError
 from ml.learning.feature_rows import FeatureRows
-from ml.learning.folds.fitting import FloatMatrix, Fold, FoldFitter, Labels, WholeFits
+from ml.learning.folds.fitting import Fold, FoldFitter, Labels, WholeFits
 from ml.options.base import Section, explain
 from ml.options.learning import SearchRange, TrainingConfig
 from ml.windows.parallel import threads_for
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from ml.export.graph.forms import ModelForm
     from ml.export.trees.ensemble import TreeEnsemble
 
-Features = FloatMatrix | FeatureRows
+Features = Float32s | FeatureRows
 RoundCallback = Callable[[int, int], None]
+Model = TypeVar("Model")
 
 
 class Estimator(ABC):
@@ -46,6 +48,8 @@ class Estimator(ABC):
     """Whether `fit` takes features that are computed when read; other types are given the whole table."""
     params_key: ClassVar[str] = "model_params"
     """Attribute of TrainingConfig that holds them."""
+    rounds_parameter: ClassVar[str | None] = None
+    """Of model types that stop early: the parameter that says how many rounds are fitted at most."""
 
     def __init__(self, config: TrainingConfig) -> None:
         self.config = config
@@ -55,10 +59,7 @@ class Estimator(ABC):
     def parameters(cls, config: TrainingConfig) -> Section:
         """The checked parameters of this model type.
 
-        Raises
-        ------
-        ConfigError
-            If ``modelParams`` names an unknown parameter or a value that is not allowed.
+        Raises ConfigError if ``modelParams`` names an unknown parameter or a value that is not allowed.
         """
         given = getattr(config, cls.params_key)
         if isinstance(given, cls.params_type):
@@ -72,10 +73,7 @@ class Estimator(ABC):
     def with_parameters(cls, config: TrainingConfig, values: Mapping[str, Any]) -> TrainingConfig:
         """A copy of `config` with some parameters, by their camelCase names, replaced.
 
-        Raises
-        ------
-        ConfigError
-            If a parameter is unknown (the nearest name is the hint), or its value is not allowed.
+        Raises ConfigError if a parameter is unknown (the nearest name is the hint), or its value is not allowed.
         """
         data = config.model_dump(by_alias=True)
         data[to_camel(cls.params_key)] |= values
@@ -92,9 +90,9 @@ class Estimator(ABC):
         """What a search varies unless told otherwise: camelCase parameter -> its values."""
 
     @classmethod
-    def without_stopping(cls, config: TrainingConfig, rounds: int) -> TrainingConfig:  # noqa: ARG003
-        """The configuration that fits `rounds` rounds without validation rows; model types with rounds override it."""
-        return config
+    def without_stopping(cls, config: TrainingConfig, rounds: int) -> TrainingConfig:
+        """The configuration that fits `rounds` rounds without validation rows."""
+        return config if cls.rounds_parameter is None else cls.with_parameters(config, {cls.rounds_parameter: rounds})
 
     @property
     def threads(self) -> int:
@@ -106,7 +104,6 @@ class Estimator(ABC):
     def rounds(self) -> int:
         """Trees (or iterations) of the fitted model."""
 
-    @abstractmethod
     def fit(
         self,
         X: Features,
@@ -121,6 +118,9 @@ class Estimator(ABC):
 
         Model types that say so with ``streams`` may be given `FeatureRows`, to be read a batch at a time.
 
+        Raises TooFewFailuresError if the labels hold one class only, and ConfigError or MissingLibraryError if the
+        model type's library refuses a parameter's value for these rows, or is not installed.
+
         Parameters
         ----------
         X_valid, y_valid
@@ -129,31 +129,33 @@ class Estimator(ABC):
             Feature names in column order.
         on_round
             Called with ``(done, total)`` as fitting proceeds. What it raises ends the fit and reaches the caller.
-
-        Raises
-        ------
-        TooFewFailuresError
-            If the labels hold one class only.
         """
+        check_width(X, len(names))
+        self.names = list(names)
+        self._fit(X, y, None if X_valid is None or y_valid is None else (X_valid, y_valid), on_round)
+        return self
 
     @abstractmethod
-    def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def _fit(
+        self, X: Features, y: Labels, valid: tuple[Features, Labels] | None, on_round: RoundCallback | None
+    ) -> None:
+        """As `fit`, which has checked the width and keeps the names."""
+
+    @abstractmethod
+    def predict(self, X: Float32s) -> Float64s:
         """Probability of class 1, shape (n_rows,); the same bits every time.
 
-        Raises
-        ------
-        DataError
-            If `X` has another number of features than the model was fitted with.
+        Raises DataError if `X` has another number of features than the model was fitted with.
         """
 
-    def leaves(self, X: FloatMatrix) -> npt.NDArray[np.int64]:
+    def leaves(self, X: Float32s) -> Int64s:
         """The leaf that each row reaches in each tree, in the library's own numbers: shape (n_rows, n_trees).
 
         A model type without trees has none: shape (n_rows, 0).
         """
         return np.empty((len(X), 0), dtype=np.int64)
 
-    def scores(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def scores(self, X: Float32s) -> Float64s:
         """The raw score of each row, (n_rows,): what the model's link turns into a probability.
 
         It is the log-odds for boosted trees and logistic regression. A model type without a link, such as a forest,
@@ -161,18 +163,15 @@ class Estimator(ABC):
         """
         return self.predict(X)
 
-    def contributions(self, X: FloatMatrix) -> npt.NDArray[np.float64] | None:  # noqa: ARG002
+    def contributions(self, X: Float32s) -> Float64s | None:  # noqa: ARG002
         """What each feature adds to the raw score of each row, exactly: SHAP values (Lundberg and Lee, NeurIPS 2017).
+
+        Raises DataError if `X` has another number of features than the model was fitted with.
 
         Returns
         -------
         float64 (n_rows, n_features + 1) in the units of `scores`; the last column is the model's expected score, and
         each row sums to its score. None where the model type has none.
-
-        Raises
-        ------
-        DataError
-            If `X` has another number of features than the model was fitted with.
         """
         return None
 
@@ -185,7 +184,6 @@ class Estimator(ABC):
         """Write the model to `path`."""
 
     @classmethod
-    @abstractmethod
     def load(cls, path: Path, config: TrainingConfig, *, names: Sequence[str] | None = None) -> Self:
         """Read a model that `save` wrote; features are called ``f0``, ``f1``, … unless `names` are given.
 
@@ -193,15 +191,29 @@ class Estimator(ABC):
         ------
         IntegrityError
             If the file is not a whole model of this type, or has not as many features as `names`.
+        ParityError
+            If it is a model of its library, but of a kind that cannot be exported.
+        MissingLibraryError
+            If the library is not installed.
         """
+        model = cls(config)
+        n_features = model._read(path)
+        if names is not None and len(names) != n_features:
+            raise IntegrityError(
+                f"{path.name} is a model of {n_features} features, and this version has {len(names)}",
+                hint="give the model file that was trained with this version's configuration",
+            )
+        model.names = default_names(n_features) if names is None else list(names)
+        return model
+
+    @abstractmethod
+    def _read(self, path: Path) -> int:
+        """Take the model that `save` wrote, and give its number of features; raises as `load`."""
 
     def form(self) -> ModelForm:
         """What the export builds a graph of; a model type without trees overrides it.
 
-        Raises
-        ------
-        ParityError
-            If the model has something that ONNX cannot repeat exactly.
+        Raises ParityError if the model has something that ONNX cannot repeat exactly.
         """
         return self.ensemble()
 
@@ -210,7 +222,7 @@ class Estimator(ABC):
         raise InternalError(f"the model type {self.model_type} says nothing about its export to ONNX")
 
     @classmethod
-    def folds(cls, X: FloatMatrix, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]) -> FoldFitter:
+    def folds(cls, X: Float32s, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]) -> FoldFitter:
         """What fits many configurations on the same folds; a model type that grows by rounds overrides it."""
 
         def fit(config: TrainingConfig, *rows_and_labels: npt.NDArray[Any]) -> Estimator:
@@ -222,10 +234,7 @@ class Estimator(ABC):
 def class_counts(y: Labels, rows: str) -> tuple[int, int]:
     """Negative and positive rows.
 
-    Raises
-    ------
-    TooFewFailuresError
-        If one of them is none; `rows` says which rows these are.
+    Raises TooFewFailuresError if one of them is none; `rows` says which rows these are.
     """
     positives = int(np.count_nonzero(y))
     negatives = len(y) - positives
@@ -237,29 +246,26 @@ def class_counts(y: Labels, rows: str) -> tuple[int, int]:
     return negatives, positives
 
 
+def as_rows(X: Float32s, n_features: int) -> Float32s:
+    """`X` as the libraries take it, row-major float32; refused where it is not ``(n_rows, n_features)``."""
+    check_width(X, n_features)
+    return np.ascontiguousarray(X, dtype=np.float32)
+
+
 def check_width(X: Features, n_features: int) -> None:
     """Refuse a matrix that is not ``(n_rows, n_features)``."""
     if len(X.shape) != 2 or X.shape[1] != n_features:
         raise DataError(f"the model expects {n_features} features per row and got an array of shape {X.shape}")
 
 
-def names_of_stored(file: Path, n_features: int, names: Sequence[str] | None) -> list[str]:
-    """The feature names of a model read from `file`: `names` where given, and then as many as it has features.
-
-    Raises
-    ------
-    IntegrityError
-        If their number is another one.
-    """
-    if names is not None and len(names) != n_features:
-        raise IntegrityError(
-            f"{file.name} is a model of {n_features} features, and this version has {len(names)}",
-            hint="give the model file that was trained with this version's configuration",
-        )
-    return list(names) if names is not None else default_names(n_features)
+def fitted(model: Model | None) -> Model:
+    """What a library has fitted; raises InternalError if there is nothing yet."""
+    if model is None:
+        raise InternalError("the model was asked for before it was fitted or loaded")
+    return model
 
 
-def as_shares(gains: npt.NDArray[np.float64], names: Sequence[str]) -> dict[str, float]:
+def as_shares(gains: Float64s, names: Sequence[str]) -> dict[str, float]:
     """Gains as named shares that sum to 1; all 0 where there was no gain."""
     total = gains.sum()
     shares = gains / total if total > 0 else np.zeros(len(gains))

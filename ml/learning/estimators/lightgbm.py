@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import lightgbm as lgb
 import numpy as np
-import numpy.typing as npt
 
-from ml.errors import IntegrityError, InternalError
+from ml.arrays import Float32s, Float64s, Int64s
+from ml.errors import IntegrityError
 from ml.learning.binning import binned, thresholds_of
 from ml.learning.categories import categorical_columns
 from ml.learning.estimators.base import (
     Estimator,
     Features,
     RoundCallback,
+    as_rows,
     as_shares,
-    check_width,
     class_counts,
-    names_of_stored,
+    fitted,
 )
 from ml.learning.folds.boosting import BoostedFolds, BoostingRules, refused_parameters
-from ml.learning.folds.fitting import FloatMatrix, Fold, FoldFitter, Labels
+from ml.learning.folds.fitting import Fold, FoldFitter, Labels
 from ml.options.base import Section
 from ml.options.learning import LgbParams, SearchRange, TrainingConfig
 from ml.workspace.files import write_text
@@ -65,10 +65,8 @@ class LightGBM(Estimator):
     streams: ClassVar[bool] = True
     params_type: ClassVar[type[Section]] = LgbParams
     params_key: ClassVar[str] = "lgb_params"
-
-    def __init__(self, config: TrainingConfig) -> None:
-        super().__init__(config)
-        self._booster: lgb.Booster | None = None
+    rounds_parameter: ClassVar[str | None] = "numIterations"
+    _booster: lgb.Booster | None = None
 
     @classmethod
     def search_space(cls) -> dict[str, SearchRange]:
@@ -84,46 +82,23 @@ class LightGBM(Estimator):
             "extraTrees": SearchRange(choices=(False, True)),
         }
 
-    @classmethod
-    def without_stopping(cls, config: TrainingConfig, rounds: int) -> TrainingConfig:
-        """As `Estimator.without_stopping`."""
-        return cls.with_parameters(config, {"numIterations": rounds})
-
     @property
     def booster(self) -> lgb.Booster:
-        """The fitted model, without trees past the best round.
-
-        Raises
-        ------
-        InternalError
-            If it was neither fitted nor loaded.
-        """
-        if self._booster is None:
-            raise InternalError("the LightGBM model was asked for before it was fitted")
-        return self._booster
+        """The fitted model, without trees past the best round; raises InternalError if there is none."""
+        return fitted(self._booster)
 
     @property
     def rounds(self) -> int:
         """Trees that the model keeps."""
         return int(self.booster.num_trees())
 
-    def fit(
-        self,
-        X: Features,
-        y: Labels,
-        X_valid: Features | None = None,
-        y_valid: Labels | None = None,
-        *,
-        names: Sequence[str],
-        on_round: RoundCallback | None = None,
-    ) -> Self:
-        """As `Estimator.fit`; raises ConfigError if LightGBM refuses a parameter's value for these rows."""
-        check_width(X, len(names))
-        train = self.dataset(X, y, "training", names=names)
-        valid = None
-        if X_valid is not None and y_valid is not None and self.stops_early:
-            valid = self.dataset(X_valid, y_valid, "validation", names=names, reference=train)
-        return self.fit_binned(train, valid, names=names, on_round=on_round)
+    def _fit(
+        self, X: Features, y: Labels, valid: tuple[Features, Labels] | None, on_round: RoundCallback | None
+    ) -> None:
+        train, stop_by = self.dataset(X, y, "training", names=self.names), None
+        if valid is not None and self.stops_early:
+            stop_by = self.dataset(*valid, "validation", names=self.names, reference=train)
+        self.fit_binned(train, stop_by, names=self.names, on_round=on_round)
 
     def dataset(
         self, X: Features, y: Labels, rows: str, *, names: Sequence[str], reference: lgb.Dataset | None = None
@@ -147,7 +122,7 @@ class LightGBM(Estimator):
                 seed=self.config.random_state,
             )
 
-    def reference(self, sample: FloatMatrix, *, names: Sequence[str]) -> lgb.Dataset:
+    def reference(self, sample: Float32s, *, names: Sequence[str]) -> lgb.Dataset:
         """The reference for `part_of_dataset` that a sample of all rows, (n_rows, n_features), leads to."""
         lgb.register_logger(logging.getLogger(__name__))
         with refused_parameters():
@@ -175,27 +150,22 @@ class LightGBM(Estimator):
         self.names = list(names)
         return self
 
-    def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def predict(self, X: Float32s) -> Float64s:
         """As `Estimator.predict`."""
         return self._predicted(X)
 
-    def scores(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def scores(self, X: Float32s) -> Float64s:
         """As `Estimator.scores`: the sum of the leaves reached (their mean with ``boosting: rf``), in log-odds."""
         return self._predicted(X, raw_score=True) / self._divisor
 
-    def contributions(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def contributions(self, X: Float32s) -> Float64s:
         """As `Estimator.contributions`, by TreeSHAP (Lundberg et al., Nature Machine Intelligence 2, 2020)."""
         width = self.booster.num_feature() + 1
         return self._predicted(X, pred_contrib=True).reshape(len(X), width) / self._divisor
 
-    def leaves(self, X: FloatMatrix) -> npt.NDArray[np.int64]:
+    def leaves(self, X: Float32s) -> Int64s:
         """As `Estimator.leaves`."""
-        check_width(X, self.booster.num_feature())
-        if not len(X):
-            return np.empty((0, self.rounds), dtype=np.int64)
-        rows = np.ascontiguousarray(X, dtype=np.float32)
-        leaves = self.booster.predict(rows, pred_leaf=True, num_threads=self.threads)
-        return np.asarray(leaves, dtype=np.int64).reshape(len(X), self.rounds)
+        return self._predicted(X, pred_leaf=True).astype(np.int64).reshape(len(X), self.rounds)
 
     def importances(self) -> dict[str, float]:
         """Share of the total gain of all splits."""
@@ -213,34 +183,20 @@ class LightGBM(Estimator):
         model._booster, model.names = lgb.Booster(model_str=text), list(names)
         return model
 
-    @classmethod
-    def load(cls, path: Path, config: TrainingConfig, *, names: Sequence[str] | None = None) -> Self:
-        """Read LightGBM's text format.
-
-        The text is checked before LightGBM sees it, because LightGBM trusts it: a wrong length or child ends the
-        process, or keeps it busy for ever.
-
-        Raises
-        ------
-        IntegrityError
-            If the file is not a whole LightGBM model, or has not as many features as `names`.
-        ParityError
-            If it is a LightGBM model of a kind that cannot be exported.
-        """
+    def _read(self, path: Path) -> int:
+        """The text is checked first: LightGBM trusts it, and a wrong length or child ends the process or never ends."""
         from ml.export.trees.lightgbm_text import parse_model
 
-        model = cls(config)
         lgb.register_logger(logging.getLogger(__name__))
         try:
             text = read_bytes(path).decode()
             n_features = parse_model(text).n_features
-            model._booster = lgb.Booster(model_str=text)
+            self._booster = lgb.Booster(model_str=text)
         except (lgb.basic.LightGBMError, ValueError) as error:
             raise IntegrityError(f"{path.name} is not a LightGBM model: {error}") from None
         except IntegrityError as damage:
             raise IntegrityError(f"{path.name} is not a LightGBM model: {damage.message}", hint=damage.hint) from None
-        model.names = names_of_stored(path, n_features, names)
-        return model
+        return n_features
 
     def ensemble(self) -> TreeEnsemble:
         """As `Estimator.ensemble`."""
@@ -249,7 +205,7 @@ class LightGBM(Estimator):
         return from_lightgbm(self.booster)
 
     @classmethod
-    def folds(cls, X: FloatMatrix, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]) -> FoldFitter:
+    def folds(cls, X: Float32s, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]) -> FoldFitter:
         """As `Estimator.folds`, binning all rows once for all folds and configurations."""
         return BoostedFolds(lambda config: cls(config).rules(names), X, y, folds)
 
@@ -264,11 +220,10 @@ class LightGBM(Estimator):
             learning_rate=self._params().learning_rate,
         )
 
-    def _predicted(self, X: FloatMatrix, **kind: bool) -> npt.NDArray[np.float64]:
-        check_width(X, self.booster.num_feature())
-        if not len(X):
+    def _predicted(self, X: Float32s, **kind: bool) -> Float64s:
+        rows = as_rows(X, self.booster.num_feature())
+        if not len(rows):
             return np.empty(0)
-        rows = np.ascontiguousarray(X, dtype=np.float32)
         return np.asarray(self.booster.predict(rows, num_threads=self.threads, **kind), dtype=np.float64)
 
     @property

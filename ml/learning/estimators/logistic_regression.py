@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, PositiveFloat
 
-from ml.errors import EagleError, IntegrityError, InternalError
+from ml.arrays import Float32s, Float64s
+from ml.errors import EagleError, IntegrityError
 from ml.export.graph.forms import LinearForm
 from ml.learning.estimators.base import (
     Estimator,
     Features,
     RoundCallback,
+    as_rows,
     as_shares,
-    check_width,
     class_counts,
-    names_of_stored,
+    fitted,
 )
-from ml.learning.folds.fitting import FloatMatrix, Labels
+from ml.learning.folds.fitting import Labels
 from ml.options.base import Section
 from ml.options.learning import SearchRange
 from ml.workspace.files import read_json, write_text
 
 if TYPE_CHECKING:
     from ml.export.graph.forms import ModelForm
-    from ml.options.learning import TrainingConfig
 
 _PARTS = ("center", "scale", "weight")
 
@@ -52,11 +51,8 @@ class LogisticRegression(Estimator):
     model_type: ClassVar[str] = "logistic_regression"
     model_file: ClassVar[str] = "model.json"
     params_type: ClassVar[type[Section]] = LogisticRegressionParams
-
-    def __init__(self, config: TrainingConfig) -> None:
-        super().__init__(config)
-        self._form: LinearForm | None = None
-        self._iterations = 1
+    _form: LinearForm | None = None
+    _iterations = 1
 
     @classmethod
     def search_space(cls) -> dict[str, SearchRange]:
@@ -68,23 +64,15 @@ class LogisticRegression(Estimator):
         """Iterations of the fit."""
         return self._iterations
 
-    def fit(
-        self,
-        X: Features,
-        y: Labels,
-        X_valid: Features | None = None,  # noqa: ARG002 - there is nothing to stop early
-        y_valid: Labels | None = None,  # noqa: ARG002
-        *,
-        names: Sequence[str],
-        on_round: RoundCallback | None = None,
-    ) -> Self:
-        """As `Estimator.fit`; the validation rows are not needed."""
+    def _fit(
+        self, X: Features, y: Labels, valid: tuple[Features, Labels] | None, on_round: RoundCallback | None
+    ) -> None:
         import warnings
 
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression as Fitter
 
-        check_width(X, len(names))
+        del valid  # there is nothing to stop early
         class_counts(y, "training")
         if on_round is not None:
             on_round(0, 1)
@@ -102,28 +90,23 @@ class LogisticRegression(Estimator):
             fitter.fit(standardised, np.asarray(y, dtype=np.int64))
         self._form = LinearForm(center, scale, fitter.coef_[0], float(fitter.intercept_[0]))
         self._iterations = max(1, int(fitter.n_iter_[0]))
-        self.names = list(names)
         if on_round is not None:
             on_round(1, 1)
-        return self
 
-    def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def predict(self, X: Float32s) -> Float64s:
         """As `Estimator.predict`."""
-        check_width(X, self._fitted.n_features)
-        return self._fitted.predict(np.asarray(X, dtype=np.float32))
+        return self._fitted.predict(self._rows(X))
 
-    def scores(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def scores(self, X: Float32s) -> Float64s:
         """As `Estimator.scores`: the weighted sum, in log-odds."""
-        check_width(X, self._fitted.n_features)
-        return self._fitted.scores(np.asarray(X, dtype=np.float32))
+        return self._fitted.scores(self._rows(X))
 
-    def contributions(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def contributions(self, X: Float32s) -> Float64s:
         """As `Estimator.contributions`: each term of the sum, which is its SHAP value for independent features.
 
         The expected score is the intercept, as standardised features have a mean of 0 on the training rows.
         """
-        check_width(X, self._fitted.n_features)
-        terms = self._fitted.terms(np.asarray(X, dtype=np.float32))
+        terms = self._fitted.terms(self._rows(X))
         return np.column_stack([terms, np.full(len(terms), self._fitted.intercept)])
 
     def importances(self) -> dict[str, float]:
@@ -136,20 +119,17 @@ class LogisticRegression(Estimator):
         content = {name: getattr(form, name).tolist() for name in _PARTS}
         write_text(path, json.dumps(content | {"intercept": form.intercept, "iterations": self._iterations}) + "\n")
 
-    @classmethod
-    def load(cls, path: Path, config: TrainingConfig, *, names: Sequence[str] | None = None) -> Self:
-        """Read what `save` wrote."""
-        model, content = cls(config), read_json(path, "the model")
+    def _read(self, path: Path) -> int:
+        content = read_json(path, "the model")
         try:
             parts = {name: np.array(content.pop(name), dtype=np.float64) for name in _PARTS}
-            model._iterations = int(content.pop("iterations"))
-            model._form = LinearForm(**parts, intercept=float(content.pop("intercept")))
+            self._iterations = int(content.pop("iterations"))
+            self._form = LinearForm(**parts, intercept=float(content.pop("intercept")))
         except (KeyError, TypeError, ValueError, EagleError) as error:
             raise IntegrityError(f"{path.name} is not a logistic regression: {error!r}") from None
         if content or any(part.ndim != 1 for part in parts.values()):
             raise IntegrityError(f"{path.name} is not a logistic regression: it holds something else")
-        model.names = names_of_stored(path, model._form.n_features, names)
-        return model
+        return self._form.n_features
 
     def form(self) -> ModelForm:
         """As `Estimator.form`."""
@@ -157,12 +137,13 @@ class LogisticRegression(Estimator):
 
     @property
     def _fitted(self) -> LinearForm:
-        if self._form is None:
-            raise InternalError("the logistic regression was asked for before it was fitted")
-        return self._form
+        return fitted(self._form)
+
+    def _rows(self, X: Float32s) -> Float32s:
+        return as_rows(X, self._fitted.n_features)
 
 
-def _moments(X: FloatMatrix) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _moments(X: Float32s) -> tuple[Float64s, Float64s]:
     """Mean and standard deviation of the finite values of each feature; 0 and 1 where they say nothing."""
     values: npt.NDArray[Any] = np.where(np.isfinite(X), X, np.nan).astype(np.float64)
     count = np.maximum((~np.isnan(values)).sum(axis=0), 1)

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.ensemble import RandomForestClassifier
 
-from ml.errors import InternalError
+from ml.arrays import Float32s, Float64s, Int64s
 from ml.learning.estimators.base import (
     Estimator,
     Features,
     RoundCallback,
+    as_rows,
     as_shares,
     check_width,
     class_counts,
-    names_of_stored,
+    fitted,
 )
-from ml.learning.folds.fitting import FloatMatrix, Fold, FoldFitter, Labels
+from ml.learning.folds.fitting import Fold, FoldFitter, Labels
 from ml.learning.folds.forests import ForestFolds
 from ml.learning.stored_forest import read_forest, write_forest
 from ml.options.base import Section
-from ml.options.learning import RfParams, SearchRange, TrainingConfig
+from ml.options.learning import RfParams, SearchRange
 
 if TYPE_CHECKING:
     from ml.export.trees.ensemble import TreeEnsemble
@@ -44,10 +44,7 @@ class RandomForest(Estimator):
     model_file: ClassVar[str] = "model.parquet"
     params_type: ClassVar[type[Section]] = RfParams
     params_key: ClassVar[str] = "rf_params"
-
-    def __init__(self, config: TrainingConfig) -> None:
-        super().__init__(config)
-        self._forest: RandomForestClassifier | None = None
+    _forest: RandomForestClassifier | None = None
 
     @classmethod
     def search_space(cls) -> dict[str, SearchRange]:
@@ -61,34 +58,18 @@ class RandomForest(Estimator):
 
     @property
     def forest(self) -> RandomForestClassifier:
-        """The fitted model.
-
-        Raises
-        ------
-        InternalError
-            If it was neither fitted nor loaded.
-        """
-        if self._forest is None:
-            raise InternalError("the random forest was asked for before it was fitted")
-        return self._forest
+        """The fitted model; raises InternalError if there is none."""
+        return fitted(self._forest)
 
     @property
     def rounds(self) -> int:
         """Trees of the forest."""
         return len(self.forest.estimators_)
 
-    def fit(
-        self,
-        X: Features,
-        y: Labels,
-        X_valid: Features | None = None,  # noqa: ARG002 - a forest has no early stopping
-        y_valid: Labels | None = None,  # noqa: ARG002
-        *,
-        names: Sequence[str],
-        on_round: RoundCallback | None = None,
-    ) -> Self:
-        """As `Estimator.fit`; the validation rows are not needed."""
-        check_width(X, len(names))
+    def _fit(
+        self, X: Features, y: Labels, valid: tuple[Features, Labels] | None, on_round: RoundCallback | None
+    ) -> None:
+        del valid  # a forest has no early stopping
         total = self.config.rf_params.n_estimators
         forest = self._unfitted(y)
         rows, labels = np.ascontiguousarray(X, dtype=np.float32), np.asarray(y, dtype=np.int64)
@@ -98,11 +79,9 @@ class RandomForest(Estimator):
             if on_round is not None:
                 on_round(done, total)
         self._forest = forest.set_params(warm_start=False, n_jobs=1)
-        self.names = list(names)
-        return self
 
     @classmethod
-    def folds(cls, X: FloatMatrix, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]) -> FoldFitter:
+    def folds(cls, X: Float32s, y: Labels, folds: Sequence[Fold], *, names: Sequence[str]) -> FoldFitter:
         """As `Estimator.folds`."""
         check_width(X, len(names))
         return ForestFolds(
@@ -122,20 +101,19 @@ class RandomForest(Estimator):
             warm_start=True,  # grown in batches, which gives the same trees as at once
         )
 
-    def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def predict(self, X: Float32s) -> Float64s:
         """As `Estimator.predict`."""
-        check_width(X, self.forest.n_features_in_)
-        if not len(X):
+        rows = as_rows(X, self.forest.n_features_in_)
+        if not len(rows):
             return np.empty(0)
-        rows = np.ascontiguousarray(X, dtype=np.float32)
         return np.asarray(self.forest.predict_proba(rows)[:, 1], dtype=np.float64)
 
-    def leaves(self, X: FloatMatrix) -> npt.NDArray[np.int64]:
+    def leaves(self, X: Float32s) -> Int64s:
         """As `Estimator.leaves`."""
-        check_width(X, self.forest.n_features_in_)
-        if not len(X):
+        rows = as_rows(X, self.forest.n_features_in_)
+        if not len(rows):
             return np.empty((0, self.rounds), dtype=np.int64)
-        return np.asarray(self.forest.apply(np.ascontiguousarray(X, dtype=np.float32)), dtype=np.int64)
+        return np.asarray(self.forest.apply(rows), dtype=np.int64)
 
     def importances(self) -> dict[str, float]:
         """Share of the impurity decrease, averaged over trees."""
@@ -145,19 +123,9 @@ class RandomForest(Estimator):
         """Write the trees as a table of nodes."""
         write_forest(self.forest, path)
 
-    @classmethod
-    def load(cls, path: Path, config: TrainingConfig, *, names: Sequence[str] | None = None) -> Self:
-        """Read a forest that `save` wrote.
-
-        Raises
-        ------
-        IntegrityError
-            If the file holds anything but a fitted random forest, or one of another width than `names`.
-        """
-        model = cls(config)
-        model._forest = read_forest(path)
-        model.names = names_of_stored(path, model.forest.n_features_in_, names)
-        return model
+    def _read(self, path: Path) -> int:
+        self._forest = read_forest(path)
+        return int(self._forest.n_features_in_)
 
     def ensemble(self) -> TreeEnsemble:
         """As `Estimator.ensemble`."""

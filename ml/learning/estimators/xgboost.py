@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
-from ml.errors import IntegrityError, InternalError, MissingLibraryError
+from ml.arrays import Float32s, Float64s, Int64s
+from ml.errors import IntegrityError, MissingLibraryError
 from ml.export.graph.forms import logistic
 from ml.learning.estimators.base import (
     Estimator,
     Features,
     RoundCallback,
+    as_rows,
     as_shares,
-    check_width,
     class_counts,
     default_names,
-    names_of_stored,
+    fitted,
 )
-from ml.learning.folds.fitting import FloatMatrix, Labels
+from ml.learning.folds.fitting import Labels
 from ml.options.base import Section
-from ml.options.learning import SearchRange, Share, TrainingConfig
+from ml.options.learning import SearchRange, Share
 from ml.workspace.files import write_bytes
 from ml.workspace.safe_open import read_bytes
 
@@ -74,11 +73,9 @@ class Xgboost(Estimator):
     model_type: ClassVar[str] = "xgboost"
     model_file: ClassVar[str] = "model.json"
     params_type: ClassVar[type[Section]] = XgboostParams
-
-    def __init__(self, config: TrainingConfig) -> None:
-        super().__init__(config)
-        self._booster: Any = None
-        self._ensemble: TreeEnsemble | None = None
+    rounds_parameter: ClassVar[str | None] = "numIterations"
+    _booster: Any = None
+    _ensemble: TreeEnsemble | None = None
 
     @classmethod
     def search_space(cls) -> dict[str, SearchRange]:
@@ -92,51 +89,29 @@ class Xgboost(Estimator):
             "regLambda": SearchRange(low=0.1, high=20.0, log=True),
         }
 
-    @classmethod
-    def without_stopping(cls, config: TrainingConfig, rounds: int) -> TrainingConfig:
-        """As `Estimator.without_stopping`."""
-        return cls.with_parameters(config, {"numIterations": rounds})
-
     @property
     def booster(self) -> Any:
-        """The fitted ``xgboost.Booster``.
-
-        Raises
-        ------
-        InternalError
-            If it was neither fitted nor loaded.
-        """
-        if self._booster is None:
-            raise InternalError("the XGBoost model was asked for before it was fitted")
-        return self._booster
+        """The fitted ``xgboost.Booster``; raises InternalError if there is none."""
+        return fitted(self._booster)
 
     @property
     def rounds(self) -> int:
         """Trees that the model keeps."""
         return int(self.booster.num_boosted_rounds())
 
-    def fit(
-        self,
-        X: Features,
-        y: Labels,
-        X_valid: Features | None = None,
-        y_valid: Labels | None = None,
-        *,
-        names: Sequence[str],
-        on_round: RoundCallback | None = None,
-    ) -> Self:
-        """As `Estimator.fit`; raises MissingLibraryError."""
+    def _fit(
+        self, X: Features, y: Labels, valid: tuple[Features, Labels] | None, on_round: RoundCallback | None
+    ) -> None:
         library = _library()
-        check_width(X, len(names))
         negatives, positives = class_counts(y, "training")
         rounds = cast(XgboostParams, self.parameters(self.config)).num_iterations
         patience = self.config.early_stopping_rounds
         callbacks = [] if on_round is None else [_reporting(library, on_round, rounds)]
         stopping: dict[str, Any] = {}
-        if X_valid is not None and y_valid is not None and patience:
-            class_counts(y_valid, "validation")
+        if valid is not None and patience:
+            class_counts(valid[1], "validation")
             callbacks.append(library.callback.EarlyStopping(rounds=patience, save_best=True))
-            stopping["evals"] = [(self._matrix(X_valid, y_valid), "validation")]
+            stopping["evals"] = [(self._matrix(*valid), "validation")]
         weight = negatives / positives if self.config.imbalance == "balanced" else 1.0
         booster = library.train(
             self._parameters() | {"scale_pos_weight": weight},
@@ -147,14 +122,12 @@ class Xgboost(Estimator):
             **stopping,
         )
         self._keep(booster.save_raw("json"))
-        self.names = list(names)
-        return self
 
-    def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def predict(self, X: Float32s) -> Float64s:
         """As `Estimator.predict`."""
         return logistic(self.scores(X))
 
-    def scores(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def scores(self, X: Float32s) -> Float64s:
         """As `Estimator.scores`: the sum of the leaves reached, in log-odds."""
         trees = self.ensemble()
         total = np.zeros(len(X))
@@ -164,11 +137,11 @@ class Xgboost(Estimator):
             total += trees.leaf_weight[of_tree][np.searchsorted(trees.leaf_number[of_tree], leaves)]
         return total
 
-    def contributions(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
+    def contributions(self, X: Float32s) -> Float64s:
         """As `Estimator.contributions`, by TreeSHAP in float32."""
         return self._predicted(X, pred_contribs=True).reshape(len(X), self.booster.num_features() + 1)
 
-    def leaves(self, X: FloatMatrix) -> npt.NDArray[np.int64]:
+    def leaves(self, X: Float32s) -> Int64s:
         """As `Estimator.leaves`."""
         return self._predicted(X, pred_leaf=True).astype(np.int64).reshape(len(X), self.rounds)
 
@@ -181,37 +154,22 @@ class Xgboost(Estimator):
         """Write XGBoost's JSON."""
         write_bytes(path, bytes(self.booster.save_raw("json")))
 
-    @classmethod
-    def load(cls, path: Path, config: TrainingConfig, *, names: Sequence[str] | None = None) -> Self:
-        """Read XGBoost's JSON, which is checked before XGBoost sees it.
-
-        Raises
-        ------
-        IntegrityError
-            If the file is not a whole XGBoost model, or has not as many features as `names`.
-        ParityError
-            If it is an XGBoost model of a kind that cannot be exported.
-        MissingLibraryError
-            If XGBoost is not installed.
-        """
-        library, model, content = _library(), cls(config), read_bytes(path)
+    def _read(self, path: Path) -> int:
+        library, content = _library(), read_bytes(path)
         try:
-            model._keep(content)
+            self._keep(content)
         except IntegrityError as damage:
             raise IntegrityError(f"{path.name} is no XGBoost model: {damage.message}") from None
         except library.core.XGBoostError:
             raise IntegrityError(f"{path.name} is no XGBoost model: XGBoost does not read it") from None
-        model.names = names_of_stored(path, model.ensemble().n_features, names)
-        return model
+        return self.ensemble().n_features
 
     def ensemble(self) -> TreeEnsemble:
         """As `Estimator.ensemble`."""
-        if self._ensemble is None:
-            raise InternalError("the XGBoost model was asked for before it was fitted")
-        return self._ensemble
+        return fitted(self._ensemble)
 
     def _keep(self, content: bytes | bytearray) -> None:
-        """Take a model in XGBoost's JSON."""
+        """Take a model in XGBoost's JSON, which is checked before XGBoost sees it."""
         from ml.export.trees.ensemble import from_xgboost
 
         try:
@@ -238,11 +196,11 @@ class Xgboost(Estimator):
         label = None if y is None else np.asarray(y, dtype=np.float32)
         return _library().DMatrix(rows, label, feature_names=default_names(rows.shape[1]), nthread=self.threads)
 
-    def _predicted(self, X: FloatMatrix, **kind: bool) -> npt.NDArray[np.float64]:
-        check_width(X, self.ensemble().n_features)
-        if not len(X):
+    def _predicted(self, X: Float32s, **kind: bool) -> Float64s:
+        rows = as_rows(X, self.ensemble().n_features)
+        if not len(rows):
             return np.empty(0)
-        return np.asarray(self.booster.predict(self._matrix(X), **kind), dtype=np.float64)
+        return np.asarray(self.booster.predict(self._matrix(rows), **kind), dtype=np.float64)
 
 
 def _reporting(library: Any, on_round: RoundCallback, total: int) -> Any:

@@ -13,13 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Float32s, Float64s, Int64s
 from ml.errors import TooFewFailuresError
 from ml.learning.events.failures import epoch_seconds, onsets
 from ml.learning.events.windows import SECONDS_PER_DAY, FailureWindows, failure_windows, period_of, rows_since
 from ml.windows.kernels.alarm_groups import count_as_rows_join, detecting_thresholds
-
-IntArray = npt.NDArray[np.int64]
-Float32s = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -41,11 +39,11 @@ class AlarmCurve:
     """
 
     thresholds: Float32s
-    alarm_rows: IntArray
-    hit_rows: IntArray
-    alarms: IntArray
-    false_alarms: IntArray
-    detected: IntArray
+    alarm_rows: Int64s
+    hit_rows: Int64s
+    alarms: Int64s
+    false_alarms: Int64s
+    detected: Int64s
     rows: int
     positives: int
     failures: int
@@ -53,7 +51,7 @@ class AlarmCurve:
     cooldown: int
 
     @property
-    def healthy_time_in_alarm(self) -> npt.NDArray[np.float64]:
+    def healthy_time_in_alarm(self) -> Float64s:
         """Share of healthy rows that are alarm rows; 0 without a healthy row."""
         return (self.alarm_rows - self.hit_rows) / max(self.rows - self.positives, 1)
 
@@ -69,6 +67,8 @@ def alarm_curve(
 ) -> AlarmCurve:
     """Count alarms and failures at every threshold.
 
+    Raises TooFewFailuresError if no row is positive.
+
     Parameters
     ----------
     frame
@@ -80,11 +80,6 @@ def alarm_curve(
         Seconds, as in `event_metrics`; with a horizon of 0 failures are runs of rows labelled 1.
     history
         Grid frame that holds the failures' onsets.
-
-    Raises
-    ------
-    TooFewFailuresError
-        If no row is positive.
     """
     codes, names = pd.factorize(frame["asset_id"])
     asset = codes.astype(np.int64)
@@ -132,8 +127,8 @@ def alarm_curve(
 
 
 def _detected(
-    thresholds: Float32s, asset: IntArray, seconds: IntArray, chance: Float32s, windows: FailureWindows, spacing: int
-) -> IntArray:
+    thresholds: Float32s, asset: Int64s, seconds: Int64s, chance: Float32s, windows: FailureWindows, spacing: int
+) -> Int64s:
     """Failures detected at each threshold."""
     size = int((windows.end - windows.first).sum())
     above, up_to = np.empty(size, dtype=np.float32), np.empty(size, dtype=np.float32)
@@ -152,7 +147,7 @@ def _detected(
     return _count(thresholds, above, up_to)
 
 
-def _count(thresholds: Float32s, above: Float32s, up_to: Float32s) -> IntArray:
+def _count(thresholds: Float32s, above: Float32s, up_to: Float32s) -> Int64s:
     """How many of the intervals (above, up_to] hold each threshold."""
     begun = np.searchsorted(np.sort(above), thresholds, side="left")
     ended = np.searchsorted(np.sort(np.maximum(above, up_to)), thresholds, side="left")

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ml.arrays import Bools
 
-def is_alarm(probability: npt.NDArray[Any], threshold: float) -> npt.NDArray[np.bool_]:
+
+def is_alarm(probability: npt.NDArray[Any], threshold: float) -> Bools:
     """Rows whose probability, as float32, reaches the threshold, as float32.
 
     The exported model compares in float32. Comparing in float64 here could decide otherwise for a probability within

@@ -44,22 +44,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ml.arrays import Bools
+from ml.arrays import Bools, Float64s, Int64s
 from ml.learning.events.alarm_rows import is_alarm
 from ml.learning.events.windows import FailureWindows, failure_windows, period_of
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class ScoredRows:
     """Rows with a known label, sorted by asset and time; every array has shape (n_scored,)."""
 
-    asset: IntArray
-    seconds: IntArray
+    asset: Int64s
+    seconds: Int64s
     positive: Bools
     alarm: Bools
-    position: IntArray
+    position: Int64s
     """Where the row stands among the rows that were given."""
 
 
@@ -67,14 +65,14 @@ class ScoredRows:
 class Failures:
     """Failures that count; every array has shape (n_failures,)."""
 
-    asset: IntArray
-    seconds: IntArray
+    asset: Int64s
+    seconds: Int64s
     """Reference time: the onset, or of a detection the first row of the run."""
-    notice: npt.NDArray[np.float64]
+    notice: Float64s
     """Seconds between the first alarm row that detects it and the reference time; NaN if none does."""
     early: Bools
     """Detected by an episode that began before the window."""
-    position: IntArray
+    position: Int64s
     """Where the first scored row of its window, or run, stands among the rows that were given."""
 
     @property
@@ -87,13 +85,13 @@ class Failures:
 class Episodes:
     """What alarms are counted by; every array has shape (n_episodes,)."""
 
-    asset: IntArray
-    seconds: IntArray
+    asset: Int64s
+    seconds: Int64s
     """When it began."""
-    false_alarms: IntArray
-    position: IntArray
+    false_alarms: Int64s
+    position: Int64s
     """Where the first alarm row stands among the rows that were given."""
-    start: IntArray
+    start: Int64s
     """Where the first alarm row stands among the alarm rows of `ScoredRows`."""
 
 
@@ -101,12 +99,12 @@ class Episodes:
 class Alarms:
     """Alarms; every array has shape (n_alarms,)."""
 
-    asset: IntArray
+    asset: Int64s
     is_false: Bools
     """Whether one of its episodes has a false alarm."""
-    position: IntArray
+    position: Int64s
     """Where the first alarm row stands among the rows that were given."""
-    start: IntArray
+    start: Int64s
     """Where the first alarm row stands among the alarm rows of `ScoredRows`."""
 
 
@@ -122,7 +120,7 @@ class Events:
     horizon: int
     interval: int
 
-    def rows_of_alarms(self) -> list[IntArray]:
+    def rows_of_alarms(self) -> list[Int64s]:
         """Where the alarm rows of each alarm stand among the rows that were given, in order of time."""
         return np.split(self.rows.position[self.rows.alarm], self.alarms.start)[1:]
 
@@ -176,7 +174,7 @@ def find_events(
 
 
 def _scored_rows(
-    codes: IntArray,
+    codes: Int64s,
     seconds: npt.NDArray[Any],
     label: npt.NDArray[Any],
     probability: npt.NDArray[Any],

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-IntArray = npt.NDArray[np.int64]
+from ml.arrays import Int64s
 
 
-def epoch_seconds(timestamp: pd.Series[Any]) -> IntArray:
+def epoch_seconds(timestamp: pd.Series[Any]) -> Int64s:
     """Whole seconds since 1970-01-01 UTC of a time-zone-aware column, shape (n_rows,)."""
     return np.asarray(timestamp.astype("datetime64[s, UTC]").astype("int64"), dtype=np.int64)
 
@@ -40,7 +40,7 @@ def event_horizon(frame: pd.DataFrame, horizon: int) -> int:
     return horizon if known else 0
 
 
-def failure_numbers(frame: pd.DataFrame, horizon: int) -> IntArray:
+def failure_numbers(frame: pd.DataFrame, horizon: int) -> Int64s:
     """Number the failure that makes each row positive.
 
     A positive row inside an event belongs to that event. Any other belongs to the next onset of its asset, if that
@@ -71,7 +71,7 @@ def failure_numbers(frame: pd.DataFrame, horizon: int) -> IntArray:
     return numbers
 
 
-def positive_runs(asset: npt.NDArray[Any], label: npt.NDArray[Any]) -> IntArray:
+def positive_runs(asset: npt.NDArray[Any], label: npt.NDArray[Any]) -> Int64s:
     """Number the runs of label 1, from 0; -1 elsewhere.
 
     A run ends at a row with label 0 or at the end of its asset. Rows without a label (-1) neither belong to a run nor
@@ -91,7 +91,7 @@ def positive_runs(asset: npt.NDArray[Any], label: npt.NDArray[Any]) -> IntArray:
     return numbers
 
 
-def _next_onset(frame: pd.DataFrame, horizon: int) -> IntArray:
+def _next_onset(frame: pd.DataFrame, horizon: int) -> Int64s:
     """Event whose onset lies in (t, t + horizon] of each row, or -1."""
     found = np.full(len(frame), -1, dtype=np.int64)
     events = onsets(frame)

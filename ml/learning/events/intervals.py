@@ -10,9 +10,10 @@ import math
 
 import numpy as np
 
+from ml.arrays import Float64s, Int64s
 from ml.learning.events.detection import Events
 from ml.learning.events.metrics import saved_cost
-from ml.learning.events.resampling import CONFIDENCE, FloatArray, IntArray, percentile_interval
+from ml.learning.events.resampling import CONFIDENCE, percentile_interval
 from ml.learning.events.windows import SECONDS_PER_DAY
 from ml.options.costs import MaintenanceCosts
 
@@ -22,8 +23,8 @@ _SAMPLES_AT_ONCE = 100  # times the failures: memory of the resampled medians
 
 
 def resampled_event_metrics(
-    events: Events, groups: IntArray, drawn: IntArray, costs: MaintenanceCosts | None = None
-) -> dict[str, FloatArray]:
+    events: Events, groups: Int64s, drawn: Int64s, costs: MaintenanceCosts | None = None
+) -> dict[str, Float64s]:
     """Event metrics of every bootstrap sample.
 
     Parameters
@@ -46,7 +47,7 @@ def resampled_event_metrics(
     """
     failures, alarms, episodes, rows = events.failures, events.alarms, events.episodes, events.rows
 
-    def total(positions: IntArray, weights: IntArray | None = None) -> FloatArray:
+    def total(positions: Int64s, weights: Int64s | None = None) -> Float64s:
         per_group = np.bincount(groups[positions], weights=weights, minlength=drawn.shape[1])
         return np.asarray(drawn @ per_group, dtype=np.float64)
 
@@ -68,9 +69,7 @@ def resampled_event_metrics(
     return values
 
 
-def event_intervals(
-    events: Events, groups: IntArray, drawn: IntArray, costs: MaintenanceCosts | None = None
-) -> Intervals:
+def event_intervals(events: Events, groups: Int64s, drawn: Int64s, costs: MaintenanceCosts | None = None) -> Intervals:
     """95 % intervals of the event metrics, under their names; see `resampled_event_metrics`.
 
     Where every failure was detected, or none, every alarm right, or none, or no alarm false, all samples agree, and
@@ -97,7 +96,7 @@ def _exact_share(hits: int, total: int) -> tuple[float, float] | None:
     return (bound, 1.0) if hits else (0.0, 1 - bound)
 
 
-def _medians(values: FloatArray, groups: IntArray, drawn: IntArray) -> FloatArray:
+def _medians(values: Float64s, groups: Int64s, drawn: Int64s) -> Float64s:
     """Median of each sample's values, each value as often as its group was drawn; NaN without a value."""
     if not len(values):
         return np.full(len(drawn), np.nan)
@@ -107,7 +106,7 @@ def _medians(values: FloatArray, groups: IntArray, drawn: IntArray) -> FloatArra
     return np.concatenate([_weighted_medians(ordered, part[:, groups]) for part in parts])
 
 
-def _weighted_medians(ordered: FloatArray, weights: IntArray) -> FloatArray:
+def _weighted_medians(ordered: Float64s, weights: Int64s) -> Float64s:
     """Median of ascending values (n_values,) for each row of whole weights (n_samples, n_values)."""
     reached = np.cumsum(weights, axis=1)
     size = reached[:, -1]
@@ -116,6 +115,6 @@ def _weighted_medians(ordered: FloatArray, weights: IntArray) -> FloatArray:
     return np.where(size > 0, (ordered[lower] + ordered[upper]) / 2, np.nan)
 
 
-def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
-    share: FloatArray = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+def _share(part: Float64s, whole: Float64s) -> Float64s:
+    share: Float64s = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
     return share

@@ -23,11 +23,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Float64s
 from ml.learning.events.detection import Events, Failures
 from ml.learning.events.windows import SECONDS_PER_DAY
 from ml.options.costs import MaintenanceCosts
 
-Number = TypeVar("Number", float, npt.NDArray[np.float64])
+Number = TypeVar("Number", float, Float64s)
 
 QUANTILES = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
 
@@ -114,7 +115,7 @@ def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-def _quantiles(seconds: npt.NDArray[np.float64]) -> dict[str, float] | None:
+def _quantiles(seconds: Float64s) -> dict[str, float] | None:
     if not len(seconds):
         return None
     return dict(zip(QUANTILES, np.quantile(seconds, list(QUANTILES.values())).tolist(), strict=True))

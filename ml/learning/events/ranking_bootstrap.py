@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ml.learning.events.resampling import FloatArray, IntArray
+from ml.arrays import Bools, Float32s, Float64s, Int64s
 
 _QUANTILES = 2048  # of all scores, and as many of the positive rows' scores
 _SAMPLES_AT_ONCE = 100
 
 
-def resampled_average_precision(
-    label: npt.NDArray[Any], score: npt.NDArray[np.float32], groups: IntArray, drawn: IntArray
-) -> FloatArray:
+def resampled_average_precision(label: npt.NDArray[Any], score: Float32s, groups: Int64s, drawn: Int64s) -> Float64s:
     """Average precision of every bootstrap sample, (n_samples,); NaN without a positive row.
 
     It is scikit-learn's. Up to 4,096 distinct scores are told apart exactly; more are told apart by as many quantiles,
@@ -42,7 +40,7 @@ def resampled_average_precision(
     return np.concatenate([_average_precisions(part @ hits, part @ rows) for part in parts])
 
 
-def _falling_bins(score: npt.NDArray[np.float32], positive: npt.NDArray[np.bool_]) -> tuple[IntArray, int]:
+def _falling_bins(score: Float32s, positive: Bools) -> tuple[Int64s, int]:
     """Bin of each row, from 0 for the highest scores, and the number of bins."""
     edges = np.unique(score)
     if len(edges) > 2 * _QUANTILES:
@@ -52,10 +50,10 @@ def _falling_bins(score: npt.NDArray[np.float32], positive: npt.NDArray[np.bool_
     return len(edges) - np.searchsorted(edges, score, side="right"), len(edges)
 
 
-def _average_precisions(hits: FloatArray, rows: FloatArray) -> FloatArray:
+def _average_precisions(hits: Float64s, rows: Float64s) -> Float64s:
     """Sum over falling scores of precision times the recall gained; (n_samples, n_bins) -> (n_samples,)."""
     precision = np.cumsum(hits, axis=1) / np.maximum(np.cumsum(rows, axis=1), 1)
     positives = hits.sum(axis=1)
     found = (precision * hits).sum(axis=1)
-    values: FloatArray = np.divide(found, positives, out=np.full(len(hits), np.nan), where=positives > 0)
+    values: Float64s = np.divide(found, positives, out=np.full(len(hits), np.nan), where=positives > 0)
     return values

@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
+
+from ml.arrays import Float64s, Int64s
 
 ENOUGH_ASSETS = 10  # fewer groups make the bootstrap's standard error itself a guess
 MOST_GROUPS = 1000  # more of them cost memory and change no interval visibly
@@ -20,11 +21,8 @@ SAMPLES = 1000  # percentiles at 2.5 % then rest on 25 samples a side
 CONFIDENCE = 0.95
 _STRETCHES = 20
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
-
-def independent_groups(asset_id: pd.Series[Any]) -> IntArray:
+def independent_groups(asset_id: pd.Series[Any]) -> Int64s:
     """Group of each row, (n_rows,), from 0: its asset, or its stretch of rows where there are few assets.
 
     With fewer than ten assets the rows, sorted by asset and time, are cut into 20 stretches. More than 1,000 assets
@@ -36,14 +34,14 @@ def independent_groups(asset_id: pd.Series[Any]) -> IntArray:
     return np.arange(len(codes)) * _STRETCHES // max(len(codes), 1)
 
 
-def draw(n_groups: int, seed: int, samples: int = SAMPLES) -> IntArray:
+def draw(n_groups: int, seed: int, samples: int = SAMPLES) -> Int64s:
     """How often each sample holds each group: (samples, n_groups), rows summing to `n_groups`."""
     if not n_groups:
         return np.zeros((samples, 0), dtype=np.int64)
     return np.random.default_rng(seed).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=samples)
 
 
-def percentile_interval(values: FloatArray) -> tuple[float, float] | None:
+def percentile_interval(values: Float64s) -> tuple[float, float] | None:
     """The middle 95 % of the samples' values, (n_samples,), leaving NaN out; None if most samples are NaN."""
     defined = values[~np.isnan(values)]
     if 2 * len(defined) <= len(values):

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Bools, Int64s
 from ml.learning.events.failures import positive_runs
-
-IntArray = npt.NDArray[np.int64]
 
 SECONDS_PER_DAY = 86_400
 _NEVER = np.iinfo(np.int64).max
@@ -37,24 +35,24 @@ class FailureWindows:
         failure that comes next.
     """
 
-    asset: IntArray
-    seconds: IntArray
-    opens: IntArray
-    earliest: IntArray
-    first: IntArray
-    end: IntArray
-    over: IntArray
+    asset: Int64s
+    seconds: Int64s
+    opens: Int64s
+    earliest: Int64s
+    first: Int64s
+    end: Int64s
+    over: Int64s
 
     @property
-    def counts(self) -> npt.NDArray[np.bool_]:
+    def counts(self) -> Bools:
         """Which failures have a row in their window."""
         return self.first < self.end
 
-    def lives(self, asset: IntArray) -> IntArray:
+    def lives(self, asset: Int64s) -> Int64s:
         """Number of the time between two failures in which each row lies, (n_rows,), from the rows' asset codes."""
         return self.over + asset
 
-    def next_of(self, asset: IntArray) -> tuple[IntArray, IntArray]:
+    def next_of(self, asset: Int64s) -> tuple[Int64s, Int64s]:
         """`opens` and `earliest` of the failure that follows each row, (n_rows,); a time never reached without one."""
         if not len(self.asset):
             never = np.full(len(asset), _NEVER)
@@ -65,9 +63,9 @@ class FailureWindows:
 
 
 def failure_windows(
-    asset: IntArray,
-    seconds: IntArray,
-    positive: npt.NDArray[np.bool_],
+    asset: Int64s,
+    seconds: Int64s,
+    positive: Bools,
     onsets: pd.DataFrame,
     names: pd.Index,
     *,
@@ -105,7 +103,7 @@ def period_of(horizon: int, interval: int) -> int:
     return max(horizon or SECONDS_PER_DAY, interval)
 
 
-def rows_since(asset: IntArray, seconds: IntArray, of: IntArray, since: IntArray) -> IntArray:
+def rows_since(asset: Int64s, seconds: Int64s, of: Int64s, since: Int64s) -> Int64s:
     """The first row of each asset `of` that is not before `since`, or the row after its last one, (n,).
 
     The rows' `asset` and `seconds` are sorted, (n_rows,).
@@ -117,7 +115,7 @@ def rows_since(asset: IntArray, seconds: IntArray, of: IntArray, since: IntArray
     return np.asarray(np.searchsorted(asset * stride + (seconds - origin), wanted), dtype=np.int64)
 
 
-def _runs(asset: IntArray, seconds: IntArray, positive: npt.NDArray[np.bool_], tolerance: int) -> FailureWindows:
+def _runs(asset: Int64s, seconds: Int64s, positive: Bools, tolerance: int) -> FailureWindows:
     run = positive_runs(asset, positive.astype(np.int8))
     members = np.flatnonzero(run >= 0)
     _, at, lengths = np.unique(run[members], return_index=True, return_counts=True)
@@ -126,5 +124,5 @@ def _runs(asset: IntArray, seconds: IntArray, positive: npt.NDArray[np.bool_], t
     return FailureWindows(asset[first], start, start, start - tolerance, first, end, _over_before_rows(end, len(asset)))
 
 
-def _over_before_rows(end: IntArray, n_rows: int) -> IntArray:
+def _over_before_rows(end: Int64s, n_rows: int) -> Int64s:
     return np.cumsum(np.bincount(end, minlength=n_rows + 1)[:n_rows])

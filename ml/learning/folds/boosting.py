@@ -16,8 +16,9 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
+from ml.arrays import Float32s
 from ml.errors import ConfigError, TooFewFailuresError
-from ml.learning.folds.fitting import FloatMatrix, Fold, FoldFit, FoldFitter, Labels, Probabilities, Stop
+from ml.learning.folds.fitting import Fold, FoldFit, FoldFitter, Labels, Probabilities, Stop
 from ml.options.learning import TrainingConfig
 
 _FIRST_RUNG = 1.0
@@ -49,7 +50,7 @@ class BoostingRules:
         Shrinkage.
     """
 
-    bin_rows: Callable[[FloatMatrix, Labels], lgb.Dataset]
+    bin_rows: Callable[[Float32s, Labels], lgb.Dataset]
     binning: dict[str, Any]
     parameters: Callable[[Labels, int], dict[str, Any]]
     rounds: int
@@ -64,16 +65,13 @@ class BoostedFolds(FoldFitter):
     ----------
     rules
         The rules of a configuration.
-    X, y
-        Features, shape (n_rows, n_features), and labels of all rows.
-    folds
-        ``(train, held_out)`` row positions, each ascending.
     """
 
     def __init__(
-        self, rules: Callable[[TrainingConfig], BoostingRules], X: FloatMatrix, y: Labels, folds: Sequence[Fold]
+        self, rules: Callable[[TrainingConfig], BoostingRules], X: Float32s, y: Labels, folds: Sequence[Fold]
     ) -> None:
-        self._rules, self._X, self._y, self._folds = rules, X, np.asarray(y), list(folds)
+        super().__init__(X, y, folds)
+        self._rules = rules
         self._binning: dict[str, Any] | None = None
         self._subsets: list[tuple[lgb.Dataset, lgb.Dataset]] = []
 

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ml.arrays import Float32s, Float64s, Int64s
 from ml.options.learning import TrainingConfig
 
-FloatMatrix = npt.NDArray[np.float32]
-Probabilities = npt.NDArray[np.float64]
+Probabilities = Float64s
 Labels = npt.NDArray[Any]
-Fold = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+Fold = tuple[Int64s, Int64s]
 Stop = Callable[[], bool]
 
 
@@ -52,18 +52,25 @@ class FoldFit(ABC):
 
 
 class FoldFitter(ABC):
-    """Fits many configurations on the same folds of the same rows."""
+    """Fits many configurations on the same folds of the same rows.
+
+    Parameters
+    ----------
+    X, y
+        Features, shape (n_rows, n_features), and labels of all rows.
+    folds
+        ``(train, held_out)`` row positions, each ascending.
+    """
+
+    def __init__(self, X: Float32s, y: Labels, folds: Sequence[Fold]) -> None:
+        self._X, self._y, self._folds = X, np.asarray(y), list(folds)
 
     @abstractmethod
     def begin(self, fold: int, config: TrainingConfig) -> FoldFit:
         """A fit of the fold's training rows without any round yet.
 
-        Raises
-        ------
-        TooFewFailuresError
-            If the fold's training or held-out rows hold one class only.
-        ConfigError
-            If a parameter's value is refused for these rows.
+        Raises TooFewFailuresError if the fold's training or held-out rows hold one class only, and ConfigError if a
+        parameter's value is refused for these rows.
         """
 
     @abstractmethod
@@ -72,13 +79,13 @@ class FoldFitter(ABC):
 
 
 class Fitted(Protocol):
-    """What a whole fit returns."""
+    """What a whole fit returns: an estimator, which this folder must not know."""
 
     @property
     def rounds(self) -> int:
         """Trees or iterations."""
 
-    def predict(self, X: FloatMatrix) -> Probabilities:
+    def predict(self, X: Float32s) -> Probabilities:
         """Probability of class 1."""
 
 
@@ -89,14 +96,11 @@ class WholeFits(FoldFitter):
     ----------
     fit
         Called with a configuration, training rows, their labels, held-out rows, and theirs.
-    X, y
-        Features, shape (n_rows, n_features), and labels of all rows.
-    folds
-        ``(train, held_out)`` row positions.
     """
 
-    def __init__(self, fit: Callable[..., Fitted], X: FloatMatrix, y: Labels, folds: Sequence[Fold]) -> None:
-        self._fit, self._X, self._y, self._folds = fit, X, y, list(folds)
+    def __init__(self, fit: Callable[..., Fitted], X: Float32s, y: Labels, folds: Sequence[Fold]) -> None:
+        super().__init__(X, y, folds)
+        self._fit = fit
 
     def begin(self, fold: int, config: TrainingConfig) -> FoldFit:
         """As `FoldFitter.begin`; the rows are checked when the fit is advanced."""
@@ -111,7 +115,7 @@ class WholeFits(FoldFitter):
 
 
 class _WholeFit(FoldFit):
-    def __init__(self, fit: Callable[[], Fitted], held_out: FloatMatrix) -> None:
+    def __init__(self, fit: Callable[[], Fitted], held_out: Float32s) -> None:
         super().__init__(total=1)
         self._fit, self._held_out = fit, held_out
         self._model: Fitted | None = None

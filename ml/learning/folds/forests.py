@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
-from ml.learning.folds.fitting import FloatMatrix, Fold, FoldFit, FoldFitter, Labels, Probabilities, Stop
+from ml.arrays import Float32s
+from ml.learning.folds.fitting import Fold, FoldFit, FoldFitter, Labels, Probabilities, Stop
 from ml.options.learning import TrainingConfig
 
 _RUNGS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
@@ -24,22 +25,18 @@ class ForestFolds(FoldFitter):
         The forest of a configuration without any tree, for training labels.
     trees
         Trees of a configuration.
-    X, y
-        Features, shape (n_rows, n_features), and labels of all rows.
-    folds
-        ``(train, held_out)`` row positions.
     """
 
     def __init__(
         self,
         forest: Callable[[TrainingConfig, Labels], RandomForestClassifier],
         trees: Callable[[TrainingConfig], int],
-        X: FloatMatrix,
+        X: Float32s,
         y: Labels,
         folds: Sequence[Fold],
     ) -> None:
+        super().__init__(X, np.asarray(y, dtype=np.int64), folds)
         self._forest, self._trees = forest, trees
-        self._X, self._y, self._folds = X, np.asarray(y, dtype=np.int64), list(folds)
 
     def begin(self, fold: int, config: TrainingConfig) -> FoldFit:
         """As `FoldFitter.begin`."""
@@ -56,9 +53,7 @@ class ForestFolds(FoldFitter):
 class _ForestFold(FoldFit):
     """A forest and the sum of its trees' votes on the held-out rows."""
 
-    def __init__(
-        self, forest: RandomForestClassifier, total: int, X: FloatMatrix, y: Labels, held_out: FloatMatrix
-    ) -> None:
+    def __init__(self, forest: RandomForestClassifier, total: int, X: Float32s, y: Labels, held_out: Float32s) -> None:
         super().__init__(total)
         self._forest, self._X, self._y = forest, X, y
         self._held_out = np.ascontiguousarray(held_out, dtype=np.float32)

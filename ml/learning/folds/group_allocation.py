@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from ml.arrays import Float64s, Int64s
 
 
 def share_out(
-    failures: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.int64],
+    failures: Int64s,
+    rows: Int64s,
     *,
-    failure_targets: FloatArray,
-    row_targets: FloatArray,
+    failure_targets: Float64s,
+    row_targets: Float64s,
     seed: int,
-) -> npt.NDArray[np.int64]:
+) -> Int64s:
     """Assign each block to a group.
 
     Greedy, as in longest-processing-time scheduling (Graham 1969): blocks are shuffled, those with most failures come

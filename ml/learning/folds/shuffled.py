@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from ml.arrays import Bools
+from ml.arrays import Bools, Int64s
 from ml.errors import TooFewFailuresError
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -33,13 +30,10 @@ class ShuffledRowFolds:
     n_splits: int
     seed: int
 
-    def split(self, frame: pd.DataFrame, mask: Bools) -> Iterator[tuple[IntArray, IntArray]]:
+    def split(self, frame: pd.DataFrame, mask: Bools) -> Iterator[tuple[Int64s, Int64s]]:
         """Yield ``(train, held_out)`` row positions for each fold, as `EventFolds.split` does.
 
-        Raises
-        ------
-        TooFewFailuresError
-            If a class has fewer rows than there are folds.
+        Raises TooFewFailuresError if a class has fewer rows than there are folds.
         """
         label = frame["label"].to_numpy()
         rows = np.flatnonzero(mask & (label >= 0))

@@ -15,17 +15,14 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from ml.arrays import Bools
+from ml.arrays import Bools, Float64s, Int64s
 from ml.errors import NoRowsError, TooFewFailuresError
 from ml.learning.events.failures import epoch_seconds, failure_numbers
 from ml.learning.folds.group_allocation import share_out
 from ml.options.data import DataConfig
 from ml.wording import plural
-
-IntArray = npt.NDArray[np.int64]
 
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
 MORE_HISTORY = "give a longer dataRange or more assets"
@@ -54,6 +51,9 @@ def split_parts(frame: pd.DataFrame, config: DataConfig, *, look_back: int, inte
     part is purged, and so are the rows of a failure that goes on in a later part than the one it began in. By asset,
     whole assets are held out and nothing needs purging. With ``testSplit`` 0 the test part is empty.
 
+    Raises NoRowsError if no row has a label, and TooFewFailuresError if a part has too few failure events or one class
+    only, or there are fewer assets than parts.
+
     Parameters
     ----------
     frame
@@ -66,13 +66,6 @@ def split_parts(frame: pd.DataFrame, config: DataConfig, *, look_back: int, inte
         Grid spacing in seconds.
     seed
         Seed of the order of assets.
-
-    Raises
-    ------
-    NoRowsError
-        If no row has a label.
-    TooFewFailuresError
-        If a part has too few failure events or one class only, or there are fewer assets than parts.
     """
     labelled = frame["label"].to_numpy() >= 0
     if not labelled.any():
@@ -101,7 +94,7 @@ def split_parts(frame: pd.DataFrame, config: DataConfig, *, look_back: int, inte
     return Parts(**masks, purged=purged, description=description)
 
 
-def _by_time(frame: pd.DataFrame, labelled: Bools, failures: IntArray, config: DataConfig) -> dict[str, Bools]:
+def _by_time(frame: pd.DataFrame, labelled: Bools, failures: Int64s, config: DataConfig) -> dict[str, Bools]:
     """Cut where the given shares of all labelled rows, pooled over assets, are reached."""
     seconds = epoch_seconds(frame["timestamp"])
     times = np.sort(seconds[labelled])
@@ -116,7 +109,7 @@ def _by_time(frame: pd.DataFrame, labelled: Bools, failures: IntArray, config: D
     return _whole_failures(masks, failures)
 
 
-def _whole_failures(masks: dict[str, Bools], failures: IntArray) -> dict[str, Bools]:
+def _whole_failures(masks: dict[str, Bools], failures: Int64s) -> dict[str, Bools]:
     """The parts, in their order, without the rows of failures that an earlier part holds."""
     kept: dict[str, Bools] = {}
     earlier = np.zeros(len(failures), dtype=bool)
@@ -126,20 +119,20 @@ def _whole_failures(masks: dict[str, Bools], failures: IntArray) -> dict[str, Bo
     return kept
 
 
-def _shares_failure(failures: IntArray, rows: Bools) -> Bools:
+def _shares_failure(failures: Int64s, rows: Bools) -> Bools:
     """Positive rows of those failures that some of `rows` belong to, `rows` included."""
     positive = failures >= 0
     return positive & np.isin(failures, np.unique(failures[rows & positive]))
 
 
-def _instant(times: IntArray, share: float) -> float:
+def _instant(times: Int64s, share: float) -> float:
     """The first instant after the given share of rows; beyond every row for a share of 1."""
     position = round(share * len(times))
     return float(times[position]) if position < len(times) else np.inf
 
 
 def _by_asset(
-    frame: pd.DataFrame, labelled: Bools, failures: IntArray, config: DataConfig, seed: int
+    frame: pd.DataFrame, labelled: Bools, failures: Int64s, config: DataConfig, seed: int
 ) -> dict[str, Bools]:
     """Hold out whole assets, balanced by failures, then by rows."""
     codes, assets = frame["asset_id"].factorize()
@@ -163,7 +156,7 @@ def _by_asset(
     return {name: labelled & (part == number) for number, name in enumerate(PARTS)}
 
 
-def _failure_targets(shares: npt.NDArray[np.float64], total: int, at_least: int) -> npt.NDArray[np.float64]:
+def _failure_targets(shares: Float64s, total: int, at_least: int) -> Float64s:
     """Failures due to each part: by share, but for held-out parts never below the minimum that they are refused for."""
     targets = shares * total
     targets[1:] = np.maximum(targets[1:], at_least)
@@ -171,14 +164,14 @@ def _failure_targets(shares: npt.NDArray[np.float64], total: int, at_least: int)
     return targets if targets[0] >= at_least else shares * total
 
 
-def _failures_per_group(groups: IntArray, failures: IntArray, n_groups: int) -> IntArray:
+def _failures_per_group(groups: Int64s, failures: Int64s, n_groups: int) -> Int64s:
     """Distinct failures in each group of rows."""
     positive = failures >= 0
     pairs = np.unique(np.column_stack([groups[positive], failures[positive]]), axis=0)
     return np.bincount(pairs[:, 0], minlength=n_groups)
 
 
-def _describe(frame: pd.DataFrame, failures: IntArray, mask: Bools) -> dict[str, Any]:
+def _describe(frame: pd.DataFrame, failures: Int64s, mask: Bools) -> dict[str, Any]:
     times = frame["timestamp"][mask]
     return {
         "rows": int(mask.sum()),
@@ -190,7 +183,7 @@ def _describe(frame: pd.DataFrame, failures: IntArray, mask: Bools) -> dict[str,
     }
 
 
-def _advice(frame: pd.DataFrame, failures: IntArray, config: DataConfig, parts: int) -> str:
+def _advice(frame: pd.DataFrame, failures: Int64s, config: DataConfig, parts: int) -> str:
     """What helps where a part is refused: the other split, if enough assets fail; else more history."""
     failing = frame["asset_id"][failures >= 0].nunique()
     if config.split_by == "time" and failing >= parts * max(1, config.min_failure_events):
@@ -247,11 +240,13 @@ class EventFolds:
     seed: int
     whole_assets: bool = False
 
-    def split(self, frame: pd.DataFrame, mask: Bools) -> Iterator[tuple[IntArray, IntArray]]:
+    def split(self, frame: pd.DataFrame, mask: Bools) -> Iterator[tuple[Int64s, Int64s]]:
         """Yield ``(train, validation)`` row positions for each fold.
 
         No row of ``train`` has ``[t - W·interval, t + H]`` in common with ``[start, end + H]`` of a held-out block of
         its asset, or belongs to a failure that has held-out rows.
+
+        Raises TooFewFailuresError if there are fewer failures than folds, or a fold is left with one class.
 
         Parameters
         ----------
@@ -259,11 +254,6 @@ class EventFolds:
             Grid frame, sorted by asset and time.
         mask
             Rows to use, shape (n_rows,); those without a label are left out.
-
-        Raises
-        ------
-        TooFewFailuresError
-            If there are fewer failures than folds, or a fold is left with one class.
         """
         rows = np.flatnonzero(mask & (frame["label"].to_numpy() >= 0))
         label = frame["label"].to_numpy()[rows]
@@ -285,7 +275,7 @@ class EventFolds:
             self._check_classes(number, label[kept], label[held_out])
             yield rows[kept], rows[held_out]
 
-    def _blocks(self, asset: IntArray, failures: IntArray) -> IntArray:
+    def _blocks(self, asset: Int64s, failures: Int64s) -> Int64s:
         """Block number of each row, rising with the rows."""
         if not len(asset):
             return asset
@@ -295,7 +285,7 @@ class EventFolds:
                 new_block[start + self._cuts(failures[start:stop])] = True
         return np.cumsum(new_block)
 
-    def _cuts(self, failures: IntArray) -> IntArray:
+    def _cuts(self, failures: Int64s) -> Int64s:
         """Positions inside one asset at which a new block starts."""
         positive = np.flatnonzero(failures >= 0)
         numbers = failures[positive]
@@ -306,13 +296,13 @@ class EventFolds:
         last_of_block = np.arange(1, n_blocks) * n_failures // n_blocks
         return middles[last_of_block - 1]
 
-    def _folds_of_blocks(self, block: IntArray, failures: IntArray) -> IntArray:
+    def _folds_of_blocks(self, block: Int64s, failures: Int64s) -> Int64s:
         rows = np.bincount(block)
         equal = np.ones(self.n_splits)
         per_block = _failures_per_group(block, failures, len(rows))
         return share_out(per_block, rows, failure_targets=equal, row_targets=equal, seed=self.seed)
 
-    def _purge(self, asset: IntArray, seconds: IntArray, block: IntArray, held_out: Bools) -> Bools:
+    def _purge(self, asset: Int64s, seconds: Int64s, block: Int64s, held_out: Bools) -> Bools:
         """Rows that see a held-out block or whose label tells of it."""
         seen = np.zeros(len(block), dtype=bool)
         window = self.look_back * self.interval
@@ -326,7 +316,7 @@ class EventFolds:
             seen[first + low : first + high] = True
         return seen
 
-    def _check_classes(self, number: int, train: IntArray, held_out: IntArray) -> None:
+    def _check_classes(self, number: int, train: Int64s, held_out: Int64s) -> None:
         for name, label in (("training", train), ("held-out", held_out)):
             if len(np.unique(label)) < 2:
                 raise TooFewFailuresError(
@@ -336,7 +326,7 @@ class EventFolds:
                 )
 
 
-def _slices(groups: IntArray) -> list[tuple[int, int]]:
+def _slices(groups: Int64s) -> list[tuple[int, int]]:
     """Start and stop of each run of equal values."""
     edges = np.flatnonzero(np.diff(groups)) + 1
     bounds = [0, *edges.tolist(), len(groups)]

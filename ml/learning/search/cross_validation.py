@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from ml.arrays import Float64s
 from ml.errors import ConfigError
 from ml.learning.events.alarm_rows import is_alarm
 from ml.learning.folds.fitting import Fold, FoldFit, FoldFitter
@@ -154,16 +155,13 @@ class CrossValidation:
         return not any(unfinished(fit) for fit in fits)
 
 
-def score(metric: str, label: npt.NDArray[Any], probability: npt.NDArray[np.float64]) -> float:
+def score(metric: str, label: npt.NDArray[Any], probability: Float64s) -> float:
     """A scoring metric, larger is better: log loss is negated.
 
     Metrics of alarms (F1, precision, recall, accuracy) are those at the threshold of the best F1 for these rows: by
     itself, recall would be best with an alarm that never ends, and precision with a single row.
 
-    Raises
-    ------
-    ConfigError
-        If the metric is not one of ``tuningConfig.scoringMetric``.
+    Raises ConfigError if the metric is not one of ``tuningConfig.scoringMetric``.
     """
     from sklearn import metrics
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pydantic import ValidationError
 
+from ml.arrays import Bools, Float32s
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError
 from ml.features import FeatureEngineer
+from ml.learning.folds.fitting import Fold
 from ml.options.base import explain, nearest
 from ml.options.features import FamiliesConfig
 from ml.options.learning import SearchRange
@@ -29,7 +30,7 @@ FEATURE_KEYS = (*SCHEMA_KEYS, FAMILIES_KEY)
 class FeatureTable:
     """Features of the rows that are searched on, float32 of shape (n_rows, n_features), and their names."""
 
-    X: npt.NDArray[np.float32]
+    X: Float32s
     names: list[str]
 
     def table(self, values: Mapping[str, Any]) -> FeatureTable:  # noqa: ARG002 - nothing to choose from
@@ -39,16 +40,6 @@ class FeatureTable:
     def current(self) -> dict[str, Any]:
         """No searched key has a value."""
         return {}
-
-
-class FeatureSource(Protocol):
-    """Where a search gets its features."""
-
-    def table(self, values: Mapping[str, Any]) -> FeatureTable:
-        """The features under some values of `FEATURE_KEYS`; those not named are as configured."""
-
-    def current(self) -> dict[str, Any]:
-        """The configured value of each of `FEATURE_KEYS`."""
 
 
 class FeatureSets:
@@ -76,33 +67,53 @@ class FeatureSets:
         config: OrganizationConfig,
         frame: pd.DataFrame,
         interval: int,
-        fit_rows: npt.NDArray[np.bool_],
-        rows: npt.NDArray[np.bool_],
+        fit_rows: Bools,
+        rows: Bools,
     ) -> None:
         self._config, self._frame, self._interval = config, frame, interval
         self._fit_rows, self._rows = fit_rows, rows
 
     def table(self, values: Mapping[str, Any]) -> FeatureTable:
-        """As `FeatureSource.table`."""
+        """The features under some values of `FEATURE_KEYS`; those not named are as configured."""
         engineer = FeatureEngineer(with_features(self._config, values), self._interval)
         engineer.fit(self._frame, rows=self._fit_rows)
         matrix = engineer.scaling.apply(engineer.matrix(self._frame, rows=self._rows))
         return FeatureTable(matrix, engineer.get_feature_names_out())
 
     def current(self) -> dict[str, Any]:
-        """As `FeatureSource.current`."""
+        """The configured value of each of `FEATURE_KEYS`."""
         families = self._config.feature_config.families
         values: dict[str, Any] = {key: getattr(self._config.schema_config, name) for key, name in SCHEMA_KEYS.items()}
         return values | {FAMILIES_KEY: tuple(name for name, family in families if family.enabled)}
 
 
+FeatureSource = FeatureTable | FeatureSets
+"""Where a search gets its features: one table, or one for each choice."""
+
+
+@dataclass(frozen=True)
+class SearchRows:
+    """The rows that a search is about.
+
+    Attributes
+    ----------
+    features
+        Of (n_rows,) rows.
+    labels
+        0 and 1, shape (n_rows,).
+    folds
+        ``(train, held_out)`` row positions, ascending, as from `ml.learning.folds.splits.EventFolds`.
+    """
+
+    features: FeatureSource
+    labels: npt.NDArray[Any]
+    folds: Sequence[Fold]
+
+
 def with_features(config: OrganizationConfig, values: Mapping[str, Any]) -> OrganizationConfig:
     """The configuration with other windows, lags or families: those named are on, and keep their own parameters.
 
-    Raises
-    ------
-    ConfigError
-        If a value is not allowed there.
+    Raises ConfigError if a value is not allowed there.
     """
     schema = {SCHEMA_KEYS[key]: value for key, value in values.items() if key in SCHEMA_KEYS}
     if schema:
@@ -124,10 +135,7 @@ def with_features(config: OrganizationConfig, values: Mapping[str, Any]) -> Orga
 def checked_choices(config: OrganizationConfig, interval: int, space: Mapping[str, SearchRange]) -> int:
     """Try every choice of windows, lags and families; returns the longest look-back of any, in samples.
 
-    Raises
-    ------
-    ConfigError
-        If a value is not allowed, or leaves no feature.
+    Raises ConfigError if a value is not allowed, or leaves no feature.
     """
     if FAMILIES_KEY in space and config.feature_config.serving_profile is not None:
         raise ConfigError(

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ml.learning.folds.fitting import Fold
-from ml.learning.search.feature_sets import FeatureTable
+from ml.learning.search.feature_sets import FeatureTable, SearchRows
 from ml.options.learning import TrainingConfig, TuningConfig
 
 FINGERPRINT_ROWS = 1_000  # enough to notice other data; hashing all of it would take longer than a trial
@@ -20,12 +16,7 @@ _NO_MATTER = {"n_trials", "workers", "timeout_seconds", "storage", "storage_pass
 
 
 def search_fingerprint(
-    owner: str,
-    table: FeatureTable,
-    y: npt.NDArray[Any],
-    folds: Sequence[Fold],
-    training: TrainingConfig,
-    tuning: TuningConfig,
+    owner: str, table: FeatureTable, rows: SearchRows, training: TrainingConfig, tuning: TuningConfig
 ) -> str:
     """``owner/`` and a SHA-256 of rows, folds and settings.
 
@@ -33,8 +24,8 @@ def search_fingerprint(
     ----------
     owner
         ``organisation/version``. Identifiers hold no slash, so no two owners have a name in common.
-    table, y, folds, training, tuning
-        As `ml.learning.search.search.search` takes them, with the table of the configured features.
+    table
+        Of the configured features.
     """
     settings = {
         "protocol": _PROTOCOL,
@@ -45,8 +36,8 @@ def search_fingerprint(
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(np.ascontiguousarray(table.X[:: max(1, len(table.X) // FINGERPRINT_ROWS)]).tobytes())
-    digest.update(np.asarray(y, dtype=np.int8).tobytes())
-    for train, held_out in folds:
+    digest.update(np.asarray(rows.labels, dtype=np.int8).tobytes())
+    for train, held_out in rows.folds:
         digest.update(np.asarray(train, dtype=np.int64).tobytes())
         digest.update(np.asarray(held_out, dtype=np.int64).tobytes())
     return f"{owner}/{digest.hexdigest()}"

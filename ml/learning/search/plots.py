@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
@@ -10,9 +9,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ml.drawing import BLUE, MUTED, VERMILION
+from ml.arrays import Float64s
+from ml.drawing import BLUE, MUTED, VERMILION, render
 from ml.learning.search.search import SearchResult
 
 if TYPE_CHECKING:
@@ -24,34 +23,41 @@ def history_plot(result: SearchResult, marks: Mapping[str, str] = MappingProxyTy
     """Score of each trial, the best so far, and the given configuration, as a PNG with the `marks` in its title."""
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = _figure(8, 4)
-    complete = [trial for trial in result.trials if trial["state"] == "COMPLETE"]
-    numbers = [trial["number"] for trial in complete]
-    scores = [trial["score"] for trial in complete]
-    given_up = [trial for trial in result.trials if trial["state"] == "PRUNED"]
-    axes.scatter(numbers, scores, s=18, color=MUTED, label="trial")
-    if given_up:
-        where = [trial["number"] for trial in given_up], [trial["score"] for trial in given_up]
-        axes.scatter(*where, s=18, marker="x", linewidths=0.8, color=MUTED, label="given up, score until then")
-    axes.step(numbers, list(accumulate(scores, max)), where="post", color=BLUE, label="best so far")
-    axes.axhline(result.baseline_score, color=VERMILION, linestyle="--", linewidth=1, label="configuration as given")
-    words = ", ".join([result.method, *(f"{name}: {mark}" for name, mark in marks.items())])
-    axes.set(xlabel="trial", ylabel=_axis_name(result.metric), title=f"Search ({words})")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False)
-    return _png(figure)
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        complete = [trial for trial in result.trials if trial["state"] == "COMPLETE"]
+        numbers = [trial["number"] for trial in complete]
+        scores = [trial["score"] for trial in complete]
+        given_up = [trial for trial in result.trials if trial["state"] == "PRUNED"]
+        axes.scatter(numbers, scores, s=18, color=MUTED, label="trial")
+        if given_up:
+            where = [trial["number"] for trial in given_up], [trial["score"] for trial in given_up]
+            axes.scatter(*where, s=18, marker="x", linewidths=0.8, color=MUTED, label="given up, score until then")
+        axes.step(numbers, list(accumulate(scores, max)), where="post", color=BLUE, label="best so far")
+        axes.axhline(
+            result.baseline_score, color=VERMILION, linestyle="--", linewidth=1, label="configuration as given"
+        )
+        words = ", ".join([result.method, *(f"{name}: {mark}" for name, mark in marks.items())])
+        axes.set(xlabel="trial", ylabel=_axis_name(result.metric), title=f"Search ({words})")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend()
+
+    return render(draw, (8, 4), "png")
 
 
 def importance_plot(result: SearchResult) -> bytes:
     """Share of each searched value in the scores' variance, as a PNG; says so where there are too few trials."""
     shares = sorted(result.importances.items(), key=lambda item: item[1])
-    figure, axes = _figure(8, 1.2 + 0.35 * max(len(shares), 2))
-    if shares:
-        axes.barh([name for name, _ in shares], [share for _, share in shares], color=BLUE)
-    else:
-        axes.text(0.5, 0.5, "too few complete trials", ha="center", va="center", transform=axes.transAxes)
-    axes.set(xlabel=f"share of the variance of {_axis_name(result.metric)}", title="Importance (fANOVA)")
-    return _png(figure)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        if shares:
+            axes.barh([name for name, _ in shares], [share for _, share in shares], color=BLUE)
+        else:
+            axes.text(0.5, 0.5, "too few complete trials", ha="center", va="center", transform=axes.transAxes)
+        axes.set(xlabel=f"share of the variance of {_axis_name(result.metric)}", title="Importance (fANOVA)")
+
+    return render(draw, (8, 1.2 + 0.35 * max(len(shares), 2)), "png")
 
 
 def parallel_plot(result: SearchResult) -> bytes:
@@ -60,22 +66,26 @@ def parallel_plot(result: SearchResult) -> bytes:
         (trial for trial in result.trials if trial["state"] == "COMPLETE"), key=lambda trial: float(trial["score"])
     ) or list(result.trials)
     names = list(result.space)
-    figure, axes = _figure(1.6 * (len(names) + 1) + 1, 4.5)
-    columns = [
-        _scaled(axes, place, [trial["params"].get(name) for trial in trials], result.space[name].log)
-        for place, name in enumerate(names)
-    ]
-    columns.append(_scaled(axes, len(names), [trial["score"] for trial in trials], log=False))
-    for rank, line in enumerate(np.column_stack(columns)):
-        strength = (rank + 1) / len(trials)
-        axes.plot(line, color=BLUE, alpha=0.08 + 0.85 * strength**3, linewidth=0.6 + 1.2 * strength**3)
-    axes.set(xlim=(-0.3, len(names) + 0.6), ylim=(-0.06, 1.06), yticks=[], title="Values of complete trials")
-    axes.set_xticks(range(len(names) + 1), [*names, _axis_name(result.metric)], rotation=20, ha="right")
-    axes.spines[:].set_visible(False)
-    return _png(figure)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        columns = [
+            _scaled(axes, place, [trial["params"].get(name) for trial in trials], result.space[name].log)
+            for place, name in enumerate(names)
+        ]
+        columns.append(_scaled(axes, len(names), [trial["score"] for trial in trials], log=False))
+        for rank, line in enumerate(np.column_stack(columns)):
+            strength = (rank + 1) / len(trials)
+            axes.plot(line, color=BLUE, alpha=0.08 + 0.85 * strength**3, linewidth=0.6 + 1.2 * strength**3)
+        axes.set(xlim=(-0.3, len(names) + 0.6), ylim=(-0.06, 1.06), yticks=[], title="Values of complete trials")
+        axes.set_xticks(range(len(names) + 1), [*names, _axis_name(result.metric)], rotation=20, ha="right")
+        axes.spines[:].set_visible(False)
+        axes.grid(visible=False)
+
+    return render(draw, (1.6 * (len(names) + 1) + 1, 4.5), "png")
 
 
-def _scaled(axes: Axes, place: int, values: Sequence[Any], log: bool) -> npt.NDArray[np.float64]:
+def _scaled(axes: Axes, place: int, values: Sequence[Any], log: bool) -> Float64s:
     """Heights in [0, 1] of one column's values, whose axis is drawn; NaN, a gap in the line, where there is none."""
     numbers, marks = _numbers(values)
     if log and np.nanmin(numbers) > 0:
@@ -90,7 +100,7 @@ def _scaled(axes: Axes, place: int, values: Sequence[Any], log: bool) -> npt.NDA
     return np.asarray(start + (numbers - low) / span)
 
 
-def _numbers(values: Sequence[Any]) -> tuple[npt.NDArray[np.float64], dict[str, float]]:
+def _numbers(values: Sequence[Any]) -> tuple[Float64s, dict[str, float]]:
     """Values as numbers, and what to write at which: the ends of an interval, or every choice."""
     known = [value for value in values if value is not None]
     if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
@@ -99,21 +109,6 @@ def _numbers(values: Sequence[Any]) -> tuple[npt.NDArray[np.float64], dict[str, 
     texts = ["-" if value is None else json.dumps(value) for value in values]
     order = {text: float(number) for number, text in enumerate(sorted(set(texts)))}
     return np.asarray([order[text] for text in texts]), order
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.add_subplot()
-
-
-def _png(figure: Figure) -> bytes:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    image = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(image)
-    return image.getvalue()
 
 
 def _axis_name(metric: str) -> str:

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
-import numpy.typing as npt
 import pandas as pd
 
 from ml.config import OrganizationConfig
 from ml.features import FeatureEngineer
-from ml.learning.folds.fitting import Fold
 from ml.learning.folds.shuffled import ShuffledRowFolds
 from ml.learning.folds.splits import EventFolds
-from ml.learning.search.feature_sets import FeatureSets, checked_choices
+from ml.learning.search.feature_sets import FeatureSets, SearchRows, checked_choices
 from ml.learning.training import split_of
 from ml.options.features import SelectionConfig
-
-
-@dataclass(frozen=True)
-class SearchRows:
-    """What `search.search.search` is given: features of (n_rows,) rows, their labels, folds of row positions."""
-
-    features: FeatureSets
-    labels: npt.NDArray[Any]
-    folds: list[Fold]
 
 
 def search_rows(config: OrganizationConfig, frame: pd.DataFrame, interval: int) -> SearchRows:
@@ -32,12 +18,8 @@ def search_rows(config: OrganizationConfig, frame: pd.DataFrame, interval: int) 
 
     Features are not selected: selection ranks them by the labels of rows that folds hold out.
 
-    Raises
-    ------
-    ConfigError
-        If the search space names windows, lags or families that are not allowed.
-    NoRowsError, TooFewFailuresError
-        If the parts or the folds cannot be made.
+    Raises ConfigError if the search space names windows, lags or families that are not allowed, and NoRowsError or
+    TooFewFailuresError if the parts or the folds cannot be made.
     """
     features = config.feature_config.model_copy(update={"selection": SelectionConfig(method="none")})
     config = config.model_copy(update={"feature_config": features})

@@ -19,14 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ml.errors import ConfigError
 from ml.learning import estimators
 from ml.learning.estimators.base import Estimator
-from ml.learning.folds.fitting import Fold
 from ml.learning.search.cross_validation import CrossValidation
-from ml.learning.search.feature_sets import FeatureSource
+from ml.learning.search.feature_sets import FeatureSource, SearchRows
 from ml.learning.search.fingerprint import search_fingerprint
 from ml.learning.search.space import Space, checked_space, contains
 from ml.learning.search.storage import opened_storage
@@ -62,9 +60,7 @@ class SearchResult:
 
 
 def search(
-    features: FeatureSource,
-    y: npt.NDArray[Any],
-    folds: Sequence[Fold],
+    rows: SearchRows,
     training: TrainingConfig,
     tuning: TuningConfig,
     *,
@@ -82,12 +78,6 @@ def search(
 
     Parameters
     ----------
-    features
-        Features of (n_rows,) rows.
-    y
-        Labels 0 and 1, shape (n_rows,).
-    folds
-        ``(train, held_out)`` row positions, ascending, as from `ml.learning.folds.splits.EventFolds`.
     training, tuning
         The configuration to start from, and how to search.
     progress
@@ -113,17 +103,17 @@ def search(
     deadline = np.inf if tuning.timeout_seconds is None else time.monotonic() + tuning.timeout_seconds
     estimator = estimators.get(training.model_type)
     space = checked_space(estimator, training, tuning.search_space)
-    table = features.table({})
-    name = search_fingerprint(owner, table, y, folds, training, tuning)
+    table = rows.features.table({})
+    name = search_fingerprint(owner, table, rows, training, tuning)
     with (
         opened_storage(tuning, storage_path, name) as storage,
-        CrossValidation(y, folds, tuning.scoring_metric, training.threads) as validate,
+        CrossValidation(rows.labels, rows.folds, tuning.scoring_metric, training.threads) as validate,
     ):
         study = SearchStudy(estimator, space, tuning, storage, name)
-        trials = Trials(estimator, features, y, folds, training, validate, configured=table)
+        trials = Trials(estimator, rows, training, validate, configured=table)
         telling = _telling(progress or silent, study, tuning)
         if not study.trials:
-            current = _current_values(estimator, training, features, space)
+            current = _current_values(estimator, training, rows.features, space)
             outcome = trials.run(None, {}, deadline, telling)
             if outcome.state == "LATE":
                 given = {"number": 0, "state": "LATE", "score": outcome.score, **attributes(outcome, current)}
@@ -140,9 +130,7 @@ def search(
 
 
 def take_part(
-    features: FeatureSource,
-    y: npt.NDArray[Any],
-    folds: Sequence[Fold],
+    rows: SearchRows,
     training: TrainingConfig,
     tuning: TuningConfig,
     *,
@@ -164,10 +152,10 @@ def take_part(
     space = checked_space(estimator, training, tuning.search_space)
     with (
         opened_storage(tuning, storage_path, name) as storage,
-        CrossValidation(y, folds, tuning.scoring_metric, training.threads) as validate,
+        CrossValidation(rows.labels, rows.folds, tuning.scoring_metric, training.threads) as validate,
     ):
         study = SearchStudy(estimator, space, tuning, storage, name, worker)
-        trials = Trials(estimator, features, y, folds, training, validate, configured=features.table({}))
+        trials = Trials(estimator, rows, training, validate, configured=rows.features.table({}))
         trials.run_all(study, deadline, lambda _: None)
 
 

@@ -28,10 +28,7 @@ def checked_space(
 ) -> Space:
     """The configured space, or else the model type's own, with every choice and both ends of each interval tried.
 
-    Raises
-    ------
-    ConfigError
-        If a parameter is unknown, a value is not allowed, or the space is empty.
+    Raises ConfigError if a parameter is unknown, a value is not allowed, or the space is empty.
     """
     if given is not None and not given:
         raise ConfigError("tuningConfig.searchSpace is empty", field="tuningConfig.searchSpace")

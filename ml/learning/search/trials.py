@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy.typing as npt
-
-from ml.learning.folds.fitting import Fold, FoldFitter
+from ml.learning.folds.fitting import FoldFitter
 from ml.learning.search.cross_validation import CrossValidation, TrialOutcome
-from ml.learning.search.feature_sets import FEATURE_KEYS, FeatureSource, FeatureTable
+from ml.learning.search.feature_sets import FEATURE_KEYS, FeatureTable, SearchRows
 from ml.options.learning import TrainingConfig
 
 if TYPE_CHECKING:
@@ -28,8 +26,6 @@ class Trials:
     ----------
     estimator
         The model type.
-    features, y, folds
-        The rows, as `ml.learning.search.search.search` takes them.
     training
         The configuration whose parameters are searched.
     validate
@@ -41,16 +37,13 @@ class Trials:
     def __init__(
         self,
         estimator: type[Estimator],
-        features: FeatureSource,
-        y: npt.NDArray[Any],
-        folds: Sequence[Fold],
+        rows: SearchRows,
         training: TrainingConfig,
         validate: CrossValidation,
         *,
         configured: FeatureTable,
     ) -> None:
-        self._estimator, self._features, self._y, self._folds = estimator, features, y, folds
-        self._training, self._validate = training, validate
+        self._estimator, self._rows, self._training, self._validate = estimator, rows, training, validate
         self._fitters = OrderedDict({_key({}): self._folds_of(configured)})
 
     def run(
@@ -64,12 +57,7 @@ class Trials:
 
         A trial is given up at a rung where its score is below the bar.
 
-        Raises
-        ------
-        ConfigError
-            If a value is refused for these rows.
-        TooFewFailuresError
-            If a fold holds one class only.
+        Raises ConfigError if a value is refused for these rows, and TooFewFailuresError if a fold holds one class only.
         """
         parameters, features = divided(values or {})
         config = self._estimator.with_parameters(self._training, parameters) if parameters else self._training
@@ -93,12 +81,12 @@ class Trials:
         if key not in self._fitters:
             while len(self._fitters) >= _TABLES_KEPT:
                 self._fitters.popitem(last=False)
-            self._fitters[key] = self._folds_of(self._features.table(features))
+            self._fitters[key] = self._folds_of(self._rows.features.table(features))
         self._fitters.move_to_end(key)
         return self._fitters[key]
 
     def _folds_of(self, table: FeatureTable) -> FoldFitter:
-        return self._estimator.folds(table.X, self._y, self._folds, names=table.names)
+        return self._estimator.folds(table.X, self._rows.labels, self._rows.folds, names=table.names)
 
 
 def _key(features: Mapping[str, Any]) -> str:

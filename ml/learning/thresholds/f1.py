@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ml.arrays import Bools, Float32s, Float64s
 from ml.errors import TooFewFailuresError
 from ml.learning.events.alarm_rows import is_alarm
 
@@ -21,17 +22,14 @@ def best_f1_threshold(label: npt.NDArray[Any], probability: npt.NDArray[Any]) ->
     that a small change of a probability flips no row, and is exactly representable as float32. Where no lower one was
     seen, the probability itself is returned.
 
+    Raises TooFewFailuresError if no row is positive: F1 is not defined then.
+
     Parameters
     ----------
     label
         0 or 1, shape (n_rows,).
     probability
         Probability of class 1, shape (n_rows,), without NaN.
-
-    Raises
-    ------
-    TooFewFailuresError
-        If no row is positive: F1 is not defined then.
 
     Examples
     --------
@@ -53,6 +51,8 @@ def stable_f1_threshold(
     taken, which is the optimum if the probabilities are calibrated (Lipton, Elkan and Naryanaswamy, ECML PKDD 2014).
     The standard error is that of 200 bootstrap samples of whole groups, as rows of one asset are not independent.
 
+    Raises TooFewFailuresError if no row is positive.
+
     Parameters
     ----------
     label, probability
@@ -61,11 +61,6 @@ def stable_f1_threshold(
         Group of each row, shape (n_rows,): its asset, or a stretch of its time.
     seed
         Seed of the bootstrap.
-
-    Raises
-    ------
-    TooFewFailuresError
-        If no row is positive.
     """
     thresholds, f1 = _f1_curve(label, probability)
     best = float(f1.max())
@@ -76,9 +71,7 @@ def stable_f1_threshold(
     return midway(thresholds, int(equal[nearest]))
 
 
-def _f1_curve(
-    label: npt.NDArray[Any], probability: npt.NDArray[Any]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+def _f1_curve(label: npt.NDArray[Any], probability: npt.NDArray[Any]) -> tuple[Float32s, Float64s]:
     """The distinct probabilities, ascending, and the F1 score with each of them as threshold."""
     positive = np.asarray(label) == 1
     if not positive.any():
@@ -91,9 +84,7 @@ def _f1_curve(
     return thresholds, 2 * hits / (alarms + positive.sum())
 
 
-def _f1_standard_error(
-    positive: npt.NDArray[np.bool_], alarm: npt.NDArray[np.bool_], groups: npt.NDArray[Any], seed: int
-) -> float:
+def _f1_standard_error(positive: Bools, alarm: Bools, groups: npt.NDArray[Any], seed: int) -> float:
     _, code = np.unique(np.asarray(groups), return_inverse=True)
     hits, alarms, positives = (np.bincount(code, weights=rows) for rows in (positive & alarm, alarm, positive))
     drawn = np.random.default_rng(seed).integers(len(hits), size=(_BOOTSTRAP_SAMPLES, len(hits)))
@@ -102,7 +93,7 @@ def _f1_standard_error(
     return float(f1.std(ddof=1)) if len(f1) > 1 else 0.0
 
 
-def midway(thresholds: npt.NDArray[np.float32], index: int) -> float:
+def midway(thresholds: Float32s, index: int) -> float:
     """Midway between a threshold and the next lower one of ascending `thresholds`, as float32; the lowest one itself.
 
     The rows that reach it are the same, and a small change of a probability flips none of them.

@@ -10,12 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ml.arrays import Bools
+from ml.arrays import Bools, Float64s, Int64s
 
 LIMITS = 512  # quantiles of a sensor that are tried as its limit
 _QUANTILE_ROWS = 100_000  # rows that the quantiles are taken from
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class LimitAlarm:
     f1: float
     """Over the rows on which it was found."""
 
-    def score(self, readings: npt.NDArray[Any]) -> FloatArray:
+    def score(self, readings: npt.NDArray[Any]) -> Float64s:
         """A number that rises towards the alarm, float64 (n_rows,); NaN where there is no reading."""
         values = np.asarray(readings, dtype=np.float64)
         return values if self.above else -values
@@ -84,7 +82,7 @@ def _best_of_sensor(sensor: str, readings: npt.NDArray[Any], positive: Bools) ->
     ]
 
 
-def _best(reached: npt.NDArray[np.int64], hit: Bools, positives: int, n_limits: int) -> tuple[int, float]:
+def _best(reached: Int64s, hit: Bools, positives: int, n_limits: int) -> tuple[int, float]:
     """The limit with the highest F1, and that F1, from how many limits each value reaches, the easiest first."""
     alarms, hits = _at_least(reached, n_limits), _at_least(reached[hit], n_limits)
     f1 = 2 * hits / np.maximum(alarms + positives, 1)
@@ -92,7 +90,7 @@ def _best(reached: npt.NDArray[np.int64], hit: Bools, positives: int, n_limits: 
     return best, float(f1[best])
 
 
-def _at_least(reached: npt.NDArray[np.int64], n_limits: int) -> npt.NDArray[np.int64]:
+def _at_least(reached: Int64s, n_limits: int) -> Int64s:
     """For each limit, how many values reach it, from the number of limits that each value reaches."""
     counts = np.bincount(reached, minlength=n_limits + 1)
     return np.cumsum(counts[::-1])[::-1][1:]

@@ -30,14 +30,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ml.arrays import Float64s
 from ml.learning.events.alarm_curve import AlarmCurve
 from ml.learning.thresholds.f1 import midway, stable_f1_threshold
 from ml.options.costs import MaintenanceCosts
 from ml.options.thresholds import MOST_HEALTHY_TIME, ThresholdPolicy
 
 _log = logging.getLogger(__name__)
-
-Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ def _highest(value: npt.NDArray[Any]) -> int:
     return len(value) - 1 - int(np.argmax(value[::-1]))
 
 
-def _costs(costs: MaintenanceCosts, curve: AlarmCurve) -> Doubles:
+def _costs(costs: MaintenanceCosts, curve: AlarmCurve) -> Float64s:
     missed = (curve.failures - curve.detected) * costs.missed_failure
     return np.asarray(missed + curve.false_alarms * costs.false_alarm + curve.alarms * costs.inspection, np.float64)
 

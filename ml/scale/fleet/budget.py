@@ -60,10 +60,7 @@ def machine_budget(cpus: int | None, memory: int | None) -> Budget:
 def task_budget(whole: Budget, cpus: int, memory: int | None) -> Budget:
     """What one task gets: `cpus`, and `memory` or as large a share of the memory as of the CPUs.
 
-    Raises
-    ------
-    UsageError
-        If a task needs more than there is: it would wait for ever.
+    Raises UsageError if a task needs more than there is: it would wait for ever.
     """
     if cpus > whole.cpus:
         raise UsageError(

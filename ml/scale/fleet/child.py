@@ -24,9 +24,8 @@ from pathlib import Path
 from typing import TextIO
 
 from ml.learning.memory import give_back
+from ml.scale.fleet.steps import STOPPED_EXITS
 from ml.workspace.process.parent_death import end_with
-
-STOPPED_EXITS = (130, 143)
 
 _PROCESS = Path("/proc/self")
 _RESET_PEAK = "5"  # proc_pid_clear_refs(5)

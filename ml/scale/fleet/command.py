@@ -22,10 +22,9 @@ from typing import Any
 from ml.errors import FleetError, UsageError
 from ml.scale.clients import SCHEDULER_VARIABLE, existing_cluster, offered_resources, scheduler_address
 from ml.scale.fleet.budget import Budget, machine_budget, parse_count, parse_size, smallest_budget, task_budget
-from ml.scale.fleet.coordination import work_off
 from ml.scale.fleet.display import STEP, display_for
 from ml.scale.fleet.organizations import checked_organizations, configuration_files
-from ml.scale.fleet.pools import Submit, cluster_pool, local_pool
+from ml.scale.fleet.pools import Submit, cluster_pool, local_pool, work_off
 from ml.scale.fleet.steps import STEPS
 from ml.scale.fleet.summary import summarize, summary_folder, write_summary
 from ml.scale.fleet.task import OrganizationTask, Outcome
@@ -83,7 +82,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         else:
             whole = machine_budget(arguments.cpus, arguments.memory)
         share = task_budget(whole, arguments.task_cpus, arguments.task_memory)
-        display = stack.enter_context(display_for(len(files)))
+        display = display_for(len(files))
+        stack.enter_context(display)
 
         def pool(of: Budget) -> AbstractContextManager[Submit]:
             if scheduler:

@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from ml.scale.fleet.task import Outcome
 from ml.workspace.process.printable import printable
@@ -19,24 +19,11 @@ STEP = "fleet"
 _TOLD = ("organizationId", "version", "step", "done", "total", "message")
 
 
-class Display(Protocol):
-    """What is told of a fleet while it runs; a context manager. Progress may come from any thread."""
+def display_for(total: int, stream: TextIO | None = None) -> Board | Lines:
+    """The display that suits `stream`, stderr by default, for a fleet of `total` organisations.
 
-    def __enter__(self) -> Self:
-        """Begin to show."""
-
-    def __exit__(self, *_: object) -> None:
-        """Leave the last state as it is."""
-
-    def on_progress(self, event: dict[str, Any]) -> None:
-        """A step of an organisation has begun or is further."""
-
-    def on_outcome(self, outcome: Outcome) -> None:
-        """An organisation has ended."""
-
-
-def display_for(total: int, stream: TextIO | None = None) -> Display:
-    """The display that suits `stream`, stderr by default, for a fleet of `total` organisations."""
+    Either is a context manager; progress may come from any thread.
+    """
     stream = stream if stream is not None else sys.stderr
     return Board(total, stream) if stream.isatty() else Lines(total, stream)
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from ml.errors import ConfigError, InternalError, IsolationError
 from ml.scale.fleet.task import Outcome
-from ml.scale.processes import PACKAGE, command, environment
+from ml.scale.processes import command, environment, start
 from ml.workspace.configurations import in_an_organization
 
 CHECK_SECONDS = (1.0, 10.0)
@@ -38,12 +38,8 @@ class Organization:
 def configuration_files(folder: Path) -> list[Path]:
     """Every ``*.json`` of `folder` in the order of names, JSON Schemas (``*.schema.json``) left out.
 
-    Raises
-    ------
-    ConfigError
-        If `folder` is not a readable folder or holds no configuration.
-    IsolationError
-        If `folder` lies in ``models/`` or ``artifacts/``.
+    Raises ConfigError if `folder` is not a readable folder or holds no configuration, and IsolationError if `folder`
+    lies in ``models/`` or ``artifacts/``.
     """
     if "\0" in str(folder):
         raise ConfigError("the folder of configurations has a zero byte in its name", hint="give the path of a folder")
@@ -136,16 +132,7 @@ class _Checker:
         return found
 
     def _start(self) -> subprocess.Popen[bytes]:
-        self._process = process = subprocess.Popen(
-            self.command,
-            cwd=PACKAGE,
-            env=environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            start_new_session=True,  # a terminal's Ctrl-C goes to the fleet, which ends its processes itself
-        )
+        self._process = process = start(self.command, environment(), bufsize=0)
         if _line(process, START_SECONDS) is None:
             raise InternalError("the process that checks configurations does not start")
         return process

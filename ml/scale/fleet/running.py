@@ -7,7 +7,8 @@ import signal
 import subprocess
 import threading
 import time
-from typing import Any
+
+from ml.scale.processes import start
 
 POLL_SECONDS = 0.05
 STOP_SECONDS = 0.8
@@ -22,12 +23,12 @@ class RunningProcesses:
         self._running: dict[int, str] = {}
         self._stopped: set[str] = set()
 
-    def start(self, run: str, command: list[str], **options: Any) -> subprocess.Popen[bytes] | None:
-        """Start a process for the fleet run `run`; None if that run has been stopped."""
+    def start(self, run: str, command: list[str], own: dict[str, str]) -> subprocess.Popen[bytes] | None:
+        """Start a process with its own environment for the fleet run `run`; None if that run has been stopped."""
         with self._lock:
             if run in self._stopped:
                 return None
-            process = subprocess.Popen(command, **options)
+            process = start(command, own, bufsize=0, stderr=subprocess.PIPE)
             self._running[process.pid] = run
             return process
 

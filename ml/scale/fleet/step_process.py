@@ -19,7 +19,7 @@ from ml.errors import InternalError, StorageError
 from ml.scale.clients import SCHEDULER_VARIABLE
 from ml.scale.fleet.budget import Budget
 from ml.scale.fleet.running import POLL_SECONDS, RUNNING
-from ml.scale.processes import PACKAGE, command, environment, resident
+from ml.scale.processes import command, environment, resident
 
 _END_SECONDS = 0.005  # between looks at a process that has nothing left to do but to end
 _PIPE_BYTES = 1 << 16
@@ -116,17 +116,7 @@ class StepProcess:
         return StepOutcome(step, end.exit_code, document, time.monotonic() - began, end.peak_bytes, end.outgrew)
 
     def _start(self) -> subprocess.Popen[bytes] | None:
-        process = RUNNING.start(
-            self._run,
-            self._command,
-            cwd=PACKAGE,
-            env=self._environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,  # a terminal's Ctrl-C goes to the fleet, which ends its steps itself
-        )
+        process = RUNNING.start(self._run, self._command, self._environment)
         if process is not None:
             self._process = process
             os.set_blocking(_pipe(process.stdout).fileno(), False)

@@ -62,12 +62,8 @@ def summarize(outcomes: Sequence[Outcome], seconds: float, budget: Mapping[str, 
 def summary_folder(named: str | None) -> Path:
     """Where the summary is written: the folder named, else `FOLDER` in the workspace.
 
-    Raises
-    ------
-    UsageError
-        If it cannot be the path of a folder.
-    IsolationError
-        If it lies in ``models/`` or ``artifacts/``, where everything belongs to one organisation.
+    Raises UsageError if it cannot be the path of a folder, and IsolationError if it lies in ``models/`` or
+    ``artifacts/``, where everything belongs to one organisation.
     """
     given = workspace_root() / FOLDER if named is None else Path(named)
     if "\0" in str(given):

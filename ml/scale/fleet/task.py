@@ -17,7 +17,7 @@ from ml.scale.fleet.budget import Budget
 from ml.scale.fleet.history import History, read_findings, read_history
 from ml.scale.fleet.running import RUNNING
 from ml.scale.fleet.step_process import StepOutcome, StepProcess
-from ml.scale.fleet.steps import STEPS
+from ml.scale.fleet.steps import STEPS, STOPPED_EXITS
 from ml.workspace.configurations import load_config
 from ml.workspace.files import sha256
 from ml.workspace.paths import OrganizationPaths
@@ -25,8 +25,6 @@ from ml.workspace.paths import OrganizationPaths
 State = Literal["done", "unchanged", "refused", "failed", "stopped"]
 BUSY_WAITS = (0.5, 1.0, 2.0, 4.0)
 """Seconds before the next attempts at a version that another process writes: a killed worker's step may still end."""
-
-_STOPPED_EXITS = (130, 143)
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,7 @@ def _run_when_free(process: StepProcess, step: str, config_file: Path) -> StepOu
 
 
 def _failed_state(outcome: StepOutcome) -> State:
-    if outcome.exit_code in _STOPPED_EXITS:
+    if outcome.exit_code in STOPPED_EXITS:
         return "stopped"
     return "refused" if outcome.exit_code == QualityGateError.exit_code else "failed"
 

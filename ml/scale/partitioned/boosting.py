@@ -17,7 +17,9 @@ A group that has lost a member begins again with the workers that are left, at m
 from __future__ import annotations
 
 import logging
+import random
 import secrets
+import socket
 import time
 import uuid
 from collections.abc import Callable
@@ -28,10 +30,8 @@ from ml.arrays import Bools
 from ml.errors import ClusterError, EagleError
 from ml.scale.partitioned.exchange import TOKEN_BYTES, Address
 from ml.scale.partitioned.masks import shares
-from ml.scale.partitioned.member import Group, MemberRows
+from ml.scale.partitioned.member import Group, Growth, MemberRows
 from ml.scale.partitioned.members import MemberLostError, run_member
-from ml.scale.partitioned.ports import free_ports
-from ml.scale.partitioned.stored import Stored
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -43,25 +43,19 @@ STALL_SECONDS = 3600
 """Without a word of any member for so long, an attempt is given up."""
 
 _POLL_SECONDS = 0.2
+_LOWEST_PORT, _HIGHEST_PORT = 20_000, 32_000
+"""Below the range from which systems take ports for outgoing connections: they stay free until members listen."""
+
 _log = logging.getLogger(__name__)
 
 OnProgress = Callable[[dict[str, Any]], None]
 
 
-def grow_together(
-    client: Client,
-    stored: Stored,
-    common: dict[str, Any],
-    rows: Bools,
-    stop_by: Bools | None,
-    on_progress: OnProgress,
-) -> str:
+def grow_together(client: Client, common: Growth, rows: Bools, stop_by: Bools | None, on_progress: OnProgress) -> str:
     """LightGBM's text of the model fitted on `rows`.
 
     Parameters
     ----------
-    common
-        The fields of `ml.scale.partitioned.member.MemberRequest` that all members share.
     rows, stop_by
         (n_rows,), true for the rows to fit, and to stop by.
     on_progress
@@ -79,7 +73,7 @@ def grow_together(
         workers = _workers(client, n_workers)
         n_workers = max(n_workers, len(workers))
         try:
-            return _attempt(client, workers, stored, common, rows, stop_by, on_progress)
+            return _attempt(client, workers, common, rows, stop_by, on_progress)
         except MemberLostError as lost:
             reason = str(lost)
             _log.warning(
@@ -116,8 +110,7 @@ def _addresses(client: Client) -> set[str]:
 def _attempt(
     client: Client,
     workers: list[str],
-    stored: Stored,
-    common: dict[str, Any],
+    common: Growth,
     rows: Bools,
     stop_by: Bools | None,
     on_progress: OnProgress,
@@ -134,7 +127,7 @@ def _attempt(
         raise MemberLostError(f"a worker is gone: {error}") from None
     futures = [
         client.submit(
-            run_member, name, stored, payload, MemberRows(rank, own, stop), group,
+            run_member, name, payload, MemberRows(rank, own, stop), group,
             key=f"{name}-{rank}", pure=False, workers=[worker], allow_other_workers=False,
         )
         for rank, (worker, own, stop) in enumerate(zip(workers, of_rows, of_stop, strict=True))
@@ -187,3 +180,15 @@ def _group(client: Client, workers: list[str]) -> Group:
     if len(set(machines)) < len(machines):
         raise MemberLostError("two workers of one machine have found the same port")
     return Group(tuple(machines), (machines[0][0], found[workers[0]][1]), secrets.token_bytes(TOKEN_BYTES))
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports that nothing on this machine listens on, drawn at random: other workers of it draw, too."""
+    found: list[int] = []
+    for port in random.SystemRandom().sample(range(_LOWEST_PORT, _HIGHEST_PORT), _HIGHEST_PORT - _LOWEST_PORT):
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise OSError(f"no port from {_LOWEST_PORT} to {_HIGHEST_PORT} is free")

@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from ml.arrays import Bools
+from ml.arrays import Bools, Float32s, Float64s
 from ml.config import OrganizationConfig
 from ml.features import FeatureEngineer
 from ml.learning.binning import SAMPLE_ROWS
+from ml.learning.engine import Engine, Found
 from ml.learning.estimators.base import Estimator, RoundCallback, class_counts
 from ml.learning.estimators.lightgbm import LightGBM
 from ml.options.learning import TrainingConfig
 from ml.progress import ProgressCallback
 from ml.scale.partitioned import tasks
 from ml.scale.partitioned.masks import Mask, partitions
+from ml.scale.partitioned.member import Growth
 from ml.scale.partitioned.stored import Stored
 from ml.scale.partitioned.workers import Workers
 from ml.windows.normality import Normality
 from ml.windows.scaling import Scaling
 from ml.windows.selection import drawn_rows
 
-FloatMatrix = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
-Found = TypeVar("Found")
-
 _SECTIONS = {"organization_id", "schema_config", "feature_config", "data_config", "training_config"}
 _SCALING_CELLS = 1 << 26  # values that the scaling of a group of features is learned from, 256 MB
 _EXCERPT_STRETCHES, _STRETCH_ROWS = 16, 8_192
 
 
-class PartitionedEngine:
+class PartitionedEngine(Engine):
     """Prepared data in a file that all workers see, of which this process holds times and labels only.
 
     Parameters
@@ -61,8 +58,8 @@ class PartitionedEngine:
     ) -> None:
         self._workers, self._stored, self._tell = workers, stored, progress
         # Neither the source nor a password in it may be in a task.
-        self._config = OrganizationConfig.from_dict(config.model_dump(mode="json", by_alias=True, include=_SECTIONS))
-        self.frame = frame
+        safe = OrganizationConfig.from_dict(config.model_dump(mode="json", by_alias=True, include=_SECTIONS))
+        super().__init__(safe, frame)
 
     def learn_features(self, engineer: FeatureEngineer, rows: Bools) -> None:
         """As `Engine.learn_features`: a task for each channel, and for each group of features to scale."""
@@ -100,13 +97,8 @@ class PartitionedEngine:
         else:
             stop_by = None
         sample = self._features(engineer, drawn_rows(rows, SAMPLE_ROWS, settings.random_state), scaled=True)
-        common = {
-            "state": engineer.to_dict(),
-            "settings": settings,
-            "names": tuple(names),
-            "parameters": estimator.lightgbm_parameters(label[rows].astype(np.float32), len(names)),
-            "sample": sample,
-        }
+        parameters = estimator.lightgbm_parameters(label[rows].astype(np.float32), len(names))
+        common = Growth(self._stored, engineer.to_dict(), settings, tuple(names), parameters, sample)
         wanted = int(rows.sum()) + (0 if stop_by is None else int(stop_by.sum()))
         total, done = settings.lgb_params.num_iterations, 0
 
@@ -119,15 +111,15 @@ class PartitionedEngine:
             done += event["rows"]
             self._tell(min(done, wanted), wanted, "binning features")
 
-        text = self._workers.grow(self._stored, common, rows, stop_by, on_progress)
+        text = self._workers.grow(common, rows, stop_by, on_progress)
         return LightGBM.of_text(text, settings, names=names)
 
-    def predicted(self, predict: Callable[[FloatMatrix], Doubles], engineer: FeatureEngineer, rows: Bools) -> Doubles:
+    def predicted(self, predict: Callable[[Float32s], Float64s], engineer: FeatureEngineer, rows: Bools) -> Float64s:
         """As `Engine.predicted`."""
         common = engineer.to_dict(), predict
         return np.concatenate([np.empty(0), *self._gathered("scoring", tasks.predicted, common, partitions(rows))])
 
-    def features(self, engineer: FeatureEngineer, rows: Bools) -> FloatMatrix:
+    def features(self, engineer: FeatureEngineer, rows: Bools) -> Float32s:
         """As `Engine.features`."""
         return self._features(engineer, rows, scaled=False)
 
@@ -138,7 +130,7 @@ class PartitionedEngine:
         found = pd.concat(parts, ignore_index=True)
         return found.set_axis(self.frame.index[rows])[list(columns)]
 
-    def each_channel(self, function: Callable[[npt.NDArray[np.float32]], Found], rows: Bools) -> dict[str, Found]:
+    def each_channel(self, function: Callable[[Float32s], Found], rows: Bools) -> dict[str, Found]:
         """As `Engine.each_channel`; the function is sent by its name."""
         common, channels = (self._config, Mask.of(rows), function), self._config.schema_config.sensor_columns
         found = self._gathered("describing sensors", tasks.of_channel, common, channels)
@@ -160,11 +152,7 @@ class PartitionedEngine:
         """Have the workers keep nothing of what they have worked on."""
         self._workers.forget()
 
-    @property
-    def _label(self) -> npt.NDArray[Any]:
-        return np.asarray(self.frame["label"])
-
-    def _features(self, engineer: FeatureEngineer, rows: Bools, *, scaled: bool) -> FloatMatrix:
+    def _features(self, engineer: FeatureEngineer, rows: Bools, *, scaled: bool) -> Float32s:
         """Column-major (n_wanted, n_features), as one process would give them."""
         masks = list(partitions(rows))
         out = np.empty((int(rows.sum()), len(engineer.features)), dtype=np.float32, order="F")

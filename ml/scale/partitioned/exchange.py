@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-Doubles = npt.NDArray[np.float64]
+from ml.arrays import Float64s
+
 Address = tuple[str, int]
 
 _RETRY_SECONDS = 0.1
@@ -55,13 +55,10 @@ class Exchange:
         for peer in self._peers:
             peer.close()
 
-    def sum(self, values: Sequence[float] | Doubles) -> Doubles:
+    def sum(self, values: Sequence[float] | Float64s) -> Float64s:
         """The sum over all members, added in the order of ranks: the same bits for everyone.
 
-        Raises
-        ------
-        OSError
-            If a member is gone, or does not answer in time.
+        Raises OSError if a member is gone, or does not answer in time.
         """
         own = np.ascontiguousarray(values, dtype=np.float64)
         if self._rank == 0:

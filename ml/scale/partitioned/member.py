@@ -15,17 +15,14 @@ import os
 import pickle
 import re
 import sys
-import traceback
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import lightgbm as lgb
-import numpy as np
-import numpy.typing as npt
 
-from ml.errors import EagleError, InternalError
+from ml.arrays import Float32s
 from ml.features import FeatureEngineer
 from ml.learning.estimators.lightgbm import LightGBM
 from ml.options.learning import TrainingConfig
@@ -34,6 +31,7 @@ from ml.scale.partitioned.masks import Mask
 from ml.scale.partitioned.stopping_metric import summed_metric
 from ml.scale.partitioned.stored import Stored, StoredFeatureRows, StoredRows
 from ml.scale.partitioned.tasks import State
+from ml.scale.processes import failure_of
 from ml.workspace.process.parent_death import end_with
 
 WAIT_SECONDS = 1800
@@ -82,8 +80,8 @@ class MemberRows:
 
 
 @dataclass(frozen=True)
-class MemberRequest:
-    """What a member must know. It holds no secret.
+class Growth:
+    """What all members of a group must know. It holds no secret.
 
     Attributes
     ----------
@@ -93,8 +91,6 @@ class MemberRequest:
         LightGBM's, from the labels of all members.
     sample
         Scaled features of the rows that give the bins their thresholds, the same for every member.
-    group
-        None for a member that is alone: it fits what the local engine fits, to the bit.
     """
 
     stored: Stored
@@ -102,7 +98,14 @@ class MemberRequest:
     settings: TrainingConfig
     names: tuple[str, ...]
     parameters: dict[str, Any]
-    sample: npt.NDArray[np.float32]
+    sample: Float32s
+
+
+@dataclass(frozen=True)
+class MemberRequest:
+    """What one member is to do; without a group it is alone, and fits what the local engine fits, to the bit."""
+
+    common: Growth
     share: MemberRows
     group: Group | None
 
@@ -110,22 +113,19 @@ class MemberRequest:
 def fit(order: MemberRequest, tell: Tell) -> str:
     """Bin this member's rows, grow the trees with the others, and give LightGBM's text of them.
 
-    Raises
-    ------
-    ConfigError
-        If LightGBM refuses a parameter's value for these rows.
-    lightgbm.basic.LightGBMError, OSError
-        If another member is gone, or a port is taken.
+    Raises ConfigError if LightGBM refuses a parameter's value for these rows, and lightgbm.basic.LightGBMError or
+    OSError if another member is gone, or a port is taken.
     """
-    estimator = LightGBM(order.settings)
-    rows = StoredRows(order.stored)
-    engineer = FeatureEngineer.from_dict(order.state)
-    reference = estimator.reference(order.sample, names=order.names)
+    common = order.common
+    estimator = LightGBM(common.settings)
+    rows = StoredRows(common.stored)
+    engineer = FeatureEngineer.from_dict(common.state)
+    reference = estimator.reference(common.sample, names=common.names)
 
     def part(mask: Mask, like: lgb.Dataset) -> lgb.Dataset:
         features = StoredFeatureRows(engineer, rows, mask, on_rows=lambda count: tell({"rows": count}))
         label = rows.rows(mask.start, mask.end, _LABEL)["label"].to_numpy()[mask.wanted]
-        return estimator.part_of_dataset(features, label, names=order.names, reference=like)
+        return estimator.part_of_dataset(features, label, names=common.names, reference=like)
 
     train = part(order.share.rows, reference)
     valid = None if order.share.stop_by is None else part(order.share.stop_by, train)
@@ -135,7 +135,7 @@ def fit(order: MemberRequest, tell: Tell) -> str:
         tell({"round": done})
 
     if order.group is None:
-        text: str = estimator.fit_binned(train, valid, names=order.names, on_round=on_round).booster.model_to_string()
+        text: str = estimator.fit_binned(train, valid, names=common.names, on_round=on_round).booster.model_to_string()
         return text
     return _fit_together(order, order.group, estimator, train, valid, on_round)
 
@@ -148,7 +148,8 @@ def _fit_together(
     valid: lgb.Dataset | None,
     on_round: Callable[[int, int], None],
 ) -> str:
-    parameters = order.parameters | {
+    common = order.common
+    parameters = common.parameters | {
         "num_threads": estimator.threads,
         "tree_learner": "data",
         "machines": ",".join(f"{host}:{port}" for host, port in group.machines),
@@ -156,13 +157,13 @@ def _fit_together(
         "local_listen_port": group.machines[order.share.rank][1],
         "time_out": _WAIT_MINUTES,
     }
-    metric = order.settings.lgb_params.metric
+    metric = common.settings.lgb_params.metric
     exchange = Exchange(group.exchange, order.share.rank, len(group.machines), group.token, WAIT_SECONDS)
     with nullcontext() if valid is None else exchange:
         booster = lgb.train(
             parameters | {"metric": "None"},
             train,
-            num_boost_round=order.settings.lgb_params.num_iterations,
+            num_boost_round=common.settings.lgb_params.num_iterations,
             valid_sets=None if valid is None else [valid],
             feval=None if valid is None else summed_metric(metric, exchange.sum),
             callbacks=estimator.callbacks(valid is not None, on_round),
@@ -190,10 +191,8 @@ def main(parent: str) -> int:
         try:
             tell({"model": fit(pickle.load(sys.stdin.buffer), tell)})
         except Exception as error:
-            # what an unforeseen error says may hold a path: it goes into the log only, with the traceback
-            told = error if isinstance(error, EagleError) else InternalError(f"a member failed: {type(error).__name__}")
             lost = isinstance(error, lgb.basic.LightGBMError | OSError)
-            tell({"error": told.to_json(), "lost": lost, "traceback": traceback.format_exc()})
+            tell({"lost": lost, **failure_of(error, "a member")})
     return 0
 
 

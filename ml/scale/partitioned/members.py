@@ -16,9 +16,9 @@ from typing import IO, Any
 
 from ml.errors import InternalError, StorageError
 from ml.learning.memory import give_back
-from ml.scale.partitioned.member import Group, MemberRequest, MemberRows
-from ml.scale.partitioned.stored import Stored, forget_files
-from ml.scale.processes import command, environment, error_of, resident
+from ml.scale.partitioned.member import Group, Growth, MemberRequest, MemberRows
+from ml.scale.partitioned.stored import forget_files
+from ml.scale.processes import command, environment, error_of, resident, start
 
 _POLL_SECONDS = 0.05
 
@@ -27,17 +27,10 @@ class MemberLostError(Exception):
     """A member ended without a model, because of others, of a port, or of the system; another attempt may succeed."""
 
 
-def run_member(
-    topic: str, stored: Stored, common: dict[str, Any], share: MemberRows, group: Group | None
-) -> str | None:
+def run_member(topic: str, common: Growth, share: MemberRows, group: Group | None) -> str | None:
     """Run one member on a Dask worker; its progress goes to `topic`. The model comes from rank 0, None from others.
 
     When its task is cancelled, or the client that asked for it is gone, the member is killed.
-
-    Parameters
-    ----------
-    common
-        The fields of `MemberRequest` that all members share.
 
     Raises
     ------
@@ -57,9 +50,8 @@ def run_member(
         task = worker.state.tasks.get(key)
         return task is not None and task.state != "cancelled"
 
-    order = MemberRequest(stored=stored, share=share, group=group, **common)
     text = fit_member(
-        order,
+        MemberRequest(common, share, group),
         worker.memory_manager.memory_limit,
         lambda event: worker.log_event(topic, {**event, "rank": share.rank}),
         is_wanted,
@@ -75,27 +67,16 @@ def fit_member(
 ) -> str:
     """LightGBM's text of the model that a member fits; its progress goes to `tell`, in this thread.
 
+    Raises MemberLostError, StorageError or EagleError as `run_member`.
+
     Parameters
     ----------
     limit
         Bytes of memory that it and this process may use together; None: as many as there are.
     is_wanted
         When it gives false, the member is killed.
-
-    Raises
-    ------
-    MemberLostError, StorageError, EagleError
-        As `run_member`.
     """
-    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
-    with subprocess.Popen(
-        command("ml.scale.partitioned.member"),
-        env=environment(),
-        stdin=pipe,
-        stdout=pipe,
-        stderr=nowhere,
-        start_new_session=True,
-    ) as process:
+    with start(command("ml.scale.partitioned.member"), environment()) as process:
         try:
             last = _last_word(process, order, limit, tell, is_wanted)
         finally:
@@ -122,10 +103,7 @@ def _last_word(
 ) -> dict[str, Any]:
     """Feed the member and wait for its end: what it has told last, nothing if it was killed.
 
-    Raises
-    ------
-    StorageError
-        If it and this process outgrow `limit` bytes together.
+    Raises StorageError if it and this process outgrow `limit` bytes together.
     """
     if process.stdin is None or process.stdout is None:
         raise InternalError("the member has no pipes")

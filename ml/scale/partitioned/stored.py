@@ -13,14 +13,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
+from ml.arrays import Float32s
 from ml.errors import IntegrityError, StorageError
 from ml.features import FeatureEngineer
 from ml.ingest.prepared.fingerprint import refuse_foreign
 from ml.learning.feature_rows import FeatureRows
 from ml.scale.partitioned.masks import Mask
 from ml.workspace.files import sha256
-
-FloatMatrix = npt.NDArray[np.float32]
 
 ROW_COLUMNS = ("segment", "timestamp")
 """What features need besides sensors."""
@@ -38,12 +37,8 @@ class Stored:
 class StoredRows:
     """Rows of a prepared file.
 
-    Raises
-    ------
-    StorageError
-        If there is no such file: the worker does not see the workspace.
-    IntegrityError, IsolationError
-        If the file has another content than was agreed on, or is another organisation's.
+    Raises StorageError if there is no such file: the worker does not see the workspace, and IntegrityError or
+    IsolationError if the file has another content than was agreed on, or is another organisation's.
     """
 
     def __init__(self, stored: Stored) -> None:
@@ -115,7 +110,7 @@ class StoredFeatureRows(FeatureRows):
         self._stored, self._on_rows = stored, on_rows
         self._columns = (*ROW_COLUMNS, *engineer.channels)
 
-    def __getitem__(self, part: slice) -> FloatMatrix:
+    def __getitem__(self, part: slice) -> Float32s:
         """As of `FeatureRows`."""
         features = super().__getitem__(part)
         self._on_rows(len(features))

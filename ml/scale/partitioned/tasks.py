@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Bools, Float32s, Float64s
 from ml.config import OrganizationConfig
 from ml.features import FeatureEngineer
 from ml.learning.memory import give_back
@@ -24,8 +24,6 @@ from ml.windows.channels import physical_samples
 from ml.windows.normality import Normality, needed_columns
 from ml.windows.scaling import Scaling
 
-FloatMatrix = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
 Found = TypeVar("Found")
 State = Mapping[str, Any]
 """A fitted engineer, as `FeatureEngineer.to_dict` gives it."""
@@ -38,7 +36,7 @@ def run(function: Callable[..., Found], stored: Stored, common: tuple[Any, ...],
     return function(stored, *common, *own)
 
 
-def features(stored: Stored, state: State, scaled: bool, mask: Mask) -> FloatMatrix:
+def features(stored: Stored, state: State, scaled: bool, mask: Mask) -> Float32s:
     """Features of the wanted rows, column-major (n_wanted, n_features)."""
     with _one_at_a_time:
         engineer = FeatureEngineer.from_dict(state)
@@ -47,7 +45,7 @@ def features(stored: Stored, state: State, scaled: bool, mask: Mask) -> FloatMat
         return engineer.scaling.apply(matrix) if scaled else matrix
 
 
-def predicted(stored: Stored, state: State, predict: Callable[[FloatMatrix], Doubles], mask: Mask) -> Doubles:
+def predicted(stored: Stored, state: State, predict: Callable[[Float32s], Float64s], mask: Mask) -> Float64s:
     """What a function makes of the scaled features of the wanted rows, (n_wanted,)."""
     with _one_at_a_time:
         wanted = StoredFeatureRows(FeatureEngineer.from_dict(state), StoredRows(stored), mask)
@@ -72,7 +70,7 @@ def normality(stored: Stored, config: OrganizationConfig, mask: Mask, channel: s
 
 
 def of_channel(
-    stored: Stored, config: OrganizationConfig, mask: Mask, function: Callable[[FloatMatrix], Found], channel: str
+    stored: Stored, config: OrganizationConfig, mask: Mask, function: Callable[[Float32s], Found], channel: str
 ) -> Found:
     """What a function makes of the physical samples of one channel's wanted of all rows; its column is read whole."""
     with _one_at_a_time:
@@ -111,14 +109,12 @@ class _SomeFeatures(StoredFeatureRows):
         """As many as are read with all features: the readings take the memory here."""
         return max(1, super().batch_rows * self.shape[1] // len(self._engineer.features))
 
-    def _matrix(self, frame: pd.DataFrame, rows: npt.NDArray[np.bool_], order: str = "C") -> FloatMatrix:
+    def _matrix(self, frame: pd.DataFrame, rows: Bools, order: str = "C") -> Float32s:
         del order
         return self._engineer.some_features(frame, self._which, rows)
 
 
-def _with_history(
-    rows: StoredRows, mask: Mask, look_back: int, columns: Sequence[str]
-) -> tuple[pd.DataFrame, npt.NDArray[np.bool_]]:
+def _with_history(rows: StoredRows, mask: Mask, look_back: int, columns: Sequence[str]) -> tuple[pd.DataFrame, Bools]:
     """The rows of a mask after their history, and which of them are wanted."""
     first = max(0, mask.start - look_back)
     return rows.rows(first, mask.end, (*ROW_COLUMNS, *columns)), mask.after(first)

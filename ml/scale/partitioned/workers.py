@@ -15,16 +15,14 @@ from ml.arrays import Bools
 from ml.errors import ClusterError
 from ml.scale.clients import existing_cluster, scheduler_address
 from ml.scale.partitioned import tasks
-from ml.scale.partitioned.boosting import grow_together
+from ml.scale.partitioned.boosting import OnProgress, grow_together
 from ml.scale.partitioned.masks import Mask
-from ml.scale.partitioned.member import MemberRequest, MemberRows
+from ml.scale.partitioned.member import Growth, MemberRequest, MemberRows
 from ml.scale.partitioned.members import MemberLostError, fit_member, forget
 from ml.scale.partitioned.stored import Stored
 
 if TYPE_CHECKING:
     from distributed import Client, Future
-
-OnProgress = Callable[[dict[str, Any]], None]
 
 _HINT = "start workers with: dask worker SCHEDULER --nthreads 1 --memory-limit 3GB --no-dashboard"
 
@@ -33,12 +31,8 @@ _HINT = "start workers with: dask worker SCHEDULER --nthreads 1 --memory-limit 3
 def workers() -> Iterator[Workers]:
     """The workers of the scheduler that ``DASK_SCHEDULER_ADDRESS`` names; else this process.
 
-    Raises
-    ------
-    MissingLibraryError
-        If a scheduler is named and dask is not installed.
-    ClusterError
-        If there is no scheduler at the address, or it has no worker.
+    Raises MissingLibraryError if a scheduler is named and dask is not installed, and ClusterError if there is no
+    scheduler at the address, or it has no worker.
     """
     address = scheduler_address()
     if address is None:
@@ -60,14 +54,7 @@ class ThisProcess:
         for number, one in enumerate(own):
             yield number, tasks.run(function, stored, common, one)
 
-    def grow(
-        self,
-        stored: Stored,
-        common: dict[str, Any],
-        rows: Bools,
-        stop_by: Bools | None,
-        on_progress: OnProgress,
-    ) -> str:
+    def grow(self, common: Growth, rows: Bools, stop_by: Bools | None, on_progress: OnProgress) -> str:
         """As `ml.scale.partitioned.boosting.grow_together`, in a group of one."""
         share = MemberRows(0, Mask.of(rows), None if stop_by is None else Mask.of(stop_by))
 
@@ -75,7 +62,7 @@ class ThisProcess:
             on_progress({**event, "rank": 0})
 
         try:
-            return fit_member(MemberRequest(stored=stored, share=share, group=None, **common), None, on_event)
+            return fit_member(MemberRequest(common, share, None), None, on_event)
         except MemberLostError as lost:
             raise ClusterError(
                 f"growing trees failed: {lost}", hint="memory may be short: compute fewer features"
@@ -114,16 +101,9 @@ class DaskWorkers:
         finally:
             self._client.cancel([*numbers, sent], force=True)
 
-    def grow(
-        self,
-        stored: Stored,
-        common: dict[str, Any],
-        rows: Bools,
-        stop_by: Bools | None,
-        on_progress: OnProgress,
-    ) -> str:
+    def grow(self, common: Growth, rows: Bools, stop_by: Bools | None, on_progress: OnProgress) -> str:
         """As `ml.scale.partitioned.boosting.grow_together`."""
-        return grow_together(self._client, stored, common, rows, stop_by, on_progress)
+        return grow_together(self._client, common, rows, stop_by, on_progress)
 
     def forget(self) -> None:
         """Have the workers keep nothing of what they have worked on."""

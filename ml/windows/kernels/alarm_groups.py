@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ml.arrays import Bools, Float32s, Int64s
 from ml.windows.kernels.compiling import compiled
-from ml.windows.kernels.stretch import Float32s, Int64s
 
-Flags = NDArray[np.bool_]
+Flags = Bools
 
 
 @compiled

@@ -16,12 +16,9 @@ rounded up generously; a wide bound costs time and never a wrong bit.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ml.arrays import Bools, Float32s, Float64s, Int64s
 from ml.windows.kernels.compiling import compiled
-from ml.windows.kernels.stretch import Float32s, Float64s, Int64s
-
-Bools = NDArray[np.bool_]
 
 PREFIXES = 9  # rows of the table of running sums: count, then pairs of x, d², and t d; then t and t²
 _COUNT, _X, _SQUARE, _TIMED, _TIME, _TIME_SQUARE = 0, 1, 3, 5, 7, 8

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.arrays import Float32s, Float64s, Int64s
 from ml.windows.kernels.bits import highest_bit, lowest_bit
 from ml.windows.kernels.compiling import compiled
-from ml.windows.kernels.stretch import Float32s, Float64s, Int64s
 
 Int32s = NDArray[np.int32]
 UInt64s = NDArray[np.uint64]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ml.arrays import Float32s, Float64s, Int64s
 from ml.windows.kernels.compiling import compiled
-from ml.windows.kernels.stretch import Float32s, Float64s, Int64s
 
 
 @compiled

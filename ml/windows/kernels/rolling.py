@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from ml.arrays import Bools, Float32s, Float64s, Int64s
 from ml.windows.kernels import extremes, prefixes, ranked_medians, sorted_medians, sums
 from ml.windows.kernels.compiling import compiled
 from ml.windows.kernels.prefixes import PREFIXES
-from ml.windows.kernels.stretch import Float32s, Float64s, Int64s, fill, magnitudes, stretch_end
+from ml.windows.kernels.stretch import fill, magnitudes, stretch_end
 
 STATISTICS = ("mean", "std", "min", "max", "median", "slope", "range")
 """Order of the statistics in the kernel's tables."""
@@ -125,7 +126,7 @@ def _put_ranges(
 @compiled
 def _moments(
     value: Float64s, present: Float64s, before: int, windows: Int64s, complete: bool, with_std: bool, with_slope: bool,
-    ddof: float, low: Float32s, prefix: Float64s, constant_from: Int64s, results: Float64s, unsure: prefixes.Bools,
+    ddof: float, low: Float32s, prefix: Float64s, constant_from: Int64s, results: Float64s, unsure: Bools,
     wanted: Int64s, interval: float, out: Float32s, stride: int, place: int,
 ) -> None:  # fmt: skip
     """Mean, standard deviation and slope of one stretch; `results` is room for 8 numbers per row."""
@@ -191,7 +192,7 @@ def _summed(
 @compiled
 def _decide(
     value: Float64s, present: Float64s, before: int, window: int, with_slope: bool, ddof: float, low: Float32s,
-    results: Float64s, unsure: prefixes.Bools,
+    results: Float64s, unsure: Bools,
 ) -> None:  # fmt: skip
     """Replace the results that are not certain by their definition."""
     for row in range(unsure.size):

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ml.arrays import Float32s, Float64s, Int64s
 from ml.windows.kernels.compiling import compiled
-from ml.windows.kernels.stretch import Float32s, Float64s, Int64s
 
 LONGEST = 24
 """Longest window: beyond, the number of steps grows faster than keeping a sorted window does."""

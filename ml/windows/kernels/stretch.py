@@ -7,13 +7,9 @@ start are missing, like NaN: they hold 0 and count 0, so that no window needs to
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ml.arrays import Float32s, Float64s, Int64s
 from ml.windows.kernels.compiling import compiled
-
-Float32s = NDArray[np.float32]
-Float64s = NDArray[np.float64]
-Int64s = NDArray[np.int64]
 
 
 @compiled

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from ml.windows.channels import Block, Constants, Float32s, Float64s, Int64s, Series
+from ml.arrays import Float32s, Float64s, Int64s
+from ml.windows.channels import Block, Constants, Series
 
 View = Literal["physical", "normal"]
 
@@ -56,10 +57,13 @@ class Operation(ABC):
     first_valid: ClassVar[str] = "1st row"
     missing: ClassVar[str] = "NaN where the reading is NaN"
 
+    samples: ClassVar[int] = 1
+    """Samples the formula reads, where that does not depend on the operation."""
+
     @property
     def look_back(self) -> int:
         """Samples the formula reads, the row's own included."""
-        return 1
+        return self.samples
 
     @property
     @abstractmethod
@@ -81,6 +85,16 @@ class OfSensor(Operation):
     @property
     def sensors(self) -> tuple[str, ...]:
         return (self.channel,)
+
+
+class OfWindow(OfSensor):
+    """An operation on the last `window` samples of one sensor."""
+
+    window: int
+
+    @property
+    def look_back(self) -> int:
+        return self.window
 
 
 @dataclass(frozen=True)

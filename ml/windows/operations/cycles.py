@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from ml.windows.channels import Block, Float32s, Int64s
+from ml.arrays import Float32s, Int64s
+from ml.windows.channels import Block
 from ml.windows.kernels import pointwise
 from ml.windows.operations.base import Context, Operation, Step, Target
 

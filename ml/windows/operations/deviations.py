@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ml.windows.channels import Int64s
+from ml.arrays import Int64s
 from ml.windows.kernels import pointwise
-from ml.windows.operations.base import Context, OfSensor, Step, channels_of
+from ml.windows.operations.base import Context, OfSensor, OfWindow, Step, channels_of
 from ml.windows.operations.rolling import rolling_means
 
 
@@ -43,16 +43,12 @@ class Outlier(OfSensor):
 
 
 @dataclass(frozen=True)
-class MeanDistance(OfSensor):
+class MeanDistance(OfWindow):
     """Distance of the reading from its recent mean, in training standard deviations."""
 
     window: int
     formula: ClassVar[str] = "(x[t] - mean of x[t - w + 1 .. t]) / std of training"
     unit: ClassVar[str] = "standard deviations"
-
-    @property
-    def look_back(self) -> int:
-        return self.window
 
     @classmethod
     def plan(cls, operations: Sequence[MeanDistance], columns: Int64s, context: Context) -> Step:
@@ -77,7 +73,7 @@ class Stress(OfSensor):
 
 
 @dataclass(frozen=True)
-class Health(OfSensor):
+class Health(OfWindow):
     """1 while the recent mean is at or below the training mean, falling towards 0 as it rises above."""
 
     window: int
@@ -86,10 +82,6 @@ class Health(OfSensor):
     )
     unit: ClassVar[str] = "none (0 to 1)"
     missing: ClassVar[str] = "NaN are skipped; NaN if the window holds no value"
-
-    @property
-    def look_back(self) -> int:
-        return self.window
 
     @classmethod
     def plan(cls, operations: Sequence[Health], columns: Int64s, context: Context) -> Step:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ml.windows.channels import Int64s
+from ml.arrays import Int64s
 from ml.windows.kernels import pointwise
 from ml.windows.operations.base import Context, OfSensor, Step, channels_of
 
@@ -19,10 +19,7 @@ class Rate(OfSensor):
     unit: ClassVar[str] = "of the sensor per second"
     first_valid: ClassVar[str] = "2nd row"
     missing: ClassVar[str] = "NaN where either reading is NaN"
-
-    @property
-    def look_back(self) -> int:
-        return 2
+    samples: ClassVar[int] = 2
 
     @classmethod
     def plan(cls, operations: Sequence[Rate], columns: Int64s, context: Context) -> Step:
@@ -38,10 +35,7 @@ class Acceleration(OfSensor):
     unit: ClassVar[str] = "of the sensor per second²"
     first_valid: ClassVar[str] = "3rd row"
     missing: ClassVar[str] = "NaN where one of the three readings is NaN"
-
-    @property
-    def look_back(self) -> int:
-        return 3
+    samples: ClassVar[int] = 3
 
     @classmethod
     def plan(cls, operations: Sequence[Acceleration], columns: Int64s, context: Context) -> Step:
@@ -59,10 +53,7 @@ class Percent(OfSensor):
     unit: ClassVar[str] = "percent"
     first_valid: ClassVar[str] = "2nd row"
     missing: ClassVar[str] = "NaN where either reading is NaN or the earlier one is 0"
-
-    @property
-    def look_back(self) -> int:
-        return 2
+    samples: ClassVar[int] = 2
 
     @classmethod
     def plan(cls, operations: Sequence[Percent], columns: Int64s, context: Context) -> Step:

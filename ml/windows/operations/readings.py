@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ml.windows.channels import Int64s
+from ml.arrays import Int64s
 from ml.windows.kernels import pointwise
 from ml.windows.operations.base import Context, OfSensor, Operation, Step, channels_of, integers
 

@@ -8,15 +8,16 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from ml.windows.channels import Block, Float32s, Int64s
+from ml.arrays import Float32s, Int64s
+from ml.windows.channels import Block
 from ml.windows.kernels import pointwise, rolling
-from ml.windows.operations.base import Context, OfSensor, Step, Target, channels_of, integers
+from ml.windows.operations.base import Context, OfSensor, OfWindow, Step, Target, channels_of, integers
 
 Statistic = Literal["mean", "std", "min", "max", "median", "slope"]
 
 
 @dataclass(frozen=True)
-class Rolling(OfSensor):
+class Rolling(OfWindow):
     """A statistic of the last `window` samples."""
 
     statistic: Statistic
@@ -28,10 +29,6 @@ class Rolling(OfSensor):
     unit: ClassVar[str] = "of the sensor; slope: per second"
     first_valid: ClassVar[str] = "1st row (std and slope: 2nd)"
     missing: ClassVar[str] = "NaN are skipped; NaN only if no value is left (std, slope: fewer than two)"
-
-    @property
-    def look_back(self) -> int:
-        return self.window
 
     @classmethod
     def plan(cls, operations: Sequence[Rolling], columns: Int64s, context: Context) -> Step:

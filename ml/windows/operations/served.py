@@ -11,9 +11,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from ml.windows.channels import Block, Int64s
+from ml.arrays import Int64s
+from ml.windows.channels import Block
 from ml.windows.kernels import served
-from ml.windows.operations.base import Context, OfSensor, Step, Target, channels_of, integers
+from ml.windows.operations.base import Context, OfSensor, OfWindow, Step, Target, channels_of, integers
 from ml.windows.operations.readings import Value
 from ml.windows.operations.rolling import rolling_step
 
@@ -57,7 +58,7 @@ class ServedLag(OfSensor):
 
 
 @dataclass(frozen=True)
-class ServedRolling(OfSensor):
+class ServedRolling(OfWindow):
     """A statistic of the last `window` samples."""
 
     statistic: ServedStatistic
@@ -65,10 +66,6 @@ class ServedRolling(OfSensor):
     formula: ClassVar[str] = "mean, std (ddof = 0), min, max of x[t - w + 1 .. t]; range: max - min"
     unit: ClassVar[str] = "of the sensor"
     missing: ClassVar[str] = "missing readings are skipped; 0 if no value is left"
-
-    @property
-    def look_back(self) -> int:
-        return self.window
 
     @classmethod
     def plan(cls, operations: Sequence[ServedRolling], columns: Int64s, context: Context) -> Step:
@@ -85,7 +82,7 @@ class ServedRolling(OfSensor):
 
 
 @dataclass(frozen=True)
-class ServedShare(OfSensor):
+class ServedShare(OfWindow):
     """How often a two-state signal was on in the last `window` samples."""
 
     statistic: Literal["rate", "count"]
@@ -93,10 +90,6 @@ class ServedShare(OfSensor):
     formula: ClassVar[str] = "count: rows i of t - w + 1 .. t with x[i] = 1; rate: count / number of rows"
     unit: ClassVar[str] = "rows; rate: none"
     missing: ClassVar[str] = "a missing reading counts as 0"
-
-    @property
-    def look_back(self) -> int:
-        return self.window
 
     @classmethod
     def plan(cls, operations: Sequence[ServedShare], columns: Int64s, context: Context) -> Step:

@@ -6,23 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ml.windows.channels import Int64s
+from ml.arrays import Int64s
 from ml.windows.kernels import changes
-from ml.windows.operations.base import Context, OfSensor, Step, channels_of, integers
+from ml.windows.operations.base import Context, OfWindow, Step, channels_of, integers
 
 
 @dataclass(frozen=True)
-class Changes(OfSensor):
+class Changes(OfWindow):
     """How often a signal changed inside the window."""
 
     window: int
     formula: ClassVar[str] = "number of i in t - w + 2 .. t with x[i] ≠ x[i-1]"
     unit: ClassVar[str] = "changes"
     missing: ClassVar[str] = "a pair with a NaN is no change; NaN if the window holds no value"
-
-    @property
-    def look_back(self) -> int:
-        return self.window
 
     @classmethod
     def plan(cls, operations: Sequence[Changes], columns: Int64s, context: Context) -> Step:
@@ -32,17 +28,13 @@ class Changes(OfSensor):
 
 
 @dataclass(frozen=True)
-class SinceChange(OfSensor):
+class SinceChange(OfWindow):
     """Time since the signal last had another value, at most the window."""
 
     window: int
     formula: ClassVar[str] = "interval · min(t - i over i > t - w with x[i] ≠ x[t]; w if none)"
     unit: ClassVar[str] = "seconds"
     missing: ClassVar[str] = "NaN where the reading is NaN; NaN before it are skipped"
-
-    @property
-    def look_back(self) -> int:
-        return self.window
 
     @classmethod
     def plan(cls, operations: Sequence[SinceChange], columns: Int64s, context: Context) -> Step:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ml.windows import parallel
-from ml.windows.cpu_quota import cpu_quota
+from ml.windows.parallel import cpu_quota
 
 
 def groups(folder: Path, membership: str, files: dict[str, str]) -> tuple[Path, Path]:

@@ -6,7 +6,7 @@ import pytest
 
 from ml.config import OrganizationConfig
 from ml.windows.catalogue import list_features
-from ml.windows.timing import timing_findings
+from ml.windows.serving import timing_findings
 
 
 def config(lags: list[int]) -> OrganizationConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ml import wording
@@ -35,8 +35,8 @@ def attribution_summary(explanation: Explanation | None) -> AttributionSummary |
     if explanation is None:
         return None
     bars = (
-        ("Sensors", _bars(explanation.sensors, MOST_SENSORS)),
-        ("Features", _bars(explanation.features, MOST_FEATURES)),
+        ("Sensors", bars_of(explanation.sensors, MOST_SENSORS)),
+        ("Features", bars_of(explanation.features, MOST_FEATURES)),
     )
     rows = wording.plural(explanation.alarm_rows, "alarm row")
     some = (
@@ -58,7 +58,8 @@ def attribution_summary(explanation: Explanation | None) -> AttributionSummary |
     )
 
 
-def _bars(weights: dict[str, float], most: int) -> tuple[Bar, ...]:
+def bars_of(weights: Mapping[str, float], most: int) -> tuple[Bar, ...]:
+    """The first so many of the weights, as shares of all; those of nothing are left out."""
     total, longest = sum(weights.values()), max(weights.values(), default=0.0)
     return tuple(
         Bar(name, wording.percent(weight / total), f"{100 * weight / longest:.1f}")

@@ -12,12 +12,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ml import wording
 from ml.evaluation.perturbations.robustness import RobustnessPoint
-from ml.evaluation.report.page.attributions import attribution_summary
+from ml.evaluation.report.page.attributions import attribution_summary, bars_of
 from ml.evaluation.report.page.drift import drift_summary
 from ml.evaluation.report.page.tables import Table, breakable
 from ml.evaluation.report.plots import TOP_FEATURES
-from ml.evaluation.report.report import ValidationReport, json_value
+from ml.evaluation.report.report import ValidationReport
 from ml.evaluation.report.verdict import measured, requirement
+from ml.workspace.files import plain
 
 _TEMPLATES = Path(__file__).parent / "templates"
 MAX_BYTES = 3_000_000
@@ -73,12 +74,12 @@ def render_html(report: ValidationReport, plots: Mapping[str, bytes]) -> str:
     )
     return environment.get_template("report.html.j2").render(
         report=report,
-        events=json_value(report.events),
+        events=plain(report.events),
         pictures=_pictures(report, plots),
         intervals=_intervals(report),
-        features=report.ranked_importances()[:TOP_FEATURES],
+        features=bars_of({each["feature"]: each["gain"] for each in report.ranked_importances()}, TOP_FEATURES),
         detection=report.is_detection,
-        notice=json_value(report.notice_seconds),
+        notice=plain(report.notice_seconds),
         per_failure=records_table((report.events or {}).get("failureList"), "Failure"),
         per_asset=records_table((report.events or {}).get("perAsset"), "Asset"),
         data=_section(report.data_summary, {"sensors": "Sensor"}),
@@ -101,7 +102,7 @@ def records_table(records: Any, name_heading: str) -> Table | None:
         named = [(None, record) for record in records]
     else:
         return None
-    rows = [(name, json_value(record)) for name, record in named]
+    rows = [(name, plain(record)) for name, record in named]
     if not all(isinstance(record, Mapping) for _, record in rows):
         return None
     keys = list(
@@ -137,7 +138,7 @@ def _section(content: Mapping[str, Any] | None, record_names: Mapping[str, str])
     sentences: list[str] = []
     facts: list[tuple[str, str]] = []
     tables: list[tuple[str, Table]] = []
-    for key, value in json_value(content).items():
+    for key, value in plain(content).items():
         table = records_table(value, record_names.get(key, "Name"))
         if table is not None:
             tables.append((wording.title(key), table))
@@ -159,7 +160,7 @@ def _section(content: Mapping[str, Any] | None, record_names: Mapping[str, str])
 
 def _intervals(report: ValidationReport) -> dict[str, str | None]:
     """The 95 % intervals of the three event numbers in words, where they were measured."""
-    measured_intervals = json_value((report.events or {}).get("intervals") or {})
+    measured_intervals = plain((report.events or {}).get("intervals") or {})
     notice = "detectionDelayMedianSeconds" if report.is_detection else "leadTimeMedianSeconds"
     shown: dict[str, tuple[str, Callable[[float, float], str]]] = {
         "failures": ("eventRecall", wording.percent_range),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ml import wording
-from ml.evaluation.drift.table import Drift
+from ml.evaluation.drift.evaluated import Drift
 from ml.evaluation.report.page.tables import Table
 
 MOST_SHOWN = 10

@@ -1,5 +1,6 @@
 from ml.config import OrganizationConfig
-from ml.evaluation.attributions.sensor_importance import TIME, by_sensor
+from ml.evaluation.attributions.contributions import by_sensor
+from ml.export.reasons.exact import TIME
 from ml.windows.catalogue import Feature, list_features
 from ml.windows.operations import Cycle, Efficiency, Product, Regime, Value
 

@@ -10,9 +10,9 @@ import pytest
 
 from ml.evaluation.checks.degenerate import refusals
 from ml.evaluation.checks.gates import GATES, check_gates
-from ml.evaluation.evaluated_rows import EvaluatedRows
 from ml.evaluation.metrics import row_metrics
 from ml.evaluation.report.report import ValidationReport
+from ml.evaluation.rows import EvaluatedRows
 from ml.learning.events.detection import find_events
 from ml.learning.events.failures import epoch_seconds, onsets
 from ml.learning.events.metrics import event_metrics

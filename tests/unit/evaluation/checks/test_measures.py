@@ -2,8 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.evaluation.checks.gates import MEASURES
-from ml.evaluation.checks.measures import measured_values
+from ml.evaluation.checks.gates import MEASURES, measured_values
 from ml.evaluation.latency import Latency
 from ml.evaluation.metrics import row_metrics
 from ml.learning.events.detection import find_events

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from ml.errors import DataError
-from ml.evaluation.drift.baseline import SensorBaseline, learn_baseline, stability_index
+from ml.evaluation.drift.baseline import learn_baseline, stability_index
+from ml.export.metadata import ChannelBaseline
 from ml.options.schema import SchemaConfig
 from ml.windows.channels import physical_samples
 
@@ -36,7 +37,7 @@ def test_every_bin_holds_a_tenth_of_the_rows_and_nothing_is_lost() -> None:
     ],
 )
 def test_few_values_make_few_bins(values, edges, counts, missing) -> None:
-    assert learn_baseline(readings(*values)) == SensorBaseline(edges, counts, missing)
+    assert learn_baseline(readings(*values)) == ChannelBaseline(edges=edges, counts=counts, missing=missing)
 
 
 @pytest.mark.parametrize("moved", [5.0001, 4.9999])
@@ -48,7 +49,7 @@ def test_a_sensor_that_never_moved_shows_every_move(moved: float) -> None:
 
 
 def test_the_index_is_that_of_the_formula() -> None:
-    baseline = SensorBaseline((1.0, 2.0), (20, 60, 10), 10)
+    baseline = ChannelBaseline(edges=(1.0, 2.0), counts=(20, 60, 10), missing=10)
     values = readings(*([0] * 3 + [2] * 4 + [3] * 2 + [NAN]))
     shares = [(0.3, 0.2), (0.4, 0.6), (0.2, 0.1), (0.1, 0.1)]
     expected = sum((new - old) * math.log(new / old) for new, old in shares)

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from scipy.stats import ks_2samp
 
+from ml.arrays import spread
 from ml.evaluation.drift import baseline
 from ml.evaluation.drift.baseline import binned_distance, exact_distance, learn_baseline, reading_of, stability_index
-from ml.evaluation.drift.table import evenly, feature_drift, sensor_drift
+from ml.evaluation.drift.evaluated import feature_drift, sensor_drift
 from ml.evaluation.report.page.drift import MOST_SHOWN, drift_summary
 from ml.options.schema import SchemaConfig
 
@@ -77,11 +78,11 @@ def test_sensors_are_judged_over_the_chosen_rows_only() -> None:
 def test_rows_are_thinned_evenly_from_the_first_to_the_last() -> None:
     rows = np.arange(1000) >= 200
 
-    kept = np.flatnonzero(evenly(rows, 81))
+    kept = np.flatnonzero(spread(rows, 81))
 
     assert (len(kept), kept[0], kept[-1]) == (81, 200, 999)
     assert set(np.diff(kept)) <= {9, 10}
-    assert evenly(rows, 800) is rows
+    assert spread(rows, 800) is rows
 
 
 def test_the_page_tells_how_many_drifted_and_shows_the_strongest() -> None:

@@ -9,14 +9,14 @@ import pytest
 from ml.evaluation.attributions.contributions import Case, Explanation, explained
 from ml.evaluation.checks.gates import GATES, champion_gate, check_gates
 from ml.evaluation.comparison import Baseline, Champion
-from ml.evaluation.drift.table import Drift
-from ml.evaluation.evaluated_rows import EvaluatedRows
+from ml.evaluation.drift.evaluated import Drift
 from ml.evaluation.latency import Latency
 from ml.evaluation.metrics import ReferenceResult, row_metrics
 from ml.evaluation.perturbations.robustness import RobustnessPoint
 from ml.evaluation.report.page.document import MAX_BYTES, records_table, render_html
 from ml.evaluation.report.page.tables import breakable
 from ml.evaluation.report.report import ValidationReport
+from ml.evaluation.rows import EvaluatedRows
 from ml.findings import Finding
 from ml.learning.events.detection import find_events
 from ml.learning.events.metrics import event_metrics

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from ml.config import OrganizationConfig
-from ml.evaluation.report import split_pictures as module
-from ml.evaluation.report.split_pictures import split_pictures
+from ml.evaluation.report import split_picture as module
+from ml.evaluation.report.split_picture import split_pictures
 from ml.evaluation.rows import EvaluatedData
 from ml.learning.folds.splits import Parts
 

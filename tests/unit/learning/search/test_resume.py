@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml.learning.search.feature_sets import FeatureTable
+from ml.learning.search.feature_sets import FeatureTable, SearchRows
 from ml.learning.search.search import SearchResult, search
 from ml.options.learning import TrainingConfig, TuningConfig
 from tests.unit.learning.feature_tables import feature_table, names
@@ -31,7 +31,7 @@ def run(journal: Path, method: str) -> SearchResult:
     folds = [(np.flatnonzero(third != number), np.flatnonzero(third == number)) for number in range(3)]
     training = TrainingConfig.model_validate({"threads": 1, "lgbParams": {"numIterations": 60}})
     tuning = TuningConfig.model_validate({"searchMethod": method, "nTrials": TRIALS})
-    return search(FeatureTable(X, names()), y, folds, training, tuning, storage_path=journal)
+    return search(SearchRows(FeatureTable(X, names()), y, folds), training, tuning, storage_path=journal)
 
 
 def outcome(result: SearchResult) -> list[dict[str, Any]]:

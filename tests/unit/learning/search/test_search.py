@@ -15,7 +15,7 @@ from sklearn.metrics import average_precision_score, f1_score, log_loss, roc_auc
 from ml.errors import ConfigError, StoppedError
 from ml.learning import estimators
 from ml.learning.search.cross_validation import score
-from ml.learning.search.feature_sets import FeatureTable
+from ml.learning.search.feature_sets import FeatureTable, SearchRows
 from ml.learning.search.results import write_results
 from ml.learning.search.search import SearchResult, is_clearly_better, search
 from ml.learning.search.space import checked_space, grid_points
@@ -48,7 +48,7 @@ def run(method: str = "random", *, start: TrainingConfig | None = None, **option
     folds = [(np.flatnonzero(third != number), np.flatnonzero(third == number)) for number in range(3)]
     extra = {key: options.pop(key) for key in ("progress", "storage_path") if key in options}
     table = FeatureTable(X, names())
-    return search(table, y, folds, start or training(), tuning(method, **options), **extra)
+    return search(SearchRows(table, y, folds), start or training(), tuning(method, **options), **extra)
 
 
 def without_seconds(result: SearchResult) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from ml.errors import BusyError, StoppedError
 from ml.learning import estimators
 from ml.learning.search.cross_validation import CrossValidation
-from ml.learning.search.feature_sets import FeatureTable
+from ml.learning.search.feature_sets import FeatureTable, SearchRows
 from ml.learning.search.search import SearchResult, search, take_part
 from ml.learning.search.space import checked_space
 from ml.learning.search.storage import opened_storage
@@ -29,6 +29,8 @@ TRIALS = 16
 THIRD = np.arange(300) % 3
 FOLDS = [(np.flatnonzero(number != THIRD), np.flatnonzero(number == THIRD)) for number in range(3)]
 X, Y = feature_table(300)
+TABLE = FeatureTable(X, names())
+ROWS = SearchRows(TABLE, Y, FOLDS)
 TRAINING = TrainingConfig.model_validate({"threads": 1, "lgbParams": {"numIterations": 30}, "earlyStoppingRounds": 0})
 GRID = 1 + 3 * 3  # the given configuration, and three values of each parameter
 SPACE = {"learningRate": {"low": 0.02, "high": 0.3, "log": True}, "minDataInLeaf": {"low": 5, "high": 150}}
@@ -41,7 +43,7 @@ def tuning(method: str = "optuna", **options: Any) -> TuningConfig:
 
 
 def run(settings: TuningConfig, **options: Any) -> SearchResult:
-    return search(FeatureTable(X, names()), Y, FOLDS, TRAINING, settings, **options)
+    return search(ROWS, TRAINING, settings, **options)
 
 
 def threads_of(
@@ -51,9 +53,8 @@ def threads_of(
 
     def run_side_by_side(study: SearchStudy, name: str, deadline: float, _: Callable[[float], None]) -> None:
         def work(worker: int) -> None:
-            table = FeatureTable(X, names())
             shared = {"storage_path": journal, "name": name, "worker": worker, "deadline": deadline}
-            take_part(table, Y, FOLDS, TRAINING, settings, **shared)
+            take_part(ROWS, TRAINING, settings, **shared)
 
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(work, range(1, workers + 1)))
@@ -120,8 +121,7 @@ def test_a_trial_that_another_search_has_ended_is_told(tmp_path: Path) -> None:
         with opened_storage(tuning(), tmp_path / "journal.log", "plant/v1/x") as same:
             study_in(same, tuning(), 0).begin()
         with CrossValidation(Y, FOLDS, "average_precision", 1) as validate:
-            table = FeatureTable(X, names())
-            trials = Trials(estimators.get("lightgbm"), table, Y, FOLDS, TRAINING, validate, configured=table)
+            trials = Trials(estimators.get("lightgbm"), ROWS, TRAINING, validate, configured=TABLE)
             outcome = trials.run(proposal.values, {}, float("inf"), lambda _: None)
         with pytest.raises(BusyError, match="another search"):
             study.finish(proposal, outcome)
@@ -134,8 +134,7 @@ def test_a_trial_that_is_cut_short_does_not_count(tmp_path: Path) -> None:
         proposal = study.draw()
         assert proposal is not None
         with CrossValidation(Y, FOLDS, "average_precision", 1) as validate:
-            table = FeatureTable(X, names())
-            trials = Trials(estimators.get("lightgbm"), table, Y, FOLDS, TRAINING, validate, configured=table)
+            trials = Trials(estimators.get("lightgbm"), ROWS, TRAINING, validate, configured=TABLE)
             study.finish(proposal, replace(trials.run(proposal.values, {}, 0.0, lambda _: None), state="LATE"))
 
     assert [trial["number"] for trial in run(tuning(), storage_path=journal, side_by_side=cut_short).trials] == [0]
@@ -183,7 +182,7 @@ def test_features_are_computed_once_for_each_set_of_them() -> None:
 
     source = Source(X, names())
     with CrossValidation(Y, FOLDS, "average_precision", 1) as validate:
-        trials = Trials(estimators.get("lightgbm"), source, Y, FOLDS, TRAINING, validate, configured=source)
+        trials = Trials(estimators.get("lightgbm"), SearchRows(source, Y, FOLDS), TRAINING, validate, configured=source)
         for values in (None, {"numLeaves": 4}, {"rollingWindows": (5,)}, {"rollingWindows": (5,), "numLeaves": 4}):
             trials.run(values, {}, float("inf"), lambda _: None)
     assert asked == [str({"rollingWindows": (5,)})]

@@ -14,9 +14,9 @@ from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, StorageError
 from ml.scale.partitioned import members
+from ml.scale.partitioned.boosting import free_ports
 from ml.scale.partitioned.exchange import TOKEN_BYTES, Exchange
 from ml.scale.partitioned.masks import Mask, partitions, shares
-from ml.scale.partitioned.ports import free_ports
 from ml.scale.partitioned.stopping_metric import summed_metric
 
 TOKEN = bytes(TOKEN_BYTES)
