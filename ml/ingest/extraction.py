@@ -27,10 +27,12 @@ _HOUR = 3_600_000_000  # microseconds
 _LENGTHS = tuple(_HOUR * hours for hours in (1, 3, 6, 12, 24, 48, 96, 168, 336, 672, 1344, 2688, 5376, 10_752))
 
 
-def contents_of(source: SlicedSource, plan: ColumnPlan, own_column: str | None) -> dict[str, object]:
+def contents_of(
+    source: SlicedSource, columns: Sequence[str], plan: ColumnPlan, own_column: str | None
+) -> dict[str, object]:
     """What must be the same for slices fetched earlier to be used again."""
     return {
-        "types": [[name, kind] for name, kind in source.types(plan.source_columns).items()],
+        "types": [[name, kind] for name, kind in source.types(columns).items()],
         "parts": [plan.timestamp, plan.asset, plan.target, plan.label, list(plan.sensors.items())],
         "organizationColumn": own_column,
         "state": source.state,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from ml.cleaning import clock
 from ml.cleaning.columns import ColumnPlan, plan_columns
@@ -19,7 +20,7 @@ from ml.ingest.extraction import contents_of, fetch
 from ml.ingest.prepared.data import is_prepared
 from ml.ingest.slices import Slice, SliceStore
 from ml.ingest.sorted_readings import SortedReadings
-from ml.ingest.sources.base import SlicedSource, Source, TimeAxis
+from ml.ingest.sources.base import ShapedSource, SlicedSource, Source, TimeAxis
 from ml.ingest.summary.mixed_machines import note_machine_columns
 from ml.options.source import DataRange
 from ml.progress import ProgressCallback
@@ -60,12 +61,14 @@ def read_sorted(
     zone = config.data_config.zone
     within = time_range(config)
     readings = SortedReadings(plan, config.schema_config, zone, within, folder=folder, on_run=on_run)
-    axis = source.axis(plan.timestamp) if isinstance(source, SlicedSource) else None
-    if isinstance(source, SlicedSource) and axis is not None and slices is not None:
-        _add_slices(readings, source, axis, plan, config, slices, report)
+    base = source.base if isinstance(source, ShapedSource) else source
+    axis = base.axis(plan.timestamp) if isinstance(base, SlicedSource) else None
+    if isinstance(base, SlicedSource) and axis is not None and slices is not None:
+        _add_slices(readings, source, base, axis, plan, config, slices, report)
     else:
         add_rows(readings, source, plan, within, report)
     readings.finish()
+    readings.counts.layout += source.told()
     counts = readings.counts
     refuse_times(counts, plan.timestamp)
     if counts.rows_in_range == 0:
@@ -89,36 +92,49 @@ def add_rows(
 
 def _add_slices(
     readings: SortedReadings,
-    source: SlicedSource,
+    source: Source,
+    table: SlicedSource,
     axis: TimeAxis,
     plan: ColumnPlan,
     config: OrganizationConfig,
     folder: Path,
     report: ProgressCallback,
 ) -> None:
-    """Fetch what is not there yet, and add the rows of all slices."""
+    """Fetch what is not there yet of `table`, and add the rows that `source` makes of all slices."""
     zone, database = config.data_config.zone, config.scada_db_config
+    columns = plan.source_columns
+    if isinstance(source, ShapedSource):
+        columns = source.base_columns(columns, plan.timestamp)
     axis = replace(axis, margin=0) if axis.kind == "local" and zone == "UTC" else axis
     store = SliceStore(
         folder,
         organization_id=config.organization_id,
-        source=source.identity,
-        contents=contents_of(source, plan, config.schema_config.organization_column),
+        source=table.identity,
+        contents=contents_of(table, columns, plan, config.schema_config.organization_column),
     )
     kept: list[Slice] = fetch(
-        source,
-        plan.source_columns,
+        table,
+        columns,
         axis,
         time_range(config),
         store,
         slice_seconds=None if database is None else database.slice_seconds,
         report=lambda done, total, words: report(_FETCHED * done / total, 1.0, words),
     )
-    readings.note_rows_without_time(source.rows_without_key(axis))
+    readings.note_rows_without_time(table.rows_without_key(axis))
+    batches = _told(store, kept, report)
+    if isinstance(source, ShapedSource):
+        batches = source.shape_base(batches, plan.source_columns, time_column=plan.timestamp, within=time_range(config))
+    for batch in batches:
+        readings.add(batch)
+
+
+def _told(store: SliceStore, kept: list[Slice], report: ProgressCallback) -> Iterator[pa.RecordBatch]:
+    """The rows of slices, each batch announced when it has been used."""
     rows, expected = 0, sum(one.rows for one in kept)
     for one in kept:
         for batch in store.read(one):
-            readings.add(batch)
+            yield batch
             rows += batch.num_rows
             report(_FETCHED + (1 - _FETCHED) * rows / expected, 1.0, f"{rows:,} rows read")
 
