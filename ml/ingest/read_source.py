@@ -21,6 +21,7 @@ from ml.ingest.prepared.data import is_prepared
 from ml.ingest.slices import Slice, SliceStore
 from ml.ingest.sorted_readings import SortedReadings
 from ml.ingest.sources.base import ShapedSource, SlicedSource, Source, TimeAxis
+from ml.ingest.sources.layouts.likely import told_if_long
 from ml.ingest.summary.mixed_machines import note_machine_columns
 from ml.options.source import DataRange
 from ml.progress import ProgressCallback
@@ -57,6 +58,21 @@ def read_sorted(
         As `ml.ingest.prepare.prepare`.
     """
     _refuse_prepared(config, path)
+    with told_if_long(source, config.layout_config) as seems_long:
+        readings = _read(source, config, slices, report, folder=folder, on_run=on_run)
+    readings.counts.layout += [*seems_long, *source.told()]
+    return readings
+
+
+def _read(
+    source: Source,
+    config: OrganizationConfig,
+    slices: Path | None,
+    report: ProgressCallback,
+    *,
+    folder: Path | None,
+    on_run: Callable[[pd.DataFrame], None] | None,
+) -> SortedReadings:
     plan = plan_columns(config.schema_config, config.data_config.label_column, source.columns(), source.where)
     zone = config.data_config.zone
     within = time_range(config)
@@ -68,7 +84,6 @@ def read_sorted(
     else:
         add_rows(readings, source, plan, within, report)
     readings.finish()
-    readings.counts.layout += source.told()
     counts = readings.counts
     refuse_times(counts, plan.timestamp)
     if counts.rows_in_range == 0:

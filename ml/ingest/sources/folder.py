@@ -177,7 +177,7 @@ def _asset_of(name: str, pattern: str) -> str:
     """The machine in a file's name; the ending need not be in the pattern."""
     ends = [end for end in SUFFIXES if name.lower().endswith(end)]
     bare = name[: -max(map(len, ends), default=len(name))] if ends else name
-    for text in (name, bare):
+    for text in (bare, name):
         found = pattern_of(pattern).fullmatch(text)
         if found is not None and found["asset"].strip():
             return found["asset"].strip()
