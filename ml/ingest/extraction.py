@@ -48,6 +48,7 @@ def fetch(
     *,
     slice_seconds: int | None,
     report: ProgressCallback,
+    rows_per_slice: int = ROWS_PER_SLICE,
 ) -> list[Slice]:
     """Bring the store up to date with the source.
 
@@ -60,7 +61,7 @@ def fetch(
     within
         Range that is needed; nothing that surely lies outside is fetched.
     slice_seconds
-        Length of a slice. Default: as before, or about `ROWS_PER_SLICE` rows.
+        Length of a slice. Default: as before, or about `rows_per_slice` rows.
     report
         Called with microseconds done and in all.
 
@@ -84,7 +85,7 @@ def fetch(
     start, end = max(earliest, extent[0] // step * step), min(latest, (extent[1] // step + 1) * step)
     if start >= end:
         return []
-    length = _length(source, axis, extent, store, slice_seconds)
+    length = _length(source, axis, extent, store, slice_seconds, rows_per_slice)
     _forget_outdated(source, axis, store, start, end)
     for gap_start, gap_end in _gaps(store.slices, start, end):
         for slice_start, slice_end in _cut(source, axis, gap_start, gap_end, length):
@@ -106,7 +107,12 @@ def _one_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _length(
-    source: SlicedSource, axis: TimeAxis, extent: tuple[int, int], store: SliceStore, configured: int | None
+    source: SlicedSource,
+    axis: TimeAxis,
+    extent: tuple[int, int],
+    store: SliceStore,
+    configured: int | None,
+    rows_per_slice: int,
 ) -> int:
     """Microseconds of a slice, a multiple of the axis's granularity."""
     if configured is not None:
@@ -115,7 +121,7 @@ def _length(
         return store.length
     else:
         rows = max(1, source.expected_rows(axis))
-        wanted = (extent[1] - extent[0] + 1) * ROWS_PER_SLICE // rows
+        wanted = (extent[1] - extent[0] + 1) * rows_per_slice // rows
         wanted = max([length for length in _LENGTHS if length <= wanted], default=_LENGTHS[0])
     length = -(-wanted // axis.granularity) * axis.granularity
     if length != store.length:

@@ -16,7 +16,7 @@ from ml.cleaning.refusals import refuse_target, refuse_times, refuse_unreadable
 from ml.cleaning.time_range import TimeRange
 from ml.config import OrganizationConfig
 from ml.errors import DataError, NoRowsError
-from ml.ingest.extraction import contents_of, fetch
+from ml.ingest.extraction import ROWS_PER_SLICE, contents_of, fetch
 from ml.ingest.prepared.data import is_prepared
 from ml.ingest.slices import Slice, SliceStore
 from ml.ingest.sorted_readings import SortedReadings
@@ -27,6 +27,7 @@ from ml.options.source import DataRange
 from ml.progress import ProgressCallback
 
 _FETCHED = 0.7  # share of fetching in reading
+_MOST_PER_INSTANT = 10  # rows of one instant that count for the length of a slice: a million small rows are enough
 
 
 def read_sorted(
@@ -117,9 +118,9 @@ def _add_slices(
 ) -> None:
     """Fetch what is not there yet of `table`, and add the rows that `source` makes of all slices."""
     zone, database = config.data_config.zone, config.scada_db_config
-    columns = plan.source_columns
+    columns, rows_per_instant = plan.source_columns, 1
     if isinstance(source, ShapedSource):
-        columns = source.base_columns(columns, plan.timestamp)
+        columns, rows_per_instant = source.base_columns(columns, plan.timestamp), source.rows_per_instant
     axis = replace(axis, margin=0) if axis.kind == "local" and zone == "UTC" else axis
     store = SliceStore(
         folder,
@@ -135,6 +136,7 @@ def _add_slices(
         store,
         slice_seconds=None if database is None else database.slice_seconds,
         report=lambda done, total, words: report(_FETCHED * done / total, 1.0, words),
+        rows_per_slice=ROWS_PER_SLICE * min(rows_per_instant, _MOST_PER_INSTANT),
     )
     readings.note_rows_without_time(table.rows_without_key(axis))
     batches = _told(store, kept, report)

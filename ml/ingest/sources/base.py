@@ -74,6 +74,11 @@ class ShapedSource(Source):
         """The source that is no shape of another."""
         return self._inner.base if isinstance(self._inner, ShapedSource) else self._inner
 
+    @property
+    def rows_per_instant(self) -> int:
+        """About how many rows of `base` make one instant of one machine."""
+        return self._inner.rows_per_instant if isinstance(self._inner, ShapedSource) else 1
+
     @abstractmethod
     def inner_columns(self, columns: Sequence[str], time_column: str) -> list[str]:
         """What must be read of the other source to give `columns`."""

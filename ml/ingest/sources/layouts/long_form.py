@@ -88,6 +88,11 @@ class LongSource(ShapedSource):
         """The table's other columns, the machine if tags hold it, and the wanted tags."""
         return [*self._kept, *([] if self._asset is None else [self._asset]), *self._tags]
 
+    @property
+    def rows_per_instant(self) -> int:
+        """One per tag."""
+        return len(self._tags)
+
     def inner_columns(self, columns: Sequence[str], time_column: str) -> list[str]:
         """The columns that are taken as they are, and those of the long form."""
         del time_column
