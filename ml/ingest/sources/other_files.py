@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from datetime import date, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.json
 
 from ml.cleaning.time_range import TimeRange
-from ml.errors import DataError
+from ml.errors import DataError, MissingLibraryError
 from ml.ingest.sources.base import Source
 from ml.ingest.sources.driver_messages import words_of
 
@@ -202,7 +203,7 @@ class ExcelSource(Source):
         try:
             import python_calamine
         except ImportError:
-            raise DataError(
+            raise MissingLibraryError(
                 f"{self._path.name} is an Excel workbook, and the library that reads it is not installed",
                 field=_FIELD,
                 hint="pip install 'eagle-ml[excel]', or save the sheet as CSV",
@@ -233,7 +234,11 @@ class ExcelSource(Source):
 
 
 def _excel_column(cells: list[Any]) -> pa.Array:
-    cells = [None if cell == "" else cell for cell in cells]
+    # A time at midnight comes as a date, and Arrow would make dates of all.
+    cells = [
+        None if cell == "" else datetime(cell.year, cell.month, cell.day) if type(cell) is date else cell
+        for cell in cells
+    ]
     try:
         return pa.array(cells)
     except (pa.ArrowInvalid, pa.ArrowTypeError):

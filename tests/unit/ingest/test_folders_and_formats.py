@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import zipfile
+from html import escape
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from ml.cleaning.time_range import TimeRange
-from ml.errors import DataError, EagleError, IsolationError
+from ml.errors import DataError, EagleError, IsolationError, MissingLibraryError
 from ml.ingest.inputs import prepared_data, refuse_foreign_source
 from ml.ingest.prepare import prepare
 from ml.ingest.sources import other_files
@@ -224,29 +226,74 @@ class TestFormats:
             prepare(config(path))
 
 
+def workbook(path: Path, *sheets: pd.DataFrame | None) -> Path:
+    """A workbook as Excel writes it: times are numbers of days with a format; None is an empty sheet."""
+    spreadsheet = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    package = "http://schemas.openxmlformats.org/package/2006"
+
+    def cell(value: object) -> str:
+        if isinstance(value, pd.Timestamp):
+            return f'<c s="1"><v>{(value - pd.Timestamp("1899-12-30")) / pd.Timedelta(days=1)!r}</v></c>'
+        if isinstance(value, str):
+            return f'<c t="inlineStr"><is><t>{escape(value)}</t></is></c>'
+        return "<c/>" if pd.isna(value) else f"<c><v>{value!r}</v></c>"  # type: ignore[call-overload]
+
+    def sheet(frame: pd.DataFrame | None) -> str:
+        rows = [] if frame is None else [list(frame.columns), *frame.astype(object).to_numpy().tolist()]
+        inner = "".join(f"<row>{''.join(map(cell, row))}</row>" for row in rows)
+        return f'<worksheet xmlns="{spreadsheet}"><sheetData>{inner}</sheetData></worksheet>'
+
+    numbers = range(1, len(sheets) + 1)
+    kinds = "".join(f'<sheet name="S{n}" sheetId="{n}" r:id="r{n}"/>' for n in numbers)
+    links = "".join(f'<Relationship Id="r{n}" Type="{office}/worksheet" Target="s{n}.xml"/>' for n in numbers)
+    parts = {
+        "_rels/.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="r1" '
+        f'Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{spreadsheet}" xmlns:r="{office}"><sheets>{kinds}</sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships">{links}'
+        f'<Relationship Id="st" Type="{office}/styles" Target="styles.xml"/></Relationships>',
+        "xl/styles.xml": f'<styleSheet xmlns="{spreadsheet}"><cellXfs><xf numFmtId="0"/><xf numFmtId="22"/></cellXfs>'
+        "</styleSheet>",
+    } | {f"xl/s{number}.xml": sheet(frame) for number, frame in zip(numbers, sheets, strict=True)}
+    return zipped(path, *((name, text.encode()) for name, text in parts.items()))
+
+
 class TestExcel:
     def test_a_workbook_is_read(self, tmp_path: Path) -> None:
-        pytest.importorskip("python_calamine")
-        openpyxl = pytest.importorskip("openpyxl")
-        book = openpyxl.Workbook()
         history = raw_history()
         history["timestamp"] = pd.to_datetime(history["timestamp"])
-        rows = history.astype(object).where(history.notna(), None).to_numpy().tolist()
-        for row in [list(history.columns), *rows]:
-            book.active.append(row)
-        book.create_sheet("empty")
-        book.save(tmp_path / "a.xlsx")
-        pd.testing.assert_frame_equal(prepare(config(tmp_path / "a.xlsx")).frame, whole(tmp_path))
+        path = workbook(tmp_path / "a.xlsx", None, history)
+        pd.testing.assert_frame_equal(prepare(config(path)).frame, whole(tmp_path))
 
-    def test_without_the_library_it_is_told_what_to_install(self, tmp_path: Path) -> None:
-        try:
-            import python_calamine  # noqa: F401
+    @pytest.mark.parametrize(
+        ("sheets", "message"),
+        [
+            ([None], "has 0 sheets with rows"),
+            ([raw_history().head(3), raw_history().head(3)], "has 2 sheets with rows"),
+            ([raw_history().head(3).rename(columns={"remark": "volume"})], 'has the column "volume" more than once'),
+        ],
+    )
+    def test_a_workbook_without_one_table_is_refused(
+        self, sheets: list[pd.DataFrame | None], message: str, tmp_path: Path
+    ) -> None:
+        with pytest.raises(DataError, match=message):
+            open_file(workbook(tmp_path / "a.xlsx", *sheets), organization_id="plant_a")
 
-            pytest.skip("python_calamine is installed")
-        except ImportError:
-            pass
+    def test_a_damaged_or_huge_workbook_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "a.xlsx").write_bytes(b"none")
+        with pytest.raises(DataError, match="cannot be read as a workbook"):
+            open_file(tmp_path / "a.xlsx", organization_id="plant_a")
+        monkeypatch.setattr(other_files, "_MOST_WORKBOOK_BYTES", 1000)
+        with pytest.raises(DataError, match="holds 0 MB"):
+            open_file(workbook(tmp_path / "a.xlsx", raw_history().head(3)), organization_id="plant_a")
+
+    def test_without_the_library_it_is_told_what_to_install(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "python_calamine", None)
         (tmp_path / "a.xlsx").write_bytes(b"")
-        with pytest.raises(DataError) as refused:
+        with pytest.raises(MissingLibraryError) as refused:
             open_file(tmp_path / "a.xlsx", organization_id="plant_a")
         assert "eagle-ml[excel]" in str(refused.value.hint)
 
