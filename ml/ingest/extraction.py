@@ -36,6 +36,7 @@ def contents_of(
         "parts": [plan.timestamp, plan.asset, plan.target, plan.label, list(plan.sensors.items())],
         "organizationColumn": own_column,
         "state": source.state,
+        **({} if source.only is None else {"only": [source.only[0], *source.only[1]]}),
     }
 
 

@@ -161,6 +161,9 @@ def keys_within(within: TimeRange, axis: TimeAxis) -> tuple[int, int]:
 class SlicedSource(Source):
     """A table of a database, which can be fetched one slice of time after the other."""
 
+    only: tuple[str, tuple[str, ...]] | None = None
+    """A column, and the texts of which it holds one in every row that is read or counted; None: all rows."""
+
     @property
     @abstractmethod
     def identity(self) -> str:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ml.cleaning.time_range import TimeRange
 from ml.config import OrganizationConfig
-from ml.errors import ConfigError, DataError, EagleError, MissingColumnError
+from ml.errors import ConfigError, DataError, EagleError, MissingColumnError, NoRowsError
 from ml.ingest.prepare import prepare
 from ml.ingest.prepared.data import Prepared
 from ml.ingest.sources import open_source
@@ -262,3 +262,39 @@ def test_the_layout_makes_other_prepared_data_and_none_is_what_it_was(tmp_path: 
     assert plain.layout_config == LayoutConfig()
     assert OrganizationConfig.from_dict(plain.to_dict()).settings_digest() == plain.settings_digest()
     assert open_source(config(written(raw_history(), tmp_path, ".csv"))).told() == []
+
+
+def test_a_database_is_asked_for_the_named_tags_alone(tmp_path: Path) -> None:
+    long = melted(raw_history())
+    other = long.assign(tag="other" + long["tag"])
+    path = written(pd.concat([long, other]), tmp_path, ".db")
+    settings = config(path, layoutConfig=LONG, schemaConfig=NAMED_TARGET)
+    source = open_source(settings)
+    assert isinstance(source, LongSource)
+    assert source.base.row_count() == len(long)
+    pd.testing.assert_frame_equal(prepare(settings, slices=tmp_path / "s").frame, wide(tmp_path).frame)
+    added = {**NAMED_TARGET, "continuousColumns": ["temperature", "volume", "othervolume", "absent"]}
+    found = prepare(config(path, layoutConfig=LONG, schemaConfig=added), slices=tmp_path / "s")
+    assert found.frame["othervolume"].notna().sum() > 100
+    message = next(each["message"] for each in found.summary["findings"] if each["code"] == "TAGS_ABSENT")
+    assert '"othertemperature"' in message
+
+
+def test_a_range_without_rows_is_no_fault_of_the_tags(tmp_path: Path) -> None:
+    path = written(melted(raw_history()), tmp_path, ".db")
+    late = {"startDate": "2025-01-01", "endDate": "2025-02-01"}
+    with pytest.raises(NoRowsError, match="no usable rows from 2025"):
+        prepare(config(path, layoutConfig=LONG, schemaConfig=NAMED_TARGET, dataRange=late), slices=tmp_path / "s")
+    with pytest.raises(DataError, match=r"has no row of a configured tag.*failure_indicator"):
+        prepare(
+            config(
+                path,
+                layoutConfig=LONG,
+                schemaConfig={
+                    "continuousColumns": ["x"],
+                    "booleanColumns": [],
+                    "counterColumns": [],
+                    "targetColumn": "y",
+                },
+            )
+        )

@@ -20,7 +20,7 @@ from ml.cleaning.parsing import plain
 from ml.cleaning.time_range import TimeRange
 from ml.errors import DataError
 from ml.findings import Finding
-from ml.ingest.sources.base import ShapedSource, Source
+from ml.ingest.sources.base import ShapedSource, SlicedSource, Source
 from ml.ingest.sources.messages import listed, missing_column
 from ml.options.base import nearest
 from ml.options.layout import LayoutConfig, pattern_of
@@ -31,6 +31,8 @@ _PIECE_CELLS = 40_000_000  # places for values: four bytes each
 _BATCH_ROWS = 65_536
 _MOST_TAGS = 200_000  # different names; a column with more holds something else
 _SHOWN = 10  # names that a message lists
+_MOST_ASKED_FOR = 1_000  # tags that a database is asked for; of more, all rows are read
+_ROWS_LOOKED_AT = 200_000  # when other tags are to be named
 _MUCH = 0.01  # share of values of bad quality from which on it is a finding
 _MOST_COUNTED = 200_000
 
@@ -79,6 +81,8 @@ class LongSource(ShapedSource):
                 hint="give assetColumn a name that no column has, or leave out layoutConfig.tagPattern",
             )
         self._tags = [name for name in tags if name not in self._kept]
+        if isinstance(inner, SlicedSource) and self._pattern is None and 0 < len(self._tags) <= _MOST_ASKED_FOR:
+            inner.only = (self._tag, tuple(self._tags))
         self._names: dict[str | None, tuple[str | None, str | None]] = {}
         self._seen: Counter[str] = Counter()
         self._values = 0
@@ -130,6 +134,7 @@ class LongSource(ShapedSource):
         told = super().told()
         absent = [name for name in self._tags if name not in self._seen]
         if self._values and absent:
+            self._look_for_others()
             told.append(
                 Finding(
                     "TAGS_ABSENT",
@@ -210,7 +215,7 @@ class LongSource(ShapedSource):
 
     def _refuse_nothing(self, tags: Sequence[str]) -> None:
         """Values must come of some wanted tag, and some of them must be good."""
-        if not self._values and self._seen:
+        if not self._values and self._look_for_others():
             guess = next((found for name in tags if (found := nearest(name, self._seen))), None)
             raise DataError(
                 f"{self.where} has no row of a configured tag ({listed(tags)}). {self._others()}",
@@ -225,6 +230,30 @@ class LongSource(ShapedSource):
                 field="layoutConfig.acceptedQuality",
                 hint="name the qualities of values that are good",
             )
+
+    def _look_for_others(self) -> bool:
+        """Whether the source has tags, and none of them is wanted; a database is asked for those that were not read."""
+        table = self._inner
+        if isinstance(table, SlicedSource) and table.only is not None:
+            if not self._values and self._sample(table, 1):
+                return False  # outside the range that was asked for
+            only, table.only = table.only, None
+            try:
+                for tags in self._sample(table, _ROWS_LOOKED_AT):
+                    _count(self._seen, tags)
+            finally:
+                table.only = only
+        return bool(self._seen)
+
+    def _sample(self, table: Source, rows: int) -> list[pa.Array]:
+        """Tags of the first rows of a table."""
+        found: list[pa.Array] = []
+        for batch in table.read([self._tag], time_column=self._tag, within=TimeRange()):
+            if batch.num_rows:
+                found.append(self._understood(batch)[1])
+            if sum(map(len, found)) >= rows:
+                break
+        return found
 
     def _others(self) -> str:
         others = [name for name in self._seen if name and name not in self._tags]
