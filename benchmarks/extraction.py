@@ -134,7 +134,7 @@ def _extraction(config_file: Path) -> Callable[[], int]:
         plan = plan_columns(config.schema_config, None, source.columns(), source.where)
         axis = source.axis(plan.timestamp)
         assert axis is not None
-        contents = contents_of(source, plan, None)
+        contents = contents_of(source, plan.source_columns, plan, None)
         store = SliceStore(
             config_file.parent, organization_id=config.organization_id, source=source.identity, contents=contents
         )

@@ -38,6 +38,7 @@ from ml.options.features import FamiliesConfig, FeatureConfig
 from ml.options.forms.backend import BackendKeys, fold_backend_form, without_columns
 from ml.options.forms.strict_json import parse_json, refuse_unusual
 from ml.options.forms.templates import fill_from_template
+from ml.options.layout import LayoutConfig, name_the_asset
 from ml.options.learning import TrainingConfig, TuningConfig
 from ml.options.schema import SchemaConfig
 from ml.options.serving_profile import check_profile
@@ -69,6 +70,7 @@ class OrganizationConfig(Section):
     schema_config: SchemaConfig = Field(default=SchemaConfig(), description="Columns.")
     scada_db_config: ScadaDbConfig | None = Field(default=None, description="Database to read.")
     data_source: DataSource | None = Field(default=None, description="File to read instead of a database.")
+    layout_config: LayoutConfig = Field(default=LayoutConfig(), description="Long form, joined tables, names of files.")
     data_range: DataRange = Field(default=DataRange(), description="Time range to use.")
     data_config: DataConfig = Field(default=DataConfig(), description="Grid, labels, split.")
     feature_config: FeatureConfig = Field(default=FeatureConfig(), description="Features.")
@@ -96,7 +98,7 @@ class OrganizationConfig(Section):
     @property
     def tables(self) -> Mapping[str, TableReference]:
         """Tables and files beside the readings, by the key that names each; every section that has some adds them."""
-        return {}
+        return {f"layoutConfig.tables.{name}": table for name, table in self.layout_config.tables.items()}
 
     @model_validator(mode="before")
     @classmethod
@@ -104,7 +106,7 @@ class OrganizationConfig(Section):
         """Fold the backend's flat form, then put the industry template under it."""
         if not isinstance(data, dict):
             return data
-        return fill_from_template(fold_backend_form(data).data)
+        return name_the_asset(fill_from_template(fold_backend_form(data).data))
 
     @model_validator(mode="after")
     def has_sensors(self) -> Self:
@@ -219,7 +221,7 @@ class OrganizationConfig(Section):
             self.model_dump(
                 mode="json",
                 by_alias=True,
-                include={"organization_id", "schema_config", "data_config"},
+                include={"organization_id", "schema_config", "data_config"} | self._told_layout(),
                 exclude={
                     "schema_config": {
                         "lag_seconds",
@@ -246,10 +248,14 @@ class OrganizationConfig(Section):
             self.model_dump(
                 mode="json",
                 by_alias=True,
-                include={"scada_db_config", "data_source", "data_range"},
+                include={"scada_db_config", "data_source", "data_range"} | self._told_layout(),
                 exclude={"scada_db_config": {*how, "password_env", "password_file", "sslmode", "ssl_root_cert"}},
             )
         )
+
+    def _told_layout(self) -> set[str]:
+        """The layout, for a digest, where there is one."""
+        return set() if self.layout_config == LayoutConfig() else {"layout_config"}
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:

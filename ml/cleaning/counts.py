@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from ml.cleaning.clock import to_text
 from ml.cleaning.instants import MergedRows
+from ml.findings import Finding
 
 _MOST_EXAMPLES = 20  # different values of a column that are kept for messages
 _MOST_COUNTED = 1_000  # different values that are looked at of a batch; more are no words that somebody meant
@@ -68,6 +69,8 @@ class Counts:
     """Values that validRange excludes, by column."""
     machine_columns: dict[str, list[str]] = field(default_factory=dict)
     """Columns that are not used and seem to name machines, with some of the names."""
+    layout: list[Finding | str] = field(default_factory=list)
+    """What was odd about the way in which rows lie in the source: long form, joined tables."""
 
     def note_times(self, times: pa.Array, odd: Bools) -> None:
         """Count times that are there but cannot be used; `odd` has the shape of `times`, (n_rows,)."""

@@ -27,13 +27,16 @@ _HOUR = 3_600_000_000  # microseconds
 _LENGTHS = tuple(_HOUR * hours for hours in (1, 3, 6, 12, 24, 48, 96, 168, 336, 672, 1344, 2688, 5376, 10_752))
 
 
-def contents_of(source: SlicedSource, plan: ColumnPlan, own_column: str | None) -> dict[str, object]:
+def contents_of(
+    source: SlicedSource, columns: Sequence[str], plan: ColumnPlan, own_column: str | None
+) -> dict[str, object]:
     """What must be the same for slices fetched earlier to be used again."""
     return {
-        "types": [[name, kind] for name, kind in source.types(plan.source_columns).items()],
+        "types": [[name, kind] for name, kind in source.types(columns).items()],
         "parts": [plan.timestamp, plan.asset, plan.target, plan.label, list(plan.sensors.items())],
         "organizationColumn": own_column,
         "state": source.state,
+        **({} if source.only is None else {"only": [source.only[0], *source.only[1]]}),
     }
 
 
@@ -46,6 +49,7 @@ def fetch(
     *,
     slice_seconds: int | None,
     report: ProgressCallback,
+    rows_per_slice: int = ROWS_PER_SLICE,
 ) -> list[Slice]:
     """Bring the store up to date with the source.
 
@@ -58,7 +62,7 @@ def fetch(
     within
         Range that is needed; nothing that surely lies outside is fetched.
     slice_seconds
-        Length of a slice. Default: as before, or about `ROWS_PER_SLICE` rows.
+        Length of a slice. Default: as before, or about `rows_per_slice` rows.
     report
         Called with microseconds done and in all.
 
@@ -82,7 +86,7 @@ def fetch(
     start, end = max(earliest, extent[0] // step * step), min(latest, (extent[1] // step + 1) * step)
     if start >= end:
         return []
-    length = _length(source, axis, extent, store, slice_seconds)
+    length = _length(source, axis, extent, store, slice_seconds, rows_per_slice)
     _forget_outdated(source, axis, store, start, end)
     for gap_start, gap_end in _gaps(store.slices, start, end):
         for slice_start, slice_end in _cut(source, axis, gap_start, gap_end, length):
@@ -104,7 +108,12 @@ def _one_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _length(
-    source: SlicedSource, axis: TimeAxis, extent: tuple[int, int], store: SliceStore, configured: int | None
+    source: SlicedSource,
+    axis: TimeAxis,
+    extent: tuple[int, int],
+    store: SliceStore,
+    configured: int | None,
+    rows_per_slice: int,
 ) -> int:
     """Microseconds of a slice, a multiple of the axis's granularity."""
     if configured is not None:
@@ -113,7 +122,7 @@ def _length(
         return store.length
     else:
         rows = max(1, source.expected_rows(axis))
-        wanted = (extent[1] - extent[0] + 1) * ROWS_PER_SLICE // rows
+        wanted = (extent[1] - extent[0] + 1) * rows_per_slice // rows
         wanted = max([length for length in _LENGTHS if length <= wanted], default=_LENGTHS[0])
     length = -(-wanted // axis.granularity) * axis.granularity
     if length != store.length:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -15,6 +16,7 @@ from ml.ingest.prepare import prepare, prepare_to_file
 from ml.ingest.prepared.data import Prepared, is_prepared, read_prepared
 from ml.ingest.prepared.fingerprint import read_fingerprint
 from ml.ingest.prepared_csv import is_prepared_csv, read_prepared_csv, write_prepared_csv
+from ml.ingest.sources.folder import files_of, folder_of, is_several
 from ml.ingest.sources.sqlite_files import refuse_second_names, state_of
 from ml.progress import ProgressCallback
 from ml.workspace.files import read_json, remove_below, sha256, staged_file, write_json
@@ -51,16 +53,24 @@ def refuse_foreign_source(config: OrganizationConfig, paths: OrganizationPaths) 
     IsolationError, MissingArtifactError, DataError
         As `OrganizationPaths.readable_file`.
     """
-    if config.data_source is not None:
-        paths.readable_file(config.data_source.path, "dataSource.path")
-    for field, table in config.tables.items():
-        if table.path is not None:
-            paths.readable_file(table.path, f"{field}.path")
+    named = {"dataSource": config.data_source, **config.tables}
+    for field, source in named.items():
+        if source is not None and source.path is not None:
+            _readable_files(Path(source.path), paths, f"{field}.path")
     if config.scada_db_config is not None and config.scada_db_config.driver == "sqlite":
         refuse_second_names(paths.readable_file(config.scada_db_config.database, "scadaDbConfig.database"))
     authority = None if config.scada_db_config is None else config.scada_db_config.ssl_root_cert
     if authority is not None and authority != "system":
         paths.readable_file(authority, "scadaDbConfig.sslRootCert")
+
+
+def _readable_files(path: Path, paths: OrganizationPaths, what: str) -> None:
+    """Check a file, or every file of a folder or pattern."""
+    several = "\0" not in str(path) and is_several(path)
+    if several:
+        paths.not_foreign(folder_of(path), what)  # before anything in it is looked at
+    for file in files_of(path) if several else [path]:
+        paths.readable_file(file, what)
 
 
 def prepare_and_keep(
@@ -176,8 +186,16 @@ def _origin(config: OrganizationConfig) -> str:
     source, database = config.data_source, config.scada_db_config
     file = source.path if source else database.database if database and database.driver == "sqlite" else None
     files = [file, *(table.path for table in config.tables.values())]
-    changed = "".join(state_of(Path(each).resolve()) for each in files if each is not None)
+    changed = "".join(_state_of(Path(each)) for each in files if each is not None)
     return f"{config.settings_digest()}:{config.source_digest()}{changed}"
+
+
+def _state_of(path: Path) -> str:
+    """What changes when a file does, or any file of a folder or pattern."""
+    if not is_several(path):
+        return state_of(path.resolve())
+    states = [f"{file.name}{state_of(file)}" for file in files_of(path)]
+    return ":" + hashlib.sha256("\0".join(states).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def external_data(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from ml.cleaning import clock
 from ml.cleaning.columns import ColumnPlan, plan_columns
@@ -15,16 +16,18 @@ from ml.cleaning.refusals import refuse_target, refuse_times, refuse_unreadable
 from ml.cleaning.time_range import TimeRange
 from ml.config import OrganizationConfig
 from ml.errors import DataError, NoRowsError
-from ml.ingest.extraction import contents_of, fetch
+from ml.ingest.extraction import ROWS_PER_SLICE, contents_of, fetch
 from ml.ingest.prepared.data import is_prepared
 from ml.ingest.slices import Slice, SliceStore
 from ml.ingest.sorted_readings import SortedReadings
-from ml.ingest.sources.base import SlicedSource, Source, TimeAxis
+from ml.ingest.sources.base import ShapedSource, SlicedSource, Source, TimeAxis
+from ml.ingest.sources.layouts.likely import told_if_long
 from ml.ingest.summary.mixed_machines import note_machine_columns
 from ml.options.source import DataRange
 from ml.progress import ProgressCallback
 
 _FETCHED = 0.7  # share of fetching in reading
+_MOST_PER_INSTANT = 10  # rows of one instant that count for the length of a slice: a million small rows are enough
 
 
 def read_sorted(
@@ -56,13 +59,29 @@ def read_sorted(
         As `ml.ingest.prepare.prepare`.
     """
     _refuse_prepared(config, path)
+    with told_if_long(source, config.layout_config) as seems_long:
+        readings = _read(source, config, slices, report, folder=folder, on_run=on_run)
+    readings.counts.layout += [*seems_long, *source.told()]
+    return readings
+
+
+def _read(
+    source: Source,
+    config: OrganizationConfig,
+    slices: Path | None,
+    report: ProgressCallback,
+    *,
+    folder: Path | None,
+    on_run: Callable[[pd.DataFrame], None] | None,
+) -> SortedReadings:
     plan = plan_columns(config.schema_config, config.data_config.label_column, source.columns(), source.where)
     zone = config.data_config.zone
     within = time_range(config)
     readings = SortedReadings(plan, config.schema_config, zone, within, folder=folder, on_run=on_run)
-    axis = source.axis(plan.timestamp) if isinstance(source, SlicedSource) else None
-    if isinstance(source, SlicedSource) and axis is not None and slices is not None:
-        _add_slices(readings, source, axis, plan, config, slices, report)
+    base = source.base if isinstance(source, ShapedSource) else source
+    axis = base.axis(plan.timestamp) if isinstance(base, SlicedSource) else None
+    if isinstance(base, SlicedSource) and axis is not None and slices is not None:
+        _add_slices(readings, source, base, axis, plan, config, slices, report)
     else:
         add_rows(readings, source, plan, within, report)
     readings.finish()
@@ -89,36 +108,50 @@ def add_rows(
 
 def _add_slices(
     readings: SortedReadings,
-    source: SlicedSource,
+    source: Source,
+    table: SlicedSource,
     axis: TimeAxis,
     plan: ColumnPlan,
     config: OrganizationConfig,
     folder: Path,
     report: ProgressCallback,
 ) -> None:
-    """Fetch what is not there yet, and add the rows of all slices."""
+    """Fetch what is not there yet of `table`, and add the rows that `source` makes of all slices."""
     zone, database = config.data_config.zone, config.scada_db_config
+    columns, rows_per_instant = plan.source_columns, 1
+    if isinstance(source, ShapedSource):
+        columns, rows_per_instant = source.base_columns(columns, plan.timestamp), source.rows_per_instant
     axis = replace(axis, margin=0) if axis.kind == "local" and zone == "UTC" else axis
     store = SliceStore(
         folder,
         organization_id=config.organization_id,
-        source=source.identity,
-        contents=contents_of(source, plan, config.schema_config.organization_column),
+        source=table.identity,
+        contents=contents_of(table, columns, plan, config.schema_config.organization_column),
     )
     kept: list[Slice] = fetch(
-        source,
-        plan.source_columns,
+        table,
+        columns,
         axis,
         time_range(config),
         store,
         slice_seconds=None if database is None else database.slice_seconds,
         report=lambda done, total, words: report(_FETCHED * done / total, 1.0, words),
+        rows_per_slice=ROWS_PER_SLICE * min(rows_per_instant, _MOST_PER_INSTANT),
     )
-    readings.note_rows_without_time(source.rows_without_key(axis))
+    readings.note_rows_without_time(table.rows_without_key(axis))
+    batches = _told(store, kept, report)
+    if isinstance(source, ShapedSource):
+        batches = source.shape_base(batches, plan.source_columns, time_column=plan.timestamp, within=time_range(config))
+    for batch in batches:
+        readings.add(batch)
+
+
+def _told(store: SliceStore, kept: list[Slice], report: ProgressCallback) -> Iterator[pa.RecordBatch]:
+    """The rows of slices, each batch announced when it has been used."""
     rows, expected = 0, sum(one.rows for one in kept)
     for one in kept:
         for batch in store.read(one):
-            readings.add(batch)
+            yield batch
             rows += batch.num_rows
             report(_FETCHED + (1 - _FETCHED) * rows / expected, 1.0, f"{rows:,} rows read")
 

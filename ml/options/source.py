@@ -155,7 +155,9 @@ class DataSource(Section):
     """Rows in a file instead of a database."""
 
     path: Annotated[str, AfterValidator(checked_path)] = Field(
-        min_length=1, description="CSV (.csv, .csv.gz) or Parquet (.parquet) file."
+        min_length=1,
+        description="File, folder, or pattern such as `data/*.csv`: CSV, Parquet, JSON lines, Excel, zip; see "
+        "[layouts.md](layouts.md#files).",
     )
 
 

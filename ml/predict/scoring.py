@@ -156,6 +156,7 @@ def _sorted(
         lambda done, total, words: progress(_READ_SHARE * done / total, 1.0, words),
     )
     readings.finish()
+    readings.counts.layout += source.told()
     refuse_times(readings.counts, plan.timestamp)
     if not readings.rows:
         raise NoRowsError(f"{source.where} has no usable rows", hint="check that it is the right file")

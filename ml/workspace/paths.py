@@ -204,6 +204,10 @@ class OrganizationPaths:
         DataError
             If it is not a readable regular file.
         """
+        return _readable(self.not_foreign(path, what), what)
+
+    def not_foreign(self, path: str | Path, what: str) -> Path:
+        """The real path of a file or folder, which need not exist; raises IsolationError as `readable_file`."""
         if "\0" in str(path):
             raise DataError(f"{what} has a zero byte in its name")
         given, real = Path(os.path.abspath(path)), Path(os.path.realpath(path))  # noqa: PTH100 - links must stay
@@ -212,7 +216,7 @@ class OrganizationPaths:
                 f"{what} is not in the folders of this organisation",
                 hint="name a file of this organisation, or one outside the workspace",
             )
-        return _readable(real, what)
+        return real
 
     def writable_file(self, path: str | Path, what: str) -> Path:
         """The real path of a file that the user names for writing, which may exist.
@@ -337,7 +341,7 @@ def _readable(path: Path, what: str) -> Path:
             f"{what} ({path.name}) does not exist", hint="check the path, or run the step that writes it"
         )
     if not is_file:
-        hint = "it is a folder: put its files together into one, such as a Parquet file" if path.is_dir() else None
+        hint = "it is a folder, and one file is needed" if path.is_dir() else None
         raise DataError(f"{what} ({path.name}) is not a regular file", hint=hint)
     refuse_second_name(path.stat(), path)
     if not os.access(path, os.R_OK):

@@ -19,6 +19,7 @@ DECLARED = {
     "requirements-dev.txt": [
         *(line for line in EXTRAS["dev"] if not line.startswith("eagle-ml")),
         *EXTRAS["xgboost"],
+        *EXTRAS["excel"],
     ],
 }
 

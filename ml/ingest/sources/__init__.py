@@ -56,20 +56,40 @@ def open_source(config: OrganizationConfig, path: Path | None = None) -> Source:
     IsolationError
         If the file was prepared for another organisation, or the password that is named is not this one's.
     """
+    from ml.ingest.sources.layouts import with_layout
+
+    return with_layout(_open_rows(config, path), config, open_table)
+
+
+def _open_rows(config: OrganizationConfig, path: Path | None) -> Source:
+    """The rows as the source has them."""
     column = config.schema_config.organization_column
     tenant = None if column is None else Tenant(column, config.organization_id)
     if path is None and config.data_source is not None:
         path = Path(config.data_source.path)
     if path is not None:
-        from ml.ingest.sources.files import open_file
-
-        file = open_file(path, organization_id=config.organization_id)
+        file = _open_files(config, path)
         return file if tenant is None else OwnRows(file, tenant)
     database = _database(config, "scadaDbConfig")
     source = _open_in_database(config, database, database.table or config.schema_config.table, tenant)
     if tenant is None:
         _warn_if_shared(source, config)
     return source  # the caller closes it
+
+
+def _open_files(config: OrganizationConfig, path: Path, *, assets: bool = True) -> Source:
+    """A file, or the files of a folder or pattern as one source; with `assets` names of files may be of machines."""
+    from ml.ingest.sources.files import open_file
+    from ml.ingest.sources.folder import FolderSource, files_of, is_several
+
+    pattern = config.layout_config.asset_from_file_name if assets else None
+    asset = config.schema_config.asset_column
+    if pattern is None and not is_several(path):
+        return open_file(path, organization_id=config.organization_id)
+    files = files_of(path)
+    sources = [open_file(file, organization_id=config.organization_id) for file in files]
+    named = None if pattern is None or asset is None else (asset, pattern)
+    return FolderSource(path, sources, [file.name for file in files], named)
 
 
 def open_table(config: OrganizationConfig, table: TableReference, field: str) -> Source:
@@ -80,9 +100,7 @@ def open_table(config: OrganizationConfig, table: TableReference, field: str) ->
     column = config.schema_config.organization_column
     tenant = None if column is None else Tenant(column, config.organization_id)
     if table.path is not None:
-        from ml.ingest.sources.files import open_file
-
-        file = open_file(Path(table.path), organization_id=config.organization_id)
+        file = _open_files(config, Path(table.path), assets=False)
         return file if tenant is None or tenant.column not in file.columns() else OwnRows(file, tenant)
     return _open_in_database(config, _database(config, field), table.table, tenant)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from ml.cleaning import clock
 from ml.cleaning.time_range import TimeRange
+from ml.findings import Finding
 
 
 class Source(ABC):
@@ -45,6 +46,80 @@ class Source(ABC):
 
     def close(self) -> None:  # noqa: B027 - a source that holds nothing open has nothing to do
         """Let go of connections."""
+
+    def told(self) -> list[Finding | str]:
+        """What was odd about the way in which the rows read so far lie in the source."""
+        return []
+
+
+class ShapedSource(Source):
+    """Rows of another source in another shape, such as one row per instant out of one row per value.
+
+    Parameters
+    ----------
+    inner
+        The other source, which is closed with this one.
+    """
+
+    def __init__(self, inner: Source) -> None:
+        self._inner = inner
+
+    @property
+    def where(self) -> str:
+        """As of the other source."""
+        return self._inner.where
+
+    @property
+    def base(self) -> Source:
+        """The source that is no shape of another."""
+        return self._inner.base if isinstance(self._inner, ShapedSource) else self._inner
+
+    @property
+    def rows_per_instant(self) -> int:
+        """About how many rows of `base` make one instant of one machine."""
+        return self._inner.rows_per_instant if isinstance(self._inner, ShapedSource) else 1
+
+    @abstractmethod
+    def inner_columns(self, columns: Sequence[str], time_column: str) -> list[str]:
+        """What must be read of the other source to give `columns`."""
+
+    @abstractmethod
+    def shape(
+        self, batches: Iterable[pa.RecordBatch], columns: Sequence[str], *, time_column: str, within: TimeRange
+    ) -> Iterator[pa.RecordBatch]:
+        """Batches with `columns` out of all batches of the other source, which have `inner_columns` of them."""
+
+    def base_columns(self, columns: Sequence[str], time_column: str) -> list[str]:
+        """What must be read of `base` to give `columns`."""
+        wanted = self.inner_columns(columns, time_column)
+        return self._inner.base_columns(wanted, time_column) if isinstance(self._inner, ShapedSource) else wanted
+
+    def shape_base(
+        self, batches: Iterable[pa.RecordBatch], columns: Sequence[str], *, time_column: str, within: TimeRange
+    ) -> Iterator[pa.RecordBatch]:
+        """As `shape`, out of all batches of `base`, which have `base_columns`."""
+        if isinstance(self._inner, ShapedSource):
+            wanted = self.inner_columns(columns, time_column)
+            batches = self._inner.shape_base(batches, wanted, time_column=time_column, within=within)
+        return self.shape(batches, columns, time_column=time_column, within=within)
+
+    def read(self, columns: Sequence[str], *, time_column: str, within: TimeRange) -> Iterator[pa.RecordBatch]:
+        """Stream the rows in their new shape."""
+        wanted = self.inner_columns(columns, time_column)
+        batches = self._inner.read(wanted, time_column=time_column, within=within)
+        return self.shape(batches, columns, time_column=time_column, within=within)
+
+    def row_count(self) -> int | None:
+        """Not known before the end."""
+        return None
+
+    def close(self) -> None:
+        """Close the other source."""
+        self._inner.close()
+
+    def told(self) -> list[Finding | str]:
+        """What the other source has to tell."""
+        return self._inner.told()
 
 
 @dataclass(frozen=True)
@@ -85,6 +160,9 @@ def keys_within(within: TimeRange, axis: TimeAxis) -> tuple[int, int]:
 
 class SlicedSource(Source):
     """A table of a database, which can be fetched one slice of time after the other."""
+
+    only: tuple[str, tuple[str, ...]] | None = None
+    """A column, and the texts of which it holds one in every row that is read or counted; None: all rows."""
 
     @property
     @abstractmethod

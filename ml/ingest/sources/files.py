@@ -1,4 +1,4 @@
-"""Readings in a CSV or Parquet file, streamed.
+"""Readings in a CSV or Parquet file, streamed; other files are opened here as well.
 
 CSV is read as text throughout and understood column by column later, so that one odd value spoils one cell and not
 the file. The separator (comma, semicolon, tab or bar) is the one that the header uses most. Lines end with LF, CR LF or
@@ -13,12 +13,14 @@ import gzip
 import io
 import itertools
 import re
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from operator import and_
 from pathlib import Path
+from typing import IO, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,6 +34,8 @@ from ml.errors import DataError
 from ml.ingest.prepared.fingerprint import refuse_foreign
 from ml.ingest.sources.base import Source
 from ml.ingest.sources.driver_messages import words_of
+from ml.ingest.sources.folder import SUFFIXES
+from ml.ingest.sources.other_files import ExcelSource, JsonLinesSource, open_member
 
 BATCH_ROWS = 65_536
 _CSV_BLOCK_BYTES = 1 << 22
@@ -57,6 +61,7 @@ _DAMAGE = (
     OSError,
     EOFError,
     zlib.error,
+    zipfile.BadZipFile,
     csv.Error,
     UnicodeError,
 )
@@ -64,12 +69,6 @@ _DAMAGE = (
 
 def open_file(path: Path, *, organization_id: str) -> Source:
     """The source in a file, by its extension; raises as `ml.ingest.sources.open_source`."""
-    if path.is_dir():
-        raise DataError(
-            f"{path.name} is a folder, and one file is needed",
-            field=_FIELD,
-            hint="join its files into one, with a column that names the machine if each file is one machine's",
-        )
     if not path.is_file():
         raise DataError(
             f"there is no file {path.name}",
@@ -77,12 +76,16 @@ def open_file(path: Path, *, organization_id: str) -> Source:
             hint="check the path; a relative one starts at the folder in which the step runs",
         )
     name = path.name.lower()
-    if name.endswith((".csv", ".csv.gz")):
+    if name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz", ".zip")):
         return CsvSource(path)
+    if name.endswith((".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")):
+        return JsonLinesSource(path)
+    if name.endswith(".xlsx"):
+        return ExcelSource(path)
     if name.endswith(".parquet"):
         refuse_foreign(path, organization_id=organization_id)
         return ParquetSource(path)
-    raise DataError(f"{path.name} is neither .csv, .csv.gz nor .parquet", field=_FIELD)
+    raise DataError(f"{path.name} is no file of readings: these end in {', '.join(SUFFIXES)}", field=_FIELD)
 
 
 class CsvSource(Source):
@@ -111,7 +114,7 @@ class CsvSource(Source):
         del time_column, within
         try:
             yield from pyarrow.csv.open_csv(
-                self._path,
+                self._open() if self._in_archive() else self._path,
                 read_options=pyarrow.csv.ReadOptions(
                     block_size=_CSV_BLOCK_BYTES, use_threads=False, encoding=self._encoding
                 ),
@@ -125,8 +128,14 @@ class CsvSource(Source):
         except _DAMAGE as failure:
             raise self._explain(failure) from None
 
-    def _open(self) -> gzip.GzipFile | io.BufferedReader:
-        return gzip.open(self._path) if self._path.name.lower().endswith(".gz") else self._path.open("rb")
+    def _open(self) -> IO[bytes]:
+        if self._in_archive():
+            return open_member(self._path)
+        compressed = self._path.name.lower().endswith(".gz")
+        return cast(IO[bytes], gzip.open(self._path)) if compressed else self._path.open("rb")
+
+    def _in_archive(self) -> bool:
+        return self._path.name.lower().endswith(".zip")
 
     def _detect_encoding(self) -> str:
         """UTF-16 by its byte order mark, else UTF-8."""

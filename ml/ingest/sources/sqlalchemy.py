@@ -173,10 +173,13 @@ class SqlalchemySource(SlicedSource):
                 yield batch if self._tenant is None else self._tenant.own_rows(batch, self._tenant.organization_id)
 
     def _restricted(self, conditions: Sequence[Any]) -> list[Any]:
+        tests = list(conditions)
+        if self.only is not None:
+            tests.append(sa.cast(self._table.c[self.only[0]], sa.String(128)).in_(self.only[1]))
         if self._tenant is None:
-            return list(conditions)
+            return tests
         own = sa.cast(self._table.c[self._tenant.column], sa.String(128))
-        return [*conditions, own == self._tenant.organization_id]
+        return [*tests, own == self._tenant.organization_id]
 
     def _count(self, conditions: Sequence[Any]) -> int:
         return int(self._one_row(sa.select(sa.func.count()).select_from(self._table).where(*conditions))[0])

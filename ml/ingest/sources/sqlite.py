@@ -187,11 +187,14 @@ class SqliteSource(SlicedSource):
         return not named and int(self._fetch(query, [self._table])[0][0]) == 1
 
     def _restricted(self, condition: str, limits: Sequence[object]) -> tuple[str, list[object]]:
-        """A WHERE clause and its parameters, limited to the organisation in a shared table."""
-        if self._tenant is None:
-            return condition, list(limits)
-        test = f"CAST({_quoted(self._tenant.column)} AS TEXT) = ?"
-        return f"{condition} AND {test}" if condition else f" WHERE {test}", [*limits, self._tenant.organization_id]
+        """A WHERE clause and its parameters, limited to `only` and, in a shared table, to the organisation."""
+        tests: list[tuple[str, tuple[str, ...]]] = [] if self.only is None else [self.only]
+        if self._tenant is not None:
+            tests.append((self._tenant.column, (self._tenant.organization_id,)))
+        for column, texts in tests:
+            test = f"CAST({_quoted(column)} AS TEXT) IN ({', '.join('?' * len(texts))})"
+            condition = f"{condition} AND {test}" if condition else f" WHERE {test}"
+        return condition, [*limits, *(text for _, texts in tests for text in texts)]
 
     def _own(self, query: str, condition: str, limits: Sequence[object]) -> list[tuple[Any, ...]]:
         condition, limits = self._restricted(condition, limits)

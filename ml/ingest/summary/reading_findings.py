@@ -19,6 +19,7 @@ MUCH_UNREADABLE = 0.01  # share of a sensor's values; a single odd cell in a lon
 
 def tell_reading(counts: Counts, schema: SchemaConfig, label_column: str | None) -> Told:
     """Everything that was odd, the weightiest first."""
+    yield from counts.layout
     yield from _machines(counts, schema.asset_column)
     yield from _times(counts)
     yield from _rows(counts)

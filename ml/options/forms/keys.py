@@ -26,6 +26,7 @@ SECTIONS = (
     "schemaConfig",
     "scadaDbConfig",
     "dataSource",
+    "layoutConfig",
     "dataRange",
     "dataConfig",
     "featureConfig",

@@ -92,11 +92,18 @@ def mixed_sampling() -> pd.DataFrame:
 
 def historian(folder: Path) -> Path:
     lines = [f"04/03/2021 10:{minute:02}:00;tag{minute % 2};1.5;0" for minute in range(60)]
-    return text("\n".join(["time;pump;vibration;failed", *lines]), folder)
+    return text("\n".join(["time;tagname;value;failed", *lines]), folder)
+
+
+def long_form(folder: Path) -> Path:
+    long = pumps().melt(id_vars=["time", "pump", "failed"], value_vars=SENSORS, var_name="tagname")
+    return csv(long.assign(tagname=long["pump"] + "." + long["tagname"]), folder)
 
 
 def folder_of_files(folder: Path) -> Path:
     (folder / "data").mkdir()
+    for number, (_, rows) in enumerate(pumps().groupby(pumps()["time"].str[:10])):
+        rows.to_csv(folder / f"data/{number:02}.csv", index=False)
     return folder / "data"
 
 
@@ -114,6 +121,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "latin1_umlaut": lambda to: text(pumps().to_csv(index=False).replace("load", "Last °").encode("cp1252"), to),
     "utf16_text": lambda to: csv(pumps(), to, encoding="utf-16", sep="\t"),
     "long_form_historian": historian,
+    "long_form_read_as_wide": long_form,
     "mixed_sampling_fleet": lambda to: csv(mixed_sampling(), to),
     "multi_file_folder": folder_of_files,
     "newest_first": lambda to: csv(pumps().iloc[::-1], to),
@@ -174,13 +182,14 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
 
 def configuration(path: Path, case: str) -> OrganizationConfig:
     sensors = [*SENSORS, "recipe"] if case == "categorical_recipe" else SENSORS
-    if case == "long_form_historian":
-        sensors = ["vibration"]
+    if case.startswith("long_form"):
+        sensors = ["value"]
+    asset = "tagname" if case.startswith("long_form") else "pump"
     schema = {"timestampColumn": "time", "targetColumn": "failed", "continuousColumns": sensors}
     return OrganizationConfig.from_dict(
         {
             "organizationId": "case",
-            "schemaConfig": schema if case.startswith("without_asset") else {**schema, "assetColumn": "pump"},
+            "schemaConfig": schema if case.startswith("without_asset") else {**schema, "assetColumn": asset},
             "dataSource": {"path": str(path)},
             "dataConfig": {"predictionHorizonSeconds": 86_400, "timezone": "UTC"},
         }

@@ -230,8 +230,8 @@ def test_open_source_picks_by_driver_and_extension(tmp_path: Path) -> None:
     assert isinstance(open_source(config(database), csv), CsvSource)
     with pytest.raises(DataError, match=r"there is no file none\.csv"):
         open_source(config(tmp_path / "none.csv"))
-    with pytest.raises(DataError, match="neither"):
-        open_source(config(write(tmp_path / "a.xlsx", "")))
+    with pytest.raises(DataError, match="is no file of readings"):
+        open_source(config(write(tmp_path / "a.xls", "")))
 
 
 def test_open_source_without_one_and_without_its_driver(tmp_path: Path) -> None:

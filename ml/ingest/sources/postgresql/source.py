@@ -41,6 +41,7 @@ _KINDS = {
     "timestamp without time zone": TimeAxis("", "local", margin=_ZONE_MARGIN),
     "date": TimeAxis("", "date", granularity=_DAY, margin=_ZONE_MARGIN),
 }
+_SEPARATOR = 31  # a control character, which no configured name may hold
 _NUMBERS = ("integer", "bigint", "numeric", "double precision")
 
 
@@ -205,8 +206,11 @@ class PostgresqlSource(SlicedSource):
                 )
 
     def _where(self, conditions: Sequence[str]) -> str:
-        """A WHERE clause of the conditions and, in a shared table, of the organisation."""
+        """A WHERE clause of the conditions, of `only` and, in a shared table, of the organisation."""
         tests = list(conditions)
+        if self.only is not None:
+            texts = f"SELECT unnest(string_to_array(current_setting('eagle.only'), chr({_SEPARATOR})))"
+            tests.append(f"{quoted(self.only[0])}::text IN ({texts})")
         if self._tenant is not None:
             own = self._columns[self._tenant.column]
             side = f"{quoted(own.name)}::text" if own.comparable == "text" else quoted(own.name)
@@ -224,7 +228,8 @@ class PostgresqlSource(SlicedSource):
 
     def _values(self, values: Mapping[str, str]) -> dict[str, str]:
         own = {} if self._tenant is None else {"organization": self._tenant.organization_id}
-        return {**values, **own}
+        only = {} if self.only is None else {"only": chr(_SEPARATOR).join(self.only[1])}
+        return {**values, **own, **only}
 
     def _canonical_name(self, tenant: Tenant) -> str:
         """How the database spells the organisation once it is of the column's type."""

@@ -1,0 +1,245 @@
+"""Readings in JSON lines and in Excel workbooks, and the one CSV file of a zip archive."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+import zlib
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from datetime import date, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.json
+
+from ml.cleaning.time_range import TimeRange
+from ml.errors import DataError, MissingLibraryError
+from ml.ingest.sources.base import Source
+from ml.ingest.sources.driver_messages import words_of
+
+_FIELD = "dataSource.path"
+_BLOCK_BYTES = 1 << 22
+_MOST_COLUMNS = 10_000
+_MOST_ARCHIVED_BYTES = 64 << 30
+_MOST_WORKBOOK_BYTES = 1 << 30  # a workbook is read as a whole
+_LISTED = 3
+_BATCH_ROWS = 65_536
+_DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, UnicodeError)
+
+
+def open_member(path: Path) -> IO[bytes]:
+    """The one CSV file in a zip archive, open for reading; nothing is unpacked to the disk.
+
+    Raises
+    ------
+    DataError
+        If it holds no CSV file or several, is damaged or encrypted, or would be too large.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+        member = _only_member(path, archive)
+        return archive.open(member)
+    except _DAMAGE as failure:
+        raise DataError(f"the file {path.name} cannot be read as zip: {words_of(failure)}", field=_FIELD) from None
+
+
+def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    members = [each for each in archive.infolist() if not each.is_dir() and not each.filename.startswith("__MACOSX/")]
+    if len(members) != 1:
+        listed = ", ".join(repr(each.filename) for each in members[:_LISTED])
+        raise DataError(
+            f"the file {path.name} holds {len(members)} files ({listed or 'none'}), and one CSV is needed",
+            field=_FIELD,
+            hint="unpack it into a folder, and name the folder in dataSource.path",
+        )
+    member = members[0]
+    if not member.filename.lower().endswith((".csv", ".tsv", ".txt")):
+        raise DataError(f"the file {path.name} holds {member.filename!r}, which is no CSV", field=_FIELD)
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 1:
+        raise DataError(
+            f"the file {path.name} is encrypted, or compressed in an unusual way", field=_FIELD, hint="unpack it"
+        )
+    if member.file_size > _MOST_ARCHIVED_BYTES:
+        raise DataError(
+            f"the file {path.name} holds {member.file_size >> 30:,} GB; up to {_MOST_ARCHIVED_BYTES >> 30} GB are read",
+            field=_FIELD,
+            hint="unpack it and split it into several files",
+        )
+    return member
+
+
+class JsonLinesSource(Source):
+    """A JSON object per line, plain or compressed with gzip; the columns are the keys in the first block of lines."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._texts: set[str] = set()
+        with closing(self._blocks()) as blocks:
+            first = next(blocks, None)
+        if first is None:
+            raise DataError(f"{self.where} is empty", field=_FIELD)
+        self._columns = self._parsed(first, 1).schema.names
+        if len(self._columns) > _MOST_COLUMNS:
+            raise DataError(
+                f"{self.where} has {len(self._columns):,} keys; up to {_MOST_COLUMNS:,} are read", field=_FIELD
+            )
+
+    @property
+    def where(self) -> str:
+        """The file in words."""
+        return f"the file {self._path.name}"
+
+    def columns(self) -> list[str]:
+        """Keys of the first lines."""
+        return list(self._columns)
+
+    def row_count(self) -> int | None:
+        """Not known before the end."""
+        return None
+
+    def read(self, columns: Sequence[str], *, time_column: str, within: TimeRange) -> Iterator[pa.RecordBatch]:
+        """Stream the columns, each block of lines in the types that it has; a key that a line lacks is null."""
+        del time_column, within
+        line = 1
+        with closing(self._blocks()) as blocks:
+            for block in blocks:
+                rows = self._parsed(block, line)
+                line += block.count(b"\n")
+                held = [self._column(rows, name) for name in columns]
+                yield pa.RecordBatch.from_arrays(held, names=list(columns))
+
+    def _column(self, rows: pa.Table, name: str) -> pa.Array:
+        if name not in rows.schema.names:
+            return pa.nulls(rows.num_rows)
+        column = rows.column(name).combine_chunks()
+        if pa.types.is_nested(column.type):
+            raise DataError(f'"{name}" of {self.where} holds {column.type} values, not single ones', field=_FIELD)
+        return column
+
+    def _parsed(self, block: bytes, line: int) -> pa.Table:
+        """Lines as a table; texts that look like times stay texts, so that all times are read in one way."""
+        try:
+            rows = self._table(block)
+            times = {field.name for field in rows.schema if pa.types.is_timestamp(field.type)}
+            if times:
+                self._texts |= times
+                rows = self._table(block)
+        except (pa.ArrowException, UnicodeError) as failure:
+            raise DataError(
+                f"{self.where} cannot be read as JSON lines in the lines from {line:,} on: {words_of(failure)}",
+                field=_FIELD,
+                hint="each line is one JSON object, and a key has values of one type",
+            ) from None
+        return rows
+
+    def _table(self, block: bytes) -> pa.Table:
+        schema = pa.schema([(name, pa.string()) for name in sorted(self._texts)])
+        return pyarrow.json.read_json(
+            io.BytesIO(block),
+            read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=2 * _BLOCK_BYTES),
+            parse_options=pyarrow.json.ParseOptions(explicit_schema=schema if len(schema) else None),
+        )
+
+    def _blocks(self) -> Generator[bytes]:
+        """Whole lines, some megabytes at a time; blocks of nothing but blanks are left out."""
+        rest = b""
+        compressed = self._path.name.lower().endswith(".gz")
+        try:
+            with gzip.open(self._path) if compressed else self._path.open("rb") as file:
+                while part := file.read(_BLOCK_BYTES):
+                    whole, _, rest = (rest + part).rpartition(b"\n")
+                    if len(rest) > _BLOCK_BYTES:
+                        raise DataError(f"{self.where} has a line of more than {_BLOCK_BYTES:,} bytes", field=_FIELD)
+                    if whole.strip():
+                        yield whole + b"\n"
+                if rest.strip():
+                    yield rest
+        except _DAMAGE as failure:
+            raise DataError(f"{self.where} cannot be read: {words_of(failure)}", field=_FIELD) from None
+
+
+class ExcelSource(Source):
+    """The one filled sheet of an Excel workbook, whose first row holds the names of the columns."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._rows = self._read_sheet()
+        self._columns = ["" if value is None else str(value).strip() for value in self._rows.pop(0)]
+        while self._columns and not self._columns[-1]:
+            self._columns.pop()
+        twice = next((name for name in self._columns if self._columns.count(name) > 1), None)
+        if twice is not None or len(self._columns) > _MOST_COLUMNS:
+            problem = f'has the column "{twice}" more than once' if twice is not None else "has too many columns"
+            raise DataError(
+                f"{self.where} {problem}", field=_FIELD, hint="its first row holds the names of the columns"
+            )
+
+    @property
+    def where(self) -> str:
+        """The file in words."""
+        return f"the file {self._path.name}"
+
+    def columns(self) -> list[str]:
+        """Cells of the first row."""
+        return list(self._columns)
+
+    def row_count(self) -> int | None:
+        """Rows below the first."""
+        return len(self._rows)
+
+    def read(self, columns: Sequence[str], *, time_column: str, within: TimeRange) -> Iterator[pa.RecordBatch]:
+        """Stream the columns: dates and numbers as such where a column has nothing else, else text."""
+        del time_column, within
+        places = [self._columns.index(name) for name in columns]
+        for start in range(0, len(self._rows), _BATCH_ROWS):
+            rows = self._rows[start : start + _BATCH_ROWS]
+            held = [_excel_column([row[place] if place < len(row) else None for row in rows]) for place in places]
+            yield pa.RecordBatch.from_arrays(held, names=list(columns))
+
+    def _read_sheet(self) -> list[list[Any]]:
+        try:
+            import python_calamine
+        except ImportError:
+            raise MissingLibraryError(
+                f"{self._path.name} is an Excel workbook, and the library that reads it is not installed",
+                field=_FIELD,
+                hint="pip install 'eagle-ml[excel]', or save the sheet as CSV",
+            ) from None
+        try:
+            with zipfile.ZipFile(self._path) as archive:
+                size = sum(each.file_size for each in archive.infolist())
+            if size > _MOST_WORKBOOK_BYTES:
+                raise DataError(
+                    f"{self.where} holds {size >> 20:,} MB; up to {_MOST_WORKBOOK_BYTES >> 20:,} MB are read",
+                    field=_FIELD,
+                    hint="save the sheet as CSV",
+                )
+            workbook = python_calamine.CalamineWorkbook.from_path(str(self._path))
+            sheets = [(name, workbook.get_sheet_by_name(name).to_python()) for name in workbook.sheet_names]
+        except (*_DAMAGE, python_calamine.CalamineError) as failure:
+            raise DataError(f"{self.where} cannot be read as a workbook: {words_of(failure)}", field=_FIELD) from None
+        filled = [(name, rows) for name, rows in sheets if rows]
+        if len(filled) != 1:
+            listed = ", ".join(repr(name) for name, _ in filled[:_LISTED])
+            raise DataError(
+                f"{self.where} has {len(filled)} sheets with rows{f' ({listed})' if filled else ''}, and one is needed",
+                field=_FIELD,
+                hint="save the sheet of the readings as a workbook of its own, or as CSV",
+            )
+        rows: list[list[Any]] = filled[0][1]
+        return rows
+
+
+def _excel_column(cells: list[Any]) -> pa.Array:
+    # A time at midnight comes as a date, and Arrow would make dates of all.
+    cells = [
+        None if cell == "" else datetime(cell.year, cell.month, cell.day) if type(cell) is date else cell
+        for cell in cells
+    ]
+    try:
+        return pa.array(cells)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([None if cell is None else str(cell) for cell in cells], pa.string())
