@@ -126,7 +126,7 @@ class OrganizationConfig(Section):
     @model_validator(mode="after")
     def failures_are_recorded_once(self) -> Self:
         """A label that is given needs no record of failures."""
-        if self.data_config.label_column is not None and self.failure_config != FailureConfig():
+        if self.data_config.label_column is not None and self.failure_config.records_anything:
             raise PydanticCustomError("two_records", "dataConfig.labelColumn and failureConfig exclude each other")
         return self
 
@@ -249,7 +249,7 @@ class OrganizationConfig(Section):
 
     def settings_digest(self) -> str:
         """SHA-256 of what makes prepared data out of readings: columns, grid and labels; not the split or features."""
-        recorded = {"failure_config"} if self.failure_config != FailureConfig() else set()
+        recorded = {"failure_config"} if self.failure_config.records_anything else set()
         return _canonical_digest(
             self.model_dump(
                 mode="json",

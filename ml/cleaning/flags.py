@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml.arrays import Bools, Float64s
 from ml.cleaning.parsing import MISSING_WORDS, to_flags
 from ml.errors import DataError
 from ml.options.failures import FailureConfig, canonical
@@ -45,7 +45,7 @@ class Flag:
     inverse: bool = False
     mode: int = 0
 
-    def read(self, column: pa.Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    def read(self, column: pa.Array) -> tuple[Float64s, Bools]:
         """Values as 1 (failed), 0 or NaN, and which of those that are NaN were not understood.
 
         Raises
@@ -58,9 +58,7 @@ class Flag:
         values, unreadable = to_flags(column, self.source)
         return (1 - values if self.inverse else values), unreadable
 
-    def _read_words(
-        self, column: pa.Array, failed: frozenset[str]
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    def _read_words(self, column: pa.Array, failed: frozenset[str]) -> tuple[Float64s, Bools]:
         encoded = words(column, self.source).dictionary_encode()
         meaning = [self._meaning(canonical(word), failed) for word in encoded.dictionary.to_pylist()]
         table = np.array([*meaning, (np.nan, False)], dtype=np.float64)  # the last stands for an empty cell

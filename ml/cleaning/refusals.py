@@ -97,8 +97,10 @@ def refuse_target(counts: Counts, plan: ColumnPlan) -> None:
     """
     label = [flag for flag in plan.flags if flag.name == LABEL]
     flags = label or plan.flags
+    failed = any(counts.failed.get(flag.source) for flag in flags)
     for flag in flags:
-        if not counts.failed.get(flag.source) and flag.failed is None and flag.source in counts.unreadable:
+        silent = not counts.failed.get(flag.source) and flag.source in counts.unreadable
+        if flag.failed is None and silent and not (failed and flag.source in counts.readable):
             zero = "0" if flag.inverse else "1"
             raise DataError(
                 f'no value of "{flag.source}" says that an asset has failed: it is never '

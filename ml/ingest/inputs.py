@@ -53,14 +53,18 @@ def refuse_foreign_source(config: OrganizationConfig, paths: OrganizationPaths) 
     """
     if config.data_source is not None:
         paths.readable_file(config.data_source.path, "dataSource.path")
-    for field, table in config.tables.items():
-        if table.path is not None:
-            paths.readable_file(table.path, f"{field}.path")
+    _refuse_foreign_tables(config, paths)
     if config.scada_db_config is not None and config.scada_db_config.driver == "sqlite":
         refuse_second_names(paths.readable_file(config.scada_db_config.database, "scadaDbConfig.database"))
     authority = None if config.scada_db_config is None else config.scada_db_config.ssl_root_cert
     if authority is not None and authority != "system":
         paths.readable_file(authority, "scadaDbConfig.sslRootCert")
+
+
+def _refuse_foreign_tables(config: OrganizationConfig, paths: OrganizationPaths) -> None:
+    for field, table in config.tables.items():
+        if table.path is not None:
+            paths.readable_file(table.path, f"{field}.path")
 
 
 def prepare_and_keep(
@@ -199,5 +203,6 @@ def external_data(
     elif is_prepared_csv(file):
         prepared = read_prepared_csv(file, config, interval=interval)
     else:
+        _refuse_foreign_tables(config, paths)
         prepared = prepare(config, source_path=file, interval=interval, own_gaps=own_gaps, progress=progress)
     return Input(prepared, sha256(file), file.name)

@@ -15,7 +15,8 @@ import pandas as pd
 import pyarrow as pa
 
 from ml.grid.regular import FLAG_COLUMNS
-from ml.ingest.failures.labels import KNOWN, MODES, NO_EVENT, label_grid
+from ml.ingest.failures.labels import KNOWN, NO_EVENT, label_grid
+from ml.ingest.prepared.label_columns import MODES
 from ml.ingest.prepared.number_files import read_numbers, to_batch, to_columns, write_numbers
 from ml.options.data import DataConfig
 

@@ -20,8 +20,9 @@ from ml.cleaning.counts import Counts
 from ml.config import OrganizationConfig
 from ml.errors import DataError, MissingColumnError, NoRowsError
 from ml.grid.regular import median_interval, resolve_max_gap
-from ml.ingest.failures.labels import NO_EVENT, STATUSES
+from ml.ingest.failures.labels import NO_EVENT
 from ml.ingest.prepared.data import LEADING_COLUMNS, TRAILING_COLUMNS, Prepared
+from ml.ingest.prepared.label_columns import STATUSES
 from ml.ingest.summary.quality import summarize
 
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"

@@ -190,6 +190,11 @@ class FailureConfig(Section):
         return self
 
     @property
+    def records_anything(self) -> bool:
+        """Whether failures are recorded otherwise than in the target column."""
+        return self.model_copy(update={"allow_as_features": ()}) != FailureConfig()
+
+    @property
     def tables(self) -> dict[str, EventTable]:
         """The tables that are given, by key."""
         given = {"events": self.events, "maintenance": self.maintenance, "downtime": self.downtime}

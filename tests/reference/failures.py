@@ -22,6 +22,8 @@ class Row(NamedTuple):
     status: str
     modes: tuple[str, ...]
     seen: bool
+    event: bool
+    """Whether a failure event begins at the row."""
 
 
 def naive_rows(
@@ -114,7 +116,9 @@ def _rows_of(
             label, status = 0, "labelled"
         elif comes == "onset" and (time + horizon <= every[-1] or may_be_negative):
             label, status = 1, "labelled"
-        rows.append(Row(asset, time, label, status, modes(time) if failed(time) else (), time in times))
+        earlier = [each for each in every if each < time]
+        onset = failed(time) and (not earlier or not all(failed(each) for each in range(earlier[-1], time, interval)))
+        rows.append(Row(asset, time, label, status, modes(time) if failed(time) else (), time in times, onset))
     return rows
 
 

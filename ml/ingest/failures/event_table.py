@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic.alias_generators import to_camel
 
+from ml.arrays import Bools, Int64s
 from ml.cleaning import clock
 from ml.cleaning.collector import ONLY_ASSET
 from ml.cleaning.flags import words
@@ -32,9 +32,6 @@ UNNAMED_MODE = "unnamed"
 """Mode of an event whose cell is empty."""
 _LISTED = 30  # columns that an error names
 _EXAMPLES = 4
-
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass
@@ -232,7 +229,9 @@ def _names(batch: pa.RecordBatch, column: str | None, table: EventTable) -> list
     ]
 
 
-def _ends(batch: pa.RecordBatch, table: EventTable, zone: str, start: Ints, keep: Bools, counts: EventCounts) -> Ints:
+def _ends(
+    batch: pa.RecordBatch, table: EventTable, zone: str, start: Int64s, keep: Bools, counts: EventCounts
+) -> Int64s:
     if table.end_column is None:
         counts.without_end += int(keep.sum())
         return start

@@ -8,26 +8,25 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Bools, Int64s
 from ml.ingest.failures.labels import UNSEEN
 
 _MICROSECONDS = 1_000_000
 
-Ints = npt.NDArray[np.int64]
-_NONE: Ints = np.zeros(0, dtype=np.int64)
+_NONE: Int64s = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class Intervals:
     """Stretches of grid rows that do not touch each other: first and last instant in seconds, (n,) each."""
 
-    first: Ints
-    last: Ints
+    first: Int64s
+    last: Int64s
 
     @classmethod
-    def merged(cls, first: Ints, last: Ints, interval: int) -> Intervals:
+    def merged(cls, first: Int64s, last: Int64s, interval: int) -> Intervals:
         """Of any stretches, those that overlap or follow each other without a row between joined."""
         order = np.argsort(first, kind="stable")
         first, last = first[order], np.maximum.accumulate(last[order])
@@ -36,7 +35,7 @@ class Intervals:
         at = np.flatnonzero(begins)
         return cls(first[at], last[np.append(at[1:], len(first)) - 1] if len(at) else last)
 
-    def at(self, seconds: Ints) -> Ints:
+    def at(self, seconds: Int64s) -> Int64s:
         """Number of the stretch in which each instant lies, -1 outside, (n_rows,)."""
         before = np.searchsorted(self.first, seconds, side="right") - 1
         if not len(self.first):
@@ -44,15 +43,15 @@ class Intervals:
         return np.where((before >= 0) & (seconds <= self.last[before]), before, -1)
 
 
-def rows_of(microseconds: Ints, interval: int) -> Ints:
+def rows_of(microseconds: Int64s, interval: int) -> Int64s:
     """The grid instants (seconds) whose rows hold some times: the first at or after each."""
     step = interval * _MICROSECONDS
     return -(-microseconds // step) * interval
 
 
-def seconds_of(frame: pd.DataFrame) -> Ints:
+def seconds_of(frame: pd.DataFrame) -> Int64s:
     """Grid instants of a frame in seconds, (n_rows,)."""
-    micros: Ints = frame["timestamp"].to_numpy(dtype="datetime64[us]").view(np.int64)
+    micros: Int64s = frame["timestamp"].to_numpy(dtype="datetime64[us]").view(np.int64)
     return micros // _MICROSECONDS
 
 
@@ -86,7 +85,7 @@ class OnsetRows:
         Seconds.
     """
 
-    def __init__(self, onsets: Mapping[str, Ints], reach: int) -> None:
+    def __init__(self, onsets: Mapping[str, Int64s], reach: int) -> None:
         self._onsets, self._reach = onsets, reach
         self._added = 0
 
@@ -104,7 +103,7 @@ class OnsetRows:
             names = [before.asset] * len(after)
             yield self._with_rows(template.iloc[:0], template, before.segment, names, after, at)
 
-    def _missing(self, piece: pd.DataFrame, before: _Place) -> tuple[list[str], Ints, Ints]:
+    def _missing(self, piece: pd.DataFrame, before: _Place) -> tuple[list[str], Int64s, Int64s]:
         """Asset and instant of the rows that are missing in a piece, and before which of its rows they belong."""
         names: list[str] = []
         times, positions = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
@@ -126,7 +125,7 @@ class OnsetRows:
                 positions.append(first + np.searchsorted(own, instants) * (name == asset))
         return names, np.concatenate(times), np.concatenate(positions)
 
-    def _after(self, place: _Place) -> Ints:
+    def _after(self, place: _Place) -> Int64s:
         onsets = self._onsets.get(place.asset, _NONE)
         return onsets[(onsets > place.seconds) & (onsets <= place.seconds + self._reach)]
 
@@ -136,8 +135,8 @@ class OnsetRows:
         template: pd.DataFrame,
         segment_before: int,
         names: list[str],
-        times: Ints,
-        positions: Ints,
+        times: Int64s,
+        positions: Int64s,
     ) -> pd.DataFrame:
         """A piece with rows added; its segments are numbered anew."""
         added = np.zeros(len(piece) + len(times), dtype=np.bool_)
@@ -170,7 +169,7 @@ class OnsetRows:
         return pd.DataFrame({**data, UNSEEN: added}, copy=False)
 
 
-def _carried(segment: Ints, added: npt.NDArray[np.bool_], before: int) -> Ints:
+def _carried(segment: Int64s, added: Bools, before: int) -> Int64s:
     """Numbers of segments with that of the row before where a row is added."""
     latest = np.maximum.accumulate(np.where(added, -1, np.arange(len(added))))
     return np.where(latest >= 0, segment[latest], before)

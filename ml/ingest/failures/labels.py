@@ -39,15 +39,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-STATUSES = ("labelled", "censored", "in_failure", "recovery", "unknown")
+from ml.ingest.prepared.label_columns import MODES, STATUSES
+
 NO_LABEL = -1
 NO_EVENT = -1
 _NEVER = np.iinfo(np.int64).max
 _LABELLED, _CENSORED, _IN_FAILURE, _RECOVERY, _UNKNOWN = range(len(STATUSES))
 _MICROSECONDS = 1_000_000
 
-MODES = "modes"
-"""Column with the modes of failure of a failed row, as `ml.modes` writes them; empty on others."""
 # Columns of what is known beside the readings, under names that no sensor can have.
 EPISODE = "\x1fepisode"
 """Number of the listed event in which a row lies, -1 outside; with this column, failures are known from a list."""

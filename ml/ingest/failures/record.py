@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Int64s
 from ml.cleaning.flags import TARGET, failure_flags
 from ml.config import OrganizationConfig
 from ml.errors import DataError
@@ -16,14 +16,13 @@ from ml.findings import Finding
 from ml.ingest.failures.event_table import ListedEvents, read_events
 from ml.ingest.failures.findings import tell_lists
 from ml.ingest.failures.grid_events import Intervals, OnsetRows, asset_blocks, rows_of, seconds_of
-from ml.ingest.failures.labels import EPISODE, MODES, UNSEEN, UNTIL
+from ml.ingest.failures.labels import EPISODE, UNSEEN, UNTIL
+from ml.ingest.prepared.label_columns import MODES
 from ml.modes import join_modes
 from ml.options.failures import MOST_MODES, canonical
 
 NEVER = np.iinfo(np.int64).max
 _SHOWN = 5
-
-Ints = npt.NDArray[np.int64]
 
 
 class FailureRecord:
@@ -148,7 +147,7 @@ class FailureRecord:
             target = (episode >= 0).astype(np.float32)
             yield self._named(piece.assign(**{TARGET: target, EPISODE: episode}), bits)
 
-    def _named(self, piece: pd.DataFrame, bits: Ints) -> pd.DataFrame:
+    def _named(self, piece: pd.DataFrame, bits: Int64s) -> pd.DataFrame:
         if not self.modes:
             return piece
         combinations, which = np.unique(bits, return_inverse=True)
@@ -182,7 +181,7 @@ class FailureRecord:
             if self.modes
         }
 
-    def _barriers(self, interval: int) -> dict[str, Ints]:
+    def _barriers(self, interval: int) -> dict[str, Int64s]:
         """When the observation of each asset ends without a failure: grid instants in seconds, sorted."""
         lists = [self._preventing()] if "maintenance" in self._lists else []
         if "downtime" in self._lists and "events" in self._lists:  # otherwise rows that are unknown say so
@@ -209,7 +208,7 @@ class FailureRecord:
     def _with_barriers(
         self,
         piece: pd.DataFrame,
-        barriers: dict[str, Ints],
+        barriers: dict[str, Int64s],
         downtime: dict[str, Intervals],
         spans: dict[str, tuple[int, int]],
     ) -> pd.DataFrame:

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from ml.errors import DataError, IntegrityError, MissingArtifactError, StorageError
-from ml.ingest.failures.labels import MODES, STATUSES
 from ml.ingest.prepared.fingerprint import Fingerprint, read_fingerprint, refuse_foreign
+from ml.ingest.prepared.label_columns import MODES, STATUSES
 from ml.ingest.prepared.parquet_output import ParquetOutput
 
 ROW_GROUP_ROWS = 131_072

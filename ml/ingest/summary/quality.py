@@ -16,7 +16,8 @@ from ml.cleaning.clock import to_text
 from ml.cleaning.counts import Counts
 from ml.config import OrganizationConfig
 from ml.findings import Finding
-from ml.ingest.failures.labels import MODES, STATUSES
+from ml.ingest.failures.copies import TargetCorrelation, copies_finding
+from ml.ingest.prepared.label_columns import MODES, STATUSES
 from ml.ingest.summary.sensor_figures import SensorFigures
 from ml.ingest.summary.unit_outliers import Usual, quantity_of
 from ml.ingest.summary.verdict import describe, refusal
@@ -104,6 +105,7 @@ class Summary:
             name: SensorFigures(_kind(name, config), quantity_of(name, schema), usual.get(name, Usual()))
             for name in schema.sensor_columns
         }
+        self._copies = {name: TargetCorrelation() for name in schema.sensor_columns}
         self._segment_before = -1
 
     def add_assets(self, rows: pd.DataFrame) -> None:
@@ -131,8 +133,11 @@ class Summary:
         starts = np.diff(segment, prepend=self._segment_before) != 0
         self._segment_before = int(segment[-1])
         slow = rows["asset_id"].isin(list(self._own_gaps)).to_numpy() if self._own_gaps else None
+        target = rows["target"].to_numpy()
         for name, figures in self._sensors.items():
-            figures.add(rows[name].to_numpy(dtype=np.float64), starts, slow)
+            values = rows[name].to_numpy(dtype=np.float64)
+            figures.add(values, starts, slow)
+            self._copies[name].add(values, target)
 
     def to_json(
         self,
@@ -166,7 +171,7 @@ class Summary:
             "maxGapSecondsOfSlowAssets": dict(self._own_gaps),
             "horizonSeconds": config.data_config.prediction_horizon_seconds,
             "labelColumn": config.data_config.label_column,
-            "targetColumn": config.schema_config.target_column,
+            "targetColumn": _recorded_in(config),
             "assetColumn": config.schema_config.asset_column,
             "assets": self._assets,
             "firstTime": _iso(self._first),
@@ -201,6 +206,11 @@ class Summary:
             summary["failureModes"] = list(modes)
             per_mode = {name: self._by_mode[name] for name in modes}
             summary["failureEvents"] |= {"perMode": per_mode, "together": self._together}
+        allowed = config.failure_config.allow_as_features
+        copies = [name for name, one in self._copies.items() if one.is_copy and name not in allowed]
+        if copies:
+            summary["copiesOfTarget"] = copies
+            findings = [*findings, copies_finding(copies)]
         if lists:
             summary["lists"] = dict(lists)
         summary["refusal"] = refusal(summary, config.data_config)
@@ -340,6 +350,14 @@ def _account(counts: Counts, config: OrganizationConfig) -> dict[str, Any]:
 def _spelling(name: str) -> str:
     """A name without regard to case, and with one mark for blanks, hyphens and underscores."""
     return re.sub(r"[\s_-]+", "-", name).casefold()
+
+
+def _recorded_in(config: OrganizationConfig) -> str:
+    """What says whether an asset has failed, in words."""
+    failures = config.failure_config
+    if failures.events is not None:
+        return "failureConfig.events"
+    return ", ".join(failures.columns) or config.schema_config.target_column
 
 
 def _kind(name: str, config: OrganizationConfig) -> str:

@@ -90,10 +90,13 @@ def _failures(summary: dict[str, Any], settings: DataConfig) -> Told:
     total = events["total"]
     if total == 0:
         column = summary["labelColumn"] or summary["targetColumn"]
+        listed = "events" in summary.get("lists", {})
         yield Finding(
             "NO_FAILURES",
-            f"There is no failure in the data: {column} is never 1. Nothing can be learned from it.",
-            "schemaConfig.targetColumn",
+            f"There is no failure in the data: {column} "
+            + ("has none within the readings" if listed else "never says so")
+            + ". Nothing can be learned from it.",
+            column if listed else "schemaConfig.targetColumn",
         )
         return
     counted = f"{plural(total, 'failure event')} on {plural(len(events['perAsset']), 'asset')}."
