@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from ml.options.base import ColumnName, DistinctColumns, Section, nearest
@@ -43,7 +43,8 @@ def _different(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
-Word = Annotated[str, BeforeValidator(_as_text), Field(max_length=200)]
+_WORD_SCHEMA = {"anyOf": [{"type": "string", "maxLength": 200}, {"type": "number"}, {"type": "boolean"}]}
+Word = Annotated[str, BeforeValidator(_as_text), Field(max_length=200), WithJsonSchema(_WORD_SCHEMA)]
 """A code or word of a column; numbers and true/false may stand for themselves."""
 Words = tuple[Word, ...]
 
@@ -67,7 +68,7 @@ class EventTable(TableReference):
         default={},
         description='Rows to use, by the values of columns, such as `{"type": ["CORRECTIVE"]}`; all must fit.',
     )
-    assets: dict[Word, str] = Field(
+    assets: dict[str, str] = Field(
         default={}, description="Names of machines: as this table has them -> as the readings have them."
     )
 

@@ -28,6 +28,7 @@ SECTIONS = (
     "dataSource",
     "dataRange",
     "dataConfig",
+    "failureConfig",
     "featureConfig",
     "trainingConfig",
     "tuningConfig",

@@ -9,6 +9,7 @@ import pytest
 
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, DataError
+from ml.ingest.failures.copies import without_copies
 from ml.ingest.prepare import prepare
 from ml.ingest.prepared.data import Prepared
 
@@ -140,6 +141,14 @@ def test_a_copy_of_the_target_is_told(tmp_path: Path) -> None:
     assert found.summary["copiesOfTarget"] == ["running", "alarm"]
     allowed = prepared_of(tmp_path, columns, schema=schema, allowAsFeatures=["alarm", "running"])
     assert "copiesOfTarget" not in allowed.summary
+    config = config_of("r.csv", schema=schema)
+    fenced = without_copies(config, found.summary)
+    assert fenced.schema_config.sensor_columns == ("x",)
+    assert fenced.findings[0].to_json() in found.summary["findings"]
+    assert without_copies(config, allowed.summary) is config
+    alone = config_of("r.csv", schema={"continuousColumns": ["running"], "booleanColumns": ["alarm"]})
+    with pytest.raises(ConfigError, match="every sensor is a copy"):
+        without_copies(alone, found.summary)
 
 
 def test_what_makes_prepared_data_is_in_the_digest_of_the_settings() -> None:

@@ -14,9 +14,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ml.config import OrganizationConfig
-from ml.errors import DataError, MissingColumnError
+from ml.errors import DataError, IsolationError, MissingColumnError
+from ml.ingest.inputs import external_data, prepared_data
 from ml.ingest.prepare import prepare, prepare_to_file
 from ml.ingest.prepared.data import Prepared, read_prepared
+from ml.ingest.prepared_csv import is_prepared_csv, read_prepared_csv, write_prepared_csv
+from ml.learning.events.detection import find_events
+from ml.learning.events.failures import epoch_seconds, onsets
+from ml.learning.events.metrics import event_metrics
+from ml.learning.folds.splits import PARTS, split_parts
+from ml.options.data import DataConfig
+from ml.workspace.paths import for_config
 from tests.reference.failures import Event, naive_rows
 
 START = pd.Timestamp("2024-03-10T00:00:00Z")  # clocks in New York go on at 07:00 of that day
@@ -259,6 +267,78 @@ def test_prepared_data_with_modes_comes_back_equal(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(back.frame, prepared.frame)
     assert back.summary == prepared.summary
     assert (back.modes, back.sensors) == (("p", "q"), ("x",))
+
+
+def test_prepared_csv_keeps_the_modes(tmp_path: Path) -> None:
+    events = [Event("a", 5 * INTERVAL, None, "None"), Event("a", 15 * INTERVAL, None, "q")]
+    prepared = simple(tmp_path, [*events, Event("a", 15 * INTERVAL, None, "None")])
+    config = configured(tmp_path, 3 * INTERVAL)
+    prepare_to_file(config, tmp_path / "prepared.parquet", config_digest="d")
+    write_prepared_csv(tmp_path / "prepared.parquet", tmp_path / "prepared.csv")
+    assert is_prepared_csv(tmp_path / "prepared.csv")
+    back = read_prepared_csv(tmp_path / "prepared.csv", config)
+    pd.testing.assert_frame_equal(back.frame, prepared.frame)
+    assert back.summary["failureEvents"]["perMode"] == prepared.summary["failureEvents"]["perMode"]
+
+
+def test_a_named_file_is_labelled_by_the_list_and_the_list_is_checked_for_isolation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ML_BASE_PATH", str(tmp_path / "base"))
+    simple(tmp_path, [Event("a", 5 * INTERVAL)])
+    other = tmp_path / "other.csv"
+    other.write_bytes((tmp_path / "readings.csv").read_bytes())
+    config = configured(tmp_path, 3 * INTERVAL)
+    paths = for_config(config)
+    data = external_data(config, paths, other).data
+    assert data.summary["failureEvents"]["total"] == 1
+    foreign = tmp_path / "base" / "artifacts" / "another"
+    foreign.mkdir(parents=True)
+    stolen = foreign / "events.csv"
+    (tmp_path / "events.csv").rename(stolen)
+    content = config.to_dict()
+    content["failureConfig"]["events"]["path"] = str(stolen)
+    with pytest.raises(IsolationError, match=r"failureConfig\.events\.path"):
+        external_data(OrganizationConfig.from_dict(content), paths, other)
+
+
+def test_prepared_data_is_made_again_when_the_list_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_BASE_PATH", str(tmp_path / "base"))
+    simple(tmp_path, [Event("a", 5 * INTERVAL)])
+    config = configured(tmp_path, 3 * INTERVAL)
+    first = prepared_data(config, for_config(config))
+    assert prepared_data(config, for_config(config)).digest == first.digest
+    write_events(tmp_path, "events", [Event("a", 9 * INTERVAL), Event("a", 25 * INTERVAL)])
+    again = prepared_data(config, for_config(config))
+    assert again.data.summary["failureEvents"]["total"] == 2
+
+
+def test_splits_and_event_metrics_count_by_mode(tmp_path: Path) -> None:
+    events = [Event("a", n * 20 * INTERVAL, None, mode) for n in range(1, 10) for mode in ("p", "q")[: 1 + n % 2]]
+    prepared = simple(tmp_path, events, readings={"a": [*range(0, 200 * INTERVAL, INTERVAL)]})
+    frame = prepared.frame
+    settings = DataConfig(prediction_horizon_seconds=3 * INTERVAL, min_failure_events=1)
+    parts = split_parts(frame, settings, look_back=5, interval=INTERVAL, seed=1).describe()
+    total = {mode: sum(parts[part]["perMode"].get(mode, 0) for part in PARTS) for mode in "pq"}
+    assert total == {"p": 9, "q": 5}
+    scored = frame[frame["label"] >= 0]
+    seconds = epoch_seconds(scored["timestamp"])
+    begun = onsets(frame)
+    late = scored["timestamp"] >= frame["timestamp"].iloc[100]
+    alarmed = find_events(
+        scored["asset_id"],
+        seconds,
+        scored["label"],
+        np.where(late & (scored["label"] == 1), 0.9, 0.1),
+        begun,
+        threshold=0.5,
+        horizon=3 * INTERVAL,
+        cooldown=0,
+        interval=INTERVAL,
+    )
+    found = event_metrics(alarmed, onsets=begun)["perMode"]
+    assert {mode: (each["failures"], each["detected"]) for mode, each in found.items()} == {"p": (9, 4), "q": (5, 2)}
+    assert "perMode" not in event_metrics(alarmed)
 
 
 AZURE = Path(os.environ.get("EAGLE_ML_DATA_DIR", "/nowhere")) / "azure"
