@@ -34,6 +34,7 @@ from ml.findings import Finding
 from ml.options.base import Identifier, Section, explain
 from ml.options.data import DataConfig
 from ml.options.delivery import ConversionConfig, ValidationConfig
+from ml.options.failures import FailureConfig
 from ml.options.features import FamiliesConfig, FeatureConfig
 from ml.options.forms.backend import BackendKeys, fold_backend_form, without_columns
 from ml.options.forms.strict_json import parse_json, refuse_unusual
@@ -73,6 +74,7 @@ class OrganizationConfig(Section):
     layout_config: LayoutConfig = Field(default=LayoutConfig(), description="Long form, joined tables, names of files.")
     data_range: DataRange = Field(default=DataRange(), description="Time range to use.")
     data_config: DataConfig = Field(default=DataConfig(), description="Grid, labels, split.")
+    failure_config: FailureConfig = Field(default=FailureConfig(), description="Where failures are recorded.")
     feature_config: FeatureConfig = Field(default=FeatureConfig(), description="Features.")
     training_config: TrainingConfig = Field(default=TrainingConfig(), description="Training.")
     tuning_config: TuningConfig = Field(default=TuningConfig(), description="Parameter search.")
@@ -98,7 +100,8 @@ class OrganizationConfig(Section):
     @property
     def tables(self) -> Mapping[str, TableReference]:
         """Tables and files beside the readings, by the key that names each; every section that has some adds them."""
-        return {f"layoutConfig.tables.{name}": table for name, table in self.layout_config.tables.items()}
+        layouts = {f"layoutConfig.tables.{name}": table for name, table in self.layout_config.tables.items()}
+        return layouts | {f"failureConfig.{name}": table for name, table in self.failure_config.tables.items()}
 
     @model_validator(mode="before")
     @classmethod
@@ -121,6 +124,13 @@ class OrganizationConfig(Section):
         label = self.data_config.label_column
         if label is not None and label in self.schema_config.sensor_columns:
             raise PydanticCustomError("label_leak", "dataConfig.labelColumn must not be one of the sensors")
+        return self
+
+    @model_validator(mode="after")
+    def failures_are_recorded_once(self) -> Self:
+        """A label that is given needs no record of failures."""
+        if self.data_config.label_column is not None and self.failure_config.records_anything:
+            raise PydanticCustomError("two_records", "dataConfig.labelColumn and failureConfig exclude each other")
         return self
 
     @model_validator(mode="after")
@@ -178,7 +188,32 @@ class OrganizationConfig(Section):
             raise explain(failure, cls) from None
         optional = folded.optional_columns & set(config.schema_config.sensor_columns)
         config._notes = _Notes(tuple(folded.findings), optional)
-        return config
+        return config._without_failure_columns()
+
+    def _without_failure_columns(self) -> Self:
+        """Sensors that define failures are none, unless that is asked for: a model would only read them."""
+        failures = self.failure_config
+        names = [
+            name
+            for name in self.schema_config.sensor_columns
+            if name in failures.defining_columns and name not in failures.allow_as_features
+        ]
+        if not names:
+            return self
+        if len(names) == len(self.schema_config.sensor_columns):
+            raise ConfigError(
+                f"every sensor defines failures ({', '.join(names)}): nothing is left to look at",
+                field="schemaConfig",
+                hint="name other sensors, or those that may be features in failureConfig.allowAsFeatures",
+            )
+        finding = Finding(
+            "FAILURE_COLUMNS_FENCED",
+            f"{', '.join(names)} {'defines' if len(names) == 1 else 'define'} failures and "
+            f"{'is no feature' if len(names) == 1 else 'are no features'}",
+            "failureConfig.columns",
+            "name those that may be features in failureConfig.allowAsFeatures",
+        )
+        return self.without_sensors(names, finding)
 
     def without_sensors(self, names: Collection[str], finding: Finding) -> Self:
         """The configuration without some sensors, and without what speaks of them; `finding` says why."""
@@ -217,12 +252,14 @@ class OrganizationConfig(Section):
 
     def settings_digest(self) -> str:
         """SHA-256 of what makes prepared data out of readings: columns, grid and labels; not the split or features."""
+        recorded = {"failure_config"} if self.failure_config.records_anything else set()
         return _canonical_digest(
             self.model_dump(
                 mode="json",
                 by_alias=True,
-                include={"organization_id", "schema_config", "data_config"} | self._told_layout(),
+                include={"organization_id", "schema_config", "data_config", *recorded} | self._told_layout(),
                 exclude={
+                    "failure_config": {"allow_as_features"},
                     "schema_config": {
                         "lag_seconds",
                         "rolling_windows",

@@ -24,9 +24,6 @@ from ml.options.schema import SchemaConfig
 ONLY_ASSET = "asset"
 """Name of the asset of an organisation that names none."""
 
-FLAG_NAMES = ("target", "label")
-"""Columns of clean readings that say whether an asset has failed."""
-
 _MOSTLY = 0.9  # share of an asset's steps in time that go back in a file whose newest row comes first
 _LARGEST_STEP = 25 * 3_600_000_000  # microseconds; what falls back further is an older part of the history, or a copy
 _DISORDER = 0.1  # share of steps that go back in a source that is in no order of time at all
@@ -40,8 +37,8 @@ class Readings:
     """Clean readings.
 
     ``frame`` has ``asset_id`` (str), ``timestamp`` (datetime64[us, UTC]), the sensors (float32, counters float64) and,
-    where the source has them, ``target`` and ``label`` (float32: 0, 1, NaN); sorted by asset and time, no instant of
-    an asset twice.
+    where the source has them, the flags (``target``, ``label`` and others of `ml.cleaning.flags`; float32: 0, 1, NaN);
+    sorted by asset and time, no instant of an asset twice.
     """
 
     frame: pd.DataFrame
@@ -74,14 +71,13 @@ class ReadingCollector:
     ) -> None:
         self.waiting = 0
         """Rows that `take` has not given yet."""
-        self.counts = Counts(flag_columns={name for name in (plan.target, plan.label) if name is not None})
+        self.counts = Counts(flag_columns={flag.source for flag in plan.flags})
         self._plan = plan
         self._schema = schema
         self._zone = zone
         self._within = within
         self._any_year = any_year
-        flags = zip(FLAG_NAMES, (plan.target, plan.label), strict=True)
-        self._flags = {name: source for name, source in flags if source is not None}
+        self._flags = [flag.name for flag in plan.flags]
         self._asset_codes: dict[str, int] = {}
         self._steps = np.zeros(3, dtype=np.int64)  # back in time, on, and clocks set back
         self._parts: dict[str, list[Array]] = {name: [] for name in self._column_names()}
@@ -140,9 +136,7 @@ class ReadingCollector:
         asset, time = asset[order], time[order]
         starts = np.ones(len(order), dtype=np.bool_)
         starts[1:] = (np.diff(asset) != 0) | (np.diff(time) != 0)
-        rows = merge_rows(
-            {name: self._merge(name)[order] for name in self._column_names()[2:]}, starts, tuple(self._flags)
-        )
+        rows = merge_rows({name: self._merge(name)[order] for name in self._column_names()[2:]}, starts, self._flags)
         asset, time = asset[rows.last], time[rows.last]
         self.counts.note_merged(rows, asset, time, names, len(order))
         data: dict[str, Any] = {
@@ -204,12 +198,17 @@ class ReadingCollector:
             values, unreadable = (to_flags if name in self._schema.boolean_columns else to_numbers)(column, source)
             self.counts.note_values(name, column, values, unreadable)
             self._store(name, self._finite(name, self._possible(name, values)))
-        for name, source in self._flags.items():
-            column = plain(batch.column(source))
-            values, unreadable = to_flags(column, source)
-            self.counts.note_values(source, column, values, unreadable)
-            self._count(self.counts.failed, source, int((values == 1).sum()))
-            self._store(name, np.where(unreadable, NOT_UNDERSTOOD, values).astype(np.float32))
+        noted: set[str] = set()
+        for flag in self._plan.flags:
+            column = plain(batch.column(flag.source))
+            values, unreadable = flag.read(column)
+            if flag.source not in noted:  # several flags may come from one column
+                self.counts.note_values(flag.source, column, values, unreadable)
+                if flag.failed is not None:
+                    self.counts.note_words(flag.source, column)
+                noted.add(flag.source)
+            self._count(self.counts.failed, flag.source, int((values == 1).sum()))
+            self._store(flag.name, np.where(unreadable, NOT_UNDERSTOOD, values).astype(np.float32))
 
     def _possible(self, name: str, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Values within the column's validRange; the others, but for infinite ones, are missing and counted."""

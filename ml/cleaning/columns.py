@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ml.cleaning.flags import LABEL, Flag, failure_flags
 from ml.errors import MissingColumnError
 from ml.options.base import missing_name, nearest
+from ml.options.failures import FailureConfig
 from ml.options.schema import DEFAULT_TIMESTAMP_COLUMNS, SchemaConfig
 
 _LISTED = 30  # available columns that an error names; enough to find the right one, not a wall of text
@@ -18,15 +20,19 @@ class ColumnPlan:
 
     timestamp: str
     asset: str | None
-    target: str | None
-    label: str | None
+    flags: tuple[Flag, ...]  # what says failed, then the label
     sensors: dict[str, str]  # our name -> column of the source, in the order of the schema
 
     @property
     def source_columns(self) -> list[str]:
         """Every column to read, once."""
-        parts = (self.timestamp, self.asset, self.target, self.label, *self.sensors.values())
+        flags = (flag.source for flag in self.flags)
+        parts = (self.timestamp, self.asset, *flags, *self.sensors.values())
         return list(dict.fromkeys(name for name in parts if name is not None))
+
+    def source_of(self, flag: str) -> str | None:
+        """The column that a flag is read from, by its name in the readings."""
+        return next((each.source for each in self.flags if each.name == flag), None)
 
 
 def plan_columns(
@@ -35,9 +41,10 @@ def plan_columns(
     available: Sequence[str],
     where: str,
     *,
+    failures: FailureConfig | None = None,
     target_required: bool = True,
 ) -> ColumnPlan:
-    """Find the columns that `schema` and `label_column` name among the `available` ones of a source.
+    """Find the columns that `schema`, `label_column` and `failures` name among the `available` ones of a source.
 
     Columns that nothing names are left out. With a label column the target may be absent.
 
@@ -45,8 +52,10 @@ def plan_columns(
     ----------
     where
         The source in words, for messages.
+    failures
+        Which columns say failed. Default: the target.
     target_required
-        Whether a source without the target is refused, where there is no label column either.
+        Whether a source without them is refused, where there is no label column either.
 
     Raises
     ------
@@ -54,14 +63,14 @@ def plan_columns(
         If a named column is not there; names the nearest one and those that are.
     """
     finder = _Finder(schema, available, where)
-    target = schema.target_column
     optional = label_column is not None or not target_required
-    absent = optional and finder.source_name(target) not in finder.available
     return ColumnPlan(
         timestamp=finder.timestamp(),
         asset=None if schema.asset_column is None else finder.find(schema.asset_column, "schemaConfig.assetColumn"),
-        target=None if absent else finder.find(target, "schemaConfig.targetColumn"),
-        label=None if label_column is None else finder.find(label_column, "dataConfig.labelColumn"),
+        flags=(
+            *finder.flags(failure_flags(schema, failures or FailureConfig()), optional),
+            *((Flag(LABEL, finder.find(label_column, "dataConfig.labelColumn")),) if label_column is not None else ()),
+        ),
         sensors={name: finder.find(name, field) for name, field in _sensor_fields(schema)},
     )
 
@@ -94,6 +103,15 @@ class _Finder:
         mapped = f' (mapped to "{name}")' if source not in (None, name) else ""
         message = f'{self.where} has no column "{looked_for}"{mapped}'
         raise missing_name(MissingColumnError, looked_for, message, field=field, hint=self._hint(looked_for))
+
+    def flags(self, wanted: Sequence[Flag], optional: bool) -> Iterator[Flag]:
+        """Flags by the source's names of their columns; those that may be absent, and are, are left out."""
+        for flag in wanted:
+            if optional and self.source_name(flag.source) not in self.available:
+                continue
+            own = flag.source == self.schema.target_column
+            source = self.find(flag.source, "schemaConfig.targetColumn" if own else "failureConfig.columns")
+            yield replace(flag, source=source)
 
     def timestamp(self) -> str:
         if self.schema.timestamp_column is not None:

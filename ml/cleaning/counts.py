@@ -61,6 +61,8 @@ class Counts:
     """Some of them, with the number of times that each was seen."""
     failed: dict[str, int] = field(default_factory=dict)
     """Values that say failed, by column of target and label."""
+    words: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Some values of columns of words that say failed, with the number of times that each was seen."""
     flag_columns: set[str] = field(default_factory=set)
     """Columns of target and label, as the source names them."""
     infinite: dict[str, int] = field(default_factory=dict)
@@ -86,6 +88,12 @@ class Counts:
         if unreadable.any():
             self.unreadable[name] = self.unreadable.get(name, 0) + int(unreadable.sum())
             _note_examples(self.unreadable_examples.setdefault(name, {}), column, unreadable)
+
+    def note_words(self, name: str, column: pa.Array) -> None:
+        """Count the values of a column that are not empty."""
+        known = column.is_valid().to_numpy(zero_copy_only=False)
+        if known.any():
+            _note_examples(self.words.setdefault(name, {}), column, known)
 
     def note_merged(self, rows: MergedRows, asset: Ints, time: Ints, names: list[str], before: int) -> None:
         """Count rows that were merged: `before` rows became those at `asset` (codes into `names`) and `time`."""

@@ -17,7 +17,8 @@ NOT_UNDERSTOOD = 0.5
 """Stands in the target and the label for a value that is there but neither 0 nor 1: nothing is known then, and no
 earlier value may be carried over it. It lies between the two, so that of several the largest tells what holds."""
 
-_MISSING_WORDS = ("", "null", "none", "nan", "na", "n/a", "nat")
+MISSING_WORDS = ("", "null", "none", "nan", "na", "n/a", "nat")
+"""Texts in lower case that stand for no value."""
 _TRUE_WORDS = ("1", "true", "t", "yes", "y", "on")
 _FALSE_WORDS = ("0", "false", "f", "no", "n", "off")
 
@@ -75,7 +76,7 @@ def plain(column: pa.Array) -> pa.Array:
 def clean_text(column: pa.Array) -> pa.Array:
     """Text without surrounding blanks; words for "nothing" become null."""
     trimmed = pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
-    missing = pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(_MISSING_WORDS))
+    missing = pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(MISSING_WORDS))
     return pc.if_else(missing, pa.scalar(None, pa.string()), trimmed)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ml.cleaning.columns import ColumnPlan
 from ml.cleaning.counts import Counts
+from ml.cleaning.flags import LABEL, Flag
 from ml.cleaning.likely_causes import cause_of_unreadable, likely_time_format
 from ml.errors import DataError
 
@@ -87,21 +88,42 @@ def refuse_unreadable(counts: Counts, plan: ColumnPlan) -> None:
 
 
 def refuse_target(counts: Counts, plan: ColumnPlan) -> None:
-    """Refuse a target that never says failed in a word that is understood, but holds others.
+    """Refuse columns that never say failed in a word that is understood, but hold others.
 
     Raises
     ------
     DataError
         Names the words, with the number of times that each was seen.
     """
-    column = plan.target if plan.label is None else plan.label
-    if column is None or counts.failed.get(column) or column not in counts.unreadable:
+    label = [flag for flag in plan.flags if flag.name == LABEL]
+    flags = label or plan.flags
+    failed = any(counts.failed.get(flag.source) for flag in flags)
+    for flag in flags:
+        silent = not counts.failed.get(flag.source) and flag.source in counts.unreadable
+        if flag.failed is None and silent and not (failed and flag.source in counts.readable):
+            zero = "0" if flag.inverse else "1"
+            raise DataError(
+                f'no value of "{flag.source}" says that an asset has failed: it is never '
+                f"{'0, false, no or off' if flag.inverse else '1, true, yes or on'}, and holds "
+                f"{words_seen(counts.unreadable_examples[flag.source])}, which are neither failed nor healthy",
+                field="dataConfig.labelColumn" if label else "schemaConfig.targetColumn",
+                hint=f"give a column that is {zero} while the asset is failed"
+                + ("" if label else ", or name the words that say so in failureConfig.failureValues"),
+            )
+    _refuse_words(counts, [flag for flag in flags if flag.failed is not None])
+
+
+def _refuse_words(counts: Counts, flags: list[Flag]) -> None:
+    """Refuse words of which none is one that says failed, unless all are known to say healthy."""
+    seen = {flag.source: counts.words[flag.source] for flag in flags if flag.source in counts.words}
+    known = flags and flags[0].healthy is not None and not any(source in counts.unreadable for source in seen)
+    if not seen or known or any(counts.failed.get(source) for source in seen):
         return
+    source, found = next(iter(seen.items()))
     raise DataError(
-        f'no value of "{column}" says that an asset has failed: it is never 1, true, yes or on, and holds '
-        f"{words_seen(counts.unreadable_examples[column])}, which are neither failed nor healthy",
-        field="schemaConfig.targetColumn" if plan.label is None else "dataConfig.labelColumn",
-        hint="give a column that is 1 while the asset is failed and 0 while it is not",
+        f'no value of "{source}" is one of failureConfig.failureValues: it holds {words_seen(found)}',
+        field="failureConfig.failureValues",
+        hint="name those that say failed; if there was no failure, name the others in failureConfig.healthyValues",
     )
 
 

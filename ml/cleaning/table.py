@@ -32,6 +32,7 @@ def from_table(table: pd.DataFrame, config: OrganizationConfig) -> Readings:
         config.data_config.label_column,
         [str(name) for name in table.columns],
         "the table",
+        failures=config.failure_config,
         target_required=False,
     )
     collector = ReadingCollector(plan, config.schema_config, config.data_config.zone, TimeRange())

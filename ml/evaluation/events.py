@@ -48,7 +48,7 @@ def measured_events(
     groups, drawn = resampling(config, rows)
     precision = resampled_average_precision(rows.label, probability, groups, drawn)
     intervals = event_intervals(events, groups, drawn, costs) | {"averagePrecision": percentile_interval(precision)}
-    return {"savedCost": None} | event_metrics(events, costs) | {"intervals": intervals}
+    return {"savedCost": None} | event_metrics(events, costs, onsets(rows.frame)) | {"intervals": intervals}
 
 
 def resampling(config: OrganizationConfig, rows: EvaluatedData) -> tuple[Int64s, Int64s]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ml.arrays import Int64s
-from ml.grid.regular import limits_of, to_grid
+from ml.grid.regular import FLAG_COLUMNS, limits_of, to_grid
 from ml.options.schema import SchemaConfig
 
 _MICROSECONDS = 1_000_000
@@ -34,7 +34,7 @@ class StreamedGrid:
 
     Parameters
     ----------
-    schema, interval, max_gap, aggregation, own_gaps
+    schema, interval, max_gap, aggregation, flags, own_gaps
         As `to_grid` takes them.
     look_back
         Rows of history that the features need.
@@ -49,6 +49,7 @@ class StreamedGrid:
         interval: int,
         max_gap: int,
         aggregation: Literal["last", "mean"],
+        flags: Sequence[str] = FLAG_COLUMNS,
         look_back: int = 0,
         piece_rows: int,
         own_gaps: Mapping[str, int] | None = None,
@@ -56,6 +57,7 @@ class StreamedGrid:
         self._schema = schema
         self._interval, self._max_gap, self._aggregation = interval, max_gap, aggregation
         self._own_gaps = own_gaps or {}
+        self._flags = flags
         self._step = interval * _MICROSECONDS
         self._look_back, self._piece_rows = look_back, piece_rows
         self._open: _OpenAsset | None = None
@@ -100,6 +102,7 @@ class StreamedGrid:
             max_gap=self._max_gap,
             aggregation=self._aggregation,
             own_gaps=self._own_gaps,
+            flags=self._flags,
         )
         asset, time = pd.factorize(grid["asset_id"])[0], _microseconds(grid)
         # Rows of the asset that was open come first, and those of the asset that is open now come last.

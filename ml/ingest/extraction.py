@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from ml.cleaning.clock import to_text
 from ml.cleaning.columns import ColumnPlan
+from ml.cleaning.flags import LABEL, TARGET
 from ml.cleaning.time_range import TimeRange
 from ml.ingest.slices import Slice, SliceStore
 from ml.ingest.sources.base import SlicedSource, TimeAxis, keys_within
@@ -33,7 +34,13 @@ def contents_of(
     """What must be the same for slices fetched earlier to be used again."""
     return {
         "types": [[name, kind] for name, kind in source.types(columns).items()],
-        "parts": [plan.timestamp, plan.asset, plan.target, plan.label, list(plan.sensors.items())],
+        "parts": [
+            plan.timestamp,
+            plan.asset,
+            plan.source_of(TARGET),
+            plan.source_of(LABEL),
+            list(plan.sensors.items()),
+        ],
         "organizationColumn": own_column,
         "state": source.state,
         **({} if source.only is None else {"only": [source.only[0], *source.only[1]]}),

@@ -53,10 +53,9 @@ def refuse_foreign_source(config: OrganizationConfig, paths: OrganizationPaths) 
     IsolationError, MissingArtifactError, DataError
         As `OrganizationPaths.readable_file`.
     """
-    named = {"dataSource": config.data_source, **config.tables}
-    for field, source in named.items():
-        if source is not None and source.path is not None:
-            _readable_files(Path(source.path), paths, f"{field}.path")
+    if config.data_source is not None:
+        _readable_files(Path(config.data_source.path), paths, "dataSource.path")
+    _refuse_foreign_tables(config, paths)
     if config.scada_db_config is not None and config.scada_db_config.driver == "sqlite":
         refuse_second_names(paths.readable_file(config.scada_db_config.database, "scadaDbConfig.database"))
     authority = None if config.scada_db_config is None else config.scada_db_config.ssl_root_cert
@@ -71,6 +70,12 @@ def _readable_files(path: Path, paths: OrganizationPaths, what: str) -> None:
         paths.not_foreign(folder_of(path), what)  # before anything in it is looked at
     for file in files_of(path) if several else [path]:
         paths.readable_file(file, what)
+
+
+def _refuse_foreign_tables(config: OrganizationConfig, paths: OrganizationPaths) -> None:
+    for field, table in config.tables.items():
+        if table.path is not None:
+            _readable_files(Path(table.path), paths, f"{field}.path")
 
 
 def prepare_and_keep(
@@ -217,5 +222,6 @@ def external_data(
     elif is_prepared_csv(file):
         prepared = read_prepared_csv(file, config, interval=interval)
     else:
+        _refuse_foreign_tables(config, paths)
         prepared = prepare(config, source_path=file, interval=interval, own_gaps=own_gaps, progress=progress)
     return Input(prepared, sha256(file), file.name)

@@ -15,15 +15,16 @@ import pandas as pd
 import pyarrow as pa
 
 from ml.grid.regular import FLAG_COLUMNS
-from ml.ingest.failures.labels import NO_EVENT, label_grid
+from ml.ingest.failures.labels import KNOWN, NO_EVENT, label_grid
+from ml.ingest.prepared.label_columns import MODES
 from ml.ingest.prepared.number_files import read_numbers, to_batch, to_columns, write_numbers
 from ml.options.data import DataConfig
 
 GROUP_ROWS = 65_536
 """Rows from which on no further assets join a group."""
 _HELD_CELLS = 8_000_000  # sensor values of a group that stay in memory
-_KEYS = ("asset_id", "timestamp", "segment", *FLAG_COLUMNS)
-_LABELS = ("target", "event", "label", "status")
+_KEYS = ("asset_id", "timestamp", "segment", *FLAG_COLUMNS, *KNOWN)
+_LABELS = ("target", "event", "label", "status", MODES)
 
 
 class Group:
@@ -45,7 +46,8 @@ class Group:
         self._files: list[Path] = []
         self.n_rows = 0
         self.rows = pd.DataFrame()
-        """Once labelled: ``asset_id`` (categorical), ``timestamp, segment, target, event, label, status``."""
+        """Once labelled: ``asset_id`` (categorical), ``timestamp, segment, target, event, label, status`` and, where
+        there are modes of failure, ``modes``."""
 
     def add(self, piece: pd.DataFrame) -> None:
         """Take grid rows that follow those before."""
@@ -91,7 +93,7 @@ class Group:
                 "asset_id": names.take(rows["asset_id"].cat.codes).reset_index(drop=True),
                 **{name: rows[name].array for name in ("timestamp", "segment")},
                 **to_columns(sensors),
-                **{name: rows[name].array for name in _LABELS},
+                **{name: rows[name].array for name in _LABELS if name in rows.columns},
             }
             yield pd.DataFrame(data)
 

@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ml.cleaning.columns import plan_columns
+from ml.cleaning.flags import LABEL
 from ml.config import OrganizationConfig
 from ml.grid.own_gaps import resolve_own_gaps
 from ml.grid.regular import refuse_absurd_size, resolve_max_gap
 from ml.grid.streamed import StreamedGrid
+from ml.ingest.failures.record import FailureRecord
 from ml.ingest.labelled_grid import labelled_groups
 from ml.ingest.prepared.data import Prepared, PreparedWriter
 from ml.ingest.prepared.fingerprint import Fingerprint
-from ml.ingest.read_source import read_sorted, time_range
+from ml.ingest.read_source import plan_of, read_sorted, time_range
 from ml.ingest.sources import open_source
 from ml.ingest.summary.mixed_machines import note_machine_columns
 from ml.ingest.summary.quality import BLOCK_ROWS, Summary, comparable_sensors
@@ -124,7 +125,7 @@ def prepare_to_file(
     kinds = {name: np.float64 if name in schema.counter_columns else np.float32 for name in schema.sensor_columns}
     with scratch_directory(target.parent, target.name) as folder:
         made = _Preparation(config, slices=slices, folder=folder, progress=progress)
-        with PreparedWriter(target, kinds, made.summary.add_block) as writer:
+        with PreparedWriter(target, kinds, made.summary.add_block, modes=bool(made.modes)) as writer:
             for piece in made.rows():
                 writer.add(piece)
             writer.flush()
@@ -138,6 +139,7 @@ def prepare_to_file(
                     horizon=config.data_config.prediction_horizon_seconds,
                     config_digest=config_digest,
                     sensors=tuple(schema.sensor_columns),
+                    modes=made.modes,
                     summary=found,
                 )
             )
@@ -166,6 +168,7 @@ class _Preparation:
     ) -> None:
         self._config, self._path, self._folder = config, source_path, folder
         self._report = progress or silent
+        self._record = FailureRecord(config, before=time_range(config).end)
         usual = UsualValues(comparable_sensors(config))
         with closing(open_source(config, source_path)) as source:
             self._where = source.where
@@ -178,6 +181,7 @@ class _Preparation:
                 folder=folder,
                 on_run=usual.add,
             )
+        self.modes = self._record.modes
         self._contested_at_once = self._readings.counts.contested
         interval = interval or config.data_config.sampling_interval_seconds
         if interval is None:
@@ -194,7 +198,8 @@ class _Preparation:
 
     def rows(self) -> Iterator[pd.DataFrame]:
         """All rows in order, piece by piece; the summary is told what lies in time, not yet what the sensors show."""
-        groups = labelled_groups(self._on_grid(), self._config.data_config, interval=self.interval, folder=self._folder)
+        rows = self._record.on_rows(self._on_grid(), self.interval)
+        groups = labelled_groups(rows, self._config.data_config, interval=self.interval, folder=self._folder)
         for group in groups:
             self.summary.add_assets(group.rows)
             yield from group.pieces()
@@ -209,7 +214,13 @@ class _Preparation:
         """
         if self._readings.counts.contested > self._contested_at_once:
             self._look_for_machines_again()
-        found = self.summary.to_json(self._readings.counts, self._where)
+        found = self.summary.to_json(
+            self._readings.counts,
+            self._where,
+            modes=self._record.modes,
+            lists=self._record.to_json(),
+            findings=self._record.findings(),
+        )
         for sentence in found["verdict"]:
             log.info(sentence)
         self._report(_DONE, _DONE, f"{found['gridRows']:,} rows prepared")
@@ -222,6 +233,7 @@ class _Preparation:
             interval=self.interval,
             max_gap=self.max_gap,
             aggregation=config.data_config.aggregation,
+            flags=(*self._record.flags, LABEL),
             piece_rows=_PIECE_ROWS,
             own_gaps=self.own_gaps,
         )
@@ -241,5 +253,5 @@ class _Preparation:
         """Rows of one instant that lay far apart in the source disagree, which shows when all are sorted."""
         config = self._config
         with closing(open_source(config, self._path)) as source:
-            plan = plan_columns(config.schema_config, config.data_config.label_column, source.columns(), source.where)
+            plan = plan_of(config, source)
             note_machine_columns(source, plan, config.schema_config, self._readings.counts, time_range(config))

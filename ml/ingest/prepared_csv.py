@@ -20,8 +20,9 @@ from ml.cleaning.counts import Counts
 from ml.config import OrganizationConfig
 from ml.errors import DataError, MissingColumnError, NoRowsError
 from ml.grid.regular import median_interval, resolve_max_gap
-from ml.ingest.failures.labels import NO_EVENT, STATUSES
+from ml.ingest.failures.labels import NO_EVENT
 from ml.ingest.prepared.data import LEADING_COLUMNS, TRAILING_COLUMNS, Prepared
+from ml.ingest.prepared.label_columns import MODES, STATUSES
 from ml.ingest.summary.quality import summarize
 
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
@@ -69,6 +70,8 @@ def is_prepared_csv(path: Path) -> bool:
     except (OSError, UnicodeDecodeError):
         return False
     leading, trailing = list(LEADING_COLUMNS), list(TRAILING_COLUMNS)
+    if header[-1] == MODES:
+        del header[-1]
     return header[: len(leading)] == leading and header[-len(trailing) :] == trailing
 
 
@@ -96,9 +99,15 @@ def read_prepared_csv(path: Path, config: OrganizationConfig, *, interval: int |
     absent = [name for name in sensors if name not in present]
     if absent:
         raise MissingColumnError(f'{path.name} has no column "{absent[0]}"', hint=_HINT)
-    columns = [*LEADING_COLUMNS, *sensors, *TRAILING_COLUMNS]
+    columns = [*LEADING_COLUMNS, *sensors, *TRAILING_COLUMNS, *([MODES] if MODES in present else [])]
     try:
-        frame = pd.read_csv(path, usecols=columns, dtype={"asset_id": str, "status": str, **sensors, **numbers})
+        frame = pd.read_csv(
+            path,
+            usecols=columns,
+            dtype={"asset_id": str, "status": str, **sensors, **numbers},
+            keep_default_na=False,  # words are names of machines and modes; only an empty number is missing
+            na_values={name: [""] for name in ["asset_id", *sensors]},
+        )
         frame["timestamp"] = pd.to_datetime(frame["timestamp"], format=_TIME_FORMAT, utc=True).astype(
             "datetime64[us, UTC]"
         )
@@ -112,7 +121,9 @@ def read_prepared_csv(path: Path, config: OrganizationConfig, *, interval: int |
     same_asset = frame["asset_id"].to_numpy()[1:] == frame["asset_id"].to_numpy()[:-1]
     interval = interval or config.data_config.sampling_interval_seconds or median_interval(np.diff(seconds)[same_asset])
     frame["segment"] = _segments(frame, np.diff(seconds), same_asset, interval, path)
-    frame["asset_id"] = frame["asset_id"].astype("str")
+    for name in ("asset_id", MODES):
+        if name in frame.columns:
+            frame[name] = frame[name].astype("str")
     frame["status"] = pd.Categorical(frame["status"], categories=list(STATUSES))
     max_gap = resolve_max_gap(config.data_config.max_gap_seconds, interval)
     counts = Counts(rows_read=len(frame), rows_in_range=len(frame))

@@ -74,7 +74,7 @@ def _read(
     folder: Path | None,
     on_run: Callable[[pd.DataFrame], None] | None,
 ) -> SortedReadings:
-    plan = plan_columns(config.schema_config, config.data_config.label_column, source.columns(), source.where)
+    plan = plan_of(config, source)
     zone = config.data_config.zone
     within = time_range(config)
     readings = SortedReadings(plan, config.schema_config, zone, within, folder=folder, on_run=on_run)
@@ -93,6 +93,17 @@ def _read(
     refuse_target(counts, plan)
     note_machine_columns(source, plan, config.schema_config, counts, within)
     return readings
+
+
+def plan_of(config: OrganizationConfig, source: Source) -> ColumnPlan:
+    """The columns of a source that are read; raises as `plan_columns`."""
+    return plan_columns(
+        config.schema_config,
+        config.data_config.label_column,
+        source.columns(),
+        source.where,
+        failures=config.failure_config,
+    )
 
 
 def add_rows(

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from ml.cleaning.collector import FLAG_NAMES, ReadingCollector
+from ml.cleaning.collector import ReadingCollector
 from ml.cleaning.columns import ColumnPlan
 from ml.cleaning.counts import Counts
 from ml.cleaning.instants import merge_rows
@@ -69,6 +69,7 @@ class SortedReadings:
         """Readings kept so far; instants that come twice in different runs count twice until they are merged."""
         self._collector = ReadingCollector(plan, schema, zone, within, any_year=any_year)
         self._timestamp = plan.timestamp
+        self._flags = [flag.name for flag in plan.flags]
         self._on_run = on_run
         self._run_rows = max(_BATCH_ROWS, _RUN_CELLS // (len(plan.sensors) + 2))
         self._folder = folder
@@ -179,7 +180,7 @@ class SortedReadings:
         asset, time = rows.asset[order], rows.time[order]
         starts = np.ones(len(order), dtype=np.bool_)
         starts[1:] = (asset[1:] != asset[:-1]) | (time[1:] != time[:-1])
-        merged = merge_rows({name: values[order] for name, values in rows.columns.items()}, starts, FLAG_NAMES)
+        merged = merge_rows({name: values[order] for name, values in rows.columns.items()}, starts, self._flags)
         asset, time = asset[merged.last], time[merged.last]
         if names is not None:
             self.counts.note_merged(merged, asset, time, names, len(order))

@@ -24,7 +24,7 @@ ColumnRole = Literal[
 ]
 
 # Columns that the prepared grid adds beside the sensors; a sensor of that name could not be told from them.
-RESERVED_COLUMNS = ("asset_id", "timestamp", "segment", "target", "event", "label", "status")
+RESERVED_COLUMNS = ("asset_id", "timestamp", "segment", "target", "event", "label", "status", "modes")
 
 Unit = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^\S([^\x00-\x1f]*\S)?$")]
 """A unit as people write it (``°C``, ``l/min``); shown to clients, never interpreted."""

@@ -103,7 +103,7 @@ def score_file(
     settings = on_grid_of(model.engineer.config, config)
     source = open_source(settings, data)
     schema = settings.schema_config
-    plan = replace(plan_columns(schema, None, source.columns(), source.where, target_required=False), target=None)
+    plan = replace(plan_columns(schema, None, source.columns(), source.where, target_required=False), flags=())
     readings = _sorted(source, plan, settings, scratch, progress)
     own_gaps = model.metadata.grid.own_gaps
     slow = {name: pace for name, pace in readings.paces(model.engineer.interval).items() if name not in own_gaps}

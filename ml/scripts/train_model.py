@@ -72,6 +72,7 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
     estimators.check(config.training_config.model_type)
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.evaluation.model_version import refuse_published
+    from ml.ingest.failures.copies import without_copies
     from ml.ingest.inputs import prepared_data
     from ml.ingest.present_columns import with_present_columns
     from ml.ingest.summary.warnings import told_with_failures
@@ -88,6 +89,7 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
     if not in_memory:
         scheduler_address()  # a missing library is told now, not after the data is prepared
     source = prepared_data(config, paths, progress, sensors=in_memory)
+    config = without_copies(config, source.data.summary)
     with told_with_failures(source.data.summary), _engine(config, paths, source, progress) as engine:
         model = train(config, engine, source.data.interval, progress)
         _refuse_constant(model)

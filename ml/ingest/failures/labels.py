@@ -21,6 +21,13 @@ unknown target that begins inside a failure, as of a machine that stops when it 
 An onset behind a pause was not seen: nobody knows when in the pause the failure began. An asset of which no row is
 observed until ``t + H`` has no label at all, as none of its rows could ever be negative.
 
+With a **list** of events, what is not in it was healthy: pauses do not end the observation, only the asset's last row
+does. Each event of the list is one failure event, and its onset has a row even where there are no readings. Rows
+without readings have no label.
+
+What **prevents** a failure ends the observation, too, and so does the start of downtime: a row is labelled only if
+nothing of the kind comes until ``t + H``, or if an onset comes first.
+
 H = 0 is detection: the label is the target wherever that is known.
 """
 
@@ -32,11 +39,23 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-STATUSES = ("labelled", "censored", "in_failure", "recovery", "unknown")
+from ml.ingest.prepared.label_columns import MODES, STATUSES
+
 NO_LABEL = -1
 NO_EVENT = -1
+_NEVER = np.iinfo(np.int64).max
 _LABELLED, _CENSORED, _IN_FAILURE, _RECOVERY, _UNKNOWN = range(len(STATUSES))
 _MICROSECONDS = 1_000_000
+
+# Columns of what is known beside the readings, under names that no sensor can have.
+EPISODE = "\x1fepisode"
+"""Number of the listed event in which a row lies, -1 outside; with this column, failures are known from a list."""
+UNSEEN = "\x1funseen"
+"""Whether a row stands for an onset without readings."""
+UNTIL = "\x1funtil"
+"""Instant (seconds) after each row at which its observation ends without a failure."""
+KNOWN = (MODES, EPISODE, UNSEEN, UNTIL)
+"""All of them."""
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -74,32 +93,25 @@ def label_grid(
     target = _codes(grid, "target")
     given = _codes(grid, "label") if "label" in grid.columns else None
     failed = target == 1 if given is None or "target" in grid.columns else given == 1
-    event = number_events(rows.asset, failed)
+    starts = _run_starts(rows.asset, failed, rows.episode)
+    event = np.where(failed, np.cumsum(starts) - 1, NO_EVENT).astype(np.int32)
     if given is not None:
         label, status = _as_known(given)
     elif horizon == 0:
         label, status = _as_known(target)
     else:
-        label, status = _look_ahead(rows, target, horizon, during_failure == "positive", recovery_seconds)
-    return grid.drop(columns=["target", "label"], errors="ignore").assign(
-        target=target,
-        event=event,
-        label=label,
-        status=pd.Categorical.from_codes(status, categories=list(STATUSES)),
-    )
-
-
-def number_events(asset: Ints, failed: Bools) -> npt.NDArray[np.int32]:
-    """Number the runs of failed rows within each asset from 0 over all rows; `NO_EVENT` elsewhere.
-
-    Parameters
-    ----------
-    asset
-        (n_rows,) code of each row's asset, rows of one asset together and in order of time.
-    failed
-        (n_rows,) whether the row is inside a failure.
-    """
-    return np.where(failed, np.cumsum(_run_starts(asset, failed)) - 1, NO_EVENT).astype(np.int32)
+        label, status = _look_ahead(rows, target, starts, horizon, during_failure == "positive", recovery_seconds)
+    if UNSEEN in grid.columns:
+        blind = grid[UNSEEN].to_numpy() & (status == _LABELLED)
+        label, status = np.where(blind, NO_LABEL, label).astype(np.int8), np.where(blind, _IN_FAILURE, status)
+    columns = {
+        "target": target,
+        "event": event,
+        "label": label,
+        "status": pd.Categorical.from_codes(status, categories=list(STATUSES)),
+        **({MODES: grid[MODES]} if MODES in grid.columns else {}),
+    }
+    return grid.drop(columns=["target", "label", *KNOWN], errors="ignore").assign(**columns)
 
 
 class _Rows:
@@ -111,6 +123,8 @@ class _Rows:
         self.time = micros // _MICROSECONDS  # grid instants are whole seconds
         self.follows = np.zeros(len(grid), dtype=bool)  # the row before is the same asset's, one interval earlier
         self.follows[1:] = (np.diff(self.asset) == 0) & (np.diff(self.time) == interval)
+        self.episode: Ints | None = grid[EPISODE].to_numpy() if EPISODE in grid.columns else None
+        self.until: Ints = grid[UNTIL].to_numpy() if UNTIL in grid.columns else np.full(len(grid), _NEVER)
 
 
 def _as_known(flags: Codes) -> tuple[Codes, Codes]:
@@ -118,15 +132,17 @@ def _as_known(flags: Codes) -> tuple[Codes, Codes]:
 
 
 def _look_ahead(
-    rows: _Rows, target: Codes, horizon: int, failed_is_positive: bool, recovery_seconds: int
+    rows: _Rows, target: Codes, starts: Bools, horizon: int, failed_is_positive: bool, recovery_seconds: int
 ) -> tuple[Codes, Codes]:
     failed, known = target == 1, target != NO_LABEL
     end = _observed_until(rows, known)
-    positive = _onset_seen(rows, failed, end, horizon)
+    positive = _onset_seen(rows, starts, end, horizon)
     last_of_asset = np.append(np.diff(rows.asset) != 0, True)
-    whole = rows.time + horizon <= rows.time[end]
+    in_sight = rows.time + horizon <= rows.time[end]
+    whole = in_sight & (rows.time + horizon < rows.until)
     may_end = np.bincount(rows.asset[whole & known & ~failed], minlength=int(rows.asset.max(initial=-1)) + 1) > 0
-    observed = whole | (positive & (failed[end] | last_of_asset[end]) & may_end[rows.asset])
+    ends_well = (failed[end] | last_of_asset[end]) & may_end[rows.asset]
+    observed = whole | (positive & (in_sight | ends_well))
     inside = np.full(len(target), _LABELLED if failed_is_positive else _IN_FAILURE)
     status = np.select(
         [failed, ~known, _recovering(rows, failed, recovery_seconds), observed],
@@ -137,22 +153,27 @@ def _look_ahead(
     return label, status
 
 
-def _onset_seen(rows: _Rows, failed: Bools, end: Ints, horizon: int) -> Bools:
-    """Whether the next onset comes at most `horizon` seconds after the row, and no later than the row at `end`."""
-    onsets = np.flatnonzero(_run_starts(rows.asset, failed))
+def _onset_seen(rows: _Rows, starts: Bools, end: Ints, horizon: int) -> Bools:
+    """Whether the next onset comes at most `horizon` seconds after the row, and while it is observed."""
+    onsets = np.flatnonzero(starts)
     if len(onsets) == 0:
-        return np.zeros(len(failed), dtype=bool)
-    following = np.searchsorted(onsets, np.arange(len(failed)), side="right")
+        return np.zeros(len(starts), dtype=bool)
+    following = np.searchsorted(onsets, np.arange(len(starts)), side="right")
     onset = onsets[np.minimum(following, len(onsets) - 1)]
     found: Bools = (following < len(onsets)) & (onset <= end)
-    found &= rows.time[onset] - rows.time <= horizon
+    found &= (rows.time[onset] - rows.time <= horizon) & (rows.time[onset] <= rows.until)
     return found
 
 
 def _observed_until(rows: _Rows, known: Bools) -> Ints:
-    """Position of the last row up to which rows with known target follow the row without a break."""
+    """Position of the last row up to which rows with known target follow the row without a break.
+
+    Of a list nothing is hidden until the asset's last row, and downtime is in `_Rows.until`.
+    """
     goes_on = rows.follows.copy()
     goes_on[1:] &= known[1:] & known[:-1]
+    if rows.episode is not None:
+        goes_on[1:] = np.diff(rows.asset) == 0
     starts = np.flatnonzero(~goes_on)
     lengths = np.diff(np.append(starts, len(known)))
     return np.repeat(starts + lengths - 1, lengths)
@@ -166,9 +187,13 @@ def _recovering(rows: _Rows, failed: Bools, recovery_seconds: int) -> Bools:
     return after
 
 
-def _run_starts(asset: Ints, failed: Bools) -> Bools:
+def _run_starts(asset: Ints, failed: Bools, episode: Ints | None) -> Bools:
+    """Where runs of failed rows begin within each asset; of a list, where its events do."""
     starts = failed.copy()
-    starts[1:] &= ~(failed[:-1] & (np.diff(asset) == 0))
+    goes_on = failed[:-1] & (np.diff(asset) == 0)
+    if episode is not None:
+        goes_on &= np.diff(episode) == 0
+    starts[1:] &= ~goes_on
     return starts
 
 

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from ml.errors import DataError, IntegrityError, MissingArtifactError, StorageError
-from ml.ingest.failures.labels import STATUSES
 from ml.ingest.prepared.fingerprint import Fingerprint, read_fingerprint, refuse_foreign
+from ml.ingest.prepared.label_columns import MODES, STATUSES
 from ml.ingest.prepared.parquet_output import ParquetOutput
 
 ROW_GROUP_ROWS = 131_072
@@ -26,8 +26,9 @@ _TRAILING = {
     "label": pa.int8(),
     "status": pa.dictionary(pa.int8(), pa.string()),
 }
+_WITH_MODES = {**_TRAILING, MODES: pa.string()}
 LEADING_COLUMNS, TRAILING_COLUMNS = tuple(_LEADING), tuple(_TRAILING)
-"""Columns before and after the sensors."""
+"""Columns before and after the sensors; `MODES` follows them where there are modes of failure."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,9 @@ class Prepared:
     """An organisation's history, ready for features.
 
     ``frame`` is sorted by asset and time and has ``asset_id, timestamp, segment``, the sensors, ``target, event,
-    label, status``. ``summary`` is what `ml.ingest.summary.quality.summarize` found. ``interval`` and ``max_gap``
-    are seconds, and so are ``own_gaps``, the gap limits of slow assets.
+    label, status``, and ``modes`` (text of `ml.modes`, empty outside failures) where failures are of several modes.
+    ``summary`` is what `ml.ingest.summary.quality.summarize` found. ``interval`` and ``max_gap`` are seconds, and so
+    are ``own_gaps``, the gap limits of slow assets.
     """
 
     frame: pd.DataFrame
@@ -48,7 +50,12 @@ class Prepared:
     @property
     def sensors(self) -> tuple[str, ...]:
         """Sensor columns, in order."""
-        return tuple(name for name in self.frame.columns if name not in _LEADING and name not in _TRAILING)
+        return tuple(name for name in self.frame.columns if name not in _LEADING and name not in _WITH_MODES)
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """Modes of failure by name; none where all failures are of one."""
+        return tuple(self.summary.get("failureModes", ()))
 
 
 def write_prepared(path: Path, prepared: Prepared, *, organization_id: str, config_digest: str) -> None:
@@ -74,6 +81,7 @@ def write_prepared(path: Path, prepared: Prepared, *, organization_id: str, conf
         horizon=prepared.summary["horizonSeconds"],
         config_digest=config_digest,
         sensors=prepared.sensors,
+        modes=prepared.modes,
         summary=prepared.summary,
     )
     table = _to_table(prepared).replace_schema_metadata(fingerprint.to_metadata())
@@ -95,6 +103,8 @@ class PreparedWriter:
         Types of the sensors by name, in order.
     on_block
         Called with every `ROW_GROUP_ROWS` rows, and the rest, as they are written.
+    modes
+        Whether failures are of several modes.
 
     Raises
     ------
@@ -103,10 +113,15 @@ class PreparedWriter:
     """
 
     def __init__(
-        self, path: Path, sensors: Mapping[str, type[np.floating[Any]]], on_block: Callable[[pd.DataFrame], None]
+        self,
+        path: Path,
+        sensors: Mapping[str, type[np.floating[Any]]],
+        on_block: Callable[[pd.DataFrame], None],
+        *,
+        modes: bool = False,
     ) -> None:
         types = {name: pa.from_numpy_dtype(np.dtype(kind)) for name, kind in sensors.items()}
-        self._schema = pa.schema(list({**_LEADING, **types, **_TRAILING}.items()))
+        self._schema = pa.schema(list({**_LEADING, **types, **_trailing(modes)}.items()))
         self._on_block = on_block
         self._waiting: list[pd.DataFrame] = []
         self._output = ParquetOutput(path, self._schema, ROW_GROUP_ROWS, compression="zstd")
@@ -141,7 +156,7 @@ class PreparedWriter:
     def _write(self, block: pd.DataFrame) -> None:
         self._on_block(block)
         arrays = [
-            pa.array(block[field.name], type=field.type, from_pandas=field.name in _LEADING or field.name in _TRAILING)
+            pa.array(block[field.name], type=field.type, from_pandas=field.name in {**_LEADING, **_WITH_MODES})
             for field in self._schema
         ]
         self._output.write(pa.table(arrays, schema=self._schema))
@@ -173,18 +188,21 @@ def read_prepared(path: Path, *, organization_id: str, sensors: bool = True) -> 
         raise DataError(
             f"{path.name} is not prepared data", hint="give the prepared_data.parquet that scripts/data_prep.py wrote"
         )
+    trailing = _trailing(bool(fingerprint.modes))
     try:
         _check_columns(path, pyarrow.parquet.read_schema(path), fingerprint)
-        table = pyarrow.parquet.read_table(path, columns=None if sensors else [*_LEADING, *_TRAILING])
+        table = pyarrow.parquet.read_table(path, columns=None if sensors else [*_LEADING, *trailing])
     except (pa.ArrowInvalid, OSError):
         raise IntegrityError(f"{path.name} is damaged", hint="prepare the data again") from None
-    _check_rows(path, table)
+    _check_rows(path, table, [*_LEADING, *trailing])
     # Column by column, each given up once it is converted: long histories are held once, not twice.
     frame = table.replace_schema_metadata(None).to_pandas(split_blocks=True, self_destruct=True)
     del table
     pa.default_memory_pool().release_unused()
     frame["asset_id"] = frame["asset_id"].astype("str")
     frame["status"] = frame["status"].cat.set_categories(list(STATUSES))
+    if fingerprint.modes:
+        frame[MODES] = frame[MODES].astype("str")
     return Prepared(frame, fingerprint.summary, fingerprint.interval, fingerprint.max_gap, fingerprint.own_gaps)
 
 
@@ -199,18 +217,24 @@ def is_prepared(path: Path) -> bool:
     return read_fingerprint(path) is not None
 
 
+def _trailing(modes: bool) -> dict[str, pa.DataType]:
+    """Columns after the sensors, with their types."""
+    return _WITH_MODES if modes else _TRAILING
+
+
 def _to_table(prepared: Prepared) -> pa.Table:
     frame = prepared.frame
     types = {name: pa.from_numpy_dtype(frame[name].dtype) for name in prepared.sensors}
     columns = {
         name: pa.array(frame[name], type=kind, from_pandas=name not in types)
-        for name, kind in {**_LEADING, **types, **_TRAILING}.items()
+        for name, kind in {**_LEADING, **types, **_trailing(MODES in frame.columns)}.items()
     }
     return pa.table(columns)
 
 
 def _check_columns(path: Path, schema: pa.Schema, fingerprint: Fingerprint) -> None:
-    expected = [*_LEADING, *fingerprint.sensors, *_TRAILING]
+    trailing = _trailing(bool(fingerprint.modes))
+    expected = [*_LEADING, *fingerprint.sensors, *trailing]
     if schema.names != expected:
         odd = sorted(set(schema.names) ^ set(expected))
         raise IntegrityError(
@@ -218,7 +242,7 @@ def _check_columns(path: Path, schema: pa.Schema, fingerprint: Fingerprint) -> N
             + (f" ({', '.join(odd[:5])})" if odd else ""),
             hint="prepare the data again",
         )
-    for name, kind in {**_LEADING, **_TRAILING}.items():
+    for name, kind in {**_LEADING, **trailing}.items():
         found = schema.field(name).type
         if found != kind:
             raise IntegrityError(f'the column "{name}" of {path.name} holds {found}, not {kind}')
@@ -228,9 +252,9 @@ def _check_columns(path: Path, schema: pa.Schema, fingerprint: Fingerprint) -> N
             raise IntegrityError(f'the column "{name}" of {path.name} holds {found}, not numbers')
 
 
-def _check_rows(path: Path, table: pa.Table) -> None:
+def _check_rows(path: Path, table: pa.Table, names: list[str]) -> None:
     """Every row has an asset, a time, a label of those that there are and a status that is known."""
-    empty = next((name for name in (*_LEADING, *_TRAILING) if table.column(name).null_count), None)
+    empty = next((name for name in names if table.column(name).null_count), None)
     label = pc.min_max(table.column("label")).as_py()
     status = pc.unique(pc.cast(table.column("status"), pa.string())).to_pylist()
     allowed = table.num_rows and label["min"] >= -1 and label["max"] <= 1 and {*status} <= {*STATUSES}

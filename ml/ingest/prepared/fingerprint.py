@@ -17,12 +17,14 @@ from ml.workspace.files import parse_json
 
 METADATA_KEY = b"eagle"
 FORMAT_VERSION: Literal[2] = 2
+WITH_MODES: Literal[3] = 3
+"""Formats of prepared data; the second has a column more, for the modes of failure."""
 
 
 class Fingerprint(Section):
     """Origin of a prepared file."""
 
-    format_version: Literal[2] = FORMAT_VERSION
+    format_version: Literal[2, 3] = FORMAT_VERSION
     organization_id: Identifier
     interval: PositiveSeconds
     max_gap: PositiveSeconds
@@ -30,6 +32,7 @@ class Fingerprint(Section):
     horizon: Seconds
     config_digest: str
     sensors: tuple[str, ...]
+    modes: tuple[str, ...] = ()
     summary: dict[str, Any]
 
     @field_validator("summary")
@@ -43,7 +46,11 @@ class Fingerprint(Section):
 
     def to_metadata(self) -> dict[bytes, bytes]:
         """The entry of the Parquet file's metadata."""
-        content = {**self.model_dump(by_alias=True), "sensors": list(self.sensors)}
+        content = {**self.model_dump(by_alias=True), "sensors": list(self.sensors), "modes": list(self.modes)}
+        if self.modes:
+            content["formatVersion"] = WITH_MODES
+        else:
+            del content["modes"]
         return {METADATA_KEY: json.dumps(content, sort_keys=True, separators=(",", ":")).encode()}
 
 
@@ -71,9 +78,10 @@ def read_fingerprint(path: Path) -> Fingerprint | None:
         version = content["formatVersion"]
     except (ValueError, KeyError, TypeError):
         raise _damaged(path) from None
-    if version != FORMAT_VERSION:
+    if version not in (FORMAT_VERSION, WITH_MODES):
         raise IntegrityError(
-            f"{path.name} has the prepared data format {str(version)[:20]}; this release reads format {FORMAT_VERSION}",
+            f"{path.name} has the prepared data format {str(version)[:20]}; this release reads the formats "
+            f"{FORMAT_VERSION} and {WITH_MODES}",
             hint="prepare the data again, or use the release that wrote it",
         )
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,13 @@ import pandas as pd
 from ml.cleaning.clock import to_text
 from ml.cleaning.counts import Counts
 from ml.config import OrganizationConfig
-from ml.ingest.failures.labels import STATUSES
+from ml.findings import Finding
+from ml.ingest.failures.copies import TargetCorrelation, copies_finding
+from ml.ingest.prepared.label_columns import MODES, STATUSES
 from ml.ingest.summary.sensor_figures import SensorFigures
 from ml.ingest.summary.unit_outliers import Usual, quantity_of
 from ml.ingest.summary.verdict import describe, refusal
+from ml.modes import split_modes
 from ml.options.data import DataConfig
 
 BLOCK_ROWS = 131_072  # rows whose figures are taken at once; it decides the last digits of a mean, so it is fixed
@@ -88,18 +91,21 @@ class Summary:
         self._gaps = {"count": 0, "totalSeconds": 0, "longestSeconds": 0}
         self._statuses: Counter[str] = Counter()
         self._failures: dict[str, int] = {}
-        self._events: list[dict[str, str]] = []
+        self._events: list[dict[str, Any]] = []
         self._hidden = self._failed_rows = 0
         self._one_class: dict[str, str] = {}
         self._slow: dict[str, int] = {}
         self._spellings: dict[str, list[str]] = {}
         self._labelled_hours: Counter[int] = Counter()
         self._onset_hours: list[int] = []
+        self._by_mode: Counter[str] = Counter()
+        self._together = 0
         schema = config.schema_config
         self._sensors = {
             name: SensorFigures(_kind(name, config), quantity_of(name, schema), usual.get(name, Usual()))
             for name in schema.sensor_columns
         }
+        self._copies = {name: TargetCorrelation() for name in schema.sensor_columns}
         self._segment_before = -1
 
     def add_assets(self, rows: pd.DataFrame) -> None:
@@ -119,7 +125,7 @@ class Summary:
         self._failed_rows += int((target == 1).sum())
         self._add_classes(assets, label)
         self._add_pace(assets)
-        self._add_events(assets, event, label)
+        self._add_events(assets, event, label, rows[MODES].to_numpy() if MODES in rows.columns else None)
 
     def add_block(self, rows: pd.DataFrame) -> None:
         """Take the next `BLOCK_ROWS` rows, or the rest, with their sensors."""
@@ -127,10 +133,21 @@ class Summary:
         starts = np.diff(segment, prepend=self._segment_before) != 0
         self._segment_before = int(segment[-1])
         slow = rows["asset_id"].isin(list(self._own_gaps)).to_numpy() if self._own_gaps else None
+        target = rows["target"].to_numpy()
         for name, figures in self._sensors.items():
-            figures.add(rows[name].to_numpy(dtype=np.float64), starts, slow)
+            values = rows[name].to_numpy(dtype=np.float64)
+            figures.add(values, starts, slow)
+            self._copies[name].add(values, target)
 
-    def to_json(self, counts: Counts, source: str) -> dict[str, Any]:
+    def to_json(
+        self,
+        counts: Counts,
+        source: str,
+        *,
+        modes: Sequence[str] = (),
+        lists: Mapping[str, Any] | None = None,
+        findings: Sequence[Finding] = (),
+    ) -> dict[str, Any]:
         """The figures in plain JSON types (NaN as None), with camelCase keys.
 
         Parameters
@@ -139,6 +156,10 @@ class Summary:
             What happened to the source's rows.
         source
             The source in words.
+        modes
+            Names of the modes of failure. Default: those that occur.
+        lists, findings
+            Figures of lists of failures, maintenance and downtime, and what was odd about them.
         """
         config, labelled = self._config, self._statuses["labelled"]
         stuck_after = config.schema_config.stuck_after_seconds
@@ -150,7 +171,7 @@ class Summary:
             "maxGapSecondsOfSlowAssets": dict(self._own_gaps),
             "horizonSeconds": config.data_config.prediction_horizon_seconds,
             "labelColumn": config.data_config.label_column,
-            "targetColumn": config.schema_config.target_column,
+            "targetColumn": _recorded_in(config),
             "assetColumn": config.schema_config.asset_column,
             "assets": self._assets,
             "firstTime": _iso(self._first),
@@ -180,9 +201,21 @@ class Summary:
             "targetUnknownShare": self._unknown / self._rows,
             "failedShare": self._failed_rows / max(1, self._rows - self._unknown),
         }
+        modes = modes or sorted(self._by_mode)
+        if modes:
+            summary["failureModes"] = list(modes)
+            per_mode = {name: self._by_mode[name] for name in modes}
+            summary["failureEvents"] |= {"perMode": per_mode, "together": self._together}
+        allowed = config.failure_config.allow_as_features
+        copies = [name for name, one in self._copies.items() if one.is_copy and name not in allowed]
+        if copies:
+            summary["copiesOfTarget"] = copies
+            findings = [*findings, copies_finding(copies)]
+        if lists:
+            summary["lists"] = dict(lists)
         summary["refusal"] = refusal(summary, config.data_config)
-        summary["verdict"], findings = describe(summary, counts, config)
-        summary["findings"] = [finding.to_json() for finding in findings]
+        summary["verdict"], found = describe(summary, counts, config, findings)
+        summary["findings"] = [finding.to_json() for finding in found]
         return summary
 
     def _failures_per_part(self, settings: DataConfig) -> list[int]:
@@ -215,7 +248,7 @@ class Summary:
         self._gaps["totalSeconds"] += int(lengths.sum())
         self._gaps["longestSeconds"] = max(self._gaps["longestSeconds"], int(lengths.max(initial=0)))
 
-    def _add_events(self, assets: _Assets, event: Ints, label: Ints) -> None:
+    def _add_events(self, assets: _Assets, event: Ints, label: Ints, modes: npt.NDArray[np.object_] | None) -> None:
         """Failure events: how many, when they began and for how long they stayed on the grid."""
         at_once = int((event[assets.starts] >= 0).sum())
         self._failed_at_once += at_once
@@ -234,14 +267,26 @@ class Summary:
         before, following = before[following < len(onsets)], following[following < len(onsets)]
         announced = np.unique(following[owner[following] == assets.of_row[before]])
         self._hidden += len(onsets) - at_once - len(announced)
+        if modes is not None:
+            self._add_modes(event[inside], modes[inside])
         self._events += [
             {
                 "asset": assets.names[assets.of_row[onset]],
                 "onset": _iso(assets.seconds[onset]),
                 "lastFailedRow": _iso(assets.seconds[end]),
+                **({} if modes is None else {"modes": split_modes(modes[onset])}),
             }
             for onset, end in zip(onsets[: LISTED_EVENTS - len(self._events)], ends, strict=False)
         ]
+
+    def _add_modes(self, event: Ints, modes: npt.NDArray[np.object_]) -> None:
+        """How often each mode began, of rows inside failures; and how often several began at once."""
+        begins = np.flatnonzero((np.diff(event, prepend=-1) != 0) | (modes != np.roll(modes, 1)))
+        for at in begins.tolist():
+            before = modes[at - 1] if at and event[at] == event[at - 1] else ""
+            new = [name for name in split_modes(modes[at]) if name not in split_modes(before)]
+            self._by_mode.update(new)
+            self._together += len(new) > 1
 
 
 @dataclass(frozen=True)
@@ -305,6 +350,14 @@ def _account(counts: Counts, config: OrganizationConfig) -> dict[str, Any]:
 def _spelling(name: str) -> str:
     """A name without regard to case, and with one mark for blanks, hyphens and underscores."""
     return re.sub(r"[\s_-]+", "-", name).casefold()
+
+
+def _recorded_in(config: OrganizationConfig) -> str:
+    """What says whether an asset has failed, in words."""
+    failures = config.failure_config
+    if failures.events is not None:
+        return "failureConfig.events"
+    return ", ".join(failures.columns) or config.schema_config.target_column
 
 
 def _kind(name: str, config: OrganizationConfig) -> str:

@@ -5,7 +5,7 @@ A finding is what is wrong or odd, with what to do about it; the other sentences
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ml.cleaning.counts import Counts
@@ -22,7 +22,9 @@ MUCH_MISSING = 0.5
 MOSTLY_POSITIVE = 0.5
 
 
-def describe(summary: dict[str, Any], counts: Counts, config: OrganizationConfig) -> tuple[list[str], list[Finding]]:
+def describe(
+    summary: dict[str, Any], counts: Counts, config: OrganizationConfig, of_lists: Sequence[Finding] = ()
+) -> tuple[list[str], list[Finding]]:
     """A data summary in sentences, the weightiest first, and the findings that are among them.
 
     Parameters
@@ -31,10 +33,14 @@ def describe(summary: dict[str, Any], counts: Counts, config: OrganizationConfig
         What happened to the source's rows, with examples that the summary does not keep.
     config
         The columns, and how the rows are split.
+    of_lists
+        Findings about lists of failures, maintenance and downtime.
     """
     told = [
         _overview(summary),
         *_failures(summary, config.data_config),
+        *_lists(summary),
+        *of_lists,
         *_labels(summary),
         *_assets(summary),
         *_sensors(summary["sensors"]),
@@ -84,10 +90,13 @@ def _failures(summary: dict[str, Any], settings: DataConfig) -> Told:
     total = events["total"]
     if total == 0:
         column = summary["labelColumn"] or summary["targetColumn"]
+        listed = "events" in summary.get("lists", {})
         yield Finding(
             "NO_FAILURES",
-            f"There is no failure in the data: {column} is never 1. Nothing can be learned from it.",
-            "schemaConfig.targetColumn",
+            f"There is no failure in the data: {column} "
+            + ("has none within the readings" if listed else "never says so")
+            + ". Nothing can be learned from it.",
+            column if listed else "schemaConfig.targetColumn",
         )
         return
     counted = f"{plural(total, 'failure event')} on {plural(len(events['perAsset']), 'asset')}."
@@ -122,6 +131,16 @@ def _failures(summary: dict[str, Any], settings: DataConfig) -> Told:
             "dataConfig.splitBy",
             'set dataConfig.splitBy to "asset"',
         )
+
+
+def _lists(summary: dict[str, Any]) -> Iterator[str]:
+    """What was taken from lists, and which modes failures have."""
+    for name, counts in summary.get("lists", {}).items():
+        yield f"{counts['used']:,} of {plural(counts['rows'], 'row')} of failureConfig.{name} are used."
+    if "perMode" in summary["failureEvents"]:
+        modes, together = summary["failureEvents"]["perMode"], summary["failureEvents"]["together"]
+        at_once = f"; {plural(together, 'time')} several began at once" if together else ""
+        yield "Failures by mode: " + ", ".join(f"{name} {count:,}" for name, count in modes.items()) + at_once + "."
 
 
 def _should_split_by_asset(summary: dict[str, Any], settings: DataConfig) -> bool:

@@ -22,10 +22,11 @@ def onsets(frame: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``asset_id``, ``timestamp`` (int64 seconds since the epoch) and ``event``, in the frame's order;
-        empty where no row is inside a failure.
+        Columns ``asset_id``, ``timestamp`` (int64 seconds since the epoch), ``event``, and ``modes`` (text of
+        `ml.modes`) where the frame has them, in the frame's order; empty where no row is inside a failure.
     """
-    inside = frame.loc[frame["event"] >= 0, ["asset_id", "timestamp", "event"]]
+    columns = ["asset_id", "timestamp", "event", *(["modes"] if "modes" in frame.columns else [])]
+    inside = frame.loc[frame["event"] >= 0, columns]
     first = inside.drop_duplicates("event").reset_index(drop=True)
     return first.assign(timestamp=epoch_seconds(first["timestamp"]))
 

@@ -26,6 +26,7 @@ import pandas as pd
 from ml.arrays import Float64s
 from ml.learning.events.detection import Events, Failures
 from ml.learning.events.windows import SECONDS_PER_DAY
+from ml.modes import split_modes
 from ml.options.costs import MaintenanceCosts
 
 Number = TypeVar("Number", float, Float64s)
@@ -33,7 +34,9 @@ Number = TypeVar("Number", float, Float64s)
 QUANTILES = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
 
 
-def event_metrics(events: Events, costs: MaintenanceCosts | None = None) -> dict[str, Any]:
+def event_metrics(
+    events: Events, costs: MaintenanceCosts | None = None, onsets: pd.DataFrame | None = None
+) -> dict[str, Any]:
     """Count failures and alarms.
 
     Parameters
@@ -42,6 +45,8 @@ def event_metrics(events: Events, costs: MaintenanceCosts | None = None) -> dict
         As from `ml.learning.events.detection.find_events`.
     costs
         Prices for the saved cost; None where nobody named them.
+    onsets
+        As from `ml.learning.events.failures.onsets`; if they have ``modes``, failures are counted by mode as well.
 
     Returns
     -------
@@ -51,7 +56,8 @@ def event_metrics(events: Events, costs: MaintenanceCosts | None = None) -> dict
         ``savedCost`` with `costs`;
         ``leadTimeSeconds`` (or ``detectionDelaySeconds`` for a horizon of 0) with min, q25, median, q75 and max over
         detected failures, None if there are none; ``failureList``, one entry per failure; ``perAsset``, the counts
-        by asset. A ratio without a denominator is None.
+        by asset; ``perMode``, failures, detected, early and event recall by mode of failure, where there are modes.
+        A ratio without a denominator is None.
     """
     rows, failures, alarms, n_assets = events.rows, events.failures, events.alarms, len(events.assets)
     episodes = events.episodes
@@ -67,10 +73,12 @@ def event_metrics(events: Events, costs: MaintenanceCosts | None = None) -> dict
         "healthyAlarmRows": np.bincount(rows.asset[rows.alarm & ~rows.positive], minlength=n_assets),
     }
     notice_name = notice_key(events.horizon)
+    modes = _modes_of(failures, events.assets, onsets)
     overall = _ratios({name: int(count.sum()) for name, count in counts.items()}, events.interval, costs)
     return overall | {
         notice_name: _quantiles(failures.notice[failures.detected]),
-        "failureList": _failure_list(failures, events.assets, notice_name),
+        "failureList": _failure_list(failures, events.assets, notice_name, modes),
+        **({} if modes is None else {"perMode": _per_mode(failures, modes)}),
         "perAsset": {
             str(asset): _ratios({name: int(count[code]) for name, count in counts.items()}, events.interval, costs)
             for code, asset in enumerate(events.assets)
@@ -121,7 +129,30 @@ def _quantiles(seconds: Float64s) -> dict[str, float] | None:
     return dict(zip(QUANTILES, np.quantile(seconds, list(QUANTILES.values())).tolist(), strict=True))
 
 
-def _failure_list(failures: Failures, assets: npt.NDArray[Any], notice_name: str) -> list[dict[str, Any]]:
+def _modes_of(failures: Failures, assets: npt.NDArray[Any], onsets: pd.DataFrame | None) -> list[list[str]] | None:
+    """The modes in which each failure began; None where failures have none."""
+    if onsets is None or "modes" not in onsets.columns:
+        return None
+    keys = zip(onsets["asset_id"], onsets["timestamp"], strict=True)
+    known = dict(zip(keys, onsets["modes"], strict=True))
+    begun = zip(assets[failures.asset], failures.seconds.tolist(), strict=True)
+    return [split_modes(known.get(key, "")) for key in begun]
+
+
+def _per_mode(failures: Failures, modes: list[list[str]]) -> dict[str, dict[str, Any]]:
+    found = {}
+    for mode in sorted({name for names in modes for name in names}):
+        own = np.array([mode in names for names in modes])
+        detected, early = int(failures.detected[own].sum()), int(failures.early[own].sum())
+        total = int(own.sum())
+        recall = _ratio(detected, total)
+        found[mode] = {"failures": total, "detected": detected, "early": early, "eventRecall": recall}
+    return found
+
+
+def _failure_list(
+    failures: Failures, assets: npt.NDArray[Any], notice_name: str, modes: list[list[str]] | None
+) -> list[dict[str, Any]]:
     return [
         {
             "asset": str(assets[asset]),
@@ -129,8 +160,9 @@ def _failure_list(failures: Failures, assets: npt.NDArray[Any], notice_name: str
             "detected": not np.isnan(notice),
             "early": bool(early),
             notice_name: None if np.isnan(notice) else float(notice),
+            **({} if modes is None else {"modes": modes[at]}),
         }
-        for asset, seconds, notice, early in zip(
-            failures.asset, failures.seconds, failures.notice, failures.early, strict=True
+        for at, (asset, seconds, notice, early) in enumerate(
+            zip(failures.asset, failures.seconds, failures.notice, failures.early, strict=True)
         )
     ]

@@ -19,8 +19,9 @@ import pandas as pd
 
 from ml.arrays import Bools, Float64s, Int64s
 from ml.errors import NoRowsError, TooFewFailuresError
-from ml.learning.events.failures import epoch_seconds, failure_numbers
+from ml.learning.events.failures import epoch_seconds, failure_numbers, onsets
 from ml.learning.folds.group_allocation import share_out
+from ml.modes import count_modes
 from ml.options.data import DataConfig
 from ml.wording import plural
 
@@ -173,14 +174,24 @@ def _failures_per_group(groups: Int64s, failures: Int64s, n_groups: int) -> Int6
 
 def _describe(frame: pd.DataFrame, failures: Int64s, mask: Bools) -> dict[str, Any]:
     times = frame["timestamp"][mask]
+    events = np.unique(failures[mask & (failures >= 0)])
     return {
         "rows": int(mask.sum()),
         "positives": int((failures[mask] >= 0).sum()),
-        "events": len(np.unique(failures[mask & (failures >= 0)])),
+        "events": len(events),
+        **failures_per_mode(frame, events),
         "assets": int(frame["asset_id"][mask].nunique()),
         "firstTime": times.min().isoformat() if mask.any() else None,
         "lastTime": times.max().isoformat() if mask.any() else None,
     }
+
+
+def failures_per_mode(frame: pd.DataFrame, events: Int64s) -> dict[str, dict[str, int]]:
+    """``perMode``: how many of some failures, by their numbers, began in each mode; nothing where there is one mode."""
+    if "modes" not in frame.columns:
+        return {}
+    begun = onsets(frame)
+    return {"perMode": count_modes(begun["modes"][begun["event"].isin(events)])}
 
 
 def _advice(frame: pd.DataFrame, failures: Int64s, config: DataConfig, parts: int) -> str:

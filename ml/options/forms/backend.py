@@ -33,7 +33,7 @@ DEFAULT_TABLE = "jk2"
 ALWAYS_SENT = frozenset(("temperature", "pressure", "flow_rate", "vibration", "current", "voltage"))
 """featureColumns that the backend's HTTP routes send, whatever the organisation has: they say nothing of it."""
 
-_NULLABLE_SECTIONS = ("scadaDbConfig", "schemaConfig", "dataRange", "dataSource")
+_NULLABLE_SECTIONS = ("scadaDbConfig", "schemaConfig", "dataRange", "dataSource", "failureConfig")
 _WITHOUT_A_WISH = (None, ".", "./")  # as outputPath: the working directory, which is no artifact folder
 _MODEL_FILE = re.compile(r"model_(?P<version>.+)\.onnx")
 

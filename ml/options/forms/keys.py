@@ -29,6 +29,7 @@ SECTIONS = (
     "layoutConfig",
     "dataRange",
     "dataConfig",
+    "failureConfig",
     "featureConfig",
     "trainingConfig",
     "tuningConfig",

@@ -321,7 +321,7 @@ def edited(path: Path, change: object) -> Path:
 def test_damaged_or_newer_prepared_data_is_refused(tmp_path: Path, stored: Path) -> None:
     original = stored.read_bytes()
     for change, words in (
-        (lambda c: c.update(formatVersion=3), "format 3; this release reads format 2"),
+        (lambda c: c.update(formatVersion=4), "format 4; this release reads the formats 2 and 3"),
         (lambda c: c.pop("formatVersion"), "damaged"),
         (lambda c: c.pop("interval"), "damaged"),
         (lambda c: c.update(sensors=["temperature"]), r"columns .* \(alarm_active, volume\)"),

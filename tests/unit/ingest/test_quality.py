@@ -98,7 +98,7 @@ def test_constant_sensors_and_set_points_are_not_stuck(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"failure_indicator": 0}, "There is no failure in the data: failure_indicator is never 1."),
+        ({"failure_indicator": 0}, "There is no failure in the data: failure_indicator never says so."),
         ({"failure_indicator": None}, "failure_indicator is unknown in 100 % of the rows; write 0"),
         ({"failure_indicator": 1}, "2 assets had already failed when the data begins"),
         ({}, "4 failure events on 2 assets. That is few"),

@@ -81,6 +81,7 @@ def render_html(report: ValidationReport, plots: Mapping[str, bytes]) -> str:
         detection=report.is_detection,
         notice=plain(report.notice_seconds),
         per_failure=records_table((report.events or {}).get("failureList"), "Failure"),
+        per_mode=records_table((report.events or {}).get("perMode"), "Mode"),
         per_asset=records_table((report.events or {}).get("perAsset"), "Asset"),
         data=_section(report.data_summary, {"sensors": "Sensor"}),
         split=_section(_with_parts(report.split), {"parts": "Part"}),
@@ -184,7 +185,11 @@ def _with_parts(split: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """The split's description with its parts gathered under one key, so that they form one table."""
     if split is None:
         return None
-    parts = {name: split[name] for name in _PARTS if isinstance(split.get(name), Mapping)}
+    parts = {
+        name: {**split[name], **{f"of_{mode}": count for mode, count in split[name].get("perMode", {}).items()}}
+        for name in _PARTS
+        if isinstance(split.get(name), Mapping)
+    }
     rest = {key: value for key, value in split.items() if key not in parts}
     return {**rest, "parts": parts} if parts else rest
 
