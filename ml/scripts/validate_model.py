@@ -22,7 +22,7 @@ from ml.config import OrganizationConfig
 from ml.errors import QualityGateError
 from ml.progress import ProgressCallback
 from ml.workspace.configurations import beside_config
-from ml.workspace.process.actor import add_actor_option
+from ml.workspace.process.options import add_common_options
 from ml.workspace.step_runner import run_step
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "test_data", nargs="?", help="prepared data, or CSV/Parquet of readings; default: the held-out test part"
     )
-    add_actor_option(parser)
+    add_common_options(parser)
     return parser
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from ml.workspace import audit
 from ml.workspace.paths import OrganizationPaths
-from ml.workspace.process.actor import add_actor_option
+from ml.workspace.process.options import add_common_options
 from ml.workspace.process.redaction import Redactor
 from ml.workspace.step_runner import run_command
 from ml.workspace.versions.pruning import prune
@@ -40,8 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m ml.workspace", description="Look after model versions.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    listing = _add(commands, "list", "show the versions of an organisation")
-    listing.add_argument("--json", action="store_true", help="print JSON on a terminal, too")
+    _add(commands, "list", "show the versions of an organisation")
     promoting = _add(commands, "promote", "publish a version")
     promoting.add_argument("version", help="version to publish")
     promoting.add_argument(
@@ -138,7 +137,7 @@ def _count(text: str) -> int:
 def _add(commands: Any, name: str, help_text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=help_text, description=help_text)
     parser.add_argument("organization", metavar="ORG", help="organisation id")
-    add_actor_option(parser)
+    add_common_options(parser)
     return parser
 
 
