@@ -43,7 +43,6 @@ COMMANDS = {
     "predict": Command("ml.predict.__main__", "score a file of readings"),
     "report": Command("ml.workspace.__main__", "where the report of a version is; --open shows it", ("report",)),
     "list": Command("ml.workspace.__main__", "the versions of an organisation, with their verdicts", ("list",)),
-    "compare": Command("ml.command.compare", "two versions side by side"),
     "publish": Command("ml.workspace.__main__", "publish a version that has passed", ("promote",)),
     "rollback": Command("ml.workspace.__main__", "publish the version that was published before", ("rollback",)),
     "verify": Command("ml.workspace.__main__", "check every file against its manifest, and the audit log", ("verify",)),

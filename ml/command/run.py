@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from ml.workspace.process.people import as_text, command_line, report_in_words, 
 from ml.workspace.process.redaction import Redactor
 from ml.workspace.process.result_stream import captured_result
 from ml.workspace.step_runner import run_command
+from ml.workspace.versions.store import is_current
 
 PREPARE, TUNE, TRAIN, VALIDATE, PUBLISH = (
     "data_prep", "hyperparameter_tuning", "train_model", "validate_model", "convert_to_onnx",
@@ -57,12 +59,12 @@ def main(argv: list[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace, _: Redactor) -> Mapping[str, Any]:
     config = load_config(arguments.config)
     paths = for_config(config)
-    wanted = [PREPARE, *([TUNE] if arguments.tune else []), TRAIN, VALIDATE, *([PUBLISH] if arguments.publish else [])]
-    kept, file = ([], arguments.config) if arguments.again else _kept(config, wanted, paths, arguments.config)
-    steps: list[dict[str, Any]] = [{"step": step, "reused": True} for step in kept]
-    for step in kept:
+    plan = _plan(config, paths, arguments)
+    steps: list[dict[str, Any]] = [{"step": step, "reused": True} for step in plan.kept]
+    for step in plan.kept:
         _tell(step, "done before")
-    for step in wanted[len(kept) :]:
+    file = plan.config_file
+    for step in plan.needed:
         began = time.monotonic()
         document = _step(step, file, arguments.actor)
         seconds = time.monotonic() - began
@@ -77,7 +79,7 @@ def _run(arguments: argparse.Namespace, _: Redactor) -> Mapping[str, Any]:
         "verdict": report["verdict"],
         "reportPath": str(paths.validation_report(config.version, ".html")),
         "reportJsonPath": str(paths.validation_report(config.version, ".json")),
-        "published": arguments.publish,
+        "published": is_current(paths, config.version),
         "warnings": report["warnings"],
     }
     if report["status"] != "PASSED":  # by an earlier run, or the step would have ended this one
@@ -85,22 +87,32 @@ def _run(arguments: argparse.Namespace, _: Redactor) -> Mapping[str, Any]:
     return result
 
 
-def _kept(config: OrganizationConfig, wanted: list[str], paths: OrganizationPaths, file: str) -> tuple[list[str], str]:
-    """The first steps of `wanted` that need not run again, and the configuration that the next one takes."""
-    from ml.ingest.inputs import is_current
+@dataclass(frozen=True)
+class _Plan:
+    """Steps that an earlier run has done, those that are left, and the configuration that the first of them takes."""
+
+    kept: list[str]
+    needed: list[str]
+    config_file: str
+
+
+def _plan(config: OrganizationConfig, paths: OrganizationPaths, arguments: argparse.Namespace) -> _Plan:
+    """What is left to do. A parameter search that was done with this configuration counts without ``--tune``, too."""
+    from ml.ingest.inputs import is_current as is_current_data
     from ml.ingest.present_columns import with_present_columns
     from ml.scale.fleet.history import read_history
 
-    if not is_current(with_present_columns(config, paths), paths):
-        return [], file
-    after = [step for step in wanted if step != PREPARE]
-    history = read_history(config, after, paths)
+    is_fresh = not arguments.again and is_current_data(with_present_columns(config, paths), paths)
+    tune = arguments.tune or (is_fresh and read_history(config, [TUNE], paths).done == (TUNE,))
+    learned = [*([TUNE] if tune else []), TRAIN, VALIDATE]
+    last = [PUBLISH] if arguments.publish else []
+    if not is_fresh:
+        return _Plan([], [PREPARE, *learned, *last], arguments.config)
+    history = read_history(config, learned, paths)
     done = [*history.done, *([VALIDATE] if history.refused else [])]
     if TRAIN in done and not _is_trained_on(paths, config.version):
         done = done[: done.index(TRAIN)]
-    if PUBLISH in done:
-        done.remove(PUBLISH)  # whether it is still the published one is for the step to say
-    return [PREPARE, *done], str(history.config_file or file)
+    return _Plan([PREPARE, *done], [*learned[len(done) :], *last], str(history.config_file or arguments.config))
 
 
 def _is_trained_on(paths: OrganizationPaths, version: str) -> bool:

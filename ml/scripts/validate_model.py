@@ -4,8 +4,7 @@
 
 Reads: models/<organisation>/versions/<version>, and the held-out test part of the prepared data (or the file named).
 Writes, under artifacts/<organisation>/<version>: validation_report.json, validation_report.html, predictions.parquet
-and validation_plots/. Exit status 5 if a threshold is not met (the report is written all the same); others: see
-ml/errors.py.
+and validation_plots/. Exit status 5 if a threshold is not met (you get the report even then); others: see ml/errors.py.
 """
 
 from __future__ import annotations

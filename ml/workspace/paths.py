@@ -338,7 +338,9 @@ def _readable(path: Path, what: str) -> Path:
         raise DataError(f"{what} cannot be read: {error.strerror}") from error
     if not exists:
         raise MissingArtifactError(
-            f"{what} ({path.name}) does not exist", hint="check the path, or run the step that writes it"
+            f"{what} ({path.name}) does not exist",
+            hint="check the path, which starts at the working directory or at the configuration's folder; or run the "
+            "step that writes it",
         )
     if not is_file:
         hint = "it is a folder, and one file is needed" if path.is_dir() else None

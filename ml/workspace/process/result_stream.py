@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import IO, Any, Self, TextIO
 
 from ml.workspace.process.full_pipes import write_line
@@ -17,6 +18,8 @@ from ml.workspace.process.printable import printable
 
 _STDOUT, _STDERR = 1, 2
 _PATIENCE_SECONDS = 0.3
+_captured: ContextVar[bool] = ContextVar("captured", default=False)
+"""Whether the results of steps go to another command of this process, which tells what came of them."""
 _ERROR_PATIENCE_SECONDS = 1.0
 
 
@@ -69,7 +72,7 @@ class ResultStream:
         _flush_c_libraries()
         with suppress(OSError, ValueError, AttributeError):  # stderr is closed or missing
             on_terminal = sys.stderr.isatty()
-            if on_terminal and self.on_terminal:
+            if on_terminal and (self.on_terminal or _captured.get()):
                 return  # the result beside it says the same
             words = printable(f"{error['code']}: {error['message']}")
             line = words if on_terminal else json.dumps(_event(error))
@@ -123,10 +126,12 @@ def captured_result() -> Iterator[IO[bytes]]:
     file = tempfile.TemporaryFile()  # noqa: SIM115 - read after the block
     before, descriptor = sys.stdout, os.dup(_STDOUT)
     os.dup2(file.fileno(), _STDOUT)
+    token = _captured.set(True)
     try:
         with os.fdopen(_STDOUT, "w", encoding="utf-8", closefd=False) as sys.stdout:
             yield file
     finally:
+        _captured.reset(token)
         sys.stdout = before
         os.dup2(descriptor, _STDOUT)
         os.close(descriptor)
