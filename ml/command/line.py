@@ -22,6 +22,9 @@ NEW_WORKSPACE = "workspace"
 _PARTS = ("models", "artifacts")
 
 
+_CHANGES_INDEX = ("run", "validate", "convert", "publish", "rollback", "prune", "fleet")
+
+
 @dataclass(frozen=True)
 class Command:
     """What a word on the command line stands for."""
@@ -43,6 +46,8 @@ COMMANDS = {
     "predict": Command("ml.predict.__main__", "score a file of readings"),
     "report": Command("ml.workspace.__main__", "where the report of a version is; --open shows it", ("report",)),
     "list": Command("ml.workspace.__main__", "the versions of an organisation, with their verdicts", ("list",)),
+    "compare": Command("ml.command.compare", "two versions side by side"),
+    "index": Command("ml.command.index", "pages that lead to every report; for one organisation or the workspace"),
     "publish": Command("ml.workspace.__main__", "publish a version that has passed", ("promote",)),
     "rollback": Command("ml.workspace.__main__", "publish the version that was published before", ("rollback",)),
     "verify": Command("ml.workspace.__main__", "check every file against its manifest, and the audit log", ("verify",)),
@@ -83,6 +88,10 @@ def main() -> int:
     # The command reads the process's arguments itself: it then knows that the process is its own, to end when stopped.
     sys.argv = [f"{PROGRAM} {given.command}", *command.first, *given.arguments]
     status: int = importlib.import_module(command.module).main()
+    if given.command in _CHANGES_INDEX:
+        from ml.command.index import refresh
+
+        refresh(next((each for each in given.arguments if not each.startswith("-")), None))
     return status
 
 

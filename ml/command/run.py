@@ -78,6 +78,7 @@ def _run(arguments: argparse.Namespace, _: Redactor) -> Mapping[str, Any]:
         "steps": steps,
         "verdict": report["verdict"],
         "reportPath": str(paths.validation_report(config.version, ".html")),
+        "indexPath": str(paths.index),
         "reportJsonPath": str(paths.validation_report(config.version, ".json")),
         "published": is_current(paths, config.version),
         "warnings": report["warnings"],
@@ -160,6 +161,7 @@ def _in_words(arguments: argparse.Namespace, result: Mapping[str, Any]) -> str:
     lines = [*report_in_words(report), "", f"  Report  {shown(result['reportPath'])}"]
     if result["warnings"]:
         lines.insert(-2, f"  ({wording.plural(len(result['warnings']), 'warning')} in the report)")
+    lines.append(f"  All     {shown(result['indexPath'])}")
     if not result["published"]:
         lines.append(f"  Next    {command_line('publish', shown(arguments.config))}")
     return as_text(lines)

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from ml import wording
 from ml.evaluation.perturbations.robustness import RobustnessPoint
 from ml.evaluation.report.page.attributions import attribution_summary, bars_of
@@ -19,6 +17,7 @@ from ml.evaluation.report.plots import TOP_FEATURES
 from ml.evaluation.report.report import ValidationReport
 from ml.evaluation.report.verdict import measured, requirement
 from ml.workspace.files import plain
+from ml.pages.environment import environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
 MAX_BYTES = 3_000_000
@@ -55,24 +54,15 @@ def render_html(report: ValidationReport, plots: Mapping[str, bytes]) -> str:
         left out. Others are ignored: the importance picture is a table here, which keeps long feature names
         readable on a phone.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for word in (wording.duration, wording.rate, wording.score, wording.percent, wording.count, wording.day):
-        environment.filters[word.__name__] = word
-    environment.filters["breakable"] = breakable
-    environment.globals.update(
-        plural=wording.plural,
+    pages = environment(_TEMPLATES)
+    pages.filters["breakable"] = breakable
+    pages.globals.update(
         requirement=requirement,
         measured=measured,
         rate_and_unit=wording.rate_and_unit,
         duration_range=wording.duration_range,
     )
-    return environment.get_template("report.html.j2").render(
+    return pages.get_template("report.html.j2").render(
         report=report,
         events=plain(report.events),
         pictures=_pictures(report, plots),
