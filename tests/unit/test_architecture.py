@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 BASE = {
     "arrays", "cleaning", "drawing", "errors", "findings", "grid", "options", "config", "progress", "windows",
-    "features", "private_folders", "wording",
+    "features", "private_folders", "wording", "pages",
 }  # fmt: skip
 SUBJECTS = {"ingest", "learning", "export", "workspace"}
 EVALUATION = "evaluation"

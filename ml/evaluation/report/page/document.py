@@ -16,8 +16,8 @@ from ml.evaluation.report.page.tables import Table, breakable
 from ml.evaluation.report.plots import TOP_FEATURES
 from ml.evaluation.report.report import ValidationReport
 from ml.evaluation.report.verdict import measured, requirement
-from ml.workspace.files import plain
 from ml.pages.environment import environment
+from ml.workspace.files import plain
 
 _TEMPLATES = Path(__file__).parent / "templates"
 MAX_BYTES = 3_000_000
