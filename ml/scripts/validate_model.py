@@ -88,6 +88,7 @@ def run(
     make_folder(plots)
     for name, picture in evaluated.pictures.items():
         write_bytes(plots / f"{name}.png", picture)
+    write_text(plots / "timeline.csv", evaluated.timeline_csv)
     with staged_file(paths.predictions(config.version)) as staged:
         evaluated.predictions.to_parquet(staged, index=False)
     write_text(paths.validation_report(config.version, ".html"), evaluated.html)
