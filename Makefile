@@ -22,13 +22,18 @@ BENCHMARKS ?= features training search extraction window_graph latency exactness
 
 .PHONY: demo test quick check install clean docs bench client torture
 
-install: $(VENV)/installed
+install: $(VENV)/installed $(VENV)/bin/eagle-ml
 
 $(VENV)/installed: requirements.txt requirements-fleet.txt requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check $(REQUIREMENTS)
 	touch $@
+
+$(VENV)/bin/eagle-ml: $(VENV)/installed
+	printf '#!%s\nimport sys\n\nsys.path.insert(0, "%s")\n\nfrom ml.__main__ import main\n\nsys.exit(main())\n' \
+		"$(CURDIR)/$(RUN)" "$(CURDIR)" > $@
+	chmod +x $@
 
 # npm writes this file last; install scripts would only download GPU libraries
 $(CLIENT)/node_modules/.package-lock.json: $(CLIENT)/package-lock.json

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
+from ml.command import run as run_command
+from ml.command.line import COMMANDS
 from ml.config import OrganizationConfig
 from ml.errors import ERRORS
 from ml.predict import __main__ as predict_command
@@ -97,6 +99,17 @@ def look_back(operation: type[Operation]) -> str:
     raise ValueError(f"the look-back of {operation.__name__} depends on a parameter that has no symbol here")
 
 
+def commands() -> str:
+    """The words of the one command."""
+    rows = [f"| `{name}` | {command.meaning} |" for name, command in COMMANDS.items()]
+    return "\n".join(["| `eagle-ml ...` | |", "|---|---|", *rows])
+
+
+def run_arguments() -> str:
+    """The arguments of ``eagle-ml run``."""
+    return _command("eagle-ml run", run_command.build_parser())
+
+
 def step_arguments() -> str:
     """The command line of each of the five steps."""
     parts = []
@@ -145,6 +158,8 @@ def _in_usage(argument: argparse.Action) -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "run arguments": run_arguments,
     "exit codes": exit_codes,
     "feature families": feature_families,
     "serving profiles": serving_profiles,

@@ -43,7 +43,7 @@ from ml.options.layout import LayoutConfig, name_the_asset
 from ml.options.learning import TrainingConfig, TuningConfig
 from ml.options.schema import SchemaConfig
 from ml.options.serving_profile import check_profile
-from ml.options.source import DataRange, DataSource, ScadaDbConfig
+from ml.options.source import FOLDER, DataRange, DataSource, ScadaDbConfig
 from ml.options.tables import TableReference
 
 MAX_CONFIG_BYTES = 1_000_000  # a configuration is written by people and the backend; larger is a wrong file
@@ -160,6 +160,8 @@ class OrganizationConfig(Section):
     def load_from_file(cls, path: str | Path) -> Self:
         """Read a JSON configuration, nested or flat.
 
+        A relative path in it that leads nowhere from the working directory is looked for in the configuration's folder.
+
         Raises
         ------
         ConfigError
@@ -167,23 +169,23 @@ class OrganizationConfig(Section):
         IsolationError
             If an identifier could name anything but a plain folder.
         """
-        return cls.from_json(_read(Path(path)))
+        return cls.from_json(_read(Path(path)), folder=Path(path).absolute().parent)
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Parse a JSON configuration; raises as `load_from_file`."""
+    def from_json(cls, text: str, folder: Path | None = None) -> Self:
+        """Parse a JSON configuration that lies in `folder`; raises as `load_from_file`."""
         data = parse_json(text, "the configuration")
         if not isinstance(data, dict):
             raise ConfigError(f"the configuration must be a JSON object, not {type(data).__name__}")
-        return cls.from_dict(data)
+        return cls.from_dict(data, folder)
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
+    def from_dict(cls, data: dict[str, Any], folder: Path | None = None) -> Self:
         """Check a configuration given as a dictionary with JSON keys; raises as `load_from_file`."""
         refuse_unusual(data)
         folded = fold_backend_form(data)
         try:
-            config = cls.model_validate(folded.data)
+            config = cls.model_validate(folded.data, context={FOLDER: folder})
         except ValidationError as failure:
             raise explain(failure, cls) from None
         optional = folded.optional_columns & set(config.schema_config.sensor_columns)

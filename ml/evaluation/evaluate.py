@@ -34,7 +34,7 @@ from ml.evaluation.report import plots
 from ml.evaluation.report.page.document import render_html
 from ml.evaluation.report.report import ValidationReport
 from ml.evaluation.report.split_picture import split_pictures
-from ml.evaluation.report.timeline import timeline
+from ml.evaluation.report.timeline import timeline, timeline_csv, timeline_data
 from ml.evaluation.rows import EvaluatedData, evaluated_data
 from ml.export.session import Scorer
 from ml.findings import Finding
@@ -54,6 +54,8 @@ class Evaluation:
     html: str
     pictures: dict[str, bytes]
     predictions: pd.DataFrame
+    timeline_csv: str
+    """The rows behind the picture of the probability over time."""
 
 
 @dataclass(frozen=True)
@@ -243,11 +245,14 @@ def _written(subject: _Subject, measured: _Measured, report: ValidationReport) -
     drawings = _draw(report, rows, subject.probability, subject.threshold, measured.references)
     drawings |= {name: (png, png) for name, png in split_pictures(subject.config, subject.trained, rows).items()}
     predictions = rows.table[["asset_id", "timestamp", "label"]].assign(probability=subject.probability)
+    story = _story(rows, subject.probability)
+    vectors = {name: vector for name, (vector, _) in drawings.items()}
     return Evaluation(
         report,
-        render_html(report, {name: vector for name, (vector, _) in drawings.items()}),
+        render_html(report, vectors, timeline_data(story, subject.threshold)),
         {name: bitmap for name, (_, bitmap) in drawings.items()},
         predictions.reset_index(drop=True),
+        timeline_csv(story, subject.threshold),
     )
 
 

@@ -152,16 +152,32 @@ def prepared_data(
                 hint="use the settings that data_prep.py was given, or name the source",
             )
         return kept_data(config, paths, sensors=sensors)
+    if not is_current(config, paths):
+        prepare_and_keep(config, paths, progress)
+    return kept_data(config, paths, sensors=sensors)
+
+
+def is_current(config: OrganizationConfig, paths: OrganizationPaths) -> bool:
+    """Whether the prepared data was made of the configured source, as it is now, with the same settings.
+
+    Raises
+    ------
+    IsolationError, MissingArtifactError, DataError
+        As `refuse_foreign_source`.
+    """
     refuse_foreign_source(config, paths)
+    kept = paths.prepared_data(config.version)
+    fingerprint = read_fingerprint(kept) if kept.is_file() else None
+    if fingerprint is None:
+        return False
     if fingerprint.config_digest != _origin(config):
         log.info("the source or the settings of the data have changed; preparing it again")
-    elif not _is_as_written(kept, paths.data_summary(config.version)):
+        return False
+    if not _is_as_written(kept, paths.data_summary(config.version)):
         log.warning("%s is not what data_prep wrote; preparing it again", kept.name)
-    else:
-        log.info("reusing %s", kept.name)
-        return kept_data(config, paths, sensors=sensors)
-    prepare_and_keep(config, paths, progress)
-    return kept_data(config, paths, sensors=sensors)
+        return False
+    log.info("reusing %s", kept.name)
+    return True
 
 
 def kept_data(config: OrganizationConfig, paths: OrganizationPaths, *, sensors: bool = True) -> Input:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import AfterValidator, Field, PositiveFloat
 
 from ml.options.base import Seconds, Section
 from ml.options.costs import MaintenanceCosts
 from ml.options.limits import MetricLimits
+from ml.options.source import found_path
 
 Score = Annotated[float, Field(ge=0, le=1)]
 
@@ -17,7 +18,9 @@ class ReferenceScore(Section):
     """A score to print beside the model's: an existing alarm, or a simulation's hidden truth."""
 
     name: Annotated[str, Field(min_length=1, max_length=40)] = Field(description="How the report calls it.")
-    path: str = Field(min_length=1, description="CSV or Parquet with asset_id, timestamp and the score.")
+    path: Annotated[str, AfterValidator(found_path)] = Field(
+        min_length=1, description="CSV or Parquet with asset_id, timestamp and the score."
+    )
     column: str = Field(default="score", description="Column that holds it; higher means nearer to failure.")
 
 

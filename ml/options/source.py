@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -16,6 +17,8 @@ from ml.options.access.secrets import SecretName, secret_in_file, secret_in_vari
 from ml.options.base import ADDRESS_ERROR, PositiveSeconds, Section
 
 _WORDS_OF_SSL = ("true", "false", "1", "0", "yes", "no", "on", "off", "t", "f", "y", "n")  # as pydantic reads a boolean
+FOLDER = "folder"
+"""Key of the context of a validation: the folder in which the configuration lies."""
 PASSWORD_HINT = "the password belongs in password, or its name in passwordEnv or passwordFile"
 
 
@@ -102,7 +105,7 @@ class ScadaDbConfig(Section):
         checks = {"host": check_host, "user": check_user}
         if value:
             _checked(checks.get(info.field_name or "", refuse_url), value)
-        return value
+        return found_path(value, info) if value and info.field_name == "ssl_root_cert" else value
 
     @field_validator("database")
     @classmethod
@@ -111,7 +114,7 @@ class ScadaDbConfig(Section):
         checks = {"postgresql": check_database_name, "sqlite": refuse_url, "sqlalchemy": parse_url}
         if "driver" in info.data:
             _checked(checks[info.data["driver"]], value)
-        return value
+        return found_path(value, info) if info.data.get("driver") == "sqlite" else value
 
     @model_validator(mode="after")
     def one_password_source(self) -> Self:
@@ -145,10 +148,22 @@ def _checked(check: Callable[[str], object], value: str) -> None:
         raise PydanticCustomError(ADDRESS_ERROR, "{reason}", {"reason": str(error), **hint}) from None
 
 
-def checked_path(value: str) -> str:
-    """A path of a file; a URL in its place may hold a password."""
+def checked_path(value: str, info: ValidationInfo) -> str:
+    """A path of a file as it is found; a URL in its place may hold a password."""
     _checked(refuse_url, value)
-    return value
+    return found_path(value, info)
+
+
+def found_path(value: str, info: ValidationInfo) -> str:
+    """A relative path that leads nowhere from the working directory, but somewhere from the configuration's folder.
+
+    That folder is `FOLDER` in the context of the validation. Every other path stays as it is written.
+    """
+    folder = (info.context or {}).get(FOLDER)
+    if folder is None or os.path.isabs(value) or os.path.exists(value):  # noqa: PTH110, PTH117 - false for any odd name
+        return value
+    beside = os.path.join(folder, value)  # noqa: PTH118
+    return beside if os.path.exists(beside) else value  # noqa: PTH110
 
 
 class DataSource(Section):

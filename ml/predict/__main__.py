@@ -22,7 +22,7 @@ from ml.config import OrganizationConfig
 from ml.errors import UsageError
 from ml.predict import CURRENT
 from ml.progress import ProgressCallback, silent
-from ml.workspace.process.actor import add_actor_option
+from ml.workspace.process.options import add_common_options
 from ml.workspace.step_runner import run_step
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("data", help="CSV or Parquet of readings, in any order; no target is needed")
     parser.add_argument("out", help=".parquet or .csv to write: asset_id, timestamp, probability, label")
     parser.add_argument("--version", default=CURRENT, help="version of the model; default: the published one")
-    add_actor_option(parser)
+    add_common_options(parser)
     return parser
 
 

@@ -14,7 +14,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from ml.workspace.process import (
+from ml.workspace.process.requirements import refuse_wrong_python
+
+refuse_wrong_python(Path(sys.argv[0]).stem)
+
+from ml.workspace.process import (  # noqa: E402 - an old Python cannot read them
     parent_death,  # noqa: F401
     stopping,
 )

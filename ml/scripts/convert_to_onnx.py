@@ -23,7 +23,7 @@ from ml.errors import IntegrityError
 from ml.findings import Finding
 from ml.progress import ProgressCallback, silent
 from ml.workspace.configurations import beside_config
-from ml.workspace.process.actor import add_actor_option
+from ml.workspace.process.options import add_common_options
 from ml.workspace.step_runner import run_step
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="?",
         help="prepared data, or CSV/Parquet of readings, to compare on; default: what data_prep wrote",
     )
-    add_actor_option(parser)
+    add_common_options(parser)
     return parser
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from ml.config import OrganizationConfig
 from ml.progress import ProgressCallback
-from ml.workspace.process.actor import add_actor_option
+from ml.workspace.process.options import add_common_options
 from ml.workspace.step_runner import run_step
 
 
@@ -61,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of this step."""
     parser = argparse.ArgumentParser(prog="data_prep.py", description="Prepare an organisation's history.")
     parser.add_argument("config", help="configuration of the organisation (JSON)")
-    add_actor_option(parser)
+    add_common_options(parser)
     return parser
 
 

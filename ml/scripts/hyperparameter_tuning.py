@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any
 from ml.config import OrganizationConfig
 from ml.progress import ProgressCallback
 from ml.workspace.configurations import beside_config
-from ml.workspace.process.actor import add_actor_option
 from ml.workspace.process.libraries import require_psycopg
+from ml.workspace.process.options import add_common_options
 from ml.workspace.step_runner import run_step
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "prepared_data", nargs="?", help="prepared data, or CSV/Parquet of readings; default: what data_prep wrote"
     )
-    add_actor_option(parser)
+    add_common_options(parser)
     return parser
 
 

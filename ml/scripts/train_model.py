@@ -25,7 +25,7 @@ from ml.config import OrganizationConfig
 from ml.errors import QualityGateError
 from ml.findings import Finding
 from ml.progress import ProgressCallback, silent
-from ml.workspace.process.actor import add_actor_option
+from ml.workspace.process.options import add_common_options
 from ml.workspace.step_runner import run_step
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of this step."""
     parser = argparse.ArgumentParser(prog="train_model.py", description="Train an organisation's model.")
     parser.add_argument("config", help="configuration of the organisation (JSON)")
-    add_actor_option(parser)
+    add_common_options(parser)
     return parser
 
 

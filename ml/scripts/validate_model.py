@@ -4,8 +4,7 @@
 
 Reads: models/<organisation>/versions/<version>, and the held-out test part of the prepared data (or the file named).
 Writes, under artifacts/<organisation>/<version>: validation_report.json, validation_report.html, predictions.parquet
-and validation_plots/. Exit status 5 if a threshold is not met (the report is written all the same); others: see
-ml/errors.py.
+and validation_plots/. Exit status 5 if a threshold is not met (you get the report even then); others: see ml/errors.py.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from ml.config import OrganizationConfig
 from ml.errors import QualityGateError
 from ml.progress import ProgressCallback
 from ml.workspace.configurations import beside_config
-from ml.workspace.process.actor import add_actor_option
+from ml.workspace.process.options import add_common_options
 from ml.workspace.step_runner import run_step
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "test_data", nargs="?", help="prepared data, or CSV/Parquet of readings; default: the held-out test part"
     )
-    add_actor_option(parser)
+    add_common_options(parser)
     return parser
 
 
@@ -89,6 +88,7 @@ def run(
     make_folder(plots)
     for name, picture in evaluated.pictures.items():
         write_bytes(plots / f"{name}.png", picture)
+    write_text(plots / "timeline.csv", evaluated.timeline_csv)
     with staged_file(paths.predictions(config.version)) as staged:
         evaluated.predictions.to_parquet(staged, index=False)
     write_text(paths.validation_report(config.version, ".html"), evaluated.html)

@@ -1,14 +1,16 @@
 """Look after an organisation's model versions.
 
-    python -m ml.workspace list ORG [--json]
-    python -m ml.workspace promote ORG VERSION [--force]
+    python -m ml.workspace list ORG
+    python -m ml.workspace report ORG [VERSION] [--open]
+    python -m ml.workspace promote ORG [VERSION] [--force]
     python -m ml.workspace rollback ORG [VERSION]
     python -m ml.workspace verify ORG
     python -m ml.workspace prune ORG --keep N
 
-Each prints one JSON document on stdout; `list` prints a table on a terminal unless ``--json`` is given. Exit statuses
-are those of the steps: 0 done, 2 usage, 3 no such organisation or version, 4 disk or lock, 5 the version did not pass
-validation, 6 a file or the audit log is not as it was written.
+ORG is an organisation id, or a configuration of the organisation, which then names the version as well. Each prints
+one JSON document on stdout, or words on a terminal unless ``--json`` is given. Exit statuses are those of the steps:
+0 done, 2 usage, 3 no such organisation or version, 4 disk or lock, 5 the version did not pass validation, 6 a file or
+the audit log is not as it was written.
 """
 
 from __future__ import annotations
@@ -18,20 +20,31 @@ if __name__ == "__main__":
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+import webbrowser
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ml import wording
+from ml.errors import MissingArtifactError, UsageError
 from ml.workspace import audit
-from ml.workspace.paths import OrganizationPaths
-from ml.workspace.process.actor import add_actor_option
+from ml.workspace.configurations import load_config
+from ml.workspace.paths import OrganizationPaths, for_config
+from ml.workspace.process.options import add_common_options
+from ml.workspace.process.people import PROGRAM, as_text, shown
 from ml.workspace.process.redaction import Redactor
 from ml.workspace.step_runner import run_command
 from ml.workspace.versions.pruning import prune
 from ml.workspace.versions.release import has_passed, require_passed_report
-from ml.workspace.versions.store import list_versions, publications, publish, require_version, rollback
+from ml.workspace.versions.store import (
+    list_versions,
+    publications,
+    publish,
+    published_version,
+    require_version,
+    rollback,
+)
+from ml.workspace.versions.verdicts import verdict_of
 from ml.workspace.versions.verification import require_organization, verify_organization
-
-_METRICS_SHOWN = 4  # what fits on a line
 
 _Action = Callable[[OrganizationPaths, argparse.Namespace], Mapping[str, Any]]
 
@@ -40,10 +53,12 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m ml.workspace", description="Look after model versions.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    listing = _add(commands, "list", "show the versions of an organisation")
-    listing.add_argument("--json", action="store_true", help="print JSON on a terminal, too")
+    _add(commands, "list", "show the versions of an organisation")
+    reporting = _add(commands, "report", "where the report of a version is")
+    reporting.add_argument("version", nargs="?", help="version; default: that of the configuration, else the published")
+    reporting.add_argument("--open", action="store_true", help="show it in the browser")
     promoting = _add(commands, "promote", "publish a version")
-    promoting.add_argument("version", help="version to publish")
+    promoting.add_argument("version", nargs="?", help="version to publish; default: that of the configuration")
     promoting.add_argument(
         "--force", action="store_true", help="publish a version that did not pass validation; audit and list say so"
     )
@@ -65,32 +80,82 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
 
     def command(arguments: argparse.Namespace, _: Redactor) -> dict[str, Any]:
-        paths = OrganizationPaths(arguments.organization)
+        paths, version = organization_of(arguments.organization)
         require_organization(paths)
+        if arguments.command in _OF_A_VERSION and arguments.version is None:
+            arguments.version = version or (published_version(paths) if arguments.command == "report" else None)
+            if arguments.version is None:
+                raise UsageError("no version is named", hint=f"name one; {PROGRAM} list shows them")
         return {"organizationId": paths.organization_id, **_ACTIONS[arguments.command](paths, arguments)}
 
-    return run_command("workspace", build_parser(), command, argv, for_people=_as_table)
+    return run_command("workspace", build_parser(), command, argv, for_people=_in_words)
+
+
+def organization_of(named: str) -> tuple[OrganizationPaths, str | None]:
+    """The organisation that a command line names by its id, or with its version by a configuration (``*.json``)."""
+    if not named.endswith(".json"):
+        return OrganizationPaths(named), None
+    config = load_config(named)
+    return for_config(config), config.version
 
 
 def _list(paths: OrganizationPaths, _: argparse.Namespace) -> Mapping[str, Any]:
-    return {"versions": [info.to_json() for info in list_versions(paths)], "auditHead": audit.head(paths)}
+    versions = [{**info.to_json(), **verdict_of(paths, info.name)} for info in list_versions(paths)]
+    return {"versions": versions, "auditHead": audit.head(paths)}
 
 
-def _as_table(arguments: argparse.Namespace, result: Mapping[str, Any]) -> str | None:
-    """The list of versions as aligned columns; None for what is shown as JSON."""
-    if arguments.command != "list" or arguments.json:
-        return None
-    rows = [("version", "", "installed", "model", "metrics"), *(_row(entry) for entry in result["versions"])]
+def _report(paths: OrganizationPaths, arguments: argparse.Namespace) -> Mapping[str, Any]:
+    file = paths.validation_report(arguments.version, ".html")
+    if not file.is_file():
+        raise MissingArtifactError(f'version "{arguments.version}" has no report', hint="run validate_model.py")
+    if arguments.open:
+        webbrowser.open(file.as_uri())
+    return {"version": arguments.version, "reportPath": str(file)}
+
+
+def _in_words(arguments: argparse.Namespace, result: Mapping[str, Any]) -> str:
+    return as_text(_WORDS[arguments.command](result))
+
+
+def _table(result: Mapping[str, Any]) -> Iterator[str]:
+    rows = [
+        ("version", "", "installed", "verdict", "detected", "false alarms", "report"),
+        *(_row(entry) for entry in result["versions"]),
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "\n".join(lines) + "\n"
+    return ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
 def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    numbers = {name: value for name, value in entry["metrics"].items() if isinstance(value, int | float)}
-    shown = " ".join(f"{name}={value:.4g}" for name, value in list(numbers.items())[:_METRICS_SHOWN])
     mark = " ".join(word for word in ("current", "forced") if entry[word])
-    return entry["version"], mark, entry["installed"], entry["modelType"] or "?", shown
+    known = entry["failures"] is not None
+    return (
+        entry["version"],
+        mark,
+        entry["installed"][:16],
+        entry["verdict"] or "not validated",
+        f"{entry['detected']} of {entry['failures']}" if known else "-",
+        str(entry["falseAlarms"]) if known else "-",
+        shown(entry["reportPath"]) if entry["reportPath"] else "-",
+    )
+
+
+def _changed(result: Mapping[str, Any]) -> Iterator[str]:
+    before = f" in place of {result['previousVersion']}" if result["previousVersion"] else ""
+    forced = " No passed validation stands behind it." if result["forced"] else ""
+    yield f"Version {result['version']} is published{before}.{forced}"
+
+
+def _verified(result: Mapping[str, Any]) -> Iterator[str]:
+    versions, records = wording.plural(result["versions"], "version"), wording.plural(result["auditRecords"], "record")
+    yield f"{versions} and {records} of the audit log are as they were written."
+    yield f"Published: {result['current'] or 'none'}"
+
+
+def _pruned(result: Mapping[str, Any]) -> Iterator[str]:
+    for key, words in (("removed", "Removed"), ("busy", "In use, so not removed"), ("kept", "Kept")):
+        if result[key]:
+            yield f"{words}: {', '.join(result[key])}"
 
 
 def _promote(paths: OrganizationPaths, arguments: argparse.Namespace) -> Mapping[str, Any]:
@@ -122,10 +187,20 @@ def _prune(paths: OrganizationPaths, arguments: argparse.Namespace) -> Mapping[s
 
 _ACTIONS: dict[str, _Action] = {
     "list": _list,
+    "report": _report,
     "promote": _promote,
     "rollback": _rollback,
     "verify": _verify,
     "prune": _prune,
+}
+_OF_A_VERSION = ("report", "promote")
+_WORDS: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
+    "list": _table,
+    "report": lambda result: iter([shown(result["reportPath"])]),
+    "promote": _changed,
+    "rollback": _changed,
+    "verify": _verified,
+    "prune": _pruned,
 }
 
 
@@ -137,8 +212,8 @@ def _count(text: str) -> int:
 
 def _add(commands: Any, name: str, help_text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=help_text, description=help_text)
-    parser.add_argument("organization", metavar="ORG", help="organisation id")
-    add_actor_option(parser)
+    parser.add_argument("organization", metavar="ORG", help="organisation id, or a configuration of it")
+    add_common_options(parser)
     return parser
 
 

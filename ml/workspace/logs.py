@@ -6,11 +6,14 @@ import json
 import logging
 import os
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
+from types import TracebackType
 
 from ml.workspace.files import FILE_MODE, make_folder, plain_storage_errors
 from ml.workspace.process.full_pipes import write_line
@@ -19,6 +22,7 @@ from ml.workspace.process.redaction import Redactor
 from ml.workspace.safe_open import open_file
 
 _LOGGERS = ("ml", "py.warnings")
+_OPEN_LOG: ContextVar[Path | None] = ContextVar("open_log", default=None)
 _PATIENCE_SECONDS = 1.0  # with whoever reads stderr; the log and the result have the warning as well
 
 
@@ -52,8 +56,34 @@ def step_log(file: Path, redactor: Redactor) -> Iterator[None]:
     with os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace") as stream:
         handler = _FileHandler(stream)
         handler.setFormatter(_RedactingFormatter(redactor))
-        with _attached(handler):
-            yield
+        before = _OPEN_LOG.set(file)
+        try:
+            with _attached(handler):
+                yield
+        finally:
+            _OPEN_LOG.reset(before)
+
+
+def log_unexpected(identity: str, error: BaseException, redactor: Redactor) -> Path | None:
+    """Log what nobody foresaw, with its traceback, and return the file; None if none can be written.
+
+    Where no step's log is open, that is a new file in the folder for temporary files, which only the user can read.
+    """
+    log = logging.getLogger(__name__)
+    if (file := _OPEN_LOG.get()) is not None:
+        log.error("unexpected error %s", identity, exc_info=error)
+        return file
+    with suppress(OSError):
+        descriptor, name = tempfile.mkstemp(prefix="eagle-ml-", suffix=".log")
+        record = log.makeRecord(log.name, logging.ERROR, "", 0, f"unexpected error {identity}", (), _exc_info(error))
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(_RedactingFormatter(redactor).format(record) + "\n")
+        return Path(name)
+    return None
+
+
+def _exc_info(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+    return type(error), error, error.__traceback__
 
 
 class _RedactingFormatter(logging.Formatter):

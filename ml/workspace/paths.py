@@ -24,13 +24,25 @@ _SEEN_LIMIT = 80
 _AUDIT_LOG = "audit.jsonl"
 _SCORES = "scores"
 _SLICES = "slices"
-_RESERVED = {_AUDIT_LOG: "the audit log has this name", _SLICES: "the rows fetched from the database lie there"}
+INDEX = "index.html"
+"""Name of a page that leads to others, in an organisation's artifacts and in the workspace."""
+_RESERVED = {
+    _AUDIT_LOG: "the audit log has this name",
+    _SLICES: "the rows fetched from the database lie there",
+    INDEX: "the page that leads to the reports has this name",
+}
 
 
 def workspace_root() -> Path:
     """The folder that holds ``models/`` and ``artifacts/``: ``ML_BASE_PATH``, else the ``ml`` package."""
     named = os.environ.get("ML_BASE_PATH")
     return Path(named) if named else Path(ml.__file__).parent
+
+
+def organizations() -> list[str]:
+    """Names of all folders of organisations in the workspace."""
+    parts = [part for name in ("models", "artifacts") if (part := workspace_root() / name).is_dir()]
+    return sorted({entry.name for part in parts for entry in part.iterdir() if entry.is_dir()})
 
 
 def for_config(config: OrganizationConfig) -> OrganizationPaths:
@@ -86,6 +98,19 @@ class OrganizationPaths:
     def audit_log(self) -> Path:
         """The organisation's audit log."""
         return self._inside(self.artifacts / _AUDIT_LOG)
+
+    @property
+    def index(self) -> Path:
+        """The page that leads to the organisation's reports."""
+        return self._inside(self.artifacts / INDEX)
+
+    def comparison(self, version: str, other: str) -> Path:
+        """The page that compares `version` with `other`."""
+        return self._in_run(version, f"compared_with_{_checked(other, 'version')}.html")
+
+    def comparisons(self) -> list[Path]:
+        """All such pages."""
+        return sorted(self.artifacts.glob("*/compared_with_*.html"))
 
     @property
     def audit_lock(self) -> Path:
@@ -338,7 +363,9 @@ def _readable(path: Path, what: str) -> Path:
         raise DataError(f"{what} cannot be read: {error.strerror}") from error
     if not exists:
         raise MissingArtifactError(
-            f"{what} ({path.name}) does not exist", hint="check the path, or run the step that writes it"
+            f"{what} ({path.name}) does not exist",
+            hint="check the path, which starts at the working directory or at the configuration's folder; or run the "
+            "step that writes it",
         )
     if not is_file:
         hint = "it is a folder, and one file is needed" if path.is_dir() else None

@@ -19,16 +19,17 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from ml.config import OrganizationConfig
-from ml.errors import EagleError, InternalError, StoppedError, StorageError, UsageError
+from ml.errors import EagleError, InternalError, MissingLibraryError, StoppedError, StorageError, UsageError
 from ml.private_folders import settle_matplotlib
 from ml.workspace import audit
 from ml.workspace.configurations import load_config
 from ml.workspace.files import is_disk_error, plain, plain_storage_errors, storage_error
 from ml.workspace.locks import version_lock
-from ml.workspace.logs import step_log, warnings_on_stderr
+from ml.workspace.logs import log_unexpected, step_log, warnings_on_stderr
 from ml.workspace.paths import OrganizationPaths, for_config
 from ml.workspace.process.memory_limit import refuse_small_address_space
 from ml.workspace.process.parent_death import ParentWatch
+from ml.workspace.process.people import failure_in_words, step_in_words
 from ml.workspace.process.progress import Progress
 from ml.workspace.process.redaction import Redactor
 from ml.workspace.process.result_stream import ResultStream
@@ -37,6 +38,7 @@ from ml.workspace.temp_files import clear_leftovers
 
 _log = logging.getLogger(__name__)
 _OTHERS_WRITE = 0o022
+_OWN_PACKAGES = ("ml", "simulation")
 
 
 class StepResult(Protocol):
@@ -103,7 +105,14 @@ def run_step(
             **_with_findings(config, result),
         }
 
-    return run_command(step, parser, command, argv, ends_with_parent=True)
+    return run_command(
+        step,
+        parser,
+        command,
+        argv,
+        lambda arguments, result: step_in_words(step, arguments, result),
+        ends_with_parent=True,
+    )
 
 
 def run_command(
@@ -118,9 +127,9 @@ def run_command(
     """Run `command` and report it: exactly one JSON document on stdout, and the exit status that goes with it.
 
     The document is ``{"status": "SUCCESS", "step": name, ...}`` with what `command` returns, or
-    ``{"status": "FAILED", "step": name, "error": {...}}``. The error is also the last line on stderr. `for_people` may
-    turn a successful result into text that a terminal shows in its place. With `ends_with_parent`, a process of its own
-    stops when the one that started it has gone.
+    ``{"status": "FAILED", "step": name, "error": {...}}``. The error is also the last line on stderr. A terminal shows
+    the failure in words, and a successful result as `for_people` tells it, unless the arguments ask for JSON. With
+    `ends_with_parent`, a process of its own stops when the one that started it has gone.
     """
     redactor = Redactor()
     failure: EagleError | None = None
@@ -144,14 +153,17 @@ def run_command(
                 with stop.interruptible():
                     result = command(arguments, redactor)
             except (Exception, KeyboardInterrupt, SystemExit) as error:
-                failure = as_told_to_user(error)
+                failure = as_told_to_user(error, redactor)
         if failure is not None and stop.signal_number is not None:
             failure = stopped_error(stop.signal_number)  # whatever a library made of the interruption
-        text = for_people(arguments, result) if for_people is not None and failure is None else None
         document = _document(name, result, failure, redactor, session)
         if failure is not None:
             stdout.tell_error(document["error"])  # before the result, after which nobody waits for us any more
         status = _exit_code(failure, stop.signal_number)
+        text = None
+        if stdout.on_terminal and not getattr(arguments, "json", False):
+            with contextlib.suppress(Exception):  # what has no words is shown as JSON
+                text = failure_in_words(document, status) if failure else for_people and for_people(arguments, document)
         stdout.write(document, status, text)
         if isinstance(failure, StoppedError) and argv is None and stdout.is_process:
             _leave(status)
@@ -180,8 +192,11 @@ def _leave(status: int) -> NoReturn:
     os._exit(status)
 
 
-def as_told_to_user(error: BaseException) -> EagleError:
-    """`error` as one of the errors of `ml.errors`; what nobody foresaw gets an id, and its traceback into the log."""
+def as_told_to_user(error: BaseException, redactor: Redactor | None = None) -> EagleError:
+    """`error` as one of the errors of `ml.errors`; what nobody foresaw gets an id, and its traceback into the log.
+
+    The log is the step's; where none is open, a file of its own, whose secrets `redactor` hides.
+    """
     if isinstance(error, EagleError):
         return error
     if (stopped := _stopped_behind(error)) is not None:
@@ -192,11 +207,14 @@ def as_told_to_user(error: BaseException) -> EagleError:
         return StorageError("not enough memory", hint="use a shorter dataRange, or a machine with more memory")
     if isinstance(error, OSError) and is_disk_error(error):
         return storage_error(error, Path(error.filename).name if isinstance(error.filename, str) else "a file")
+    if isinstance(error, ModuleNotFoundError) and (error.name or "ml").partition(".")[0] not in _OWN_PACKAGES:
+        return MissingLibraryError(
+            f"{error.name} is not installed", hint=f"{sys.executable} -m pip install {error.name}"
+        )
     identity = os.urandom(4).hex()
-    _log.error("unexpected error %s", identity, exc_info=error)
-    return InternalError(
-        f"unexpected error {identity}", hint=f"report it with the lines around {identity} in the step's log"
-    )
+    file = log_unexpected(identity, error, redactor or Redactor())
+    where = "no log could be written" if file is None else f"report it with the lines around {identity} in {file}"
+    return InternalError(f"unexpected error {identity}", hint=where)
 
 
 def _stopped_behind(error: BaseException | None) -> StoppedError | None:

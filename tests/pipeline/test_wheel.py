@@ -64,12 +64,12 @@ def test_a_step_keeps_its_results_in_the_working_directory(installed: Path, tmp_
     done = eagle_ml(installed, tmp_path, "prep", str(config))
     result = json.loads(done.stdout)
     assert result["status"] == "SUCCESS"
-    folder = tmp_path / "eagle-ml" / "artifacts" / ORGANIZATION / "v1"
+    folder = tmp_path / "workspace" / "artifacts" / ORGANIZATION / "v1"
     assert Path(result["dataSummaryPath"]) == folder / "data_summary.json"
     assert not (installed / "ml" / "artifacts").exists()
 
 
 def test_the_workspace_can_be_named(installed: Path, tmp_path: Path) -> None:
-    done = eagle_ml(installed, tmp_path, "--workspace", "elsewhere", "workspace", "list", ORGANIZATION, "--json")
+    done = eagle_ml(installed, tmp_path, "--workspace", "elsewhere", "list", ORGANIZATION, "--json")
     assert json.loads(done.stdout)["step"] == "workspace"
-    assert not (tmp_path / "eagle-ml").exists()
+    assert not (tmp_path / "workspace").exists()

@@ -8,7 +8,7 @@ score, so none is left unexplained; but features that tell the same share what t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -33,11 +33,8 @@ class Attribution:
     value: float
     """In the feature's own unit; NaN where it was missing."""
     contribution: float
-
-    @property
-    def in_words(self) -> str:
-        """Name and value."""
-        return f"{self.feature} (missing)" if np.isnan(self.value) else f"{self.feature} = {self.value:.4g}"
+    words: str
+    """The feature and its value, as people say it."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +62,8 @@ class ExplainedCase:
         """What raised the risk most, for a false alarm; what kept it down, for a missed failure."""
         false = self.case.kind == "falseAlarm"
         acting = [driver for driver in self.drivers if driver.contribution != 0]
-        wanted = [driver.in_words for driver in acting if (driver.contribution > 0) == false][:NAMED]
-        others = [driver.in_words for driver in acting if (driver.contribution > 0) != false][:1]
+        wanted = [driver.words for driver in acting if (driver.contribution > 0) == false][:NAMED]
+        others = [driver.words for driver in acting if (driver.contribution > 0) != false][:1]
         up, down = "raised the risk most", "kept the risk down most"
         parts = [f"{wording.listed(wanted)} {up if false else down}"] if wanted else []
         parts += [f"{others[0]} {down if false else up}"] if others else []
@@ -140,18 +137,29 @@ def mean_contributions(
     return by_sensor(features, by_feature), dict(sorted(by_feature.items(), key=lambda item: -item[1]))
 
 
-def explained(case: Case, features: Sequence[Feature], values: Float32s, contributions: Float64s) -> ExplainedCase:
+def explained(
+    case: Case,
+    features: Sequence[Feature],
+    values: Float32s,
+    contributions: Float64s,
+    tell: Callable[[Feature, float], str],
+) -> ExplainedCase:
     """A case with the `PER_CASE` features of largest absolute contribution in each direction.
 
     Parameters
     ----------
     values, contributions
         The case's row: unscaled features ``(n_features,)`` and contributions ``(n_features + 1,)``.
+    tell
+        A feature and its value in words.
     """
     own = contributions[:-1]
     order = np.argsort(-np.abs(own), kind="stable")
     chosen = [*order[own[order] > 0][:PER_CASE], *order[own[order] < 0][:PER_CASE]]
-    drivers = [Attribution(features[at].name, float(values[at]), float(own[at])) for at in chosen]
+    drivers = [
+        Attribution(features[at].name, float(values[at]), float(own[at]), tell(features[at], float(values[at])))
+        for at in chosen
+    ]
     return ExplainedCase(case, tuple(sorted(drivers, key=lambda driver: -abs(driver.contribution))))
 
 

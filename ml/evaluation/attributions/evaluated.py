@@ -14,6 +14,7 @@ from ml.evaluation.model_version import TrainedVersion
 from ml.evaluation.rows import EvaluatedData
 from ml.learning.events.detection import Events
 from ml.learning.events.failures import epoch_seconds, positive_runs
+from ml.windows.feature_words import value_teller
 
 MOST_ALARM_ROWS = 1_000  # contributions of a large forest take milliseconds per row; the mean needs no more
 MOST_CASES = 20
@@ -53,6 +54,7 @@ def explanation_of(
     if contributions is None:
         return None
     columns = trained.engineer.features
+    tell = value_teller(trained.engineer.interval, trained.engineer.constants)
     by_sensor, by_feature = mean_contributions(columns, contributions[: shown.size])
     return Explanation(
         alarm_rows=int(alarms.size),
@@ -62,7 +64,8 @@ def explanation_of(
         missed=len(missed),
         false=len(false),
         cases=tuple(
-            explained(case, columns, values[at], contributions[at]) for at, case in enumerate(cases, start=shown.size)
+            explained(case, columns, values[at], contributions[at], tell)
+            for at, case in enumerate(cases, start=shown.size)
         ),
     )
 

@@ -43,7 +43,7 @@ ROBUSTNESS_AXES = {
     "jitter": "Readings late or early, in intervals",
 }
 ROBUSTNESS_SHARES = {"missing", "stuck", "lost"}
-_PANELS_PER_ROW = 3
+_PANELS_PER_ROW = 2
 _HISTOGRAM_BINS = 40
 _ONE_CLASS = "The rows hold one class only:\nthere is no curve to draw."
 

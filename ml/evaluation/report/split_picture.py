@@ -39,7 +39,7 @@ MAX_ASSETS = 30
 PART_COLOURS = {"training": BLUE, "validation": ORANGE, "test": GREEN, "purged": MUTED}
 _FOLD_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION)
 _BACKGROUND = "#eef1f4"
-_WIDTH, _MARGIN, _BAR = 10.0, 1.0, 0.24  # inches
+_WIDTH, _MARGIN, _BAR = 7.0, 1.2, 0.24  # inches
 _THINNEST = 1 / 1500  # of the whole time: narrower stretches are drawn as wide as this, to be seen at all
 
 
@@ -93,7 +93,7 @@ def split_picture(
         axes.tick_params(axis="y", length=0)
         if len(chosen) < len(assets):
             axes.set_xlabel(f"{len(chosen)} of {len(assets)} assets")
-        figure.legend(handles=_handles(parts, colours), loc="outside upper left", ncols=7)
+        figure.legend(handles=_handles(parts, colours), loc="outside upper left", ncols=4)
 
     return render(draw, (_WIDTH, _MARGIN + _BAR * max(len(chosen), 3)), image_format)
 

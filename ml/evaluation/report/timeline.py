@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ MAX_ASSETS = 4
 
 _WIDTH, _PANEL_HEIGHT = 10.0, 1.45  # inches
 _MAX_POINTS = 1500  # points per panel: more than pixels across would only cost time
+_ZOOMED_POINTS = 20_000  # points per panel of a page that shows a part of the time at will
 _GAP_STEPS = 10  # usual steps without a row that break the line: excluded rows after a failure are no gap in the story
 
 
@@ -86,6 +88,60 @@ def timeline(
     return render(draw, (_WIDTH, 0.5 + _PANEL_HEIGHT * max(len(tracks), 1)), image_format)
 
 
+def timeline_data(frame: pd.DataFrame, threshold: float, *, max_assets: int = MAX_ASSETS) -> dict[str, Any]:
+    """The same picture as data, for a page that draws it for any stretch of time.
+
+    Times are seconds since 1970, probabilities thousandths (null breaks the line), and stretches of positive rows,
+    alarms and failures have a begin and an end. Parameters as of `timeline`.
+    """
+    tracks = []
+    for track in _choose(frame, max_assets):
+        time, probability = _line(track, _ZOOMED_POINTS)
+        alarm = np.nan_to_num(track.probability, nan=-1.0) >= np.float32(threshold)
+        tracks.append(
+            {
+                "name": shorten(track.name, 60),
+                "step": int(track.step.astype(np.int64)),
+                "end": _seconds(track.time[-1:] + track.step)[0],
+                "time": _seconds(time),
+                "probability": [None if np.isnan(each) else round(1000 * each) for each in probability.tolist()],
+                "positive": _stretches(track, _runs(track.positive)),
+                "alarms": _stretches(track, _runs(alarm)),
+                "failures": _stretches(track, _failures(track.event)),
+            }
+        )
+    return {"threshold": threshold, "tracks": tracks}
+
+
+def timeline_csv(frame: pd.DataFrame, threshold: float, *, max_assets: int = MAX_ASSETS) -> str:
+    """The rows behind the picture; parameters as of `timeline`."""
+    tables = [
+        pd.DataFrame(
+            {
+                "asset_id": track.name,
+                "timestamp": track.time,
+                "probability": track.probability.astype(np.float32),
+                "alarm": (np.nan_to_num(track.probability, nan=-1.0) >= np.float32(threshold)).astype(int),
+                "positive": track.positive.astype(int),
+                "failed": (track.event >= 0).astype(int),
+            }
+        )
+        for track in _choose(frame, max_assets)
+    ]
+    return pd.concat(tables).to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ") if tables else ""
+
+
+def _seconds(time: NDArray[np.datetime64]) -> list[int]:
+    seconds: list[int] = time.astype("datetime64[s]").astype(np.int64).tolist()
+    return seconds
+
+
+def _stretches(track: _Track, runs: list[tuple[int, int]]) -> list[list[int]]:
+    starts = _seconds(track.time[[first for first, _ in runs]]) if runs else []
+    ends = _seconds(track.time[[last for _, last in runs]] + track.step) if runs else []
+    return [list(pair) for pair in zip(starts, ends, strict=True)]
+
+
 def _choose(frame: pd.DataFrame, max_assets: int) -> list[_Track]:
     tracks = [_track(str(name), rows) for name, rows in frame.groupby("asset_id", sort=True, observed=True)]
     eventful = [track for track in tracks if track.positive.any() or (track.event >= 0).any()]
@@ -128,16 +184,16 @@ def _panel(axes: Axes, track: _Track, threshold: float) -> None:
     axes.set_title(shorten(track.name, 60))
 
 
-def _line(track: _Track) -> tuple[NDArray[np.datetime64], Float64s]:
-    """The highest probability in each of `_MAX_POINTS` slices of time, so that no alarm is lost, broken at gaps."""
+def _line(track: _Track, points: int = _MAX_POINTS) -> tuple[NDArray[np.datetime64], Float64s]:
+    """The highest probability in each of `points` slices of time, so that no alarm is lost, broken at gaps."""
     span = (track.time[-1] - track.time[0]).astype("timedelta64[s]").astype(np.int64)
     seconds = (track.time - track.time[0]).astype("timedelta64[s]").astype(np.int64)
-    slices = seconds * (_MAX_POINTS - 1) // max(int(span), 1)
+    slices = seconds * (points - 1) // max(int(span), 1)
     order = np.lexsort((-np.nan_to_num(track.probability, nan=-1.0), slices))
     _, firsts = np.unique(slices[order], return_index=True)
-    kept = order[firsts] if len(order) > _MAX_POINTS else np.arange(len(order))
+    kept = order[firsts] if len(order) > points else np.arange(len(order))
     time, probability = track.time[kept], track.probability[kept]
-    widest = max(track.step * _GAP_STEPS, np.timedelta64(3 * int(span) // _MAX_POINTS, "s"))
+    widest = max(track.step * _GAP_STEPS, np.timedelta64(3 * int(span) // points, "s"))
     breaks = np.flatnonzero(np.diff(time) > widest) + 1
     return np.insert(time, breaks, time[breaks - 1] + track.step), np.insert(probability, breaks, np.nan)
 

@@ -11,6 +11,11 @@ from ml.evaluation.comparison import Baseline
 if TYPE_CHECKING:
     from ml.evaluation.report.report import ValidationReport
 
+WEAKNESSES = " What weakens it: "
+"""With what the last sentence of a verdict begins, where something weakens it."""
+_MANY_FAILURES = 20  # with fewer, the 95 % interval of the share detected is wider than a third
+_LONG_IN_ALARM = 0.05  # of the healthy time: an hour a day
+_DRIFTED = "strong"
 _BETTER_RANKING = 0.01  # average precision; less is chance
 
 
@@ -26,7 +31,8 @@ def verdict(report: ValidationReport) -> str:
         return f"This model {misses}: {reasons}." + _better_alarms(report)
     if not report.gates:
         return "No requirement is set, so nothing speaks against this model and nothing was demanded of it."
-    return f"This model meets {_all_of(len(report.gates))} set for it{_in_short(report)}." + _better_alarms(report)
+    met = f"This model meets {_all_of(len(report.gates))} set for it{_in_short(report)}."
+    return met + _better_alarms(report) + _weaknesses(report)
 
 
 def requirement(gate: Gate) -> str:
@@ -52,6 +58,24 @@ def _in_short(report: ValidationReport) -> str:
         f": it detected {events['detected']} of {wording.plural(events['failures'], 'failure')}{ahead} with {false}, "
         f"and was in alarm for {healthy} of the healthy time"
     )
+
+
+def _weaknesses(report: ValidationReport) -> str:
+    """What else to know before the model is trusted."""
+    told = []
+    events = report.events or {}
+    failures = events.get("failures") or 0
+    if 0 < failures < _MANY_FAILURES:
+        told.append(f"the test holds only {wording.plural(failures, 'failure')}")
+    if (events.get("healthyTimeInAlarm") or 0) > _LONG_IN_ALARM:
+        told.append(f"it is in alarm for {wording.percent(events['healthyTimeInAlarm'])} of the healthy time")
+    drifted = [each.name for each in report.drift if each.kind == "sensor" and each.reading == _DRIFTED]
+    if drifted:
+        looks = "looks" if len(drifted) == 1 else "look"
+        told.append(f"{wording.listed(drifted)} {looks} different from training")
+    if report.suspicious_columns:
+        told.append("it may know the label from its columns")
+    return f"{WEAKNESSES}{'; '.join(told)}." if told else ""
 
 
 def _better_alarms(report: ValidationReport) -> str:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ml import wording
 from ml.errors import IsolationError, UsageError
+from ml.pages.environment import render
 from ml.scale.fleet.task import Outcome
 from ml.workspace.configurations import in_an_organization
 from ml.workspace.files import plain, write_json, write_text
@@ -22,7 +24,6 @@ FOLDER = "fleet_summary"
 NOT_KNOWN = "-"
 
 GOOD_STATES = frozenset({"done", "unchanged"})
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def summary_folder(named: str | None) -> Path:
 
 
 def write_summary(summary: Summary, folder: Path) -> tuple[Path, Path]:
-    """Write ``summary.json`` and ``summary.html``, each whole or not at all; returns their paths."""
+    """Write ``summary.json`` and ``summary.html``, never half-written; returns their paths."""
     as_json, as_html = folder / "summary.json", folder / "summary.html"
     write_json(as_json, summary.to_json())
     write_text(as_html, render_html(summary))
@@ -86,17 +87,16 @@ def write_summary(summary: Summary, folder: Path) -> tuple[Path, Path]:
 
 def render_html(summary: Summary) -> str:
     """The page; all text in it is escaped, whatever it holds."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return render(
+        "page.html.j2",
+        title=f"{wording.plural(len(summary.rows), 'organisation')} in {summary.seconds:,.0f} s",
+        above=None,
+        summary=" · ".join(f"{state}: {count}" for state, count in summary.counts.items()),
+        trends=[],
+        sections=[
+            {"heading": "Fleet", "note": "", "headings": _HEADINGS, "rows": [_cells(row) for row in summary.rows]},
+        ],
     )
-    rows = [_cells(row) for row in summary.rows]
-    return environment.get_template("summary.html").render(summary=summary, headings=list(_HEADINGS), rows=rows)
 
 
 _HEADINGS = (

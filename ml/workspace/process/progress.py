@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 import threading
 import time
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 SILENCE_SECONDS = 5.0
 _REPEAT_SHARE = 0.9  # repeat a little before the silence gets too long
+_ESTIMATED_FROM = 0.1  # share of the work from which on its speed is known well enough
 _QUIET_SHARE = 0.2  # ordinary updates come at most this often, in shares of the longest silence
 
 
@@ -55,7 +57,8 @@ class Progress:
         self._closed = threading.Event()
         self._heartbeat: threading.Thread | None = None
         self._state: _State | None = None
-        self._phase_start = (0.0, 0.0)  # done and time when the present total was first reported
+        self._phase_start = (0.0, 0.0)  # done and time when the present kind of work was first reported
+        self._is_steady = False
         self._last_write = -math.inf
         self._bar: tuple[RichProgress, TaskID] | None = None
 
@@ -73,7 +76,7 @@ class Progress:
         return self
 
     def close(self) -> None:
-        """Stop repeating, and leave the last line as it is."""
+        """Stop repeating, and take the bar away: the result follows."""
         self._closed.set()
         if self._heartbeat is not None:
             self._heartbeat.join()
@@ -86,7 +89,9 @@ class Progress:
         with self._lock:
             last, self._state = self._state, _State(done, total, message)
             if last is None or total != last.total or done < last.done:
-                self._phase_start = (done, time.monotonic())
+                self._phase_start, self._is_steady = (done, time.monotonic()), True
+            elif _kind(message) != _kind(last.message):
+                self._is_steady = False  # other work goes at another speed
             if self._is_terminal():
                 self._draw(self._state)
             elif self._is_news(self._state, last):
@@ -125,15 +130,17 @@ class Progress:
 
     def _eta_seconds(self, state: _State) -> int | None:
         done_at_start, started = self._phase_start
-        if state.done <= done_at_start:
+        done, all_of_it = state.done - done_at_start, state.total - done_at_start
+        if not self._is_steady or done <= 0 or done < _ESTIMATED_FROM * all_of_it:
             return None
-        return round((state.total - state.done) * (time.monotonic() - started) / (state.done - done_at_start))
+        return round((all_of_it - done) * (time.monotonic() - started) / done)
 
     def _draw(self, state: _State) -> None:
         if self._bar is None:
             self._bar = _new_bar(self._stream, self._step)
         bar, task = self._bar
-        bar.update(task, completed=state.done, total=state.total, message=printable(state.message))
+        total = state.total if state.done < state.total else None  # what is left to do then has no measure
+        bar.update(task, completed=state.done, total=total, message=printable(state.message))
 
     def _is_terminal(self) -> bool:
         with suppress(AttributeError, ValueError):
@@ -141,19 +148,24 @@ class Progress:
         return False
 
 
+def _kind(message: str) -> str:
+    """What is being done, whatever numbers stand in the message."""
+    return re.sub(r"[\d.,]+", "", message)
+
+
 def _new_bar(stream: TextIO, step: str) -> tuple[RichProgress, TaskID]:
     from rich.console import Console
     from rich.markup import escape
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
     bar = Bar(
         TextColumn(escape(step)),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
+        BarColumn(20),
+        TimeElapsedColumn(),
         TextColumn("{task.fields[message]}", markup=False),
         console=Console(file=stream),
+        transient=True,
     )
     task = bar.add_task(step, total=None, message="")
     bar.start()

@@ -10,7 +10,12 @@ if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
 
 from pathlib import Path
 
-from ml.workspace.process.stopping import stop_while_loading
+from ml.workspace.process.requirements import refuse_wrong_python
 
 _started = Path(sys.argv[0])
-stop_while_loading(_started.parent.name if _started.stem == "__main__" else _started.stem)
+_step = _started.parent.name if _started.stem == "__main__" else _started.stem
+refuse_wrong_python(_step)
+
+from ml.workspace.process.stopping import stop_while_loading  # noqa: E402 - an old Python cannot read it
+
+stop_while_loading(_step)

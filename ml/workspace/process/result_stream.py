@@ -6,16 +6,20 @@ import json
 import os
 import select
 import sys
+import tempfile
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any, Self, TextIO
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import IO, Any, Self, TextIO
 
 from ml.workspace.process.full_pipes import write_line
 from ml.workspace.process.printable import printable
 
 _STDOUT, _STDERR = 1, 2
 _PATIENCE_SECONDS = 0.3
+_captured: ContextVar[bool] = ContextVar("captured", default=False)
+"""Whether the results of steps go to another command of this process, which tells what came of them."""
 _ERROR_PATIENCE_SECONDS = 1.0
 
 
@@ -55,6 +59,11 @@ class ResultStream:
             os.dup2(self._real_stdout, _STDOUT)
             os.close(self._real_stdout)
 
+    @property
+    def on_terminal(self) -> bool:
+        """Whether the result is shown to a person."""
+        return self.is_process and self._real_stdout is not None and os.isatty(self._real_stdout)
+
     def tell_error(self, error: Mapping[str, Any]) -> None:
         """Write `error` to stderr as its last line: ``{"event": "error", ...}``, or in words where people read it.
 
@@ -63,7 +72,7 @@ class ResultStream:
         _flush_c_libraries()
         with suppress(OSError, ValueError, AttributeError):  # stderr is closed or missing
             on_terminal = sys.stderr.isatty()
-            if on_terminal and self._real_stdout is not None and os.isatty(self._real_stdout):
+            if on_terminal and (self.on_terminal or _captured.get()):
                 return  # the result beside it says the same
             words = printable(f"{error['code']}: {error['message']}")
             line = words if on_terminal else json.dumps(_event(error))
@@ -100,9 +109,8 @@ class ResultStream:
 
     def _send(self, document: Mapping[str, Any], for_people: str | None) -> None:
         if self.is_process and self._real_stdout is not None:
-            on_terminal = os.isatty(self._real_stdout)
-            text = _json_text(document, 2 if on_terminal else None)
-            if on_terminal and for_people:
+            text = _json_text(document, 2 if self.on_terminal else None)
+            if self.on_terminal and for_people:
                 text = printable(for_people, keep="\n")
             rest = text.encode(errors="backslashreplace")
             while rest:
@@ -110,6 +118,23 @@ class ResultStream:
         elif self._python_stdout is not None:
             self._python_stdout.write(_json_text(document, None))
             self._python_stdout.flush()
+
+
+@contextmanager
+def captured_result() -> Iterator[IO[bytes]]:
+    """Have what a step in this process writes to standard output in a file, which is left open for reading."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - read after the block
+    before, descriptor = sys.stdout, os.dup(_STDOUT)
+    os.dup2(file.fileno(), _STDOUT)
+    token = _captured.set(True)
+    try:
+        with os.fdopen(_STDOUT, "w", encoding="utf-8", closefd=False) as sys.stdout:
+            yield file
+    finally:
+        _captured.reset(token)
+        sys.stdout = before
+        os.dup2(descriptor, _STDOUT)
+        os.close(descriptor)
 
 
 def _event(error: Mapping[str, Any]) -> dict[str, Any]:

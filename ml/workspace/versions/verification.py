@@ -53,7 +53,10 @@ def verify_organization(paths: OrganizationPaths) -> dict[str, Any]:
 def require_organization(paths: OrganizationPaths) -> None:
     """Raise MissingArtifactError if the organisation has neither models nor artifacts."""
     if not paths.models.is_dir() and not paths.artifacts.is_dir():
-        raise MissingArtifactError(f'there is no organisation "{paths.organization_id}"', hint="check the spelling")
+        raise MissingArtifactError(
+            f'there is no organisation "{paths.organization_id}"',
+            hint=f"check the spelling, or name the workspace; this one is {paths.models.parent.parent}",
+        )
 
 
 def _problem(paths: OrganizationPaths, version: str) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 
 from ml.workspace import audit
 from ml.workspace.__main__ import main
+from ml.workspace.files import write_json
 from ml.workspace.paths import OrganizationPaths
 from ml.workspace.versions.store import current_version, link_model, publish, stage_version
 
@@ -241,9 +242,43 @@ def on_terminal(*arguments: str) -> str:
 @pytest.mark.usefixtures("published")
 def test_people_see_a_table() -> None:
     header, first, second = on_terminal("list", "plant_a").splitlines()
-    assert header.split() == ["version", "installed", "model", "metrics"]
+    assert header.split() == ["version", "installed", "verdict", "detected", "false", "alarms", "report"]
     assert first.split()[0] == "v1"
     assert "current" not in first
     assert second.split()[:2] == ["v2", "current"]
-    assert "auc=0.91" in second
+    assert "not validated" in second
     assert json.loads(on_terminal("list", "plant_a", "--json"))["status"] == "SUCCESS"
+
+
+def test_the_list_has_what_validation_said(command: Any, published: OrganizationPaths) -> None:
+    report = {"status": "REFUSED", "events": {"failures": 7, "detected": 5, "falseAlarms": 2}}
+    write_json(published.validation_report("v1", ".json"), report)
+    published.validation_report("v1", ".html").touch()
+    first, second = command("list", "plant_a")[1]["versions"]
+    assert (first["verdict"], first["failures"], first["detected"], first["falseAlarms"]) == ("REFUSED", 7, 5, 2)
+    assert (second["verdict"], second["reportPath"]) == (None, None)
+    assert command("report", "plant_a", "v1")[1]["reportPath"] == first["reportPath"]
+    assert command("report", "plant_a")[1]["error"]["code"] == "ARTIFACT_MISSING"  # the published one has none
+
+
+def test_a_configuration_names_organisation_and_version(
+    command: Any, published: OrganizationPaths, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.json"
+    config.write_text('{"organizationId": "plant_a", "version": "v1", "schemaConfig": {"continuousColumns": ["t"]}}')
+    assert command("promote", str(config), "--force")[1]["version"] == "v1"
+    assert command("promote", "plant_a")[1]["error"]["code"] == "USAGE"
+    assert current_version(published) == "v1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rollback", "plant_a"], "Version v1 is published in place of v2."),
+        (["prune", "plant_a", "--keep", "0"], "Removed: v1"),
+        (["verify", "plant_a"], "2 versions and 4 records of the audit log are as they were written."),
+    ],
+)
+@pytest.mark.usefixtures("published")
+def test_people_read_words(arguments: list[str], words: str) -> None:
+    assert words in on_terminal(*arguments).splitlines()

@@ -102,4 +102,17 @@ def test_a_terminal_gets_a_bar_not_json() -> None:
     shown = terminal.getvalue()
     assert '"event"' not in shown
     assert "train_[model]" in shown
-    assert "100%" in shown
+    assert "[red]fold 2" in shown
+    assert "100" not in shown
+    assert shown.endswith("\x1b[2K")  # the bar is gone, and the result stands where it was
+
+
+def test_work_of_several_kinds_has_no_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    lines = Lines()
+    progress = Progress("validate_model", lines, interval=0.001)
+    for done, message in enumerate(["row 1 of 2,000", "row 900 of 2,000", "robustness", "robustness"]):
+        progress.update(done, 4, message)
+        now[0] += 10
+    assert [event["etaSeconds"] for event in lines.events()] == [None, 30, None, None]

@@ -98,6 +98,18 @@ def test_exit_statuses_and_no_traceback(script: Any, body: str, status: int, cod
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_an_internal_error_names_a_log_that_has_its_id(script: Any, tmp_path: Path) -> None:
+    outside = "import argparse; from ml.workspace.step_runner import run_command; "
+    outside += "raise SystemExit(run_command('x', argparse.ArgumentParser(), lambda *_: 1 / 0))"
+    for command in (script("1 / 0"), [sys.executable, "-c", outside]):
+        error = json.loads(run(command, env=os.environ | {"TMPDIR": str(tmp_path)}).stdout)["error"]
+        identity = error["message"].split()[-1]
+        log = Path(error["hint"].rpartition(" in ")[2])
+        assert f"unexpected error {identity}" in log.read_text()
+        assert "ZeroDivisionError" in log.read_text()
+        assert log.stat().st_mode & 0o077 == 0 or log.name == "train_model.log"
+
+
 def test_no_traceback_when_there_is_no_log_either(script: Any, root: Path) -> None:
     command = script("pass")
     (root / "artifacts").rmdir()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ml import wording
 from ml.evaluation.attributions.contributions import ExplainedCase, Explanation
 from ml.evaluation.report.page.tables import Table
+from ml.windows.feature_words import feature_in_words
 
 MOST_SENSORS, MOST_FEATURES = 8, 12
 
@@ -19,6 +20,8 @@ class Bar:
     name: str
     share: str
     length: str
+    words: str = ""
+    """What the name means, where that is something else."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,16 @@ class AttributionSummary:
     cases: tuple[tuple[str, Table], ...]
 
 
-def attribution_summary(explanation: Explanation | None) -> AttributionSummary | None:
-    """The strongest sensors and features, and the cases; None where nothing was explained."""
+def attribution_summary(explanation: Explanation | None, interval: int | None) -> AttributionSummary | None:
+    """The strongest sensors and features, and the cases; None where nothing was explained.
+
+    `interval` is that of the grid, in seconds.
+    """
     if explanation is None:
         return None
     bars = (
         ("Sensors", bars_of(explanation.sensors, MOST_SENSORS)),
-        ("Features", bars_of(explanation.features, MOST_FEATURES)),
+        ("Features", bars_of(explanation.features, MOST_FEATURES, interval)),
     )
     rows = wording.plural(explanation.alarm_rows, "alarm row")
     some = (
@@ -58,11 +64,19 @@ def attribution_summary(explanation: Explanation | None) -> AttributionSummary |
     )
 
 
-def bars_of(weights: Mapping[str, float], most: int) -> tuple[Bar, ...]:
-    """The first so many of the weights, as shares of all; those of nothing are left out."""
+def bars_of(weights: Mapping[str, float], most: int, interval: int | None = None) -> tuple[Bar, ...]:
+    """The first so many of the weights, as shares of all; those of nothing are left out.
+
+    With the grid's `interval`, in seconds, the names are those of features, and are told in words as well.
+    """
     total, longest = sum(weights.values()), max(weights.values(), default=0.0)
     return tuple(
-        Bar(name, wording.percent(weight / total), f"{100 * weight / longest:.1f}")
+        Bar(
+            name,
+            wording.percent(weight / total),
+            f"{100 * weight / longest:.1f}",
+            "" if interval is None else feature_in_words(name, interval),
+        )
         for name, weight in list(weights.items())[:most]
         if weight > 0
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from ml import wording
 from ml.evaluation.perturbations.robustness import RobustnessPoint
@@ -17,7 +19,8 @@ from ml.evaluation.report.page.drift import drift_summary
 from ml.evaluation.report.page.tables import Table, breakable
 from ml.evaluation.report.plots import TOP_FEATURES
 from ml.evaluation.report.report import ValidationReport
-from ml.evaluation.report.verdict import measured, requirement
+from ml.evaluation.report.verdict import WEAKNESSES, measured, requirement
+from ml.pages.environment import environment
 from ml.workspace.files import plain
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -26,6 +29,7 @@ MAX_BYTES = 3_000_000
 MOST_RECORDS, MOST_SENTENCES = 200, 100
 """Rows of a table and sentences of a section; the rest is in the JSON report. Ten thousand assets still make a page."""
 
+_CONTENTS = "<!-- contents -->"
 _PARTS = ("train", "validation", "test")
 _PNG_SIGNATURE = b"\x89PNG"
 _SENTENCES = ("verdict", "sentences", "warnings", "notes")  # keys whose text is shown as sentences
@@ -42,7 +46,7 @@ class Picture:
     """What a reader who cannot see it needs to know."""
 
 
-def render_html(report: ValidationReport, plots: Mapping[str, bytes]) -> str:
+def render_html(report: ValidationReport, plots: Mapping[str, bytes], story: Mapping[str, Any] | None = None) -> str:
     """Render the report.
 
     Parameters
@@ -54,30 +58,30 @@ def render_html(report: ValidationReport, plots: Mapping[str, bytes]) -> str:
         ``score_distribution``, ``calibration``, ``robustness``, ``split`` and ``folds``; those that are missing are
         left out. Others are ignored: the importance picture is a table here, which keeps long feature names
         readable on a phone.
+    story
+        The data of the timeline, which the page draws for any stretch of time; without scripts it shows the picture.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for word in (wording.duration, wording.rate, wording.score, wording.percent, wording.count, wording.day):
-        environment.filters[word.__name__] = word
-    environment.filters["breakable"] = breakable
-    environment.globals.update(
-        plural=wording.plural,
+    pages = environment(_TEMPLATES)
+    pages.filters["breakable"] = breakable
+    pages.globals.update(
         requirement=requirement,
         measured=measured,
         rate_and_unit=wording.rate_and_unit,
         duration_range=wording.duration_range,
     )
-    return environment.get_template("report.html.j2").render(
+    script = (_TEMPLATES / "timeline.js").read_text(encoding="utf-8") if story and story["tracks"] else ""
+    interval = (report.provenance or {}).get("samplingIntervalSeconds")
+    outcome, _, weaknesses = report.verdict.partition(WEAKNESSES)
+    html = pages.get_template("report.html.j2").render(
         report=report,
+        outcome=outcome,
+        weaknesses=weaknesses,
         events=plain(report.events),
         pictures=_pictures(report, plots),
         intervals=_intervals(report),
-        features=bars_of({each["feature"]: each["gain"] for each in report.ranked_importances()}, TOP_FEATURES),
+        features=bars_of(
+            {each["feature"]: each["gain"] for each in report.ranked_importances()}, TOP_FEATURES, interval
+        ),
         detection=report.is_detection,
         notice=plain(report.notice_seconds),
         per_failure=records_table((report.events or {}).get("failureList"), "Failure"),
@@ -88,8 +92,18 @@ def render_html(report: ValidationReport, plots: Mapping[str, bytes]) -> str:
         provenance=_section(report.provenance, {}),
         robustness=_robustness_table(report),
         drift=drift_summary(report.drift),
-        drivers=attribution_summary(report.explanation),
+        drivers=attribution_summary(report.explanation, interval),
+        story=story,
+        script=Markup(script),
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     )
+    return html.replace(_CONTENTS, _contents(html), 1)
+
+
+def _contents(html: str) -> str:
+    """A link to each section of the page."""
+    headings = re.findall(r'<h2 id="([\w-]+)">(.*?)</h2>', html)
+    return "\n".join(f'<li><a href="#{name}">{heading}</a></li>' for name, heading in headings)
 
 
 def records_table(records: Any, name_heading: str) -> Table | None:

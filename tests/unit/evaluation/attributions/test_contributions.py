@@ -10,17 +10,21 @@ FEATURES = [Feature("flow now", Value("flow")), Feature("flow before", Lag("flow
 CONTRIBUTIONS = np.array([[1.0, -1.0, 0.5, -3.0], [2.0, 0.0, -1.5, -3.0]])
 
 
+def tell(feature, value):
+    return f"{feature.name} (missing)" if np.isnan(value) else f"{feature.name} = {value:.4g}"
+
+
 def case(kind="falseAlarm", time="2025-01-02T03:00:00+00:00"):
     return Case(kind, "pump", time, row=7, probability=0.9)
 
 
 def in_words(kind, contributions, values=(1.5, np.nan, 20_000)):
-    return explained(case(kind), FEATURES, np.float32(values), np.array([*contributions, -3.0])).sentence
+    return explained(case(kind), FEATURES, np.float32(values), np.array([*contributions, -3.0]), tell).sentence
 
 
 def explanation(**changes):
     sensors, features = mean_contributions(FEATURES, CONTRIBUTIONS)
-    cases = (explained(case(), FEATURES, np.float32([1, 2, 3]), CONTRIBUTIONS[0]),)
+    cases = (explained(case(), FEATURES, np.float32([1, 2, 3]), CONTRIBUTIONS[0], tell),)
     everything = {
         "alarm_rows": 5000, "explained_rows": 2, "sensors": sensors, "features": features, "missed": 0, "false": 3,
         "cases": cases,
@@ -57,12 +61,14 @@ def test_a_case_keeps_the_strongest_drivers_of_both_directions():
     many = [Feature(f"f{number}", Value("flow")) for number in range(40)]
     own = np.append(np.arange(-20, 20, dtype=np.float64), 0.0)
 
-    found = explained(case(), many, np.zeros(40, np.float32), own)
+    found = explained(case(), many, np.zeros(40, np.float32), own, tell)
 
     strengths = [driver.contribution for driver in found.drivers]
     assert sorted(strengths) == [*range(-20, -20 + PER_CASE), *range(20 - PER_CASE, 20)]
     assert strengths == sorted(strengths, key=lambda each: -abs(each))
-    assert found.to_json()["drivers"][0] == {"feature": "f0", "value": 0.0, "contribution": -20.0}
+    assert found.to_json()["drivers"][0] == {
+        "feature": "f0", "value": 0.0, "contribution": -20.0, "words": "f0 = 0",
+    }  # fmt: skip
 
 
 def test_the_json_tells_shares_counts_and_cases():
@@ -75,7 +81,7 @@ def test_the_json_tells_shares_counts_and_cases():
 
 
 def test_the_page_says_what_is_a_sample_and_how_many_cases_it_leaves_out():
-    summary = attribution_summary(explanation())
+    summary = attribution_summary(explanation(), None)
 
     assert "5,000 alarm rows (2 evenly drawn)" in summary.sentence
     assert [name for name, _ in summary.bars] == ["Sensors", "Features"]
@@ -89,9 +95,10 @@ def test_without_alarms_the_page_says_so():
     nothing = dict.fromkeys(("flow", "heat"), 0.0)
 
     summary = attribution_summary(
-        explanation(alarm_rows=0, explained_rows=0, sensors=nothing, features=nothing, cases=())
+        explanation(alarm_rows=0, explained_rows=0, sensors=nothing, features=nothing, cases=()),
+        None,
     )
 
     assert "no alarm" in summary.sentence
     assert summary.bars == ()
-    assert attribution_summary(None) is None
+    assert attribution_summary(None, None) is None

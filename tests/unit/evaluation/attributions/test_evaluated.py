@@ -38,7 +38,10 @@ def explain(measured, *, contributions=None, probability=PROBABILITY, scaling=No
     trained = SimpleNamespace(
         metadata=SimpleNamespace(horizon_seconds=2 * HOUR),
         engineer=SimpleNamespace(
-            interval=HOUR, features=COLUMNS, scaling=scaling or Scaling("none", np.empty(0), np.empty(0))
+            interval=HOUR,
+            features=COLUMNS,
+            scaling=scaling or Scaling("none", np.empty(0), np.empty(0)),
+            constants={},
         ),
         estimator=SimpleNamespace(contributions=own),
     )

@@ -21,11 +21,11 @@ from ml.evaluation.report.page.document import MAX_BYTES, render_html
 from ml.evaluation.report.plots import ROBUSTNESS_AXES
 from ml.evaluation.report.report import ValidationReport
 from ml.evaluation.report.split_picture import split_picture
-from ml.evaluation.report.timeline import timeline
+from ml.evaluation.report.timeline import timeline, timeline_data
 from tests.chromium import Browser, Page, address_of, chromium, find_chromium
 from tests.unit.evaluation.report.test_report import EVENTS, report
 
-DESKTOP, PHONE = 1280, 375
+DESKTOP, PHONE, LARGE_PHONE = 1280, 375, 390
 NAMES = {
     "script": "</style></title><script>window.harmed = 1; document.title = 'harmed'</script>",
     "quotes": "\"'><img src=https://example.com/pixel.png onerror=window.harmed=1>' onmouseover=\"window.harmed=1",
@@ -104,6 +104,19 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return files
 
 
+@pytest.fixture(scope="module")
+def zoomed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report whose timeline can be zoomed; one of its machines has every kind of hostile name."""
+    time = pd.date_range("2025-01-01", periods=2000, freq="h", tz="UTC")
+    probability = np.where(np.arange(2000) % 500 > 450, 0.9, 0.1)
+    rows = pd.DataFrame({"timestamp": time, "probability": probability, "label": (probability > 0.5).astype(np.int8)})
+    assets = [rows.assign(asset_id=name, event=np.where(rows.index % 500 == 499, 0, -1)) for name in NAMES.values()]
+    file = tmp_path_factory.mktemp("zoomed") / "report.html"
+    story = timeline_data(pd.concat(assets, ignore_index=True), 0.5)
+    file.write_text(render_html(report_of("pressure"), pictures(), story), encoding="utf-8")
+    return file
+
+
 def opened(browser: Browser, file: Path, width: int) -> Page:
     page = browser.new_page()
     page.show(address_of(file), width=width)
@@ -160,6 +173,36 @@ def test_print_is_dark_on_white_with_everything_unfolded(browser, pages) -> None
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.evaluate("document.querySelector('details:not([open]) table').getBoundingClientRect().height") > 20
     assert page.pdf().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("width", [DESKTOP, LARGE_PHONE])
+def test_the_probability_can_be_seen_closer(browser, zoomed, width) -> None:
+    page = opened(browser, zoomed, width)
+    shown = "document.querySelector('#timeline-live output').textContent"
+
+    assert page.errors == []
+    assert page.evaluate("window.harmed") is None
+    assert page.evaluate("document.querySelectorAll('#timeline-live svg path.probability').length") == 4
+    whole = page.evaluate(shown)
+    assert whole == "2025-01-01 00:00 to 2025-03-25 08:00 UTC"
+    page.evaluate("document.querySelector('button[name=closer]').click()")
+    assert page.evaluate(shown) == "2025-01-21 20:00 to 2025-03-04 12:00 UTC"
+    page.evaluate("document.querySelector('button[name=whole]').click()")
+    assert page.evaluate(shown) == whole
+    assert page.evaluate("document.querySelectorAll('#timeline-live rect.alarm').length") > 4
+    assert page.errors == []
+
+
+def test_nothing_is_cut_off_on_a_phone(browser, zoomed) -> None:
+    """The box of every element lies within the viewport, but for what scrolls in a region that says so."""
+    page = opened(browser, zoomed, LARGE_PHONE)
+    outside = """[...document.querySelectorAll('main *')].filter(each => {
+        const box = each.getBoundingClientRect();
+        return box.width > 0 && (box.left < -1 || box.right > innerWidth + 1) && !each.closest('.scroll, .wide, svg');
+    }).map(each => each.outerHTML.slice(0, 80))"""
+
+    assert page.evaluate(outside) == []
+    assert page.evaluate("[...document.images].every(each => each.getBoundingClientRect().right <= innerWidth + 1)")
 
 
 def test_every_table_picture_and_region_has_a_name(browser, pages) -> None:

@@ -1,4 +1,7 @@
+import base64
+import hashlib
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
@@ -74,6 +77,7 @@ def report(**changes):
                     [Feature(HOSTILE, Value(HOSTILE))],
                     np.float32([0.5]),
                     np.array([-1.0, 0.0]),
+                    lambda feature, value: f"{feature.name} = {value}",
                 ),
             ),
         ),
@@ -151,13 +155,36 @@ def test_the_json_has_exactly_the_promised_keys_and_no_nan():
 
 
 def test_all_gates_passed_is_a_pass_told_in_maintenance_terms():
-    passed = report()
+    passed = report(drift=())
 
     assert passed.status == "PASSED"
     assert passed.verdict == (
         "This model meets all 8 requirements set for it: it detected 14 of 16 failures, typically 31 h ahead, with "
-        "0.04 false alarms per asset and day, and was in alarm for 2.1\u00a0% of the healthy time."
+        "0.04 false alarms per asset and day, and was in alarm for 2.1\u00a0% of the healthy time. "
+        "What weakens it: the test holds only 16 failures."
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"events": EVENTS | {"failures": 40}}, None),
+        ({"events": EVENTS | {"failures": 1}}, "the test holds only 1 failure."),
+        (
+            {"drift": (Drift("flow", "sensor", 0.3, 0.3), Drift("f", "feature", 9.0, 0.3))},
+            "the test holds only 16 failures; flow looks different from training.",
+        ),
+        (
+            {"events": EVENTS | {"failures": 40, "healthyTimeInAlarm": 0.06}},
+            "it is in alarm for 6\u00a0% of the healthy",
+        ),
+    ],
+)
+def test_the_verdict_says_what_weakens_it(changes, words):
+    verdict = report(**{"drift": (), **changes}).verdict
+
+    assert ("What weakens it" in verdict) == (words is not None)
+    assert words is None or f"What weakens it: {words}" in verdict
 
 
 def test_one_gate_missed_is_a_refusal_that_names_it():
@@ -291,7 +318,7 @@ def test_hostile_names_are_text_and_nothing_is_fetched():
     assert "script" not in page.tags
     assert page.text.count("alert('x')") >= 11
     assert page.open == []
-    assert all(address.startswith("data:") for address in page.addresses)
+    assert all(address.startswith(("data:", "#")) for address in page.addresses)
     assert len(page.images) == 2
     assert all(image["alt"] for image in page.images)
 
@@ -305,9 +332,39 @@ def test_the_page_forbids_scripts_and_requests_and_names_its_language():
     html = render_html(report(), PLOTS)
 
     assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in html
+    assert "<script" not in html
+    assert "script-src" not in html
     assert '<html lang="en">' in html
     assert "data:image/svg+xml;base64," in html
     assert "data:image/png;base64," in html
+
+
+def test_one_script_may_run_and_draws_the_probability():
+    story = {"threshold": 0.5, "tracks": [{"name": HOSTILE, "step": 60, "end": 120, "time": [0, 60],
+             "probability": [1, None], "positive": [], "alarms": [[0, 60]], "failures": []}]}  # fmt: skip
+    html = render_html(report(), PLOTS, story)
+
+    data, script = re.findall(r"<script(?: type=\S+ id=\S+)?>(.*?)</script>", html, re.DOTALL)
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{allowed}'\">" in html
+    assert json.loads(data) == story
+    assert html.index("<noscript>") < html.index("data:image") < html.index("</noscript>")
+
+
+def test_the_contents_lead_to_every_section():
+    html = render_html(report(), PLOTS)
+
+    links = re.findall(r'<li><a href="#([\w-]+)">', html)
+    assert len(links) > 8
+    assert links == re.findall(r'<h2 id="([\w-]+)">', html)
+
+
+def test_features_are_told_in_words_beside_their_names():
+    html = render_html(
+        report(importances={"flow__median__w=24": 1.0}, provenance={"samplingIntervalSeconds": 900}), PLOTS
+    )
+
+    assert '<span class="words">flow, median of 6 h</span><br>flow__<wbr>median__<wbr>w=24</th>' in html
 
 
 def test_missing_pieces_are_left_out():

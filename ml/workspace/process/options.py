@@ -1,4 +1,4 @@
-"""``--actor``: on whose behalf a command runs, for the audit log."""
+"""The options that every command has."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import argparse
 _MAX_LENGTH = 128
 
 
-def add_actor_option(parser: argparse.ArgumentParser) -> None:
-    """Give `parser` the option ``--actor``, which is None if it is not given."""
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` ``--actor``, which is None if it is not given, and ``--json``."""
     parser.add_argument(
         "--actor",
         type=_actor,
         metavar="NAME",
         help="on whose behalf this is done, for the audit log, which also names the user of the operating system",
     )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on a terminal, too")
 
 
 def _actor(text: str) -> str:

@@ -1,0 +1,1 @@
+"""How every page looks: one style, one way to fill a template, and the parts that pages share."""

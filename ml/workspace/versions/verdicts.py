@@ -1,0 +1,34 @@
+"""What validation said about a version, for lists, comparisons and indexes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ml.errors import EagleError
+from ml.workspace.files import read_json
+from ml.workspace.paths import OrganizationPaths
+
+
+def report_of(paths: OrganizationPaths, version: str) -> dict[str, Any] | None:
+    """The content of the version's validation report; None if there is none that can be read."""
+    try:
+        return read_json(paths.validation_report(version, ".json"), "the validation report")
+    except EagleError:
+        return None
+
+
+def verdict_of(paths: OrganizationPaths, version: str) -> dict[str, Any]:
+    """What a list shows of a version's report; all None if there is none.
+
+    Failures and false alarms are those of the test part.
+    """
+    report = report_of(paths, version) or {}
+    events = report.get("events") or {}
+    return {
+        "verdict": report.get("status"),
+        "failures": events.get("failures"),
+        "detected": events.get("detected"),
+        "falseAlarms": events.get("falseAlarms"),
+        "falseAlarmsPerAssetDay": events.get("falseAlarmsPerAssetDay"),
+        "reportPath": str(paths.validation_report(version, ".html")) if report else None,
+    }
