@@ -14,7 +14,7 @@ if __package__ in (None, ""):
     import _bootstrap  # noqa: F401
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +128,7 @@ def run(
         real_rows=trained.engineer.matrix(sample.frame, rows=spread(rows, config.conversion_config.parity_rows)),
         parity_rows=config.conversion_config.parity_rows,
     )
+    models, metadata = _with_kept_reasons(trained, models, metadata)
     if not (is_current(paths, config.version) and _is_shipped(trained.folder, models)):
         _install(config, paths, trained, models, metadata, model_file)
     link_model(paths, config.version)
@@ -179,15 +180,28 @@ def _install(
         write_package(folder, metadata, models)
 
 
-def _is_shipped(folder: Path, models: OnnxModels) -> bool:
-    """Whether the version has these models; reasons that were fitted on other rows of the same data are as good."""
-    from ml.export.package import REASONS_FILE
+def _with_kept_reasons(
+    trained: TrainedVersion, models: OnnxModels, metadata: ModelMetadata
+) -> tuple[OnnxModels, ModelMetadata]:
+    """The reasons that training wrote for the same model, if any: those made here are fitted on other rows."""
+    from ml.export.package import MODEL_FILE, REASONS_FILE
     from ml.workspace.safe_open import read_bytes
 
-    return all(
-        (folder / name).is_file() and (name == REASONS_FILE or read_bytes(folder / name) == content)
-        for name, content in models.files.items()
-    )
+    file = trained.folder / REASONS_FILE
+    if not (file.is_file() and trained.metadata.reasons and _holds(trained.folder / MODEL_FILE, models.model)):
+        return models, metadata
+    kept = metadata.model_copy(update={"reasons": trained.metadata.reasons})
+    return replace(models, reasons=read_bytes(file)), kept
+
+
+def _is_shipped(folder: Path, models: OnnxModels) -> bool:
+    return all(_holds(folder / name, content) for name, content in models.files.items())
+
+
+def _holds(file: Path, content: bytes) -> bool:
+    from ml.workspace.safe_open import read_bytes
+
+    return file.is_file() and read_bytes(file) == content
 
 
 def main(argv: list[str] | None = None) -> int:
