@@ -106,7 +106,7 @@ def read_prepared_csv(path: Path, config: OrganizationConfig, *, interval: int |
             usecols=columns,
             dtype={"asset_id": str, "status": str, **sensors, **numbers},
             keep_default_na=False,  # words are names of machines and modes; only an empty number is missing
-            na_values={name: [""] for name in ["asset_id", *sensors]},
+            na_values={name: [""] for name in ("asset_id", *sensors)},
         )
         frame["timestamp"] = pd.to_datetime(frame["timestamp"], format=_TIME_FORMAT, utc=True).astype(
             "datetime64[us, UTC]"

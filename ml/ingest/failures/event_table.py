@@ -18,7 +18,7 @@ from ml.cleaning import clock
 from ml.cleaning.collector import ONLY_ASSET
 from ml.cleaning.flags import words
 from ml.cleaning.likely_causes import likely_time_format
-from ml.cleaning.parsing import plain
+from ml.cleaning.parsing import clean_text, plain
 from ml.cleaning.refusals import MOST_ODD_TIMES, shown, words_seen
 from ml.cleaning.time_range import TimeRange
 from ml.config import OrganizationConfig
@@ -26,10 +26,18 @@ from ml.errors import DataError, EagleError, MissingColumnError, NoRowsError
 from ml.ingest.sources import open_table
 from ml.ingest.sources.base import Source
 from ml.options.base import missing_name, nearest
-from ml.options.failures import EventTable, canonical
+from ml.options.failures import DowntimeTable, EventTable, MaintenanceTable, canonical
 
 UNNAMED_MODE = "unnamed"
 """Mode of an event whose cell is empty."""
+_NO_EVENTS = pd.DataFrame(
+    {
+        "asset": pd.Series([], dtype="str"),
+        "start": np.zeros(0, dtype=np.int64),
+        "end": np.zeros(0, dtype=np.int64),
+        "mode": pd.Series([], dtype="str"),
+    }
+)
 _LISTED = 30  # columns that an error names
 _EXAMPLES = 4
 
@@ -47,6 +55,8 @@ class EventCounts:
     """Rows that say what another row says."""
     without_end: int = 0
     """Events whose end is missing or cannot be read; they take one grid row."""
+    unreadable_ends: int = 0
+    """Those of them that have one, of an impossible year included."""
     end_before_start: int = 0
     """The same, of events that would end before they start."""
     overlapping: int = 0
@@ -103,8 +113,10 @@ def read_events(config: OrganizationConfig, table: EventTable, field: str, *, be
         with closing(open_table(config, table, field)) as source:
             return _read(source, config, table, field, before)
     except EagleError as error:
-        if error.field is not None and error.field.startswith("dataSource"):
-            error.field = error.field.replace("dataSource", field)
+        # What opens a source speaks of the readings' own keys.
+        error.field = {"dataSource.path": f"{field}.path", "scadaDbConfig.table": f"{field}.table"}.get(
+            error.field or "", error.field
+        )
         raise
 
 
@@ -124,6 +136,8 @@ def _read(
         kept = batch.filter(pa.array(_included(batch, table, seen)))
         counts.not_included += batch.num_rows - kept.num_rows
         parts.append(_events(kept, config, table, asset, counts, odd))
+    if counts.rows == 0 and isinstance(table, MaintenanceTable | DowntimeTable):
+        return ListedEvents(_NO_EVENTS, counts, source.where)  # there was none yet
     if counts.rows == 0:
         raise NoRowsError(f"{source.where} has no rows", field=field, hint="check that it is the right table or file")
     if counts.rows == counts.not_included:
@@ -199,7 +213,7 @@ def _events(
     zone = table.timezone or config.data_config.zone
     starts = plain(batch.column(table.start_column))
     start = clock.to_microseconds(starts, zone, table.start_column)
-    readable = start != clock.UNREADABLE
+    readable = (start != clock.UNREADABLE) & ~clock.implausible(start, starts)
     written = starts.is_valid().to_numpy(zero_copy_only=False)
     for value in starts.filter(pa.array(~readable & written))[:_EXAMPLES].to_pylist():
         odd[str(value)] += 1
@@ -235,10 +249,13 @@ def _ends(
     if table.end_column is None:
         counts.without_end += int(keep.sum())
         return start
-    end = clock.to_microseconds(plain(batch.column(table.end_column)), zone, table.end_column)
-    missing = end == clock.UNREADABLE
+    ends = plain(batch.column(table.end_column))
+    end = clock.to_microseconds(ends, zone, table.end_column)
+    missing = (end == clock.UNREADABLE) | clock.implausible(end, ends)
     wrong = ~missing & (end < start)
+    unreadable = missing & clean_text(ends).is_valid().to_numpy(zero_copy_only=False)
     counts.without_end += int((keep & missing).sum())
+    counts.unreadable_ends += int((keep & unreadable).sum())
     counts.end_before_start += int((keep & wrong).sum())
     return np.where(missing | wrong, start, end)
 

@@ -63,6 +63,7 @@ def _odd_rows(counts: EventCounts, where: str, field: str) -> Iterator[Finding]:
     for number, what, key in (
         (counts.without_start, "no time of their start that can be read, and were left out", "startColumn"),
         (counts.without_asset, "no name of an asset, and were left out", "assetColumn"),
+        (counts.unreadable_ends, "an end that cannot be read, and count as events without an end", "endColumn"),
         (counts.end_before_start, "an end before their start, and count as events without an end", "endColumn"),
     ):
         if number:

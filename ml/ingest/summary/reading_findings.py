@@ -111,10 +111,13 @@ def _values(counts: Counts) -> Told:
         if name in counts.flag_columns:
             yield Finding(
                 "TARGET_NOT_UNDERSTOOD",
-                f"{name} has {plural(count, 'value')} that {_are(count)} neither 0 nor 1: {words_seen(examples)}. "
+                f"{name} has {plural(count, 'value')} that {_are(count)} neither "
+                f"{'failed nor healthy' if name in counts.words else '0 nor 1'}: {words_seen(examples)}. "
                 "These rows are unknown, and like those before them not learned from.",
-                "schemaConfig.targetColumn",
-                "write 1 while the asset is failed and 0 while it is not",
+                "failureConfig.healthyValues" if name in counts.words else "schemaConfig.targetColumn",
+                "name them in failureConfig.failureValues or healthyValues, if they are either"
+                if name in counts.words
+                else "write 1 while the asset is failed and 0 while it is not",
             )
         elif count > MUCH_UNREADABLE * (count + counts.readable.get(name, 0)):
             cause, advice = cause_of_unreadable(examples)

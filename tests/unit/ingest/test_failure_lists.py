@@ -222,6 +222,18 @@ def test_what_was_odd_about_a_list_is_counted_and_told(tmp_path: Path) -> None:
     assert prepared.summary["failureEvents"]["total"] == 2
 
 
+def test_ends_that_cannot_be_read_are_told_and_lists_of_maintenance_may_be_empty(tmp_path: Path) -> None:
+    write_readings(tmp_path, {"a": [*range(0, 30 * INTERVAL, INTERVAL)]})
+    for name in ("maintenance", "downtime"):
+        write_events(tmp_path, name, [])
+    rows = [f"a;{moment(5 * INTERVAL)};10.03.2024;p", f"a;{moment(15 * INTERVAL)};9999-12-31T00:00:00Z;p"]
+    (tmp_path / "events.csv").write_text("\n".join(["unit;begin;finish;what", *rows, ""]))
+    prepared = prepare(configured(tmp_path, 3 * INTERVAL))
+    assert prepared.summary["lists"]["events"]["unreadableEnds"] == 2
+    assert "EVENTS_INCOMPLETE" in codes_of(prepared)
+    assert (prepared.frame["target"] == 1).sum() == 2
+
+
 def test_names_of_machines_are_mapped_and_rows_chosen(tmp_path: Path) -> None:
     events = [Event("Pump A", 5 * INTERVAL, None, "real"), Event("Pump A", 15 * INTERVAL, None, "test")]
     table = {"assets": {"Pump A": "a"}, "include": {"what": ["REAL"]}}
@@ -247,6 +259,7 @@ def test_events_beyond_the_range_of_the_readings_do_not_count(tmp_path: Path) ->
         ([Event("a", 0, None, "x")], {"include": {"what": ["y"]}}, DataError, r"what holds 'x' \(1 times\)"),
         ([Event("a", 0)], {"startColumn": "unit"}, DataError, r"no time in \"unit\""),
         ([], {}, DataError, "has no rows"),
+        ([Event("1", 0)], {"startColumn": "unit"}, DataError, r"no time in \"unit\" that can be read \(such as '1'\)"),
     ],
 )
 def test_a_list_that_cannot_be_used_is_refused(
