@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import warnings
@@ -127,11 +128,12 @@ class JsonLinesSource(Source):
     def _parsed(self, block: bytes, line: int) -> pa.Table:
         """Lines as a table; texts that look like times stay texts, so that all times are read in one way."""
         try:
-            rows = self._table(block)
+            block.decode("utf-8")  # or names and texts that are none would come to light much later
+            rows = self._table(block.removeprefix(codecs.BOM_UTF8))
             times = {field.name for field in rows.schema if pa.types.is_timestamp(field.type)}
             if times:
                 self._texts |= times
-                rows = self._table(block)
+                rows = self._table(block.removeprefix(codecs.BOM_UTF8))
         except (pa.ArrowException, UnicodeError) as failure:
             raise DataError(
                 f"{self.where} cannot be read as JSON lines in the lines from {line:,} on: {words_of(failure)}",

@@ -169,7 +169,7 @@ class TestFormats:
     ) -> None:
         monkeypatch.setattr(other_files, "_BLOCK_BYTES", 60)
         lines = ['{"time": "2024-01-01T00:00:00", "a": 1}', '{"a": 2.5, "time": "2024-01-02"}', "", '{"time": "x"}']
-        (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
+        (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8-sig")
         source = open_file(tmp_path / "a.jsonl", organization_id="plant_a")
         batches = source.read(["time", "a"], time_column="time", within=TimeRange())
         found = [row for batch in batches for row in batch.to_pylist()]
@@ -185,6 +185,7 @@ class TestFormats:
             ("a.zip", b"no archive", "cannot be read as zip"),
             ("a.jsonl", b"", "is empty"),
             ("a.jsonl", b'{"a": 1}\n{"a": "x"}\n', "cannot be read as JSON lines in the lines from 1 on"),
+            ("a.jsonl", b'{"\xba": 1}\n', "cannot be read as JSON lines"),
             ("a.jsonl", b'[{"a": 1}]\n', "cannot be read as JSON lines"),
             ("a.jsonl", b'{"a": ' + b"[" * 5000 + b"\n", "cannot be read as JSON lines"),
             ("a.xls", b"", "is no file of readings"),
