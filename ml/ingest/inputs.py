@@ -55,12 +55,19 @@ def refuse_foreign_source(config: OrganizationConfig, paths: OrganizationPaths) 
     """
     if config.data_source is not None:
         _readable_files(Path(config.data_source.path), paths, "dataSource.path")
-    _refuse_foreign_tables(config, paths)
+    refuse_foreign_tables(config, paths)
     if config.scada_db_config is not None and config.scada_db_config.driver == "sqlite":
         refuse_second_names(paths.readable_file(config.scada_db_config.database, "scadaDbConfig.database"))
     authority = None if config.scada_db_config is None else config.scada_db_config.ssl_root_cert
     if authority is not None and authority != "system":
         paths.readable_file(authority, "scadaDbConfig.sslRootCert")
+
+
+def refuse_foreign_tables(config: OrganizationConfig, paths: OrganizationPaths, section: str = "") -> None:
+    """As `refuse_foreign_source`, of the tables beside the readings that are named in a section, or in any."""
+    for field, table in config.tables.items():
+        if table.path is not None and field.startswith(section):
+            _readable_files(Path(table.path), paths, f"{field}.path")
 
 
 def _readable_files(path: Path, paths: OrganizationPaths, what: str) -> None:
@@ -70,12 +77,6 @@ def _readable_files(path: Path, paths: OrganizationPaths, what: str) -> None:
         paths.not_foreign(folder_of(path), what)  # before anything in it is looked at
     for file in files_of(path) if several else [path]:
         paths.readable_file(file, what)
-
-
-def _refuse_foreign_tables(config: OrganizationConfig, paths: OrganizationPaths) -> None:
-    for field, table in config.tables.items():
-        if table.path is not None:
-            _readable_files(Path(table.path), paths, f"{field}.path")
 
 
 def prepare_and_keep(
@@ -238,6 +239,6 @@ def external_data(
     elif is_prepared_csv(file):
         prepared = read_prepared_csv(file, config, interval=interval)
     else:
-        _refuse_foreign_tables(config, paths)
+        refuse_foreign_tables(config, paths)
         prepared = prepare(config, source_path=file, interval=interval, own_gaps=own_gaps, progress=progress)
     return Input(prepared, sha256(file), file.name)

@@ -59,7 +59,7 @@ def read_sorted(
         As `ml.ingest.prepare.prepare`.
     """
     _refuse_prepared(config, path)
-    with told_if_long(source, config.layout_config) as seems_long:
+    with told_if_long(source, config) as seems_long:
         readings = _read(source, config, slices, report, folder=folder, on_run=on_run)
     readings.counts.layout += [*seems_long, *source.told()]
     return readings

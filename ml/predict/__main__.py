@@ -82,6 +82,7 @@ def run(
         As ml/errors.py describes them.
     """
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
+    from ml.ingest.inputs import refuse_foreign_tables
     from ml.predict import load_model
     from ml.predict.output import SUFFIXES
     from ml.predict.scoring import score_file
@@ -90,6 +91,7 @@ def run(
 
     paths = for_config(config)
     source = paths.readable_file(data, "the data")
+    refuse_foreign_tables(config, paths)
     target = paths.writable_file(out, "the output")
     if target.suffix not in SUFFIXES:
         raise UsageError(f"the output must end in {' or '.join(SUFFIXES)}, not {target.suffix or 'without a suffix'}")

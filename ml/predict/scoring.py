@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,18 @@ def score_file(
             hint="give the file that data_prep.py was given",
         )
     settings = on_grid_of(model.engineer.config, config)
-    source = open_source(settings, data)
+    with closing(open_source(settings, data)) as source:
+        return _score(model, settings, source, output, scratch, progress)
+
+
+def _score(
+    model: LoadedModel,
+    settings: OrganizationConfig,
+    source: Source,
+    output: Path,
+    scratch: Path,
+    progress: ProgressCallback,
+) -> Scored:
     schema = settings.schema_config
     plan = replace(plan_columns(schema, None, source.columns(), source.where, target_required=False), flags=())
     readings = _sorted(source, plan, settings, scratch, progress)

@@ -65,6 +65,37 @@ def test_any_order_and_format_of_readings_gives_the_same_scores(
     assert same_bits(first["probability"], second["probability"])
 
 
+def test_readings_in_another_layout_give_the_same_scores(
+    pipeline: PipelineRun, published: Path, readings: Path, tmp_path: Path
+) -> None:
+    table = pd.read_parquet(readings).drop_duplicates(["asset_id", "created_timestamp"])
+    table.to_parquet(tmp_path / "wide.parquet")
+    schema = (config := json.loads(pipeline.config_file.read_text()))["schemaConfig"]
+    sensors = [*schema["continuousColumns"], *schema["booleanColumns"]]
+    table[sensors] = table[sensors].astype(float)
+    long = table.melt(["asset_id", "created_timestamp"], sensors, "tag").dropna()
+    long.sort_values("created_timestamp", kind="stable").to_parquet(tmp_path / "long.parquet")
+    layout = {"layout": "long", "tagColumn": "tag", "valueColumn": "value"}
+    named = write_json(tmp_path / "config.json", {**config, "layoutConfig": layout})
+    found = predict_here(named, tmp_path / "long.parquet", tmp_path / "a.parquet", root=published)
+    assert found.exit_code == 0, found.document
+    assert "TAGS_ABSENT" not in [each["code"] for each in found.document["warnings"]]
+    assert (
+        predict_here(pipeline.config_file, tmp_path / "wide.parquet", tmp_path / "b.parquet", root=published).exit_code
+        == 0
+    )
+    first, second = (pd.read_parquet(tmp_path / name) for name in ("a.parquet", "b.parquet"))
+    assert same_bits(first["probability"], second["probability"])
+    foreign = published / "artifacts/other_plant/v1"
+    foreign.mkdir(parents=True)
+    (foreign / "errors.csv").write_text("asset_id,created_timestamp,code\n")
+    table = {"kind": "counts", "path": str(foreign / "errors.csv"), "countColumn": "code"}
+    named = write_json(tmp_path / "config.json", {**config, "layoutConfig": {"tables": {"errors": table}}})
+    refused = predict_here(named, tmp_path / "wide.parquet", tmp_path / "c.parquet", root=published)
+    shutil.rmtree(foreign.parent)
+    assert refused.exit_code == 6
+
+
 def test_the_run_is_on_record_and_leaves_nothing_else(
     pipeline: PipelineRun, published: Path, readings: Path, tmp_path: Path
 ) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
+import warnings
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
-from datetime import date, datetime
+from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,10 +27,13 @@ _FIELD = "dataSource.path"
 _BLOCK_BYTES = 1 << 22
 _MOST_COLUMNS = 10_000
 _MOST_ARCHIVED_BYTES = 64 << 30
-_MOST_WORKBOOK_BYTES = 1 << 30  # a workbook is read as a whole
+_MOST_WORKBOOK_BYTES = 1 << 30  # its texts are held in memory
 _LISTED = 3
 _BATCH_ROWS = 65_536
 _DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, UnicodeError)
+
+# What the library raises of a workbook that is none: parts that are missing, XML that is broken, values out of place.
+_DAMAGED_WORKBOOK = (KeyError, ValueError, TypeError, AttributeError, IndexError, SyntaxError, OverflowError)
 
 
 def open_member(path: Path) -> IO[bytes]:
@@ -122,11 +128,12 @@ class JsonLinesSource(Source):
     def _parsed(self, block: bytes, line: int) -> pa.Table:
         """Lines as a table; texts that look like times stay texts, so that all times are read in one way."""
         try:
-            rows = self._table(block)
+            block.decode("utf-8")  # or names and texts that are none would come to light much later
+            rows = self._table(block.removeprefix(codecs.BOM_UTF8))
             times = {field.name for field in rows.schema if pa.types.is_timestamp(field.type)}
             if times:
                 self._texts |= times
-                rows = self._table(block)
+                rows = self._table(block.removeprefix(codecs.BOM_UTF8))
         except (pa.ArrowException, UnicodeError) as failure:
             raise DataError(
                 f"{self.where} cannot be read as JSON lines in the lines from {line:,} on: {words_of(failure)}",
@@ -139,7 +146,7 @@ class JsonLinesSource(Source):
         schema = pa.schema([(name, pa.string()) for name in sorted(self._texts)])
         return pyarrow.json.read_json(
             io.BytesIO(block),
-            read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=2 * _BLOCK_BYTES),
+            read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=4 * _BLOCK_BYTES),
             parse_options=pyarrow.json.ParseOptions(explicit_schema=schema if len(schema) else None),
         )
 
@@ -162,20 +169,27 @@ class JsonLinesSource(Source):
 
 
 class ExcelSource(Source):
-    """The one filled sheet of an Excel workbook, whose first row holds the names of the columns."""
+    """The one filled sheet of an Excel workbook, whose first row holds the names of the columns; read row by row."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._rows = self._read_sheet()
-        self._columns = ["" if value is None else str(value).strip() for value in self._rows.pop(0)]
-        while self._columns and not self._columns[-1]:
+        with self._workbook() as book:
+            filled = [(sheet.title, names) for sheet in book.worksheets if (names := next(_rows_of(sheet), None))]
+        if len(filled) != 1:
+            listed = ", ".join(repr(name) for name, _ in filled[:_LISTED])
+            raise DataError(
+                f"{self.where} has {len(filled)} sheets with rows ({listed or 'none'}), and one is needed",
+                field=_FIELD,
+                hint="save the sheet of the readings as a workbook of its own, or as CSV",
+            )
+        self._sheet, names = filled[0]
+        self._columns = ["" if name is None else str(name).strip() for name in names]
+        while not self._columns[-1]:
             self._columns.pop()
-        twice = next((name for name in self._columns if self._columns.count(name) > 1), None)
+        twice = next((name for name, times in Counter(self._columns).items() if times > 1), None)
         if twice is not None or len(self._columns) > _MOST_COLUMNS:
             problem = f'has the column "{twice}" more than once' if twice is not None else "has too many columns"
-            raise DataError(
-                f"{self.where} {problem}", field=_FIELD, hint="its first row holds the names of the columns"
-            )
+            raise DataError(f"{self.where} {problem}", field=_FIELD, hint="its first row names the columns")
 
     @property
     def where(self) -> str:
@@ -187,21 +201,24 @@ class ExcelSource(Source):
         return list(self._columns)
 
     def row_count(self) -> int | None:
-        """Rows below the first."""
-        return len(self._rows)
+        """Not known before the end."""
+        return None
 
     def read(self, columns: Sequence[str], *, time_column: str, within: TimeRange) -> Iterator[pa.RecordBatch]:
-        """Stream the columns: dates and numbers as such where a column has nothing else, else text."""
+        """Stream the columns: times and numbers as such where a column has nothing else, else text."""
         del time_column, within
         places = [self._columns.index(name) for name in columns]
-        for start in range(0, len(self._rows), _BATCH_ROWS):
-            rows = self._rows[start : start + _BATCH_ROWS]
-            held = [_excel_column([row[place] if place < len(row) else None for row in rows]) for place in places]
-            yield pa.RecordBatch.from_arrays(held, names=list(columns))
+        with self._workbook() as book:
+            rows = _rows_of(book[self._sheet])
+            next(rows, None)
+            while some := list(islice(rows, _BATCH_ROWS)):
+                held = [_excel_column([row[at] if at < len(row) else None for row in some]) for at in places]
+                yield pa.RecordBatch.from_arrays(held, names=list(columns))
 
-    def _read_sheet(self) -> list[list[Any]]:
+    @contextmanager
+    def _workbook(self) -> Iterator[Any]:
         try:
-            import python_calamine
+            import openpyxl
         except ImportError:
             raise MissingLibraryError(
                 f"{self._path.name} is an Excel workbook, and the library that reads it is not installed",
@@ -217,28 +234,22 @@ class ExcelSource(Source):
                     field=_FIELD,
                     hint="save the sheet as CSV",
                 )
-            workbook = python_calamine.CalamineWorkbook.from_path(str(self._path))
-            sheets = [(name, workbook.get_sheet_by_name(name).to_python()) for name in workbook.sheet_names]
-        except (*_DAMAGE, python_calamine.CalamineError) as failure:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of styles and extensions that mean nothing to us
+                book = openpyxl.load_workbook(self._path, read_only=True, data_only=True)
+                with closing(book):
+                    yield book
+        except (*_DAMAGE, *_DAMAGED_WORKBOOK) as failure:
             raise DataError(f"{self.where} cannot be read as a workbook: {words_of(failure)}", field=_FIELD) from None
-        filled = [(name, rows) for name, rows in sheets if rows]
-        if len(filled) != 1:
-            listed = ", ".join(repr(name) for name, _ in filled[:_LISTED])
-            raise DataError(
-                f"{self.where} has {len(filled)} sheets with rows{f' ({listed})' if filled else ''}, and one is needed",
-                field=_FIELD,
-                hint="save the sheet of the readings as a workbook of its own, or as CSV",
-            )
-        rows: list[list[Any]] = filled[0][1]
-        return rows
+
+
+def _rows_of(sheet: Any) -> Iterator[tuple[Any, ...]]:
+    """Rows of a sheet that are not empty, whatever size the file claims."""
+    sheet.reset_dimensions()
+    return (row for row in sheet.iter_rows(values_only=True) if any(cell is not None for cell in row))
 
 
 def _excel_column(cells: list[Any]) -> pa.Array:
-    # A time at midnight comes as a date, and Arrow would make dates of all.
-    cells = [
-        None if cell == "" else datetime(cell.year, cell.month, cell.day) if type(cell) is date else cell
-        for cell in cells
-    ]
     try:
         return pa.array(cells)
     except (pa.ArrowInvalid, pa.ArrowTypeError):

@@ -6,7 +6,6 @@ import json
 import os
 import sys
 import zipfile
-from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -170,7 +169,7 @@ class TestFormats:
     ) -> None:
         monkeypatch.setattr(other_files, "_BLOCK_BYTES", 60)
         lines = ['{"time": "2024-01-01T00:00:00", "a": 1}', '{"a": 2.5, "time": "2024-01-02"}', "", '{"time": "x"}']
-        (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
+        (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8-sig")
         source = open_file(tmp_path / "a.jsonl", organization_id="plant_a")
         batches = source.read(["time", "a"], time_column="time", within=TimeRange())
         found = [row for batch in batches for row in batch.to_pylist()]
@@ -186,6 +185,7 @@ class TestFormats:
             ("a.zip", b"no archive", "cannot be read as zip"),
             ("a.jsonl", b"", "is empty"),
             ("a.jsonl", b'{"a": 1}\n{"a": "x"}\n', "cannot be read as JSON lines in the lines from 1 on"),
+            ("a.jsonl", b'{"\xba": 1}\n', "cannot be read as JSON lines"),
             ("a.jsonl", b'[{"a": 1}]\n', "cannot be read as JSON lines"),
             ("a.jsonl", b'{"a": ' + b"[" * 5000 + b"\n", "cannot be read as JSON lines"),
             ("a.xls", b"", "is no file of readings"),
@@ -226,37 +226,21 @@ class TestFormats:
             prepare(config(path))
 
 
-def workbook(path: Path, *sheets: pd.DataFrame | None) -> Path:
-    """A workbook as Excel writes it: times are numbers of days with a format; None is an empty sheet."""
-    spreadsheet = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-    package = "http://schemas.openxmlformats.org/package/2006"
+def workbook(path: Path, *sheets: pd.DataFrame | None, far: str | None = None) -> Path:
+    """A workbook; None is an empty sheet, and `far` a cell of the last one with a number."""
+    import openpyxl
 
-    def cell(value: object) -> str:
-        if isinstance(value, pd.Timestamp):
-            return f'<c s="1"><v>{(value - pd.Timestamp("1899-12-30")) / pd.Timedelta(days=1)!r}</v></c>'
-        if isinstance(value, str):
-            return f'<c t="inlineStr"><is><t>{escape(value)}</t></is></c>'
-        return "<c/>" if pd.isna(value) else f"<c><v>{value!r}</v></c>"  # type: ignore[call-overload]
-
-    def sheet(frame: pd.DataFrame | None) -> str:
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for frame in sheets:
+        sheet = book.create_sheet()
         rows = [] if frame is None else [list(frame.columns), *frame.astype(object).to_numpy().tolist()]
-        inner = "".join(f"<row>{''.join(map(cell, row))}</row>" for row in rows)
-        return f'<worksheet xmlns="{spreadsheet}"><sheetData>{inner}</sheetData></worksheet>'
-
-    numbers = range(1, len(sheets) + 1)
-    kinds = "".join(f'<sheet name="S{n}" sheetId="{n}" r:id="r{n}"/>' for n in numbers)
-    links = "".join(f'<Relationship Id="r{n}" Type="{office}/worksheet" Target="s{n}.xml"/>' for n in numbers)
-    parts = {
-        "_rels/.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="r1" '
-        f'Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
-        "xl/workbook.xml": f'<workbook xmlns="{spreadsheet}" xmlns:r="{office}"><sheets>{kinds}</sheets></workbook>',
-        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships">{links}'
-        f'<Relationship Id="st" Type="{office}/styles" Target="styles.xml"/></Relationships>',
-        "xl/styles.xml": f'<styleSheet xmlns="{spreadsheet}"><cellXfs><xf numFmtId="0"/><xf numFmtId="22"/></cellXfs>'
-        "</styleSheet>",
-    } | {f"xl/s{number}.xml": sheet(frame) for number, frame in zip(numbers, sheets, strict=True)}
-    return zipped(path, *((name, text.encode()) for name, text in parts.items()))
+        for row in rows:
+            sheet.append([None if pd.isna(cell) else cell for cell in row])
+        if far is not None:
+            sheet[far] = 2
+    book.save(path)
+    return path
 
 
 class TestExcel:
@@ -288,10 +272,16 @@ class TestExcel:
         with pytest.raises(DataError, match="holds 0 MB"):
             open_file(workbook(tmp_path / "a.xlsx", raw_history().head(3)), organization_id="plant_a")
 
+    def test_cells_far_apart_need_no_memory_for_what_lies_between(self, tmp_path: Path) -> None:
+        path = workbook(tmp_path / "a.xlsx", raw_history().head(3), far="XFD1048576")
+        source = open_file(path, organization_id="plant_a")
+        rows = [batch.num_rows for batch in source.read(["remark"], time_column="remark", within=TimeRange())]
+        assert rows == [4]
+
     def test_without_the_library_it_is_told_what_to_install(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setitem(sys.modules, "python_calamine", None)
+        monkeypatch.setitem(sys.modules, "openpyxl", None)
         (tmp_path / "a.xlsx").write_bytes(b"")
         with pytest.raises(MissingLibraryError) as refused:
             open_file(tmp_path / "a.xlsx", organization_id="plant_a")

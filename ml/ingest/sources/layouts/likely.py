@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from ml.config import OrganizationConfig
 from ml.errors import DataError
 from ml.findings import Finding
 from ml.ingest.sources.base import Source
-from ml.options.layout import LayoutConfig
 
 _TAGS = re.compile(r"(tag|point|signal|variable|parameter|measurement|sensor|channel)(_?(name|id|key))?", re.IGNORECASE)
 _VALUES = re.compile(r"(value|val|reading|wert|messwert|valeur)(_?(num|number|numeric|float|double))?", re.IGNORECASE)
@@ -29,9 +29,9 @@ def likely_columns(columns: Sequence[str]) -> tuple[str, str] | None:
 
 
 @contextmanager
-def told_if_long(source: Source, layout: LayoutConfig) -> Iterator[list[Finding]]:
-    """Let a refusal inside the block say that rows seem to be one value each; else give it as a finding."""
-    found = likely_columns(source.columns()) if layout.layout == "wide" else None
+def told_if_long(source: Source, config: OrganizationConfig) -> Iterator[list[Finding]]:
+    """Let a refusal inside the block say that rows seem to be one value each; else it is a finding."""
+    found = likely_columns(source.columns()) if config.layout_config.layout == "wide" else None
     if found is None:
         yield []
         return
@@ -39,7 +39,9 @@ def told_if_long(source: Source, layout: LayoutConfig) -> Iterator[list[Finding]
     advice = f'set layoutConfig.layout to "long", tagColumn to "{found[0]}" and valueColumn to "{found[1]}"'
     read = f"{message[0].upper()}{message[1:]}, and are read as one row per instant."
     try:
-        yield [Finding("LONG_FORM_LIKELY", read, _FIELD, f"{advice} if it is")]
+        schema = config.schema_config
+        used = found[1] in (*schema.sensor_columns, *schema.column_mapping)
+        yield [Finding("LONG_FORM_LIKELY", read, _FIELD, f"{advice} if it is")] if used else []
     except DataError as refusal:
         refusal.hint = "; or: ".join(filter(None, [refusal.hint, f"{message}: {advice}"]))
         raise

@@ -30,6 +30,7 @@ _PIECE_ROWS = 2_000_000  # values that are put together at once
 _PIECE_CELLS = 40_000_000  # places for values: four bytes each
 _BATCH_ROWS = 65_536
 _MOST_TAGS = 200_000  # different names; a column with more holds something else
+_LONGEST_TAG = 512  # characters
 _SHOWN = 10  # names that a message lists
 _MOST_ASKED_FOR = 1_000  # tags that a database is asked for; of more, all rows are read
 _ROWS_LOOKED_AT = 200_000  # when other tags are to be named
@@ -84,6 +85,7 @@ class LongSource(ShapedSource):
         if isinstance(inner, SlicedSource) and self._pattern is None and 0 < len(self._tags) <= _MOST_ASKED_FOR:
             inner.only = (self._tag, tuple(self._tags))
         self._names: dict[str | None, tuple[str | None, str | None]] = {}
+        self._read: list[str] = []
         self._seen: Counter[str] = Counter()
         self._values = 0
         self._bad: Counter[str] = Counter()
@@ -120,6 +122,7 @@ class LongSource(ShapedSource):
         if not tags:
             yield from (_distinct(self._rows(batch, columns)) for batch in batches)
             return
+        self._read = tags
         self._seen.clear()
         self._bad.clear()
         self._values = 0
@@ -132,7 +135,7 @@ class LongSource(ShapedSource):
     def told(self) -> list[Finding | str]:
         """Wanted tags without a row, and values of bad quality."""
         told = super().told()
-        absent = [name for name in self._tags if name not in self._seen]
+        absent = [name for name in self._read if name not in self._seen]
         if self._values and absent:
             self._look_for_others()
             told.append(
@@ -176,7 +179,9 @@ class LongSource(ShapedSource):
         return assets.take(encoded.indices), tags.take(encoded.indices)
 
     def _parts(self, text: str | None) -> tuple[str | None, str | None]:
-        """Machine and sensor of one tag."""
+        """Machine and sensor of one tag; a text too long for a name is neither kept nor looked at."""
+        if text is not None and len(text) > _LONGEST_TAG:
+            return (None, None)
         if text not in self._names:
             if len(self._names) >= _MOST_TAGS:
                 raise DataError(
@@ -359,7 +364,7 @@ def _number(text: str) -> float | None:
 def _count(counts: Counter[str], words: pa.Array) -> None:
     """Count words; those that are seen when very many are known are counted as one."""
     for entry in words.value_counts():
-        word = str(entry["values"].as_py() or "")
+        word = str(entry["values"].as_py() or "")[:_LONGEST_TAG]
         counts[word if word in counts or len(counts) < _MOST_COUNTED else "..."] += entry["counts"].as_py()
 
 
