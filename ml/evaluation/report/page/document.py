@@ -69,7 +69,7 @@ def render_html(report: ValidationReport, plots: Mapping[str, bytes], story: Map
         rate_and_unit=wording.rate_and_unit,
         duration_range=wording.duration_range,
     )
-    script = (_TEMPLATES / "timeline.js").read_text(encoding="utf-8") if story and story["tracks"] else ""
+    script = pages.get_template("timeline.js").render() if story and story["tracks"] else ""
     interval = (report.provenance or {}).get("samplingIntervalSeconds")
     outcome, _, weaknesses = report.verdict.partition(WEAKNESSES)
     html = pages.get_template("report.html.j2").render(
