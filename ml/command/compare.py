@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from ml import wording
 from ml.errors import MissingArtifactError
 from ml.pages.environment import Link, render
+from ml.windows.feature_words import feature_in_words
 from ml.workspace.files import read_json, write_text
 from ml.workspace.paths import INDEX, OrganizationPaths
 from ml.workspace.process.options import add_common_options
@@ -226,9 +227,10 @@ def _different_sensors(a: _Version, b: _Version) -> str:
 
 def _features(a: _Version, b: _Version) -> list[list[str]]:
     shares = [{each["feature"]: each["share"] for each in version.report["importances"]} for version in (a, b)]
+    interval = b.metadata["samplingIntervalSeconds"]
     ranked = sorted({*shares[0], *shares[1]}, key=lambda name: -max(each.get(name, 0.0) for each in shares))
     return [
-        [name, *(wording.percent(each[name]) if name in each else "-" for each in shares)]
+        [feature_in_words(name, interval), *(wording.percent(each[name]) if name in each else "-" for each in shares)]
         for name in ranked[:_MOST_FEATURES]
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -296,7 +297,10 @@ def _draw(
         "confusion": lambda kind: plots.confusion(report.metrics.confusion, kind),
         "score_distribution": lambda kind: plots.score_distribution(label, probability, threshold, kind),
         "calibration": lambda kind: plots.calibration(label, probability, kind),
-        "robustness": lambda kind: plots.robustness(report.robustness, kind),
+        **{
+            f"robustness_{trouble}": partial(plots.robustness, report.robustness, trouble)
+            for trouble in plots.perturbed_kinds(report.robustness)
+        },
         "importance": lambda kind: plots.importance(report.importances, kind),
     }
     return {"timeline": (dense, dense)} | {name: (draw("svg"), draw("png")) for name, draw in drawings.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 from collections.abc import Callable
@@ -160,10 +161,17 @@ def found_path(value: str, info: ValidationInfo) -> str:
     That folder is `FOLDER` in the context of the validation. Every other path stays as it is written.
     """
     folder = (info.context or {}).get(FOLDER)
-    if folder is None or os.path.isabs(value) or os.path.exists(value):  # noqa: PTH110, PTH117 - false for any odd name
+    if folder is None or os.path.isabs(value) or _leads_somewhere(value):  # noqa: PTH117 - false for any odd name
         return value
     beside = os.path.join(folder, value)  # noqa: PTH118
-    return beside if os.path.exists(beside) else value  # noqa: PTH110
+    return beside if _leads_somewhere(beside) else value
+
+
+def _leads_somewhere(path: str) -> bool:
+    """Whether a file or folder has the name, or one fits the pattern."""
+    if os.path.exists(path):  # noqa: PTH110 - false for any odd name
+        return True
+    return "\0" not in path and next(glob.iglob(path), None) is not None  # noqa: PTH207 - patterns with folders
 
 
 class DataSource(Section):

@@ -11,11 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from sklearn.metrics import average_precision_score
 
 from ml.errors import MissingLibraryError
 from ml.workspace.process import requirements
-from tests.pipeline.small_plant import ORGANIZATION, plant_config, write_json
+from tests.chromium import address_of, chromium, find_chromium
+from tests.pipeline.small_plant import ORGANIZATION, PipelineRun, plant_config, write_json
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "ml"]
@@ -133,3 +136,68 @@ def test_bash_completes_the_commands() -> None:
     typed = 'COMP_WORDS=(eagle-ml pu); COMP_CWORD=1; _eagle_ml; echo "${COMPREPLY[@]}"'
     done = subprocess.run(["bash", "-c", script + typed], capture_output=True, encoding="utf-8", check=True)
     assert done.stdout == "publish\n"
+
+
+@pytest.fixture(scope="module")
+def compared(two_versions: PipelineRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with two versions, their comparison, and the pages that lead to it."""
+    workspace = tmp_path_factory.mktemp("compared") / "workspace"
+    shutil.copytree(two_versions.root, workspace, symlinks=True)
+    done = piped("compare", ORGANIZATION, "v1", "v2", cwd=workspace)
+    result = json.loads(done.stdout)
+    assert (done.returncode, result["verdicts"]) == (0, ["PASSED", "PASSED"]), done.stdout
+    assert result["comparisonPath"] == str(workspace / "artifacts" / ORGANIZATION / "v2/compared_with_v1.html")
+    assert piped("index", cwd=workspace).returncode == 0
+    return workspace
+
+
+def test_two_versions_are_compared_on_the_rows_that_both_were_tested_on(compared: Path) -> None:
+    artifacts = compared / "artifacts" / ORGANIZATION
+    files = [artifacts / version / "predictions.parquet" for version in ("v1", "v2")]
+    first, second = (pd.read_parquet(file) for file in files)
+    both = first.merge(second, on=["asset_id", "timestamp", "label"])
+    common = json.loads(piped("compare", ORGANIZATION, "v1", "v2", cwd=compared).stdout)["commonRows"]
+    assert common["rows"] == len(both) > 0
+    assert common["averagePrecision"] == pytest.approx(
+        [average_precision_score(both["label"], both[f"probability_{side}"]) for side in "xy"], abs=1e-6
+    )
+    low, high = common["difference"]
+    assert low <= common["averagePrecision"][1] - common["averagePrecision"][0] <= high
+    same = json.loads(piped("compare", ORGANIZATION, "v2", "v2", cwd=compared).stdout)["commonRows"]
+    assert same["difference"] == [0, 0]
+    missing = piped("compare", ORGANIZATION, "v1", "v9", cwd=compared)
+    assert (missing.returncode, json.loads(missing.stdout)["error"]["code"]) == (3, "ARTIFACT_MISSING")
+
+
+def test_every_link_of_the_pages_leads_somewhere(compared: Path) -> None:
+    pages = [
+        compared / "index.html",
+        *compared.glob("artifacts/*/index.html"),
+        *compared.glob("artifacts/*/*/compared*"),
+    ]
+    assert len(pages) >= 3
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        links = re.findall(r'<a href="([^"]+)"', text)
+        assert links
+        assert [link for link in links if not (page.parent / link).is_file()] == []
+        assert "http" not in text.replace("http-equiv", "")
+    organization = (compared / "artifacts" / ORGANIZATION / "index.html").read_text(encoding="utf-8")
+    assert organization.count("<polyline") == 3
+    assert "v2 is published" in organization
+
+
+def test_the_pages_fit_a_phone(compared: Path) -> None:
+    executable = find_chromium()
+    if executable is None:
+        pytest.skip("Chromium is not on the path")
+    with chromium(executable) as browser:
+        for file in (
+            compared / "index.html",
+            *compared.glob("artifacts/*/*.html"),
+            *compared.glob("artifacts/*/*/comp*"),
+        ):
+            page = browser.new_page()
+            page.show(address_of(file), width=390)
+            assert page.errors == []
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390

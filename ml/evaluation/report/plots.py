@@ -43,7 +43,6 @@ ROBUSTNESS_AXES = {
     "jitter": "Readings late or early, in intervals",
 }
 ROBUSTNESS_SHARES = {"missing", "stuck", "lost"}
-_PANELS_PER_ROW = 2
 _HISTOGRAM_BINS = 40
 _ONE_CLASS = "The rows hold one class only:\nthere is no curve to draw."
 
@@ -162,36 +161,32 @@ def confusion(matrix: Sequence[Sequence[int]], image_format: ImageFormat = "svg"
     return render(draw, SQUARE, image_format)
 
 
-def robustness(points: Sequence[RobustnessPoint], image_format: ImageFormat = "svg") -> bytes:
-    """Average precision, AUC and F1 against the level of every kind of trouble, a panel each."""
-    kinds = [kind for kind in ROBUSTNESS_AXES if any(point.kind == kind and point.level > 0 for point in points)]
-    rows = max(1, -(-len(kinds) // _PANELS_PER_ROW))
+def robustness(points: Sequence[RobustnessPoint], kind: str, image_format: ImageFormat = "svg") -> bytes:
+    """Average precision, AUC and F1 against the level of one kind of trouble."""
+    chosen = [point for point in points if point.kind == kind]
+    levels = [point.level for point in chosen]
 
     def draw(figure: Figure) -> None:
-        if not kinds:
-            say_nothing_to_show(figure.add_subplot(), "No level of noise or of missing readings is configured.")
-            return
-        panels = figure.subplots(rows, _PANELS_PER_ROW, sharey=True, squeeze=False).ravel()
-        for axes, kind in zip(panels, kinds, strict=False):
-            chosen = [point for point in points if point.kind == kind]
-            levels = [point.level for point in chosen]
-            for name, values, marker, colour in (
-                ("Average precision", [point.average_precision for point in chosen], "o", BLUE),
-                ("ROC AUC", [point.auc for point in chosen], "s", REFERENCE_COLOURS[0]),
-                ("F1", [point.f1 for point in chosen], "^", VERMILION),
-            ):
-                heights = np.array(values, dtype=np.float64)
-                axes.plot(levels, heights, marker=marker, markersize=4.5, color=colour, label=name)
-            axes.set(ylim=(-0.02, 1.02), xlabel=ROBUSTNESS_AXES[kind], xticks=levels)
-            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            if kind in ROBUSTNESS_SHARES:
-                axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
-        for unused in panels[len(kinds) :]:
-            unused.set_axis_off()
-        handles, names = panels[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside upper left", ncols=3)
+        axes = figure.add_subplot()
+        for name, values, marker, colour in (
+            ("Average precision", [point.average_precision for point in chosen], "o", BLUE),
+            ("ROC AUC", [point.auc for point in chosen], "s", REFERENCE_COLOURS[0]),
+            ("F1", [point.f1 for point in chosen], "^", VERMILION),
+        ):
+            heights = np.array(values, dtype=np.float64)
+            axes.plot(levels, heights, marker=marker, markersize=4.5, color=colour, label=name)
+        axes.set(ylim=(-0.02, 1.02), xlabel=ROBUSTNESS_AXES[kind], xticks=levels)
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        if kind in ROBUSTNESS_SHARES:
+            axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+        figure.legend(loc="outside upper left", ncols=3)
 
-    return render(draw, (_PANELS_PER_ROW * 3.35, 0.4 + 2.6 * rows), image_format)
+    return render(draw, SQUARE, image_format)
+
+
+def perturbed_kinds(points: Sequence[RobustnessPoint]) -> list[str]:
+    """Kinds of trouble that some level above 0 was measured of."""
+    return [kind for kind in ROBUSTNESS_AXES if any(point.kind == kind and point.level > 0 for point in points)]
 
 
 def importance(gains: Mapping[str, float], image_format: ImageFormat = "svg") -> bytes:

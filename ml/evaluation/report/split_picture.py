@@ -39,7 +39,7 @@ MAX_ASSETS = 30
 PART_COLOURS = {"training": BLUE, "validation": ORANGE, "test": GREEN, "purged": MUTED}
 _FOLD_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION)
 _BACKGROUND = "#eef1f4"
-_WIDTH, _MARGIN, _BAR = 7.0, 1.2, 0.24  # inches
+_WIDTH, _MARGIN, _BAR = 5.0, 1.3, 0.24  # inches
 _THINNEST = 1 / 1500  # of the whole time: narrower stretches are drawn as wide as this, to be seen at all
 
 
@@ -87,13 +87,13 @@ def split_picture(
             axes.barh(stretch.line, width, left=left, height=0.72, color=colours[stretch.part], linewidth=0)
         _failures(axes, frame, codes, chosen, days)
         time_axis(axes)
-        axes.set_yticks(range(len(chosen)), [shorten(str(assets[code]), 22) for code in chosen])
+        axes.set_yticks(range(len(chosen)), [shorten(str(assets[code]), 16) for code in chosen])
         axes.set(ylim=(len(chosen) - 0.4, -0.6), xlim=(days.min(), days.max() + interval / 86_400))
         axes.grid(visible=False)
         axes.tick_params(axis="y", length=0)
         if len(chosen) < len(assets):
             axes.set_xlabel(f"{len(chosen)} of {len(assets)} assets")
-        figure.legend(handles=_handles(parts, colours), loc="outside upper left", ncols=4)
+        figure.legend(handles=_handles(parts, colours), loc="outside upper left", ncols=3)
 
     return render(draw, (_WIDTH, _MARGIN + _BAR * max(len(chosen), 3)), image_format)
 

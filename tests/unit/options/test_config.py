@@ -516,3 +516,31 @@ class TestSchema:
         schema = OrganizationConfig.json_schema()
         parts = [schema, *(part for part in schema["$defs"].values() if part["type"] == "object")]
         assert [part["title"] for part in parts if part["additionalProperties"] is not False] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("here.csv", "here.csv"),  # in the working directory, although the other folder has it, too
+        ("beside.csv", "{folder}/beside.csv"),
+        ("data/*.csv", "{folder}/data/*.csv"),
+        ("nowhere.csv", "nowhere.csv"),
+        ("no\\u0000thing.csv", "no\0thing.csv"),
+        ("/beside.csv", "/beside.csv"),
+    ],
+)
+def test_a_path_is_looked_for_beside_the_configuration_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, found: str
+) -> None:
+    folder, elsewhere = tmp_path / "plant", tmp_path / "elsewhere"
+    (folder / "data").mkdir(parents=True)
+    elsewhere.mkdir()
+    for file in (folder / "beside.csv", folder / "here.csv", folder / "data/a.csv", elsewhere / "here.csv"):
+        file.touch()
+    (folder / "config.json").write_text(
+        f'{{"organizationId": "a", "schemaConfig": {{"continuousColumns": ["t"]}}, "dataSource": {{"path": "{path}"}}}}'
+    )
+    monkeypatch.chdir(elsewhere)
+    config = OrganizationConfig.load_from_file(folder / "config.json")
+    assert config.data_source is not None
+    assert config.data_source.path == found.format(folder=folder)

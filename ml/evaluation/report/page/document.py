@@ -17,7 +17,7 @@ from ml.evaluation.perturbations.robustness import RobustnessPoint
 from ml.evaluation.report.page.attributions import attribution_summary, bars_of
 from ml.evaluation.report.page.drift import drift_summary
 from ml.evaluation.report.page.tables import Table, breakable
-from ml.evaluation.report.plots import TOP_FEATURES
+from ml.evaluation.report.plots import ROBUSTNESS_AXES, TOP_FEATURES
 from ml.evaluation.report.report import ValidationReport
 from ml.evaluation.report.verdict import WEAKNESSES, measured, requirement
 from ml.pages.environment import environment
@@ -55,8 +55,8 @@ def render_html(report: ValidationReport, plots: Mapping[str, bytes], story: Map
         What was found out. All text in it is escaped, whatever it holds.
     plots
         Pictures, SVG or PNG, under the names ``timeline``, ``precision_recall``, ``roc``, ``confusion``,
-        ``score_distribution``, ``calibration``, ``robustness``, ``split`` and ``folds``; those that are missing are
-        left out. Others are ignored: the importance picture is a table here, which keeps long feature names
+        ``score_distribution``, ``calibration``, ``robustness_<kind>``, ``split`` and ``folds``; those that are missing
+        are left out. Others are ignored: the importance picture is a table here, which keeps long feature names
         readable on a phone.
     story
         The data of the timeline, which the page draws for any stretch of time; without scripts it shows the picture.
@@ -69,7 +69,7 @@ def render_html(report: ValidationReport, plots: Mapping[str, bytes], story: Map
         rate_and_unit=wording.rate_and_unit,
         duration_range=wording.duration_range,
     )
-    script = (_TEMPLATES / "timeline.js").read_text(encoding="utf-8") if story and story["tracks"] else ""
+    script = pages.get_template("timeline.js").render() if story and story["tracks"] else ""
     interval = (report.provenance or {}).get("samplingIntervalSeconds")
     outcome, _, weaknesses = report.verdict.partition(WEAKNESSES)
     html = pages.get_template("report.html.j2").render(
@@ -252,7 +252,10 @@ def _pictures(report: ValidationReport, plots: Mapping[str, bytes]) -> dict[str,
         "calibration": ("Calibration", "Predicted probability against the share of positive rows."),
         "split": ("Parts", "Assets over time: which rows are training, validation, test or purged, and the failures."),
         "folds": ("Folds of the search", "Assets over time: which rows each fold of the search holds out."),
-        "robustness": ("Robustness", "Metrics against the level of each trouble; the numbers are in the table below."),
+        **{
+            f"robustness_{kind}": (trouble, f"Metrics against: {trouble}; the numbers are in the table below.")
+            for kind, trouble in ROBUSTNESS_AXES.items()
+        },
     }
     return {
         name: Picture(_data_address(plots[name]), caption, alternative)

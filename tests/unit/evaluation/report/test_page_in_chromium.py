@@ -66,7 +66,7 @@ def pictures() -> dict[str, bytes]:
     return {
         "timeline": timeline(assets, 0.5, max_assets=len(names)),
         "roc": plots.roc(label, numbers, dict.fromkeys(names, numbers)),
-        "robustness": plots.robustness(ROBUSTNESS),
+        "robustness_noise": plots.robustness(ROBUSTNESS, "noise"),
         "split": split_picture(assets, {"training": ~positive, "test": positive}, 3600),
     }
 

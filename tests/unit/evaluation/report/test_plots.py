@@ -38,7 +38,7 @@ PICTURES = {
     "calibration": lambda kind: plots.calibration(LABEL, PROBABILITY, kind),
     "score_distribution": lambda kind: plots.score_distribution(LABEL, PROBABILITY, 0.4, kind),
     "confusion": lambda kind: plots.confusion(((90, 10), (3, 7)), kind),
-    "robustness": lambda kind: plots.robustness(POINTS, kind),
+    "robustness": lambda kind: plots.robustness(POINTS, "noise", kind),
     "importance": lambda kind: plots.importance({HOSTILE: 3.0, "b": 1.0}, kind),
     "timeline": lambda kind: timeline(track_frame(asset=HOSTILE), 0.7, image_format=kind),
 }
