@@ -135,7 +135,15 @@ class OrganizationConfig(Section):
 
     @model_validator(mode="after")
     def categories_are_not_scaled(self) -> Self:
-        """Scaled, a category would no longer be a whole number."""
+        """Scaled, a category would no longer be a whole number, and the first word is 0."""
+        if self.schema_config.categorical_columns and self.feature_config.scaling != "none":
+            raise PydanticCustomError(
+                "scaled_categories", 'schemaConfig.categoricalColumns needs featureConfig.scaling "none"'
+            )
+        if self.schema_config.categorical_columns and self.training_config.lgb_params.zero_as_missing:
+            raise PydanticCustomError(
+                "zero_category", "schemaConfig.categoricalColumns excludes lgbParams.zeroAsMissing"
+            )
         if self.training_config.lgb_params.categorical_features and self.feature_config.scaling != "none":
             raise PydanticCustomError(
                 "scaled_categories",
@@ -224,9 +232,20 @@ class OrganizationConfig(Section):
             key: tuple(name for name in getattr(schema, key) if name not in names)
             for key in ("continuous_columns", "boolean_columns", "counter_columns", "operating_columns")
         }
-        for key in ("column_roles", "column_units", "valid_range", "stuck_after_seconds"):
+        for key in (
+            "categorical_columns",
+            "column_roles",
+            "column_units",
+            "convert_to",
+            "valid_range",
+            "stuck_after_seconds",
+        ):
             update[key] = {name: value for name, value in getattr(schema, key).items() if name not in names}
-        kept = FamiliesConfig.model_validate(without_columns(families.model_dump(by_alias=True), set(names)))
+        broken = {name: pair for name, pair in schema.differences.items() if {pair.set_point, pair.value} & {*names}}
+        update["set_point_pairs"] = tuple(pair for name, pair in schema.differences.items() if name not in broken)
+        if schema.running_when is not None and schema.running_when.column in names:
+            update["running_when"] = None
+        kept = FamiliesConfig.model_validate(without_columns(families.model_dump(by_alias=True), {*names, *broken}))
         config = self.model_copy(
             update={
                 "schema_config": schema.model_copy(update=update),
@@ -255,6 +274,9 @@ class OrganizationConfig(Section):
     def settings_digest(self) -> str:
         """SHA-256 of what makes prepared data out of readings: columns, grid and labels; not the split or features."""
         recorded = {"failure_config"} if self.failure_config.records_anything else set()
+        unused = {
+            key for key in ("running_when", "categorical_columns", "convert_to") if not getattr(self.schema_config, key)
+        }
         return _canonical_digest(
             self.model_dump(
                 mode="json",
@@ -266,8 +288,10 @@ class OrganizationConfig(Section):
                         "lag_seconds",
                         "rolling_windows",
                         "operating_columns",
+                        "set_point_pairs",
                         "column_roles",
-                        "column_units",
+                        *(() if self.schema_config.convert_to else ("column_units",)),
+                        *unused,
                     },
                     "data_config": {
                         "split_by",

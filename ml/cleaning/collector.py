@@ -15,7 +15,7 @@ from ml.cleaning import clock
 from ml.cleaning.columns import ColumnPlan
 from ml.cleaning.counts import Counts
 from ml.cleaning.instants import merge_rows
-from ml.cleaning.parsing import NOT_UNDERSTOOD, plain, to_flags, to_numbers
+from ml.cleaning.parsing import NOT_UNDERSTOOD, plain, to_codes, to_flags, to_numbers
 from ml.cleaning.refusals import refuse_times
 from ml.cleaning.time_range import TimeRange
 from ml.errors import DataError
@@ -71,9 +71,12 @@ class ReadingCollector:
     ) -> None:
         self.waiting = 0
         """Rows that `take` has not given yet."""
-        self.counts = Counts(flag_columns={flag.source for flag in plan.flags})
+        self.counts = Counts(
+            flag_columns={flag.source for flag in plan.flags}, word_columns={*schema.categorical_columns}
+        )
         self._plan = plan
         self._schema = schema
+        self._conversions = schema.conversions
         self._zone = zone
         self._within = within
         self._any_year = any_year
@@ -195,7 +198,7 @@ class ReadingCollector:
     def _store_values(self, batch: pa.RecordBatch) -> None:
         for name, source in self._plan.sensors.items():
             column = plain(batch.column(source))
-            values, unreadable = (to_flags if name in self._schema.boolean_columns else to_numbers)(column, source)
+            values, unreadable = self._read(name, column, source)
             self.counts.note_values(name, column, values, unreadable)
             self._store(name, self._finite(name, self._possible(name, values)))
         noted: set[str] = set()
@@ -209,6 +212,20 @@ class ReadingCollector:
                 noted.add(flag.source)
             self._count(self.counts.failed, flag.source, int((values == 1).sum()))
             self._store(flag.name, np.where(unreadable, NOT_UNDERSTOOD, values).astype(np.float32))
+
+    def _read(self, name: str, column: pa.Array, source: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+        """A sensor's values, and which could not be read."""
+        words = self._schema.categorical_columns.get(name)
+        if words is not None:
+            return to_codes(column, source, words)
+        if name in self._schema.boolean_columns:
+            return to_flags(column, source)
+        values, unreadable = to_numbers(column, source)
+        if name in self._conversions:
+            factor, offset = self._conversions[name]
+            with np.errstate(over="ignore"):
+                values = values * factor + offset
+        return values, unreadable
 
     def _possible(self, name: str, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Values within the column's validRange; the others, but for infinite ones, are missing and counted."""

@@ -80,6 +80,8 @@ def _sensor_fields(schema: SchemaConfig) -> Iterator[tuple[str, str]]:
     for key, names in (("continuousColumns", schema.continuous_columns), ("booleanColumns", schema.boolean_columns)):
         for position, name in enumerate(names):
             yield name, f"schemaConfig.{key}[{position}]"
+    for name in sorted(schema.categorical_columns):
+        yield name, f"schemaConfig.categoricalColumns.{name}"
 
 
 class _Finder:

@@ -65,6 +65,8 @@ class Counts:
     """Some values of columns of words that say failed, with the number of times that each was seen."""
     flag_columns: set[str] = field(default_factory=set)
     """Columns of target and label, as the source names them."""
+    word_columns: set[str] = field(default_factory=set)
+    """Categorical columns, of which unreadable values are words that nobody named."""
     infinite: dict[str, int] = field(default_factory=dict)
     """Values beyond any number, by column."""
     out_of_range: dict[str, int] = field(default_factory=dict)

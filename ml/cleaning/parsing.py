@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -62,6 +64,22 @@ def to_flags(column: pa.Array, name: str) -> tuple[Floats, Bools]:
     return np.where(strange, np.nan, values), unreadable | strange
 
 
+def to_codes(column: pa.Array, name: str, words: Sequence[str]) -> tuple[Floats, Bools]:
+    """A column of words as the position of each in `words`, NaN for any other, and which of those say something.
+
+    Numbers are read as people write them: 7 and 7.0 are the word "7". Words count as they are written, blanks around
+    them left out.
+
+    Raises
+    ------
+    DataError
+        If the column's type holds no words, such as a date or a list.
+    """
+    text = _as_text(column, name)
+    values = _floats(pc.cast(pc.index_in(text, value_set=pa.array(words, pa.string())), pa.float64()))
+    return values, np.isnan(values) & pc.is_valid(clean_text(text)).to_numpy(zero_copy_only=False)
+
+
 def is_text(kind: pa.DataType) -> bool:
     """Whether an Arrow type is one of the text types."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
@@ -92,6 +110,19 @@ def _text_to_numbers(column: pa.Array) -> tuple[Floats, Bools]:
 
 def _none_of(column: pa.Array) -> Bools:
     return np.zeros(len(column), dtype=np.bool_)
+
+
+def _as_text(column: pa.Array, name: str) -> pa.Array:
+    kind = column.type
+    if pa.types.is_decimal(kind):
+        column, kind = pc.cast(column, pa.float64(), safe=False), pa.float64()
+    if pa.types.is_floating(kind):
+        whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), float(2**53)))
+        integers = pc.cast(pc.if_else(whole, column, pa.scalar(None, kind)), pa.int64())
+        return pc.coalesce(pc.cast(integers, pa.string()), pc.cast(column, pa.string()))
+    if not (is_text(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+        raise DataError(f'the column "{name}" holds {kind} values, but words are needed', field=name)
+    return pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
 
 
 def _words_to_digits(column: pa.Array) -> pa.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from ml.cleaning.columns import ColumnPlan
@@ -52,10 +53,11 @@ def refuse_times(counts: Counts, column: str, *, most_odd: float = MOST_ODD_TIME
     )
 
 
-def refuse_unreadable(counts: Counts, plan: ColumnPlan) -> None:
+def refuse_unreadable(counts: Counts, plan: ColumnPlan, *, new_words: bool = False) -> None:
     """Refuse rows of which a sensor was not understood at all.
 
-    A sensor that is empty throughout may be broken or new, so it is reported and not refused, unless all are.
+    A sensor that is empty throughout may be broken or new, so it is reported and not refused, unless all are. With
+    `new_words` a categorical column may have nothing but words that nobody named.
 
     Raises
     ------
@@ -65,6 +67,14 @@ def refuse_unreadable(counts: Counts, plan: ColumnPlan) -> None:
     for name, source in plan.sensors.items():
         if name in counts.unreadable and name not in counts.readable:
             examples = counts.unreadable_examples[name]
+            if name in counts.word_columns:
+                if new_words:
+                    continue
+                raise DataError(
+                    f'no value of the column "{source}" is one of its words: it holds {words_seen(examples)}',
+                    field=f"schemaConfig.categoricalColumns.{name}",
+                    hint=f"name them: {json.dumps({name: sorted(examples)}, ensure_ascii=False)}",
+                )
             cause, advice = cause_of_unreadable(examples)
             raise DataError(
                 f'no value of the column "{source}" can be read as a number: {counts.unreadable[name]:,} values such '

@@ -76,8 +76,9 @@ def _limit_alarm(
 ) -> Baseline:
     """The limit alarm that has the best F1 on the rows that the model knew."""
     schema = trained.config.schema_config
-    # A limit on a running total tells the date, not the machine's state.
-    sensors = [name for name in schema.sensor_columns if name not in schema.counter_columns]
+    # A limit on a running total tells the date, not the machine's state; one on a code tells nothing.
+    without = {*schema.counter_columns, *schema.categorical_columns}
+    sensors = [name for name in schema.sensor_columns if name not in without]
     alarm = best_limit_alarm(known.frame, sensors, known.frame["label"].to_numpy(), known.rows)
     if alarm is None:
         return Baseline(LIMIT_ALARM, "not evaluated: no sensor has a reading that a limit could be set on")

@@ -16,6 +16,11 @@ def engineer_of(metadata: ModelMetadata) -> FeatureEngineer:
         "features": (metadata.features, tuple(engineer.get_feature_names_out())),
         "window.lookBack": (metadata.window.look_back, engineer.look_back),
         "window.channels": (tuple(channel.name for channel in metadata.window.channels), engineer.channels),
+        "differences": (
+            [(each.name, each.value, each.set_point) for each in metadata.differences],
+            [(name, pair.value, pair.set_point) for name, pair in engineer.config.schema_config.differences.items()],
+        ),
+        "runningWhen": (metadata.running_when, engineer.config.schema_config.running),
         "horizonSeconds": (metadata.horizon_seconds, engineer.config.data_config.prediction_horizon_seconds),
     }
     for name, (told, found) in pairs.items():

@@ -27,6 +27,7 @@ from ml.export.builder import IR_VERSION, ML_DOMAIN, ML_OPSET, OPSET
 from ml.export.graph.calibration import Calibration
 from ml.export.reasons.exact import Reasons
 from ml.options.base import Identifier, Section, explain
+from ml.options.columns.kinds import Running
 from ml.workspace.files import parse_json
 from ml.workspace.safe_open import read_bytes
 
@@ -69,14 +70,29 @@ class Channel(Section):
     """One sensor of the window."""
 
     name: str = Field(min_length=1, description="Column name of the sensor.")
-    kind: Literal["continuous", "boolean", "counter"] = Field(
-        description="A reading, 0 or 1, or a running total of which increases are used."
+    kind: Literal["continuous", "boolean", "counter", "categorical"] = Field(
+        description="A reading, 0 or 1, a running total of which increases are used, or the code of a word."
     )
     role: str | None = Field(default=None, description="What it measures, such as temperature.")
     unit: str | None = Field(default=None, description="Its unit; null where the configuration names none.")
+    source_unit: str | None = Field(default=None, description="The unit of the source, where readings are converted.")
+    factor: FiniteFloat = Field(default=1.0, description="A reading of the source counts as reading * factor + offset.")
+    offset: FiniteFloat = Field(default=0.0, description="In float64, before validRange and all else.")
     valid_range: tuple[FiniteFloat | None, FiniteFloat | None] = Field(
         default=(None, None), description="Lowest and highest possible reading, null for none; any other is missing."
     )
+    words: tuple[str, ...] = Field(
+        default=(),
+        description="Of a categorical channel: the code of a word is its position, from 0; others are missing.",
+    )
+
+
+class Difference(Section):
+    """A channel that the model makes itself: what a present value lies above its set value."""
+
+    name: str = Field(min_length=1, description="Its name in features, statistics and drivers.")
+    value: str = Field(min_length=1, description="Channel that it is taken from.")
+    set_point: str = Field(min_length=1, description="Channel that is subtracted.")
 
 
 class Window(Section):
@@ -102,7 +118,8 @@ class Grid(Section):
     )
     aggregation: Literal["last", "mean"] = Field(
         description="Continuous channels: the interval's last reading, or the float64 mean of its float32 readings, "
-        "as float32. Counters: always the last. Booleans: 1 if any reading is 1, else 0 if there is one."
+        "as float32. Counters and categorical channels: always the last. Booleans: "
+        "1 if any reading is 1, else 0 if there is one."
     )
     max_gap_seconds: PositiveInt = Field(
         description="A row without a reading of a channel has that channel's last one, unless that is older than this; "
@@ -232,6 +249,14 @@ class ModelMetadata(Section):
         description="The policy that chose it, whether its limit is met, and what it did on the validation part.",
     )
     window: Window = Field(description="History that one prediction needs.")
+    differences: tuple[Difference, ...] = Field(
+        default=(), description="Channels that window.onnx makes of pairs of others; a client sends nothing for them."
+    )
+    running_when: Running | None = Field(
+        default=None,
+        description="What the newest grid row must show, the numbers as float32, for a prediction to count; where its "
+        "column has another value, there is none. A row without a value counts. Null: every row counts.",
+    )
     grid: Grid = Field(description="How readings become the rows of the window.")
     engine: dict[str, JsonValue] = Field(description="State of the feature engineer, for its from_dict.")
     scaling: ScalingConstants = Field(description="Scaler folded into the model.")

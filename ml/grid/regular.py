@@ -9,6 +9,7 @@ column     value of the row at ``g``
 continuous the last reading that is not NaN, if it is at most ``max_gap`` seconds older than ``g``, else NaN;
            with ``aggregation="mean"`` the mean of the interval's readings, and where there are none, as before
 counter    as continuous, always the last reading, kept in float64
+category   as continuous, always the last reading, as its code
 two-state  1 if any reading of the interval is 1, 0 if it has other readings; where it has none, the last
            reading if it is at most ``max_gap`` seconds older than ``g``, else NaN
 flags      as two-state; a reading that was not understood makes its interval, without a 1 in it, and what it would
@@ -187,7 +188,7 @@ def to_grid(
         values = _finite(frame, name, np.float64 if counter else np.float32)[order]
         if name in schema.boolean_columns:
             columns[name] = layout.any_of(values)
-        elif aggregation == "mean" and not counter:
+        elif aggregation == "mean" and not counter and name not in schema.categorical_columns:
             columns[name] = layout.mean_of(values)
         else:
             columns[name] = layout.last_of(values)

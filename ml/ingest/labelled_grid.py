@@ -14,10 +14,13 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from ml.arrays import Bools
 from ml.grid.regular import FLAG_COLUMNS
+from ml.grid.running import off_rows
 from ml.ingest.failures.labels import KNOWN, NO_EVENT, label_grid
 from ml.ingest.prepared.label_columns import MODES
 from ml.ingest.prepared.number_files import read_numbers, to_batch, to_columns, write_numbers
+from ml.options.columns.kinds import Running
 from ml.options.data import DataConfig
 
 GROUP_ROWS = 65_536
@@ -34,10 +37,13 @@ class Group:
     ----------
     folder
         Where sensors are kept beyond some megabytes; None keeps them in memory.
+    running
+        What tells that a machine runs.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | None, running: Running | None) -> None:
+        self._folder, self._running = folder, running
+        self._off: list[Bools] = []
         self._assets: list[str] = []
         self._codes: list[npt.NDArray[np.int32]] = []
         self._keys: list[pd.DataFrame] = []
@@ -56,6 +62,8 @@ class Group:
         self._codes.append((codes + len(self._assets) - goes_on).astype(np.int32))
         self._assets += [str(name) for name in names[goes_on:]]
         self._keys.append(piece[[name for name in _KEYS[1:] if name in piece.columns]])
+        if self._running is not None:
+            self._off.append(off_rows(piece, self._running))
         sensors = to_batch({str(name): piece[name].to_numpy() for name in piece.columns if name not in _KEYS})
         self._held.append(sensors)
         self._cells += sensors.num_rows * max(1, sensors.num_columns)
@@ -77,6 +85,7 @@ class Group:
             horizon=settings.prediction_horizon_seconds,
             during_failure=settings.during_failure,
             recovery_seconds=settings.recovery_seconds,
+            off=np.concatenate(self._off) if self._off else None,
         )
         event = rows["event"].to_numpy()
         rows["event"] = np.where(event == NO_EVENT, NO_EVENT, event + first_event).astype(np.int32)
@@ -104,7 +113,12 @@ class Group:
 
 
 def labelled_groups(
-    pieces: Iterable[pd.DataFrame], settings: DataConfig, *, interval: int, folder: Path | None
+    pieces: Iterable[pd.DataFrame],
+    settings: DataConfig,
+    *,
+    interval: int,
+    folder: Path | None,
+    running: Running | None = None,
 ) -> Iterator[Group]:
     """Cut grid rows into labelled groups of complete assets.
 
@@ -116,7 +130,7 @@ def labelled_groups(
         Horizon and meaning of the labels.
     interval
         Of the grid, in seconds.
-    folder
+    folder, running
         As of `Group`; a group's files are overwritten by the next one's.
     """
     events = 0
@@ -127,7 +141,7 @@ def labelled_groups(
         events = max(events, int(group.rows["event"].max()) + 1)
         return group
 
-    group, last = Group(folder), None
+    group, last = Group(folder, running), None
     for piece in pieces:
         asset = piece["asset_id"].to_numpy()
         start = int(np.argmax(asset == asset[-1]))  # from there on the rows are of the asset that may go on
@@ -135,7 +149,7 @@ def labelled_groups(
             group.add(piece.iloc[:start])
         if group.n_rows >= GROUP_ROWS and (start or asset[0] != last):
             yield labelled(group)
-            group = Group(folder)
+            group = Group(folder, running)
         group.add(piece.iloc[start:])
         last = asset[-1]
     if group.n_rows:

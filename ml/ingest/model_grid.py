@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from ml.config import OrganizationConfig
 
-_SENSORS = ("continuous_columns", "boolean_columns", "counter_columns", "operating_columns")
+_SENSORS = (
+    "continuous_columns",
+    "boolean_columns",
+    "categorical_columns",
+    "column_units",
+    "convert_to",
+    "counter_columns",
+    "operating_columns",
+    "set_point_pairs",
+    "running_when",
+)
 _GRID = ("aggregation", "max_gap_seconds", "during_failure", "recovery_seconds", "prediction_horizon_seconds")
 
 

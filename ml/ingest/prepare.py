@@ -198,8 +198,13 @@ class _Preparation:
 
     def rows(self) -> Iterator[pd.DataFrame]:
         """All rows in order, piece by piece; the summary is told what lies in time, not yet what the sensors show."""
-        rows = self._record.on_rows(self._on_grid(), self.interval)
-        groups = labelled_groups(rows, self._config.data_config, interval=self.interval, folder=self._folder)
+        groups = labelled_groups(
+            self._record.on_rows(self._on_grid(), self.interval),
+            self._config.data_config,
+            interval=self.interval,
+            folder=self._folder,
+            running=self._config.schema_config.running,
+        )
         for group in groups:
             self.summary.add_assets(group.rows)
             yield from group.pieces()

@@ -22,7 +22,7 @@ from ml.errors import DataError, MissingColumnError, NoRowsError
 from ml.grid.regular import median_interval, resolve_max_gap
 from ml.ingest.failures.labels import NO_EVENT
 from ml.ingest.prepared.data import LEADING_COLUMNS, TRAILING_COLUMNS, Prepared
-from ml.ingest.prepared.label_columns import MODES, STATUSES
+from ml.ingest.prepared.label_columns import MODES, STATUSES, status_names
 from ml.ingest.summary.quality import summarize
 
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
@@ -124,7 +124,8 @@ def read_prepared_csv(path: Path, config: OrganizationConfig, *, interval: int |
     for name in ("asset_id", MODES):
         if name in frame.columns:
             frame[name] = frame[name].astype("str")
-    frame["status"] = pd.Categorical(frame["status"], categories=list(STATUSES))
+    with_off = bool(frame["status"].eq(STATUSES[-1]).any())
+    frame["status"] = pd.Categorical(frame["status"], categories=status_names(with_off=with_off))
     max_gap = resolve_max_gap(config.data_config.max_gap_seconds, interval)
     counts = Counts(rows_read=len(frame), rows_in_range=len(frame))
     summary = summarize(

@@ -10,12 +10,13 @@ from ml.arrays import Float32s
 from ml.errors import ConfigError
 from ml.learning.feature_rows import FeatureRows
 from ml.options.base import nearest
+from ml.windows.catalogue import CATEGORY
 
 _FIELD = "trainingConfig.lgbParams.categoricalFeatures"
 
 
 def categorical_columns(X: Float32s | FeatureRows, names: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    """Columns of the features named in `wanted`.
+    """Columns of the features named in `wanted`, and of those that are categories by their name.
 
     Raises ConfigError if there is no such feature, or it holds other values than the whole numbers that can be
     exported.
@@ -25,7 +26,8 @@ def categorical_columns(X: Float32s | FeatureRows, names: Sequence[str], wanted:
     X, names
         Features, (n_rows, n_features), NaN where missing, and their names.
     """
-    numbers = [_number(names, name) for name in wanted]
+    by_name = [name for name in names if name.endswith(CATEGORY)]
+    numbers = [_number(names, name) for name in dict.fromkeys((*wanted, *by_name))]
     if numbers:
         for rows in X.batches() if isinstance(X, FeatureRows) else [X]:
             for number in numbers:

@@ -108,6 +108,9 @@ class FamiliesConfig(Section):
     boolean: Annotated[ColumnFamily, _switchable(ColumnFamily)] = Field(
         default=ColumnFamily(), description="Share of time on, changes, time since the last change."
     )
+    categorical: Annotated[Family, _switchable(Family)] = Field(
+        default=Family(), description="Words of `categoricalColumns`, changes, time since the last change."
+    )
     regime: Annotated[RegimeFamily, _switchable(RegimeFamily)] = Field(
         default=RegimeFamily(), description="Operating regimes."
     )

@@ -9,6 +9,8 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ml.options.base import ColumnName, DistinctColumns, PositiveSeconds, Section, distinct, nearest
+from ml.options.columns.kinds import Running, RunningWhen, SetPointPair, Words
+from ml.options.columns.units import Conversion, conversion, known_units
 
 ColumnRole = Literal[
     "temperature",
@@ -27,7 +29,7 @@ ColumnRole = Literal[
 RESERVED_COLUMNS = ("asset_id", "timestamp", "segment", "target", "event", "label", "status", "modes")
 
 Unit = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^\S([^\x00-\x1f]*\S)?$")]
-"""A unit as people write it (``°C``, ``l/min``); shown to clients, never interpreted."""
+"""A unit as people write it (``°C``, ``l/min``); shown to clients, and interpreted for `convertTo` only."""
 
 SHORTEST_WINDOW = 2
 LONGEST_WINDOW = 20_000  # samples: two weeks of minutes; time and memory of the window graph grow with it
@@ -41,6 +43,11 @@ class SchemaConfig(Section):
 
     continuous_columns: DistinctColumns = Field(default=(), description="Analogue sensors, in order.")
     boolean_columns: DistinctColumns = Field(default=(), description="Two-state signals (0/1, true/false).")
+    categorical_columns: dict[ColumnName, Words] = Field(
+        default={},
+        description='Columns that hold one of some words (recipe, product, state), such as `{"recipe": ["A", "B"]}`; '
+        "any other word is missing.",
+    )
     column_mapping: dict[ColumnName, ColumnName] = Field(
         default={}, description="Renames on reading: column of the source -> name used in this configuration."
     )
@@ -50,11 +57,26 @@ class SchemaConfig(Section):
     operating_columns: DistinctColumns = Field(
         default=(), description="Those continuous columns that set the operating regime (set points, load)."
     )
+    set_point_pairs: tuple[SetPointPair, ...] = Field(
+        default=(),
+        description='Set values and the present values that follow them, such as `[{"setPoint": "zone1_sv", "value": '
+        '"zone1_pv"}]`; each difference `value - setPoint` has the features of a continuous column.',
+    )
+    running_when: RunningWhen | None = Field(
+        default=None,
+        description='What tells that the machine runs, such as `{"column": "motor_on", "equals": 1}` or `{"column": '
+        '"speed", "above": 5}`; other rows are not learned from, not evaluated and raise no alarm. Default: always.',
+    )
     column_roles: dict[ColumnName, ColumnRole] = Field(
         default={}, description="Physical meaning of columns, for the domain features."
     )
     column_units: dict[ColumnName, Unit] = Field(
-        default={}, description="Units of continuous columns, passed on to clients in `metadata.json`."
+        default={}, description="Units of continuous columns in the source, passed on to clients in `metadata.json`."
+    )
+    convert_to: dict[ColumnName, Unit] = Field(
+        default={},
+        description='Units to convert continuous columns to as they are read, such as `{"temperature": "°C"}`, from '
+        "those in columnUnits; validRange speaks of the new ones.",
     )
     asset_column: ColumnName | None = Field(default=None, description="Column that names the machine; none: one asset.")
     organization_column: ColumnName | None = Field(
@@ -94,8 +116,40 @@ class SchemaConfig(Section):
 
     @property
     def sensor_columns(self) -> tuple[str, ...]:
-        """Continuous columns, then boolean columns: the channel order of every window."""
-        return self.continuous_columns + self.boolean_columns
+        """Continuous, boolean, then categorical columns by name: the channel order of every window."""
+        return self.continuous_columns + self.boolean_columns + tuple(sorted(self.categorical_columns))
+
+    @property
+    def running(self) -> Running | None:
+        """`running_when` as the grid has it: a word is its code."""
+        rule = self.running_when
+        return None if rule is None else rule.on_the_grid(self.categorical_columns.get(rule.column, ()))
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Unit of each column that has one, as converted."""
+        return {**self.column_units, **self.convert_to}
+
+    @property
+    def conversions(self) -> dict[str, Conversion]:
+        """What converted columns are multiplied by, and what is added then."""
+        found = {name: conversion(self.column_units.get(name, ""), unit) for name, unit in self.convert_to.items()}
+        return {name: each for name, each in found.items() if each is not None}
+
+    @property
+    def differences(self) -> dict[str, SetPointPair]:
+        """The channels that are made of set point pairs, by name."""
+        return {pair.difference: pair for pair in self.set_point_pairs}
+
+    @property
+    def continuous_channels(self) -> tuple[str, ...]:
+        """Continuous columns, then the differences: what features of continuous readings are made of."""
+        return (*self.continuous_columns, *self.differences)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The sensors, then the differences: everything that features are made of."""
+        return (*self.sensor_columns, *self.differences)
 
     @model_validator(mode="after")
     def columns_name_one_thing_each(self) -> Self:
@@ -103,6 +157,9 @@ class SchemaConfig(Section):
         both = set(self.continuous_columns) & set(self.boolean_columns)
         if both:
             raise _column_error("{names} cannot be both continuous and boolean", both)
+        both = {*self.continuous_columns, *self.boolean_columns} & {*self.categorical_columns}
+        if both:
+            raise _column_error("{names} cannot be categorical and something else", both)
         sensors = set(self.sensor_columns)
         reserved = sensors & set(RESERVED_COLUMNS)
         if reserved:
@@ -121,6 +178,7 @@ class SchemaConfig(Section):
             ("operatingColumns", self.operating_columns),
             ("columnRoles", tuple(self.column_roles)),
             ("columnUnits", tuple(self.column_units)),
+            ("convertTo", tuple(self.convert_to)),
             ("validRange", tuple(self.valid_range)),
             ("stuckAfterSeconds", tuple(self.stuck_after_seconds)),
         ):
@@ -135,6 +193,77 @@ class SchemaConfig(Section):
         overlap = set(self.counter_columns) & set(self.operating_columns)
         if overlap:
             raise _column_error("{names} cannot be both a counter and an operating column", overlap)
+        return self
+
+    @model_validator(mode="after")
+    def pairs_are_of_readings(self) -> Self:
+        """Both of a pair are continuous columns, and no difference has a name that something else has."""
+        totals = set(self.counter_columns)
+        for position, pair in enumerate(self.set_point_pairs):
+            for key, name in (("setPoint", pair.set_point), ("value", pair.value)):
+                if name in totals or name not in self.continuous_columns:
+                    guess = nearest(name, [each for each in self.continuous_columns if each not in totals])
+                    raise PydanticCustomError(
+                        "unknown_column",
+                        "setPointPairs[{position}].{key} names {name}, which is {problem}{guess}",
+                        {
+                            "position": position,
+                            "key": key,
+                            "name": name,
+                            "problem": "a counter" if name in totals else "not in continuousColumns",
+                            "guess": f" (did you mean {guess}?)" if guess and name not in totals else "",
+                        },
+                    )
+        names = [pair.difference for pair in self.set_point_pairs]
+        others = {*self.sensor_columns, *RESERVED_COLUMNS, self.target_column, self.asset_column, self.timestamp_column}
+        taken = {name for name in names if names.count(name) > 1 or name in others}
+        if taken:
+            raise _column_error("setPointPairs: the name {names} is taken; give the difference another name", taken)
+        return self
+
+    @model_validator(mode="after")
+    def running_is_told_by_a_sensor(self) -> Self:
+        """What tells that a machine runs is read where predictions are made, too; a total never says it."""
+        column = None if self.running_when is None else self.running_when.column
+        if column is not None and (column not in self.sensor_columns or column in self.counter_columns):
+            guess = nearest(column, self.sensor_columns)
+            raise PydanticCustomError(
+                "unknown_column",
+                "runningWhen.column names {name}, which is {problem}{guess}",
+                {
+                    "name": column,
+                    "problem": "a counter" if column in self.counter_columns else "not one of the sensors",
+                    "guess": f" (did you mean {guess}?)" if guess not in (None, column) else "",
+                },
+            )
+        rule, words = self.running_when, self.categorical_columns.get(column or "")
+        word = rule is not None and (isinstance(rule.equals, str) or words is not None)
+        if rule is not None and word and rule.word not in (words or ()):
+            raise PydanticCustomError(
+                "unknown_word",
+                "runningWhen.equals is {word}, which is no word of {name} in categoricalColumns",
+                {"word": rule.word or "missing", "name": str(column)},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def units_can_be_converted(self) -> Self:
+        """Both units are known, and of one quantity."""
+        for name, unit in self.convert_to.items():
+            source, how = self.column_units.get(name), self.conversions.get(name)
+            if how is None or (name in self.counter_columns and how.offset):
+                raise PydanticCustomError(
+                    "unit",
+                    "convertTo of {name}: {problem}",
+                    {
+                        "name": name,
+                        "problem": "columnUnits must name the unit that it has in the source"
+                        if source is None
+                        else f"a total in {source} cannot be one in {unit}"
+                        if how is not None
+                        else f"{source} cannot be converted to {unit}; known are {known_units()}",
+                    },
+                )
         return self
 
     @model_validator(mode="after")

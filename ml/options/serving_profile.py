@@ -27,6 +27,9 @@ HISTORY_ROWS = 1_000
 _NOT_SERVED = {
     "counterColumns": "it feeds totals as they stand, so the model gets them as plain readings",
     "operatingColumns": "it knows no operating regimes, so none are learned",
+    "categoricalColumns": "it reads every word as 0, so they tell the model nothing",
+    "convertTo": "it feeds readings in the source's unit",
+    "setPointPairs": "it computes features of single columns only, so there are none of differences",
 }
 
 
@@ -49,13 +52,15 @@ def choose_profile(data: dict[str, Any], *, flat: bool) -> list[Finding]:
                 field=f"schemaConfig.{key}",
                 hint=f"leave it out, or set {PROFILE} to null for features that use it",
             ))  # fmt: skip
-            schema = data["schemaConfig"] = {**schema, key: []}
+            schema = data["schemaConfig"] = {**schema, key: type(schema[key])()}
     return findings
 
 
 def _names_columns(value: Any) -> bool:
     """Whether there are columns to leave out; anything else is left to validation."""
-    return isinstance(value, list | tuple) and bool(value) and all(isinstance(name, str) for name in value)
+    return (
+        isinstance(value, list | tuple | dict) and bool(value) and all(isinstance(name, str | dict) for name in value)
+    )
 
 
 def check_profile(schema: SchemaConfig, features: FeatureConfig) -> None:

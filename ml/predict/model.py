@@ -23,6 +23,7 @@ from ml.export.reasons.graph import CONTRIBUTIONS
 from ml.export.session import BATCH_ROWS, Scorer, batches, open_model
 from ml.features import FeatureEngineer
 from ml.grid.regular import resolve_max_gap, to_grid
+from ml.grid.running import off_rows
 from ml.predict.alerts import Alert, alerts_of
 from ml.windows.parallel import available_cpus
 from ml.workspace.paths import OrganizationPaths
@@ -69,7 +70,8 @@ class LoadedModel:
         Returns
         -------
         One row per asset and grid instant, by asset and time: ``asset_id``, ``timestamp`` (UTC), ``probability``
-        (float32) and ``label`` (int64, 1 where the probability reaches the model's threshold).
+        (float32; NaN while the machine is off by the model's ``runningWhen``) and ``label`` (int64, 1 where the
+        probability reaches the model's threshold).
 
         Raises
         ------
@@ -97,6 +99,9 @@ class LoadedModel:
         """As `predict`, of a grid frame; the first `skip` rows serve as history and are left out."""
         wanted = np.arange(len(frame)) >= skip
         probability, label = self.predict_features(self.engineer.matrix(frame, rows=wanted))
+        off = off_rows(frame.iloc[skip:], self.metadata.running_when)
+        if off.any():
+            probability, label = np.where(off, np.float32(np.nan), probability), np.where(off, 0, label)
         scored = frame.iloc[skip:][["asset_id", "timestamp"]].reset_index(drop=True)
         return scored.assign(probability=probability, label=label)
 

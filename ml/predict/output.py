@@ -37,7 +37,8 @@ def score_writer(file: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
     """A function that appends scored rows to `file`, in the format that its name asks for.
 
     The columns are ``asset_id``, ``timestamp`` (UTC; ISO 8601 to the second in CSV), ``probability`` (float32; CSV
-    holds the shortest decimal that reads back as the same float32) and ``label`` (0 or 1).
+    holds the shortest decimal that reads back as the same float32; empty while the machine is off) and ``label`` (0 or
+    1).
 
     In CSV an asset id that a spreadsheet would take for a formula has an apostrophe before it, so that opening the file
     runs nothing; Parquet holds every id as it is.

@@ -172,7 +172,7 @@ def _sorted(
     refuse_times(readings.counts, plan.timestamp)
     if not readings.rows:
         raise NoRowsError(f"{source.where} has no usable rows", hint="check that it is the right file")
-    refuse_unreadable(readings.counts, plan)
+    refuse_unreadable(readings.counts, plan, new_words=True)
     return readings
 
 

@@ -236,6 +236,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
     from ml.export.metadata import (
         Channel,
         DataOrigin,
+        Difference,
         Grid,
         ModelMetadata,
         ScalingConstants,
@@ -244,6 +245,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
         Window,
         library_versions,
     )
+    from ml.options.columns.units import AS_IT_IS
 
     schema, engineer, parts = config.schema_config, model.engineer, model.parts
     frame = source.data.frame
@@ -268,14 +270,25 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
                     if name in schema.counter_columns
                     else "continuous"
                     if name in schema.continuous_columns
+                    else "categorical"
+                    if name in schema.categorical_columns
                     else "boolean",
                     role=schema.column_roles.get(name),
-                    unit=schema.column_units.get(name),
+                    unit=schema.units.get(name),
+                    source_unit=schema.column_units.get(name) if name in schema.convert_to else None,
+                    factor=schema.conversions.get(name, AS_IT_IS).factor,
+                    offset=schema.conversions.get(name, AS_IT_IS).offset,
                     valid_range=schema.valid_range.get(name, (None, None)),
+                    words=schema.categorical_columns.get(name, ()),
                 )
                 for name in schema.sensor_columns
             ),
         ),
+        differences=tuple(
+            Difference(name=name, value=pair.value, set_point=pair.set_point)
+            for name, pair in schema.differences.items()
+        ),
+        running_when=schema.running,
         grid=Grid(
             aggregation=config.data_config.aggregation,
             max_gap_seconds=source.data.max_gap,

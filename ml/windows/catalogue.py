@@ -21,6 +21,8 @@ from ml.windows import defaults
 from ml.windows import operations as ops
 from ml.windows.operations import Operation, ServedStatistic
 
+CATEGORY = "__category"
+"""End of the name of a feature that is a category."""
 _KEY_COLUMNS = 3  # interactions grow with the square of the columns
 
 
@@ -58,12 +60,18 @@ class Request:
         return self.config.feature_config.families
 
     def continuous(self, columns: tuple[str, ...] | None, family: str) -> tuple[str, ...]:
-        """The continuous columns that a family works on, after its own `columns` limit."""
-        return self._limit(self.config.schema_config.continuous_columns, columns, family)
+        """The continuous channels that a family works on, after its own `columns` limit."""
+        return self._limit(self.config.schema_config.continuous_channels, columns, family)
 
     def sensors(self, columns: tuple[str, ...] | None, family: str) -> tuple[str, ...]:
-        """The same for continuous and boolean columns."""
-        return self._limit(self.config.schema_config.sensor_columns, columns, family)
+        """The same for all channels but categorical ones."""
+        schema = self.config.schema_config
+        present = tuple(name for name in schema.channels if name not in schema.categorical_columns)
+        return self._limit(present, columns, family)
+
+    def categorical(self) -> tuple[str, ...]:
+        """The categorical columns, in the order of the channels."""
+        return tuple(sorted(self.config.schema_config.categorical_columns))
 
     def booleans(self, columns: tuple[str, ...] | None, family: str) -> tuple[str, ...]:
         """The same for boolean columns."""
@@ -139,7 +147,7 @@ def _interactions(request: Request) -> Iterator[Feature]:
     for left, right in family.pairs if family.pairs is not None else _key_pairs(request):
         for name in (left, right):
             Request.require(
-                name, request.config.schema_config.continuous_columns, "featureConfig.families.interactions.pairs"
+                name, request.config.schema_config.continuous_channels, "featureConfig.families.interactions.pairs"
             )
         for operation in family.operations:
             yield Feature(
@@ -200,6 +208,14 @@ def _boolean(request: Request) -> Iterator[Feature]:
         yield Feature(f"{name}__since_change__w={longest}", ops.SinceChange(name, longest))
 
 
+def _categorical(request: Request) -> Iterator[Feature]:
+    longest = request.windows[-1]
+    for name in request.categorical():
+        yield Feature(f"{name}{CATEGORY}", ops.Value(name))
+        yield Feature(f"{name}__changes__w={longest}", ops.Changes(name, longest))
+        yield Feature(f"{name}__since_change__w={longest}", ops.SinceChange(name, longest))
+
+
 def _regime(request: Request) -> Iterator[Feature]:
     if operating := request.config.schema_config.operating_columns:
         yield Feature("operating_regime", ops.Regime(operating))
@@ -226,6 +242,12 @@ FAMILIES: tuple[Family, ...] = (
         "share of time on, number of changes, time since the last change",
         (ops.Rolling, ops.Changes, ops.SinceChange),
         _boolean,
+    ),
+    Family(
+        "categorical",
+        "the code of a word, which LightGBM splits by sets of words; changes, time since the last change",
+        (ops.Value, ops.Changes, ops.SinceChange),
+        _categorical,
     ),
     Family("regime", "operating regime; where on, sensors are z-scored within it", (ops.Regime,), _regime),
 )

@@ -124,6 +124,13 @@ def read_sample(name: str, stored: NDArray[Any], schema: SchemaConfig, start: In
         readings.finite(stored, out)
 
 
+def subtract(value: Float32s, set_point: Float32s, out: Float32s) -> None:
+    """Write the samples (n_rows,) of a difference to `out`: NaN where either is, or where it is infinite in float32."""
+    with np.errstate(over="ignore"):
+        np.subtract(value, set_point, out=out)
+    out[np.isinf(out)] = np.nan
+
+
 def physical_samples(
     frame: pd.DataFrame, schema: SchemaConfig, rows: Bools, names: Sequence[str] | None = None
 ) -> Iterator[tuple[str, Float32s]]:
@@ -134,10 +141,17 @@ def physical_samples(
     Parameters
     ----------
     names
-        The channels; `frame` needs no others. Default: all.
+        The channels; `frame` needs no others, but both columns of a difference. Default: all sensors.
     """
     start = segment_starts(frame["segment"].to_numpy())
     samples = np.empty(len(frame), dtype=np.float32)
+    differences = schema.differences
     for name in schema.sensor_columns if names is None else names:
-        read_sample(name, _stored_column(frame, name, schema), schema, start, samples)
+        pair = differences.get(name)
+        column = name if pair is None else pair.value
+        read_sample(column, _stored_column(frame, column, schema), schema, start, samples)
+        if pair is not None:
+            wanted = np.empty_like(samples)
+            read_sample(pair.set_point, _stored_column(frame, pair.set_point, schema), schema, start, wanted)
+            subtract(samples, wanted, samples)
         yield name, samples[rows]

@@ -55,11 +55,11 @@ class Normality:
         rows
             (n_rows,), true for training rows.
         channels
-            Continuous channels to learn. Default: all.
+            Continuous channels to learn, differences of set point pairs included. Default: all.
         """
         schema, regime = config.schema_config, config.feature_config.families.regime
-        wanted = tuple(schema.continuous_columns if channels is None else channels)
-        training = dict(physical_samples(frame, schema, rows, needed_columns(config, wanted)))
+        wanted = tuple(schema.continuous_channels if channels is None else channels)
+        training = dict(physical_samples(frame, schema, rows, _with_operating(config, wanted)))
         sensors = {name: constants_of(training[name]) for name in wanted}
         regimes = None
         if schema.operating_columns and regime.enabled:
@@ -90,6 +90,12 @@ class Normality:
 
 def needed_columns(config: OrganizationConfig, channels: Sequence[str]) -> tuple[str, ...]:
     """The sensors that must be read to learn some continuous channels, each once."""
-    schema = config.schema_config
-    operating = schema.operating_columns if config.feature_config.families.regime.enabled else ()
-    return tuple(dict.fromkeys((*channels, *operating)))
+    pairs = config.schema_config.differences
+    wanted = _with_operating(config, channels)
+    read = ((pairs[name].value, pairs[name].set_point) if name in pairs else (name,) for name in wanted)
+    return tuple(dict.fromkeys(name for names in read for name in names))
+
+
+def _with_operating(config: OrganizationConfig, channels: Sequence[str]) -> tuple[str, ...]:
+    regime = config.feature_config.families.regime
+    return tuple(dict.fromkeys((*channels, *(config.schema_config.operating_columns if regime.enabled else ()))))

@@ -9,7 +9,7 @@ import numpy as np
 from ml.arrays import Float32s, Float64s, Int64s
 from ml.options.schema import SchemaConfig
 from ml.windows.catalogue import Feature
-from ml.windows.channels import Block, Constants, Series, read_sample
+from ml.windows.channels import Block, Constants, Series, read_sample, subtract
 from ml.windows.kernels import readings
 from ml.windows.operations import Context, Step, Target
 from ml.windows.regimes import Regimes
@@ -36,11 +36,15 @@ class Program:
     ) -> None:  # fmt: skip
         self.width = len(features)
         self._schema = schema
-        self._series = Series.of(schema.sensor_columns, None if regimes is None else regimes.normalised)
+        self._series = Series.of(schema.channels, None if regimes is None else regimes.normalised)
         self._normalise: Callable[[Float32s], None] | None = (
             None if regimes is None else regimes.normaliser(self._series)
         )
         self._counters = np.array([name in schema.counter_columns for name in schema.sensor_columns], dtype=np.int64)
+        row = self._series.physical
+        self._differences = [
+            (row[pair.value], row[pair.set_point], row[name]) for name, pair in schema.differences.items()
+        ]
         self._steps = _steps(features, Context(self._series, constants, interval))
 
     def block(self, stored: Sequence[Float32s | Float64s], start: Int64s, seconds: Int64s, first: int) -> Block:
@@ -64,6 +68,8 @@ class Program:
             step(block, target)
 
     def _completed(self, values: Float32s, start: Int64s, seconds: Int64s, first: int) -> Block:
+        for value, set_point, difference in self._differences:
+            subtract(values[value], values[set_point], values[difference])
         if self._normalise is not None:
             self._normalise(values)
         return Block(values, start, seconds, first)

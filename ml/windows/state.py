@@ -98,11 +98,11 @@ def _disagreement(state: EngineerState, config: OrganizationConfig) -> str | Non
     schema, configured = config.schema_config, config.data_config.sampling_interval_seconds
     if configured not in (None, state.interval):
         return f"the interval is {state.interval} s, and {configured} s in their configuration"
-    if {*state.constants} != {*schema.continuous_columns} or {*state.sensors} != {*schema.continuous_columns}:
-        return "the constants are not those of the continuous columns"
+    if {*state.constants} != {*schema.continuous_channels} or {*state.sensors} != {*schema.continuous_channels}:
+        return "the constants are not those of the continuous channels"
     if state.regimes is None:
         return None
-    normalised = {*schema.continuous_columns} - {*schema.operating_columns}
+    normalised = {*schema.continuous_channels} - {*schema.operating_columns}
     if state.regimes.columns != schema.operating_columns or {*state.regimes.constants} != normalised:
         return "the regimes are not those of the operating columns"
     return None

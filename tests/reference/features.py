@@ -16,9 +16,12 @@ import numpy as np
 from ml.windows import operations as ops
 
 
-def reference_row(window, channels, counters, operations, *, interval, seconds, constants, regimes=None):
-    """The float32 value of each operation for the last row of `window`."""
+def reference_row(window, channels, counters, operations, *, interval, seconds, constants, regimes=None, pairs=()):
+    """The float32 value of each operation for the last row of `window`; `pairs` are (name, value, set point)."""
     physical = _physical(window, channels, counters)
+    for name, value, set_point in pairs:
+        apart = [np.float32(float(x) - float(y)) for x, y in zip(physical[value], physical[set_point], strict=True)]
+        physical[name] = np.array([x if math.isfinite(x) else math.nan for x in apart], dtype=np.float32)
     normal, regime = physical, math.nan
     if regimes is not None:
         normal, regime = _normalise(physical, regimes)

@@ -11,8 +11,11 @@ import type { Channel, ModelMetadata } from "./metadata.js";
 export interface Reading {
   /** A date, or milliseconds since 1970; microseconds as fractions. */
   readonly time: Date | number;
-  /** By channel name; null or absent is missing. Channels that the model does not know are ignored. */
-  readonly values: Readonly<Record<string, number | boolean | null>>;
+  /**
+   * By channel name; null or absent is missing, and so is a word that a categorical channel does not know. Channels that
+   * the model does not know are ignored.
+   */
+  readonly values: Readonly<Record<string, number | boolean | string | null>>;
 }
 
 /** The part of the metadata that decides what rows look like. */
@@ -31,7 +34,11 @@ export class AssetHistory {
   private readonly names: readonly string[];
   private readonly counters: readonly boolean[];
   private readonly kinds: readonly Kind[];
+  /** Factor and offset from the source's unit. */
+  private readonly scales: readonly (readonly [number, number])[];
   private readonly ranges: readonly Channel["validRange"][];
+  /** Codes by word of the categorical channels. */
+  private readonly codes: readonly (ReadonlyMap<string, number> | null)[];
   private readonly step: number; // these times are microseconds since 1970
   private readonly maxGap: number;
   /** rows × channels, the newest row last, NaN before the segment's start. */
@@ -55,9 +62,13 @@ export class AssetHistory {
     if (capacity < lookBack) throw new RangeError(`the model looks back ${lookBack} rows, not ${capacity}`);
     this.names = channels.map((channel) => channel.name);
     this.counters = channels.map((channel) => channel.kind === "counter");
+    this.scales = channels.map(({ factor, offset }) => [factor, offset]);
     this.ranges = channels.map((channel) => channel.validRange);
+    this.codes = channels.map(({ kind, words }) =>
+      kind === "categorical" ? new Map(words.map((word, code) => [word, code])) : null,
+    );
     this.kinds = channels.map(({ kind }) =>
-      kind === "boolean" ? "any" : kind === "counter" ? "last" : contract.grid.aggregation,
+      kind === "boolean" ? "any" : kind === "continuous" ? contract.grid.aggregation : "last",
     );
     this.step = contract.samplingIntervalSeconds * MICROSECONDS;
     const { maxGapSeconds, ownGaps } = contract.grid;
@@ -171,9 +182,14 @@ export class AssetHistory {
     return Float64Array.from(this.names, (name, channel) => {
       const value = Object.hasOwn(values, name) ? values[name] : null;
       if (value === null || value === undefined) return NaN;
+      const codes = this.codes[channel];
+      if (codes) return codes.get(String(value).trim()) ?? NaN;
+      const [factor, offset] = this.scales[channel]!;
+      const converted = factor !== 1 || offset !== 0;
+      const measured = converted ? Number(value) * factor + offset : Number(value);
       const [lowest, highest] = this.ranges[channel]!;
-      if ((lowest !== null && Number(value) < lowest) || (highest !== null && Number(value) > highest)) return NaN;
-      const number = this.counters[channel] ? Number(value) : Math.fround(Number(value));
+      if ((lowest !== null && measured < lowest) || (highest !== null && measured > highest)) return NaN;
+      const number = this.counters[channel] ? measured : Math.fround(measured);
       const usable = this.kinds[channel] === "any" ? number === 0 || number === 1 : Number.isFinite(number);
       return usable ? number : NaN;
     });

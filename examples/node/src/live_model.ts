@@ -129,6 +129,6 @@ export class LiveModel {
 
 /** Everything that decides what a row looks like, to compare. */
 function rowRules({ samplingIntervalSeconds, grid, window }: GridContract): string {
-  const channels = window.channels.map(({ name, kind }) => [name, kind]);
+  const channels = window.channels.map(({ name, kind, words, factor, offset }) => [name, kind, words, factor, offset]);
   return JSON.stringify([samplingIntervalSeconds, Object.entries(grid).sort(), channels]);
 }

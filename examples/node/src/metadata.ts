@@ -39,14 +39,22 @@ export interface Calibration {
 export interface Channel {
   /** Column name of the sensor. */
   readonly name: string;
-  /** A reading, 0 or 1, or a running total of which increases are used. */
-  readonly kind: "continuous" | "boolean" | "counter";
+  /** A reading, 0 or 1, a running total of which increases are used, or the code of a word. */
+  readonly kind: "continuous" | "boolean" | "counter" | "categorical";
   /** What it measures, such as temperature. */
   readonly role: string | null;
   /** Its unit; null where the configuration names none. */
   readonly unit: string | null;
+  /** The unit of the source, where readings are converted. */
+  readonly sourceUnit: string | null;
+  /** A reading of the source counts as reading * factor + offset. */
+  readonly factor: number;
+  /** In float64, before validRange and all else. */
+  readonly offset: number;
   /** Lowest and highest possible reading, null for none; any other is missing. */
   readonly validRange: readonly [number | null, number | null];
+  /** Of a categorical channel: the code of a word is its position, from 0; others are missing. */
+  readonly words: readonly string[];
 }
 
 /** How one channel's training rows are spread, to tell drift by the population stability index. */
@@ -73,6 +81,16 @@ export interface DataOrigin {
   readonly seen: Readonly<Record<string, readonly [number, number]>>;
 }
 
+/** A channel that the model makes itself: what a present value lies above its set value. */
+export interface Difference {
+  /** Its name in features, statistics and drivers. */
+  readonly name: string;
+  /** Channel that it is taken from. */
+  readonly value: string;
+  /** Channel that is subtracted. */
+  readonly setPoint: string;
+}
+
 /** One file of the version. */
 export interface FileChecksum {
   /** SHA-256 of its bytes. */
@@ -93,7 +111,8 @@ export interface Grid {
   readonly covers: "afterPreviousInstantUpToOwn";
   /**
    * Continuous channels: the interval's last reading, or the float64 mean of its float32 readings, as
-   * float32. Counters: always the last. Booleans: 1 if any reading is 1, else 0 if there is one.
+   * float32. Counters and categorical channels: always the last. Booleans: 1 if any reading is 1, else
+   * 0 if there is one.
    */
   readonly aggregation: "last" | "mean";
   /**
@@ -161,6 +180,19 @@ export interface Reasons {
   readonly agreement: Agreement;
   /** Rows in which the graph gave the table's sums, bit by bit. (whole number, >= 0) */
   readonly parityRows: number;
+}
+
+/**
+ * What tells on the grid that a machine runs: the float32 of a channel equals a value, or lies above
+ * one.
+ */
+export interface Running {
+  /** Channel that tells it. */
+  readonly column: string;
+  /** The machine runs while the channel has this value. */
+  readonly equals: number | null;
+  /** The machine runs while the channel is above this. */
+  readonly above: number | null;
 }
 
 /** What a client must run the models with to get these bits. */
@@ -263,6 +295,13 @@ export interface ModelMetadata {
   readonly thresholdChoice: Readonly<Record<string, JsonValue>>;
   /** History that one prediction needs. */
   readonly window: Window;
+  /** Channels that window.onnx makes of pairs of others; a client sends nothing for them. */
+  readonly differences: readonly Difference[];
+  /**
+   * What the newest grid row must show, the numbers as float32, for a prediction to count; where its
+   * column has another value, there is none. A row without a value counts. Null: every row counts.
+   */
+  readonly runningWhen: Running | null;
   /** How readings become the rows of the window. */
   readonly grid: Grid;
   /** State of the feature engineer, for its from_dict. */

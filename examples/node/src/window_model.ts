@@ -15,12 +15,14 @@ export interface Reason {
 
 /** What the model says of one asset at one instant. */
 export interface Prediction {
-  /** Probability of a failure within the horizon: a float32, with the bits that Python computes. */
+  /** Probability of a failure within the horizon: a float32, with the bits that Python computes; NaN while off. */
   readonly probability: number;
-  /** Whether the probability reaches the stored threshold. */
+  /** Whether the probability reaches the stored threshold; never while off. */
   readonly alarm: boolean;
   /** Of an alarm, every sensor, the one that raised the score most first; empty if the model gives no reasons. */
   readonly reasons: readonly Reason[];
+  /** False while the machine is off by `metadata.runningWhen`: nothing is predicted then. */
+  readonly running: boolean;
 }
 
 export class WindowModel {
@@ -80,13 +82,21 @@ export class WindowModel {
       });
       const probability = probabilities?.data as Float32Array; // [n, 2]: no failure, failure
       const alarm = label?.data as BigInt64Array;
-      const alarms = seconds.map((_, row) => row).filter((row) => alarm[row] === 1n);
+      const running = seconds.map((_, row) => {
+        const end = (row + 1) * lookBack * channels.length;
+        return isRunning(this.metadata, windows.subarray(end - channels.length, end));
+      });
+      const alarms = seconds.map((_, row) => row).filter((row) => running[row] && alarm[row] === 1n);
       const reasons = await this.reasonsOf(alarms, features?.data as Float32Array);
-      return seconds.map((_, row) => ({
-        probability: probability[2 * row + 1]!,
-        alarm: alarm[row] === 1n,
-        reasons: reasons.get(row) ?? [],
-      }));
+      return seconds.map((_, row) => {
+        if (!running[row]) return { probability: NaN, alarm: false, running: false, reasons: [] };
+        return {
+          probability: probability[2 * row + 1]!,
+          alarm: alarm[row] === 1n,
+          running: true,
+          reasons: reasons.get(row) ?? [],
+        };
+      });
     });
   }
 
@@ -130,6 +140,19 @@ export class WindowModel {
       if (this.running === 0) this.ended?.();
     }
   }
+}
+
+/** Whether a grid row, in channel order, is one of a machine that runs, as far as is known. */
+export function isRunning(
+  { runningWhen, window }: Pick<ModelMetadata, "runningWhen" | "window">,
+  row: Float64Array,
+): boolean {
+  if (runningWhen === null) return true;
+  const value = row[window.channels.findIndex(({ name }) => name === runningWhen.column)]!;
+  if (Number.isNaN(value)) return true;
+  return runningWhen.equals === null
+    ? Math.fround(value) > Math.fround(runningWhen.above!)
+    : Math.fround(value) === Math.fround(runningWhen.equals);
 }
 
 /** Older runtimes lack operators or misread trees. */

@@ -26,6 +26,10 @@ function contract(part: Pick<GridCase, "samplingIntervalSeconds" | "aggregation"
       channels: Object.entries(kinds).map(([name, kind]) => ({
         name,
         kind,
+        words: [],
+        sourceUnit: null,
+        factor: 1,
+        offset: 0,
         role: null,
         unit: null,
         validRange: name === "total" ? [0, null] : [null, null],
@@ -117,6 +121,28 @@ test("windows taken before are not changed by what comes later", () => {
   history.add(reading(120, { speed: 2 }));
   history.windowAt(120, 1);
   assert.equal(window[0], 1);
+});
+
+test("words become the codes that the metadata lists, and words that it does not list are missing", () => {
+  const channels = [{ ...MINUTE.window.channels[0]!, name: "recipe", kind: "categorical" as const, words: ["A", "7"] }];
+  const grid = { ...MINUTE.grid, aggregation: "mean" as const };
+  const history = new AssetHistory({ ...MINUTE, grid, window: { lookBack: 1, channels } });
+  const codes = [" A ", 7, "7", "B", "a", null, "A"].map((word, row) => {
+    history.add(reading(600 * row, { recipe: word }));
+    return history.windowAt(600 * row, 1)![0];
+  });
+  assert.deepEqual(codes, [0, 1, 1, NaN, NaN, NaN, 0]);
+});
+
+test("readings are converted from the source's unit before the valid range and rounding", () => {
+  const scale = { factor: 0.5555555555555556, offset: -17.77777777777778, validRange: [null, 99] as const };
+  const channels = [{ ...MINUTE.window.channels[0]!, ...scale, name: "temp", kind: "continuous" as const }];
+  const history = new AssetHistory({ ...MINUTE, window: { lookBack: 1, channels } });
+  const cells = [68.5, 212].map((temp, row) => {
+    history.add(reading(600 * row, { temp }));
+    return history.windowAt(600 * row, 1)![0];
+  });
+  assert.deepEqual(cells, [Math.fround(68.5 * scale.factor + scale.offset), NaN]);
 });
 
 test("booleans may be true and false, and names that every object has are no channels", () => {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { ModelError, WindowModel, readVersion } from "../src/index.js";
 import type { ModelErrorCode, Prediction } from "../src/index.js";
-import { compareVersions } from "../src/window_model.js";
+import { compareVersions, isRunning } from "../src/window_model.js";
 import { golden, organization, readingsOf, withNaN } from "./golden.js";
 import { bits, replay } from "./replay.js";
 
@@ -68,6 +68,35 @@ test("an alarm comes with the contribution of each sensor, largest first, which 
     assert.ok(Math.abs(1 / (1 + Math.exp(-score)) - found!.probability) < 1e-3);
   }
   assert.ok(alarms > 0);
+});
+
+test("nothing is predicted while the machine is off, and rows without a value count", async () => {
+  const stored = await readVersion(organization, "v1");
+  const { channels } = stored.metadata.window;
+  const last = channels.length - 1;
+  const rule = { column: channels[last]!.name, equals: null, above: 0.1 };
+  const model = await WindowModel.open({ ...stored, metadata: { ...stored.metadata, runningWhen: rule } });
+  const { windows, seconds, bits: expected } = golden.versions.v1;
+  let resting = 0;
+  for (const { row, values } of windows) {
+    const window = Float64Array.from(withNaN(values));
+    const newest = window.at(-1)!;
+    const [prediction] = await model.predict(window, [seconds[row]!]);
+    assert.equal(prediction!.running, Number.isNaN(newest) || newest > 0.1);
+    if (prediction!.running) assert.equal(bits(prediction!.probability), expected[row]);
+    else assert.deepEqual([prediction!.probability, prediction!.alarm], [NaN, false]);
+    resting += Number(!prediction!.running);
+  }
+  assert.ok(resting > 0, "no row of the history is off");
+});
+
+test("the bound is compared as float32, like the values", () => {
+  const { window } = { window: { lookBack: 1, channels: [{ name: "speed" }] as never } };
+  const runs = (rule: { equals: number | null; above: number | null }, value: number): boolean =>
+    isRunning({ runningWhen: { column: "speed", ...rule }, window }, Float64Array.of(value));
+  const tenth = Math.fround(0.1);
+  assert.deepEqual([runs({ equals: 0.1, above: null }, tenth), runs({ equals: null, above: 0.1 }, tenth)], [true, false]);
+  assert.deepEqual([runs({ equals: 1, above: null }, NaN), runs({ equals: 1, above: null }, 0)], [true, false]);
 });
 
 test("a window of another size is refused", async () => {

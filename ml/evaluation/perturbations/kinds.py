@@ -53,9 +53,15 @@ class SensorProfile:
 
         The worst choice rather than a random one: it needs no luck to be repeated, and flatters nobody.
         """
-        ranked = sorted(self.sensors, key=lambda name: -self.importance.get(name, 0.0))  # stable: ties by schema order
+        ranked = sorted(self.sensors, key=lambda name: -self._weight(name))  # stable: ties by schema order
         # rounded first, because 0.1 * 30 is a little more than 3
         return ranked[: max(1, math.ceil(round(share * len(ranked), 9)))]
+
+    def _weight(self, sensor: str) -> float:
+        """The importance of a sensor, with half that of each difference that is made of it."""
+        pairs = self.config.schema_config.differences.items()
+        made = (name for name, pair in pairs if sensor in (pair.value, pair.set_point))
+        return self.importance.get(sensor, 0.0) + sum(self.importance.get(name, 0.0) / 2 for name in made)
 
 
 def levels(config: OrganizationConfig) -> Iterator[tuple[Kind, float]]:

@@ -18,6 +18,7 @@ import numpy as np
 from ml.export.builder import DOUBLE, FLOAT, GraphBuilder
 from ml.export.window.tensors import Tensor, concat, where
 from ml.features import FeatureEngineer
+from ml.options.schema import SchemaConfig
 from ml.windows.channels import Constants
 from ml.windows.regimes import Regimes
 
@@ -97,7 +98,7 @@ class Readings:
 
 def add_readings(graph: GraphBuilder, engineer: FeatureEngineer) -> Readings:
     """Read the inputs ``window`` and ``timestamp`` as the features of `engineer` need them."""
-    physical = _physical(Tensor(graph, WINDOW), engineer)
+    physical = _with_differences(_physical(Tensor(graph, WINDOW), engineer), engineer.config.schema_config)
     normal, regime = physical, None
     regimes = engineer.regimes
     if regimes is not None:
@@ -130,6 +131,16 @@ def _physical(window: Tensor, engineer: FeatureEngineer) -> View:
         else:
             parts.append(newer)
     return View(concat(parts, axis=2).cast(FLOAT).finite(), raw.channels, raw.rows - 1)
+
+
+def _with_differences(sensors: View, schema: SchemaConfig) -> View:
+    """The sensors, then what present values lie above their set values; subtracted in float32, as the engineer does."""
+    pairs = schema.differences
+    if not pairs:
+        return sensors
+    sides = (sensors.over_time([getattr(pair, side) for pair in pairs.values()]) for side in ("value", "set_point"))
+    apart = (next(sides) - next(sides)).finite()
+    return View(concat([sensors.values, apart], axis=2), (*sensors.channels, *pairs), sensors.rows)
 
 
 def _member(physical: View, regimes: Regimes) -> Tensor:

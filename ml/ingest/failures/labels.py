@@ -29,6 +29,9 @@ What **prevents** a failure ends the observation, too, and so does the start of 
 nothing of the kind comes until ``t + H``, or if an onset comes first.
 
 H = 0 is detection: the label is the target wherever that is known.
+
+Rows while the machine is off have the status ``off`` and no label, unless they are ``in_failure`` or ``unknown``. That
+takes them out afterwards: it ends no observation, no event and no window, so every other row is as it would be.
 """
 
 from __future__ import annotations
@@ -39,12 +42,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ml.ingest.prepared.label_columns import MODES, STATUSES
+from ml.ingest.prepared.label_columns import MODES, STATUSES, status_names
 
 NO_LABEL = -1
 NO_EVENT = -1
 _NEVER = np.iinfo(np.int64).max
-_LABELLED, _CENSORED, _IN_FAILURE, _RECOVERY, _UNKNOWN = range(len(STATUSES))
+_LABELLED, _CENSORED, _IN_FAILURE, _RECOVERY, _UNKNOWN, _OFF = range(len(STATUSES))
 _MICROSECONDS = 1_000_000
 
 # Columns of what is known beside the readings, under names that no sensor can have.
@@ -69,6 +72,7 @@ def label_grid(
     horizon: int,
     during_failure: Literal["exclude", "positive"] = "exclude",
     recovery_seconds: int = 0,
+    off: Bools | None = None,
 ) -> pd.DataFrame:
     """Add events and labels to a grid.
 
@@ -82,6 +86,8 @@ def label_grid(
         Seconds.
     during_failure
         Whether rows with target 1 are left out or positive (only with a horizon).
+    off
+        (n_rows,), true while the machine is off. Default: nobody says when it is.
 
     Returns
     -------
@@ -104,11 +110,14 @@ def label_grid(
     if UNSEEN in grid.columns:
         blind = grid[UNSEEN].to_numpy() & (status == _LABELLED)
         label, status = np.where(blind, NO_LABEL, label).astype(np.int8), np.where(blind, _IN_FAILURE, status)
+    if off is not None:
+        label = np.where(off, NO_LABEL, label).astype(np.int8)
+        status = np.where(off & ~np.isin(status, (_IN_FAILURE, _UNKNOWN)), _OFF, status).astype(np.int8)
     columns = {
         "target": target,
         "event": event,
         "label": label,
-        "status": pd.Categorical.from_codes(status, categories=list(STATUSES)),
+        "status": pd.Categorical.from_codes(status, categories=status_names(with_off=off is not None)),
         **({MODES: grid[MODES]} if MODES in grid.columns else {}),
     }
     return grid.drop(columns=["target", "label", *KNOWN], errors="ignore").assign(**columns)

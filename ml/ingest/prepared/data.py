@@ -15,7 +15,7 @@ import pyarrow.parquet
 
 from ml.errors import DataError, IntegrityError, MissingArtifactError, StorageError
 from ml.ingest.prepared.fingerprint import Fingerprint, read_fingerprint, refuse_foreign
-from ml.ingest.prepared.label_columns import MODES, STATUSES
+from ml.ingest.prepared.label_columns import MODES, STATUSES, status_names
 from ml.ingest.prepared.parquet_output import ParquetOutput
 
 ROW_GROUP_ROWS = 131_072
@@ -200,7 +200,8 @@ def read_prepared(path: Path, *, organization_id: str, sensors: bool = True) -> 
     del table
     pa.default_memory_pool().release_unused()
     frame["asset_id"] = frame["asset_id"].astype("str")
-    frame["status"] = frame["status"].cat.set_categories(list(STATUSES))
+    with_off = STATUSES[-1] in frame["status"].cat.categories
+    frame["status"] = frame["status"].cat.set_categories(status_names(with_off=with_off))
     if fingerprint.modes:
         frame[MODES] = frame[MODES].astype("str")
     return Prepared(frame, fingerprint.summary, fingerprint.interval, fingerprint.max_gap, fingerprint.own_gaps)

@@ -17,7 +17,7 @@ from ml.cleaning.counts import Counts
 from ml.config import OrganizationConfig
 from ml.findings import Finding
 from ml.ingest.failures.copies import TargetCorrelation, copies_finding
-from ml.ingest.prepared.label_columns import MODES, STATUSES
+from ml.ingest.prepared.label_columns import MODES, status_names
 from ml.ingest.summary.sensor_figures import SensorFigures
 from ml.ingest.summary.unit_outliers import Usual, quantity_of
 from ml.ingest.summary.verdict import describe, refusal
@@ -194,7 +194,10 @@ class Summary:
                 "perTimePart": self._failures_per_part(config.data_config),
                 "events": self._events,
             },
-            "rowsByStatus": {status: self._statuses[status] for status in STATUSES},
+            "rowsByStatus": {
+                status: self._statuses[status]
+                for status in status_names(with_off=config.schema_config.running_when is not None)
+            },
             "positiveRows": self._positive,
             "positiveRate": self._positive / labelled if labelled else None,
             "usableHours": labelled * self._interval / 3_600,
@@ -320,9 +323,9 @@ class _Assets:
 
 
 def comparable_sensors(config: OrganizationConfig) -> list[str]:
-    """Sensors in which values of another unit can be told: not counters, and not two-state signals."""
+    """Sensors in which values of another unit can be told: not counters, two-state signals or words."""
     kinds = {name: _kind(name, config) for name in config.schema_config.sensor_columns}
-    return [name for name, kind in kinds.items() if kind not in ("boolean", "counter")]
+    return [name for name, kind in kinds.items() if kind not in ("boolean", "counter", "categorical")]
 
 
 def _account(counts: Counts, config: OrganizationConfig) -> dict[str, Any]:
@@ -364,6 +367,8 @@ def _kind(name: str, config: OrganizationConfig) -> str:
     schema = config.schema_config
     if name in schema.boolean_columns:
         return "boolean"
+    if name in schema.categorical_columns:
+        return "categorical"
     if name in schema.counter_columns:
         return "counter"
     return "operating" if name in schema.operating_columns else "continuous"

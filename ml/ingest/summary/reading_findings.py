@@ -119,6 +119,14 @@ def _values(counts: Counts) -> Told:
                 if name in counts.words
                 else "write 1 while the asset is failed and 0 while it is not",
             )
+        elif name in counts.word_columns:
+            yield Finding(
+                "WORDS_UNKNOWN",
+                f"{name} has {plural(count, 'value')} that {_are(count)} none of its words: {words_seen(examples)}; "
+                "treated as missing.",
+                f"schemaConfig.categoricalColumns.{name}",
+                "add them to its words and train again, if they will come again",
+            )
         elif count > MUCH_UNREADABLE * (count + counts.readable.get(name, 0)):
             cause, advice = cause_of_unreadable(examples)
             share = count / (count + counts.readable.get(name, 0))

@@ -26,7 +26,7 @@ class SensorFigures:
     Parameters
     ----------
     kind
-        continuous, operating, counter or boolean.
+        continuous, operating, counter, boolean or categorical.
     quantity
         What it measures, as `ml.ingest.summary.unit_outliers.quantity_of` tells.
     usual

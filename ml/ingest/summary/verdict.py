@@ -117,10 +117,11 @@ def _failures(summary: dict[str, Any], settings: DataConfig) -> Told:
         )
     unknown = summary["targetUnknownShare"] > MUCH_MISSING  # which is told, and no pause is to blame then
     if events["hidden"] and summary["horizonSeconds"] and summary["labelColumn"] is None and not unknown:
+        resting = "the machine is off, " if "off" in summary["rowsByStatus"] else ""
         yield Finding(
             "FAILURES_HIDDEN",
-            f"{events['hidden']:,} of {total:,} failures have no usable row before them: the data pauses there, or "
-            "does not say whether the machine is failed.",
+            f"{events['hidden']:,} of {total:,} failures have no usable row before them: {resting}the data pauses "
+            "there, or does not say whether the machine is failed.",
             "dataConfig.maxGapSeconds",
             "set dataConfig.maxGapSeconds above the usual pause if values may be carried so far",
         )
@@ -169,6 +170,8 @@ def _labels(summary: dict[str, Any]) -> Told:
             "schemaConfig.targetColumn",
             "write 0 where there is no failure",
         )
+    if "off" in statuses:
+        yield f"{percent(statuses['off'] / rows)} of the rows are while the machine is off and count for nothing."
     if statuses["censored"]:
         yield (
             f"{percent(statuses['censored'] / rows)} of the rows cannot be labelled, because the data does not show "

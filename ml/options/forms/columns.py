@@ -19,7 +19,7 @@ _TWO_STATE = {"boolean", "bool", "digital", "binary", "bit"}
 _NO_SENSOR = {"string", "text", "varchar", "char", "uuid", "date", "time", "datetime", "timestamp", "timestamptz"}
 _NEVER_SENSORS = ("id", "failure_indicator", *DEFAULT_TIMESTAMP_COLUMNS)
 _LISTS = ("continuousColumns", "booleanColumns", "counterColumns", "operatingColumns")
-_BY_COLUMN = ("columnRoles", "columnUnits", "validRange", "stuckAfterSeconds")
+_BY_COLUMN = ("categoricalColumns", "columnRoles", "columnUnits", "convertTo", "validRange", "stuckAfterSeconds")
 _ONE_COLUMN = ("targetColumn", "assetColumn", "timestampColumn")
 
 

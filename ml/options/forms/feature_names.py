@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 _OF_ONE_SENSOR = re.compile(
     r"(?P<sensor>.+?)(?:"
-    r"__(?:value|lag__\d+s|(?:mean|std|min|max|median|slope)__w=\d+|rate|acceleration|percent|zscore|outlier"
+    r"__(?:value|category|lag__\d+s|(?:mean|std|min|max|median|slope)__w=\d+|rate|acceleration|percent|zscore|outlier"
     r"|distance__w=\d+|stress|trend__w=\d+-\d+|health__w=\d+|share_on__w=\d+|changes__w=\d+|since_change__w=\d+)"
     r"|_lag_\d+s?|_rolling_\d+s?_[a-z]+|_rolling_[a-z]+_\d+s?)"
 )

@@ -63,7 +63,7 @@ class PartitionedEngine(Engine):
 
     def learn_features(self, engineer: FeatureEngineer, rows: Bools) -> None:
         """As `Engine.learn_features`: a task for each channel, and for each group of features to scale."""
-        mask, channels = Mask.of(rows), self._config.schema_config.continuous_columns
+        mask, channels = Mask.of(rows), self._config.schema_config.continuous_channels
         parts = self._gathered("learning what is normal", tasks.normality, (self._config, mask), channels)
         engineer.adopt_normality(Normality.joined(parts) if parts else Normality({}, {}, None))
         drawn = engineer.rows_to_select_by(rows)

@@ -36,9 +36,16 @@ def content(**changes: Any) -> dict[str, Any]:
                     "role": "temperature",
                     "unit": "°C",
                     "validRange": [-40.0, None],
+                    "words": [],
+                    "sourceUnit": "°F",
+                    "factor": 0.5,
+                    "offset": -17.5,
                 }
             ],
         },
+        "differences": [{"name": "apart", "value": "temperature", "setPoint": "wanted"}],
+        "reasons": None,
+        "runningWhen": {"column": "temperature", "equals": None, "above": 5.0},
         "grid": {
             "instants": "multiplesOfIntervalSinceEpoch",
             "covers": "afterPreviousInstantUpToOwn",

@@ -41,6 +41,8 @@ def install(paths: OrganizationPaths, version: str, *, seed: int = 0, onnx: bool
                 "lookBack": engineer.look_back,
                 "channels": [{"name": name, "kind": "continuous"} for name in engineer.channels],
             },
+            differences=[],
+            runningWhen=None,
             parity=None,
         )
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from ml.errors import DataError, MissingColumnError
 from ml.export.session import open_model
 from ml.export.window.parity import window_batch
 from ml.grid.regular import to_grid
+from ml.options.columns.kinds import Running
 from ml.predict import load_model
 from ml.predict.model import LoadedModel
 from tests.unit.predict.irregular import INTERVAL, MAX_GAP, readings
@@ -67,6 +70,18 @@ def test_alerts_have_the_rows_in_alarm_and_their_reasons(model):
     assert max(alert.probability for alert in alerts) == pytest.approx(alarms["probability"].max())
     assert all(reason.sensor in model.metadata.reasons.sensors for alert in alerts for reason in alert.reasons)
     assert any(alert.reasons for alert in alerts)
+
+
+def test_nothing_is_predicted_while_the_machine_is_off_and_other_rows_stay_as_they_are(model, grid):
+    rule = Running(column="pump", equals=1)
+    resting = replace(model, metadata=model.metadata.model_copy(update={"running_when": rule}))
+    plain, scored = model.predict_grid(grid, skip=3), resting.predict_grid(grid, skip=3)
+    off = (grid["pump"] == 0).to_numpy()[3:]
+    assert 0 < off.sum() < len(off)
+    assert plain["label"][off].any()
+    assert scored["probability"][off].isna().all()
+    assert (scored["label"][off] == 0).all()
+    pd.testing.assert_frame_equal(scored[~off], plain[~off])
 
 
 def test_what_cannot_be_scored_is_refused(model):

@@ -17,7 +17,9 @@ from ml.config import OrganizationConfig
 from ml.errors import DataError
 from ml.features import FeatureEngineer
 from tests.unit.windows.test_features_reference import (
+    PAIRS,
     SCHEMA,
+    WORDS,
     assert_same_cells,
     make_config,
     make_frame,
@@ -33,6 +35,8 @@ CASES = st.fixed_dictionaries(
         "windows": st.sets(st.sampled_from([2, 3, 4, 7, 16, 20, 25, 32, 48, 75]), min_size=1, max_size=3),
         "lags": st.sets(st.sampled_from([60, 120, 300, 1800]), min_size=1, max_size=2),
         "operating": st.booleans(),
+        "pairs": st.booleans(),
+        "words": st.booleans(),
         "selection": st.booleans(),
         "scale": st.sampled_from([1e-6, 1e-3, 1.0, 1e4, 1e9]),
         "nan_share": st.sampled_from([0.0, 0.05, 0.4]),
@@ -45,7 +49,12 @@ def made(case):
     """A fitted engineer, its frame and its random numbers."""
     random = np.random.default_rng(case["seed"])
     schema = {"rollingWindows": sorted(case["windows"]), "lagSeconds": sorted(case["lags"])}
-    config = make_config(schema=schema | {"operatingColumns": ["load"] if case["operating"] else []})
+    schema |= {"operatingColumns": ["load"] if case["operating"] else []}
+    config = make_config(
+        schema=schema
+        | {"setPointPairs": PAIRS if case["pairs"] else []}
+        | {"categoricalColumns": WORDS if case["words"] else {}}
+    )
     if case["selection"]:
         options = config.feature_config.model_copy(
             update={"selection": config.feature_config.selection.model_copy(update={"method": "f_test", "k": 40})}

@@ -29,6 +29,9 @@ SCHEMA = {
     "rollingWindows": [3, 7, 20],
 }
 
+WORDS = {"recipe": ["bread", "cake", "bun"]}
+PAIRS = [{"setPoint": "pres", "value": "temp"}, {"setPoint": "load", "value": "amp", "name": "amp_error"}]
+
 
 def make_config(**families):
     return OrganizationConfig.from_dict(
@@ -61,6 +64,9 @@ def make_frame(rows=260, seed=0, scale=1.0, nan_share=0.08):
         values = np.repeat(random.integers(0, 2, rows // 5 + 1), 5)[:rows].astype(np.float32)
         values[random.random(rows) < nan_share] = np.nan
         frame[name] = values
+    recipe = np.repeat(random.integers(0, 3, rows // 7 + 1), 7)[:rows].astype(np.float32)
+    recipe[random.random(rows) < nan_share] = np.nan
+    frame["recipe"] = recipe
     return frame
 
 
@@ -87,6 +93,7 @@ def reference_matrix(engineer, frame):
                 seconds=int(seconds[t]),
                 constants=engineer.constants,
                 regimes=engineer.regimes,
+                pairs=[(p.difference, p.value, p.set_point) for p in engineer.config.schema_config.set_point_pairs],
             )
         )
     return np.array(rows)

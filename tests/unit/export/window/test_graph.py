@@ -17,7 +17,7 @@ from ml.export.window.parity import window_batch
 from ml.features import FeatureEngineer
 from ml.windows.catalogue import FAMILIES, PROFILES
 from tests.unit.export.trained_models import train_booster
-from tests.unit.windows.test_features_reference import assert_same_cells, make_config, make_frame
+from tests.unit.windows.test_features_reference import PAIRS, WORDS, assert_same_cells, make_config, make_frame
 
 NOTHING = dict.fromkeys(("raw", "lags", "rolling", "differences", "anomaly", "domain", "time", "boolean"), False)
 OPERATING = [(), ("load",), ("load", "amp")]
@@ -70,6 +70,22 @@ def test_every_family_gives_the_engineers_cells(scale, operating):
     engineer = FeatureEngineer(configure(operating)).fit(frame)
     made = {type(feature.operation) for feature in engineer.features}
     assert made >= {operation for family in FAMILIES for operation in family.operations} - {rules.ops.Regime}
+    assert_equal_features(engineer, frame)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 3e36])
+@pytest.mark.parametrize("operating", OPERATING)
+def test_differences_and_categories_give_the_engineers_cells(scale, operating):
+    """Also where the difference is infinite in float32, of large readings with opposite signs."""
+    frame = make_frame(scale=scale)
+    frame.loc[::3, "pres"] *= -3
+    frame.loc[::3, "temp"] = -frame.loc[::3, "pres"]
+    engineer = FeatureEngineer(configure(operating, schema={"setPointPairs": PAIRS, "categoricalColumns": WORDS})).fit(
+        frame
+    )
+    assert {"temp_minus_pres__value", "amp_error__slope__w=7", "recipe__category"} <= {
+        *engineer.get_feature_names_out()
+    }
     assert_equal_features(engineer, frame)
 
 
