@@ -80,7 +80,7 @@ def test_one_worker_gives_the_model_of_one_process_to_the_bit(place: Place, tmp_
     """Constants, selection, scaling, bins, trees, calibration and threshold, also after a refit."""
     settings = config(
         featureConfig={"scaling": "robust", "selection": {"method": "f_test", "k": 40}},
-        training={"calibration": "auto", "refit": True},
+        training={"calibration": "auto", "refit": "validation"},
     )
     place.processes.bring_to(1, place.client)
     found, expected = train(settings, place.engine(settings), INTERVAL), train(settings, place.frame, INTERVAL)
