@@ -17,7 +17,7 @@ from ml.evaluation.attributions.contributions import Explanation, by_sensor
 from ml.evaluation.attributions.evaluated import explanation_of
 from ml.evaluation.baselines import baselines
 from ml.evaluation.champion import compare_with_published
-from ml.evaluation.checks.degenerate import refusals
+from ml.evaluation.checks.degenerate import constant_on_assets, refusals
 from ml.evaluation.checks.doubts import cooldown_differs, findings_about_events
 from ml.evaluation.checks.gates import champion_gate, check_gates, measured_values
 from ml.evaluation.comparison import Baseline, Champion
@@ -251,8 +251,9 @@ def _findings(subject: _Subject, measured: _Measured, horizon: int) -> list[Find
     other = cooldown_differs(
         chosen_with if isinstance(chosen_with, int) else None, options.alarm_cooldown_seconds, interval
     )
-    if other is not None:
-        found.append(other)
+    table = subject.rows.table
+    constant = constant_on_assets(table["asset_id"].to_numpy(), subject.rows.label, subject.probability)
+    found += [each for each in (other, constant) if each is not None]
     return found if subject.rows.judged is None else [*found, recipe_judged(subject.rows.judged)]
 
 
