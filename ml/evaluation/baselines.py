@@ -17,9 +17,10 @@ from ml.evaluation.rows import EvaluatedData
 from ml.ingest import inputs
 from ml.learning import estimators
 from ml.learning.events.metrics import event_metrics
+from ml.learning.folds.splits import split_of
 from ml.learning.held_out import HeldOut
 from ml.learning.thresholds.limit_alarm import LimitAlarm, best_limit_alarm
-from ml.learning.training import split_of, train
+from ml.learning.training import train
 from ml.options.learning import TrainingConfig
 from ml.progress import ProgressCallback
 from ml.workspace.paths import OrganizationPaths

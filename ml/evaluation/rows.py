@@ -18,9 +18,8 @@ from ml.ingest import inputs
 from ml.ingest.model_grid import on_grid_of
 from ml.ingest.prepared.fingerprint import read_fingerprint
 from ml.learning.events.failures import epoch_seconds, failure_numbers
-from ml.learning.folds.splits import Parts
+from ml.learning.folds.splits import Parts, split_of
 from ml.learning.held_out import HeldOut
-from ml.learning.training import split_of
 from ml.workspace.paths import OrganizationPaths
 
 

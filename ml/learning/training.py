@@ -25,7 +25,7 @@ from ml.learning.events.failures import event_horizon
 from ml.learning.events.resampling import independent_groups
 from ml.learning.family_choice import FamilyChoice, with_chosen_family
 from ml.learning.folds.backtest import backtest_parts, scheme_of
-from ml.learning.folds.splits import Parts, split_parts
+from ml.learning.folds.splits import Parts, split_of
 from ml.learning.held_out import HeldOut, HeldOutFold
 from ml.learning.imbalance import compare_imbalance
 from ml.learning.leakage import SuspiciousColumn, suspicious_columns
@@ -97,17 +97,6 @@ class TrainedModel:
 
     def _predicted(self, engine: Engine, rows: Bools) -> Float64s:
         return engine.predicted(partial(self.calibration.map.predict, self.estimator), self.engineer, rows)
-
-
-def split_of(config: OrganizationConfig, frame: pd.DataFrame, engineer: FeatureEngineer) -> Parts:
-    """The training, validation and test part that a configuration makes of a grid frame; raises as `split_parts`."""
-    return split_parts(
-        frame,
-        config.data_config,
-        look_back=engineer.look_back,
-        interval=engineer.interval,
-        seed=config.training_config.random_state,
-    )
 
 
 def train(

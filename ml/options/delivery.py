@@ -32,12 +32,6 @@ class ValidationConfig(Section):
     about what the least precision of rows allows where a fifth of the rows are positive.
     """
 
-    scheme: Literal["holdout", "backtest"] | None = Field(
-        default=None,
-        description="holdout: the model is judged on a test part. backtest: the whole recipe is fitted again in every "
-        "fold, each failure is judged by a model that has not seen it, and the shipped model is fitted on all rows. "
-        "Default: backtest where the rows know of fewer than 30 failures and a test part is wanted.",
-    )
     min_event_recall: Score | None = Field(default=0.70, description="Share of failures detected.")
     max_false_alarms_per_asset_day: Annotated[float, Field(ge=0)] | None = Field(
         default=1.0, description="False alarms per asset and day."
@@ -91,6 +85,12 @@ class ValidationConfig(Section):
         default=300, description="Single-row predictions timed."
     )
     reference_scores: tuple[ReferenceScore, ...] = Field(default=(), description="Scores printed beside the model's.")
+    scheme: Literal["holdout", "backtest"] | None = Field(
+        default=None,
+        description="holdout: the model is judged on a test part. backtest: the whole recipe is fitted again in every "
+        "fold, each failure is judged by a model that has not seen it, and the shipped model is fitted on all rows. "
+        "Default: backtest where the rows know of fewer than 30 failures and a test part is wanted.",
+    )
 
 
 class ConversionConfig(Section):

@@ -19,7 +19,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from ml.arrays import Bools, Float64s, Int64s
+from ml.config import OrganizationConfig
 from ml.errors import NoRowsError, TooFewFailuresError
+from ml.features import FeatureEngineer
 from ml.learning.events.failures import epoch_seconds, failure_numbers, onsets
 from ml.learning.folds.group_allocation import share_out
 from ml.modes import count_modes
@@ -94,6 +96,17 @@ def split_parts(frame: pd.DataFrame, config: DataConfig, *, look_back: int, inte
         "horizonSeconds": config.prediction_horizon_seconds,
     }
     return Parts(**masks, purged=purged, description=description)
+
+
+def split_of(config: OrganizationConfig, frame: pd.DataFrame, engineer: FeatureEngineer) -> Parts:
+    """The training, validation and test part that a configuration makes of a grid frame; raises as `split_parts`."""
+    return split_parts(
+        frame,
+        config.data_config,
+        look_back=engineer.look_back,
+        interval=engineer.interval,
+        seed=config.training_config.random_state,
+    )
 
 
 def _by_time(frame: pd.DataFrame, labelled: Bools, failures: Int64s, config: DataConfig) -> dict[str, Bools]:
