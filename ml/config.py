@@ -152,6 +152,19 @@ class OrganizationConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def a_backtest_ships_a_model_of_all_rows(self) -> Self:
+        """What is judged is the recipe; no part is left that the shipped model should not see."""
+        training = self.training_config
+        if self.validation_config.scheme == "backtest" and (
+            training.refit not in (None, "all") or training.engine != "local"
+        ):
+            raise PydanticCustomError(
+                "backtest_refit",
+                'validationConfig.scheme "backtest" needs trainingConfig.refit "all" and engine "local"',
+            )
+        return self
+
+    @model_validator(mode="after")
     def features_fit_the_profile(self) -> Self:
         """Families and the unit of windows depend on who computes the features."""
         check_profile(self.schema_config, self.feature_config)

@@ -15,6 +15,7 @@ from ml.evaluation.model_version import TrainedVersion, load_version
 from ml.evaluation.onnx_model import shipped_model
 from ml.evaluation.rows import EvaluatedData, rows_seen
 from ml.export.session import Scorer
+from ml.learning.events.failures import epoch_seconds
 from ml.learning.events.metrics import event_metrics
 from ml.learning.events.ranking_bootstrap import resampled_average_precision
 from ml.learning.events.resampling import percentile_interval
@@ -31,11 +32,12 @@ def compare_with_published(
     trained: TrainedVersion,
     rows: EvaluatedData,
     probability: Probabilities,
-    threshold: float,
+    threshold: float | Probabilities,
 ) -> Champion | None:
     """Score the published version, with its own features and threshold, on the candidate's rows.
 
-    Rows that the published version was trained on are left out, as it would look too good on them. Both are compared
+    Rows that the published version was trained on are left out, as it would look too good on them, unless it kept
+    answers on them by models that had not seen them. Both are compared
     on the same bootstrap samples, so that what is hard about a sample is hard for both.
 
     Raises IntegrityError if the published version is not what its manifest says.
@@ -55,7 +57,8 @@ def compare_with_published(
     if version is None or version == config.version:
         return None
     champion = load_version(config.model_copy(update={"version": version}), paths)
-    unseen = ~rows_seen(rows.frame, champion)
+    kept = _kept_answers(rows.frame, champion)
+    unseen = ~rows_seen(rows.frame, champion) | ~np.isnan(kept)
     common = replace(rows, scored=rows.scored & unseen)
     published = Champion(
         version=version,
@@ -70,7 +73,10 @@ def compare_with_published(
     features = champion.engineer.matrix(common.frame, rows=common.scored)
     content = shipped_model(champion, common.frame, common.scored, config.conversion_config.parity_rows)
     of_champion = Scorer(content, threads=available_cpus()).probability(features)
-    of_candidate = probability[unseen[rows.scored]]
+    kept = kept[common.scored]
+    of_champion = np.where(np.isnan(kept), of_champion, kept)
+    shared = unseen[rows.scored]
+    of_candidate = probability[shared]
     groups, drawn = resampling(config, common)
     gain = resampled_average_precision(common.label, of_candidate, groups, drawn) - resampled_average_precision(
         common.label, of_champion, groups, drawn
@@ -79,7 +85,8 @@ def compare_with_published(
     if interval is None:
         return replace(published, skipped="most bootstrap samples hold no failure")
     their_events = evaluated_events(config, trained, common, of_champion, champion.metadata.threshold)
-    own_events = evaluated_events(config, trained, common, of_candidate, threshold)
+    own_limit = threshold if isinstance(threshold, float) else threshold[shared]
+    own_events = evaluated_events(config, trained, common, of_candidate, own_limit)
     return replace(
         published,
         average_precision=average_precision(common.label == 1, of_champion),
@@ -88,6 +95,19 @@ def compare_with_published(
         events=event_metrics(their_events, options.costs),
         candidate_events=event_metrics(own_events, options.costs),
     )
+
+
+def _kept_answers(frame: pd.DataFrame, champion: TrainedVersion) -> Probabilities:
+    """What models that had not seen a row said about it for the published version, (n_rows,); NaN where none did."""
+    answers = np.full(len(frame), np.nan, dtype=np.float32)
+    if champion.judged is None:
+        return answers
+    judged = champion.judged
+    known = pd.MultiIndex.from_arrays([judged.asset, judged.seconds])
+    rows = pd.MultiIndex.from_arrays([frame["asset_id"].astype(str), epoch_seconds(frame["timestamp"])])
+    place = known.get_indexer(rows)
+    answers[place >= 0] = judged.probability[place[place >= 0]]
+    return answers
 
 
 def _incomparable(champion: TrainedVersion, trained: TrainedVersion, frame: pd.DataFrame) -> str | None:

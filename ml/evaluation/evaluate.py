@@ -18,7 +18,7 @@ from ml.evaluation.attributions.contributions import Explanation, by_sensor
 from ml.evaluation.attributions.evaluated import explanation_of
 from ml.evaluation.baselines import baselines
 from ml.evaluation.champion import compare_with_published
-from ml.evaluation.checks.degenerate import refusals
+from ml.evaluation.checks.degenerate import constant_on_assets, refusals
 from ml.evaluation.checks.doubts import cooldown_differs, findings_about_events
 from ml.evaluation.checks.gates import champion_gate, check_gates, measured_values
 from ml.evaluation.comparison import Baseline, Champion
@@ -30,6 +30,7 @@ from ml.evaluation.model_version import TrainedVersion
 from ml.evaluation.onnx_model import model_latency, shipped_model, window_latency
 from ml.evaluation.perturbations.kinds import SensorProfile
 from ml.evaluation.perturbations.robustness import RobustnessPoint, robustness_curves
+from ml.evaluation.recipe import judged_split, recipe_judged
 from ml.evaluation.reference_scores import read_reference
 from ml.evaluation.report import plots
 from ml.evaluation.report.page.document import render_html
@@ -71,6 +72,9 @@ class _Subject:
     """``model.onnx``."""
     scorer: Scorer
     threshold: float
+    """The shipped model's."""
+    limit: float | Probabilities
+    """What probabilities are held against: the threshold, or, (n_scored,), that of the model that gave each."""
     features: Float32s
     probability: Probabilities
 
@@ -85,6 +89,7 @@ class _Measured:
     latency: Latency
     window_latency: Latency | None
     explanation: Explanation | None
+    split: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,8 @@ def _scored(
     scorer = Scorer(content, threads=available_cpus())
     threshold = config.validation_config.threshold
     features = trained.engineer.matrix(rows.frame, rows=rows.scored)
+    shipped = trained.metadata.threshold if threshold is None else float(np.float32(threshold))
+    judged = rows.judged
     return _Subject(
         config=config,
         paths=paths,
@@ -141,37 +148,44 @@ def _scored(
         rows=rows,
         content=content,
         scorer=scorer,
-        threshold=trained.metadata.threshold if threshold is None else float(np.float32(threshold)),
+        threshold=shipped,
+        limit=shipped if judged is None or threshold is not None else judged.threshold,
         features=features,
-        probability=scorer.probability(features),
+        probability=scorer.probability(features) if judged is None else judged.probability,
     )
 
 
 def _measure(subject: _Subject) -> _Measured:
     config, trained, rows, probability = subject.config, subject.trained, subject.rows, subject.probability
     options = config.validation_config
-    found = evaluated_events(config, trained, rows, probability, subject.threshold)
+    found = evaluated_events(config, trained, rows, probability, subject.limit)
     events = measured_events(config, rows, probability, found)
     return _Measured(
-        metrics=row_metrics(rows.label, probability, subject.threshold),
+        metrics=row_metrics(rows.label, probability, subject.limit),
         events=events,
         references={each.name: read_reference(each, rows.table, subject.paths) for each in options.reference_scores},
         latency=model_latency(subject.content, subject.features, options.latency_runs),
         window_latency=window_latency(trained, rows.frame, rows.scored, options.latency_runs),
-        explanation=explanation_of(trained, rows, subject.features, probability, found, events),
+        # The shipped model did not raise the alarms of other models, and has seen how these rows end.
+        explanation=None
+        if rows.judged
+        else explanation_of(trained, rows, subject.features, probability, found, events),
+        split=rows.split if rows.judged is None else judged_split(rows, rows.judged, found, probability),
     )
 
 
 def _compare(subject: _Subject, progress: ProgressCallback) -> _Compared:
     config, paths, trained, rows = subject.config, subject.paths, subject.trained, subject.rows
     progress(0, 1, "comparing with the published version")
-    champion = compare_with_published(config, paths, trained, rows, subject.probability, subject.threshold)
+    champion = compare_with_published(config, paths, trained, rows, subject.probability, subject.limit)
     progress(0, 1, "trying simpler alarms")
     return _Compared(baselines(config, paths, trained, rows, progress), champion)
 
 
 def _stress(subject: _Subject, progress: ProgressCallback) -> list[RobustnessPoint]:
     config, trained, rows = subject.config, subject.trained, subject.rows
+    if rows.judged is not None:
+        return []  # on rows that the model has been fitted on, nothing would look like trouble
     return robustness_curves(
         rows.frame,
         trained.engineer,
@@ -215,10 +229,10 @@ def _assemble(
         latency=measured.latency,
         window_latency=measured.window_latency,
         robustness=tuple(robustness),
-        drift=tuple(drift_of(trained, rows)),
+        drift=() if rows.judged else tuple(drift_of(trained, rows)),
         importances=trained.estimator.importances(),
         explanation=measured.explanation,
-        split=rows.split,
+        split=measured.split,
         data_summary=rows.summary,
         suspicious_columns=trained.metadata.suspicious_columns,
         provenance=_provenance(config, trained),
@@ -238,7 +252,10 @@ def _findings(subject: _Subject, measured: _Measured, horizon: int) -> list[Find
     other = cooldown_differs(
         chosen_with if isinstance(chosen_with, int) else None, options.alarm_cooldown_seconds, interval
     )
-    return found if other is None else [*found, other]
+    table = subject.rows.table
+    constant = constant_on_assets(table["asset_id"].to_numpy(), subject.rows.label, subject.probability)
+    found += [each for each in (other, constant) if each is not None]
+    return found if subject.rows.judged is None else [*found, recipe_judged(subject.rows.judged)]
 
 
 def _written(subject: _Subject, measured: _Measured, report: ValidationReport) -> Evaluation:

@@ -23,9 +23,9 @@ def evaluated_events(
     trained: TrainedVersion,
     rows: EvaluatedData,
     probability: Probabilities,
-    threshold: float,
+    threshold: float | Probabilities,
 ) -> Events:
-    """Failures and alarms of the scored rows, for probabilities (n_scored,) and a threshold."""
+    """Failures and alarms of the scored rows, for probabilities (n_scored,) and a threshold, or one for each."""
     table = rows.table
     return find_events(
         table["asset_id"].to_numpy(),

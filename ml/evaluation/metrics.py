@@ -48,7 +48,7 @@ class ReferenceResult(Record):
     auc: float | None
 
 
-def row_metrics(label: ArrayLike, probability: ArrayLike, threshold: float) -> RowMetrics:
+def row_metrics(label: ArrayLike, probability: ArrayLike, threshold: ArrayLike) -> RowMetrics:
     """Compare probabilities with labels.
 
     Everything is computed on the float32 probabilities that the exported model answers with; a row is an alarm if
@@ -63,10 +63,10 @@ def row_metrics(label: ArrayLike, probability: ArrayLike, threshold: float) -> R
     probability
         Probability of class 1, shape ``(n_rows,)``, without NaN.
     threshold
-        Alarm threshold.
+        Alarm threshold, or one for each row.
     """
     truth, score = as_labels_and_scores(label, probability)
-    alarm = score >= np.float32(threshold)
+    alarm = score >= np.asarray(threshold, dtype=np.float32)
     tp = int(np.count_nonzero(truth & alarm))
     fp = int(np.count_nonzero(~truth & alarm))
     fn = int(np.count_nonzero(truth & ~alarm))

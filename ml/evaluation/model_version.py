@@ -17,6 +17,7 @@ from ml.features import FeatureEngineer
 from ml.learning import estimators
 from ml.learning.estimators.base import Estimator
 from ml.learning.events.failures import epoch_seconds
+from ml.learning.held_out import HeldOut
 from ml.workspace.paths import OrganizationPaths
 from ml.workspace.versions.manifest import verify
 from ml.workspace.versions.store import is_current, recover
@@ -36,6 +37,8 @@ class TrainedVersion:
     metadata: ModelMetadata
     engineer: FeatureEngineer
     estimator: Estimator
+    judged: HeldOut | None = None
+    """Answers by models that have not seen the rows; None where this one has not."""
 
     @property
     def config(self) -> OrganizationConfig:
@@ -76,7 +79,7 @@ def load_version(
     estimator = estimator_type.load(
         model_file or folder / estimator_type.model_file, engineer.config.training_config, names=metadata.features
     )
-    return TrainedVersion(folder, metadata, engineer, estimator)
+    return TrainedVersion(folder, metadata, engineer, estimator, HeldOut.load(folder, metadata.training.folds))
 
 
 def seen_spans(rows: pd.DataFrame) -> dict[str, tuple[int, int]]:

@@ -18,8 +18,8 @@ from ml.ingest import inputs
 from ml.ingest.model_grid import on_grid_of
 from ml.ingest.prepared.fingerprint import read_fingerprint
 from ml.learning.events.failures import epoch_seconds, failure_numbers
-from ml.learning.folds.splits import Parts
-from ml.learning.training import split_of
+from ml.learning.folds.splits import Parts, split_of
+from ml.learning.held_out import HeldOut
 from ml.workspace.paths import OrganizationPaths
 
 
@@ -58,7 +58,9 @@ class EvaluatedData:
     Attributes
     ----------
     parts
-        How training divided the rows of the frame; None for a file of other rows.
+        How training divided the rows of the frame; None for a file of other rows, and after a backtest.
+    judged
+        Answers on the scored rows by models that have not seen them, where the shipped one has; else None.
     """
 
     frame: pd.DataFrame
@@ -68,10 +70,11 @@ class EvaluatedData:
     horizon: int
     parts: Parts | None
     summary: dict[str, Any]
+    judged: HeldOut | None = None
 
     @property
     def split(self) -> dict[str, Any] | None:
-        """How training divided the rows; None for a file of other rows."""
+        """How training divided the rows; None for a file of other rows, and after a backtest."""
         return None if self.parts is None else self.parts.describe()
 
     @property
@@ -89,7 +92,7 @@ class EvaluatedData:
         table = self.table
         numbers = failure_numbers(self.frame, self.horizon)[self.scored]
         return EvaluatedRows(
-            source=self.source if self.parts is None else f"held-out part of {self.source}",
+            source=self._origin(),
             rows=len(table),
             positives=int((self.label == 1).sum()),
             assets=int(table["asset_id"].nunique()),
@@ -98,6 +101,13 @@ class EvaluatedData:
             end=table["timestamp"].max().to_pydatetime(),
             digest=self.digest,
         )
+
+    def _origin(self) -> str:
+        if self.parts is not None:
+            return f"held-out part of {self.source}"
+        if self.judged is not None:
+            return f"{self.source}, each row by one of {len(self.judged.parts)} models that have not seen it"
+        return self.source
 
 
 def evaluated_data(
@@ -125,10 +135,17 @@ def evaluated_data(
             hint=f"set it to {trained.metadata.horizon_seconds}, or train a version for the other horizon",
         )
     source = inputs.kept_data(config, paths) if test_data is None else _named_data(config, paths, trained, test_data)
-    parts = None
+    parts = judged = None
     if source.digest == trained.metadata.data.digest:
-        parts = split_of(trained.config, source.data.frame, trained.engineer)
-        scored = parts.test
+        judged = trained.judged
+        if trained.metadata.training.scheme == "holdout":
+            parts = split_of(trained.config, source.data.frame, trained.engineer)
+        if judged is not None:
+            scored = judged.mask(len(source.data.frame))
+        elif parts is not None and trained.metadata.training.seen != "all":
+            scored = parts.test
+        else:
+            scored = np.zeros(len(source.data.frame), dtype=np.bool_)
     elif test_data is None:
         raise DataError(
             f'the prepared data is not the data that version "{config.version}" was trained on, so its test part '
@@ -142,7 +159,9 @@ def evaluated_data(
             "no rows to validate on: there is no labelled row that the model has not been trained on",
             hint="set dataConfig.testSplit, or name a file with other test data",
         )
-    rows = EvaluatedData(source.data.frame, scored, source.source, source.digest, horizon, parts, source.data.summary)
+    rows = EvaluatedData(
+        source.data.frame, scored, source.source, source.digest, horizon, parts, source.data.summary, judged
+    )
     positives = int((rows.label == 1).sum())
     if positives in (0, rows.label.size):
         raise TooFewFailuresError(

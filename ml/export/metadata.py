@@ -155,6 +155,15 @@ class Training(Section):
     parameters: dict[str, JsonValue] = Field(description="Parameters of the model type.")
     rounds: PositiveInt = Field(description="Trees in use.")
     best_score: FiniteFloat | None = Field(default=None, description="Score at which early stopping chose them.")
+    scheme: Literal["holdout", "backtest"] = Field(
+        default="holdout", description="Whether it was judged on a test part, or its recipe in folds."
+    )
+    seen: Literal["training", "trainingAndValidation", "all"] = Field(
+        default="training", description="Rows that the model was fitted on; all includes those that it is judged on."
+    )
+    folds: dict[str, dict[str, JsonValue]] = Field(
+        default={}, description="Models that have answered for it on rows they had not seen: rows, threshold, rounds."
+    )
 
 
 class DataOrigin(Section):
@@ -165,7 +174,7 @@ class DataOrigin(Section):
     to: AwareDatetime = Field(description="Last instant.")
     sensors: tuple[str, ...] = Field(description="Sensor columns.")
     seen: dict[str, tuple[int, int]] = Field(
-        description="Asset -> first and last epoch second of its rows in the training and validation part."
+        description="Asset -> first and last epoch second of the rows that the model was fitted on or stopped by."
     )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ml.arrays import Bools, Float32s, Float64s
@@ -20,7 +23,10 @@ from ml.learning.estimators.base import Estimator
 from ml.learning.events.alarm_curve import alarm_curve
 from ml.learning.events.failures import event_horizon
 from ml.learning.events.resampling import independent_groups
-from ml.learning.folds.splits import Parts, split_parts
+from ml.learning.family_choice import FamilyChoice, with_chosen_family
+from ml.learning.folds.backtest import backtest_parts, scheme_of
+from ml.learning.folds.splits import Parts, split_of
+from ml.learning.held_out import HeldOut, HeldOutFold
 from ml.learning.imbalance import compare_imbalance
 from ml.learning.leakage import SuspiciousColumn, suspicious_columns
 from ml.learning.thresholds.policy import ThresholdChoice, choose_threshold
@@ -30,33 +36,51 @@ from ml.progress import ProgressCallback, silent
 _log = logging.getLogger(__name__)
 
 
+LEAST_TREES = 20
+"""Trees below which early stopping on few failures has found chance; rounds of several folds never go below."""
+
+
 @dataclass(frozen=True)
 class TrainedModel:
     """A fitted model together with the features it reads.
 
     Attributes
     ----------
+    parts
+        Rows by their use. After a backtest, which holds every row out once, the parts overlap: training has all.
+    scheme
+        ``holdout`` or ``backtest``.
+    seen
+        What the shipped model was fitted on: ``training``, ``trainingAndValidation`` or ``all``.
     calibration
-        What turns scores into probabilities, fitted on the validation part.
+        What turns scores into probabilities, fitted on the validation rows.
     choice
-        The alarm threshold, chosen by the configured policy on the validation part.
+        The alarm threshold, chosen by the configured policy on the validation rows.
     suspicious
         Sensors of the training part that know too much; they were used all the same.
     imbalance
         Validation scores of each way of weighing classes, where they were asked for.
     validation_probability
-        float32 probabilities of the validation part by the model that was not fitted on it, before any refit.
+        float32 probabilities of the validation rows by models that were not fitted on them, before any refit.
+    judged
+        Probabilities of the test rows by models that have not seen them; None where the shipped model has not.
+    family_choice
+        Whether the family *history* is on; None where the configuration decides.
     """
 
     engine: Engine
     engineer: FeatureEngineer
     estimator: Estimator
     parts: Parts
+    scheme: str
+    seen: str
     calibration: FittedCalibration
     choice: ThresholdChoice
     suspicious: tuple[SuspiciousColumn, ...]
     imbalance: dict[str, dict[str, float]]
     validation_probability: Float32s
+    judged: HeldOut | None = None
+    family_choice: FamilyChoice | None = None
 
     @property
     def threshold(self) -> float:
@@ -67,23 +91,12 @@ class TrainedModel:
         """Probability of a failure of some rows of a grid frame, float64 (n_wanted,)."""
         return self._predicted(Engine(self.engineer.config, frame), rows)
 
-    def held_out(self) -> Float64s:
-        """Probability of a failure of the test part, float64 (n_test_rows,)."""
-        return self._predicted(self.engine, self.parts.test)
+    def held_out(self) -> npt.NDArray[Any]:
+        """Probability of a failure of the test part, (n_test_rows,), by models that have not seen it."""
+        return self._predicted(self.engine, self.parts.test) if self.judged is None else self.judged.probability
 
     def _predicted(self, engine: Engine, rows: Bools) -> Float64s:
         return engine.predicted(partial(self.calibration.map.predict, self.estimator), self.engineer, rows)
-
-
-def split_of(config: OrganizationConfig, frame: pd.DataFrame, engineer: FeatureEngineer) -> Parts:
-    """The training, validation and test part that a configuration makes of a grid frame; raises as `split_parts`."""
-    return split_parts(
-        frame,
-        config.data_config,
-        look_back=engineer.look_back,
-        interval=engineer.interval,
-        seed=config.training_config.random_state,
-    )
 
 
 def train(
@@ -92,8 +105,10 @@ def train(
     """Fit the configured model.
 
     Constants of the features are learned on the training part; early stopping, the calibration and the threshold use
-    the validation part; the test part is not looked at. With `refit` the model is then fitted once more on training and
-    validation part together.
+    the validation part; the test part is not looked at. With `refit` the model is then fitted once more, on training
+    and validation part or on all rows. In a backtest all of this is done in every fold, with rounds, calibration and
+    threshold from the validation rows of all folds but the one that is judged; those of the shipped model come from
+    all of them.
 
     Raises ConfigError if the model type or one of its parameters is unknown, and TooFewFailuresError or NoRowsError if
     a part has too little to learn from.
@@ -107,50 +122,217 @@ def train(
     progress
         Called with rounds done, rounds at most, and what is being done.
     """
-    tell = progress or silent
-    estimator_type = estimators.get(config.training_config.model_type)
+    estimators.get(config.training_config.model_type)
     engine = Engine(config, data) if isinstance(data, pd.DataFrame) else data
-    frame = engine.frame
-    engineer = FeatureEngineer(config, interval)
-    parts = split_of(config, frame, engineer)
-    label = frame["label"].to_numpy()
+    fitting = _Fitting(config, engine, interval, progress or silent)
+    if scheme_of(config, engine.frame) == "backtest":
+        return fitting.backtest()
+    return fitting.holdout()
 
-    def fitted(settings: TrainingConfig, rows: Bools, stop_by: Bools | None) -> Estimator:
-        tell(0, 1, "computing features")
-        engine.learn_features(engineer, rows)
-        estimator = engine.fit(settings, engineer, rows, stop_by, lambda done, total: tell(done, total, "fitting"))
-        tell(1, 1, "fitted")  # early stopping ends before the last round that was announced
+
+@dataclass
+class _Fold:
+    """One division of the rows, and what was found on its validation rows."""
+
+    parts: Parts
+    engineer: FeatureEngineer
+    estimator: Estimator
+    own: Float64s
+    """Probability of the validation rows, not calibrated."""
+    scores: Float64s
+    """Raw scores of the validation rows; empty where no calibration needs them."""
+    family_choice: FamilyChoice | None
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """What validation rows decide."""
+
+    rounds: int
+    calibration: FittedCalibration
+    choice: ThresholdChoice
+    probability: Float64s
+    """Calibrated, of these rows in the frame's order."""
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """The recipe, on the rows of one engine."""
+
+    config: OrganizationConfig
+    engine: Engine
+    interval: int
+    tell: ProgressCallback
+    label: npt.NDArray[Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", self.engine.frame["label"].to_numpy())
+
+    def holdout(self) -> TrainedModel:
+        """One model on one training part; where it is refitted on all rows, judged as it was before."""
+        settings, frame = self.config.training_config, self.engine.frame
+        parts = split_of(self.config, frame, FeatureEngineer(self.config, self.interval))
+        fold = self._fold(parts, choose=True)
+        parts = fold.parts
+        decided = self._decided([fold])
+        imbalance = self._imbalance(fold)
+        suspicious = self._suspicious(parts.train)
+        refit = settings.refit or "none"
+        estimator, judged = fold.estimator, None
+        known, every = parts.train | parts.validation, self.label >= 0
+        if refit != "none":
+            estimator = self._again(fold.engineer, known, decided.rounds)
+        if refit == "all" and parts.test.any():
+            judged = self._judge([(fold, estimator, decided)])
+            estimator = self._again(fold.engineer, every, decided.rounds)
+        return TrainedModel(
+            self.engine,
+            fold.engineer,
+            estimator,
+            parts,
+            "holdout",
+            {"none": "training", "validation": "trainingAndValidation", "all": "all"}[refit],
+            decided.calibration,
+            decided.choice,
+            suspicious,
+            imbalance,
+            decided.probability.astype(np.float32),
+            judged,
+            fold.family_choice,
+        )
+
+    def backtest(self) -> TrainedModel:
+        """A model on all rows, and beside it the recipe's answers on every row from models that have not seen it."""
+        frame, every = self.engine.frame, self.label >= 0
+        engineer = FeatureEngineer(self.config, self.interval)
+        divided = backtest_parts(self.config, frame, look_back=engineer.look_back, interval=self.interval)
+        # A longer look-back would need folds that are purged of more; whole assets need no purging.
+        choose = self.config.data_config.split_by == "asset"
+        folds = [self._fold(parts, choose=choose) for parts in divided]
+        judges = []
+        for fold in folds:
+            # Nothing may be decided by rows that the fold is judged on.
+            decided = self._decided([other for other in folds if not (other.parts.validation & fold.parts.test).any()])
+            estimator = self._again(fold.engineer, fold.parts.train | fold.parts.validation, decided.rounds)
+            judges.append((fold, estimator, decided))
+        judged = self._judge(judges)
+        decided = self._decided(folds)
+        config, choice = self._chosen_family(every) if choose else (self.config, None)
+        engineer = FeatureEngineer(config, self.interval)
+        validation = np.logical_or.reduce([fold.parts.validation for fold in folds])
+        test = np.zeros(len(every), dtype=np.bool_)
+        test[judged.row] = True
+        estimator = self._again(engineer, every, decided.rounds)
+        return TrainedModel(
+            self.engine,
+            engineer,
+            estimator,
+            Parts(every, validation, test, 0, judged.describe()),
+            "backtest",
+            "all",
+            decided.calibration,
+            decided.choice,
+            self._suspicious(every),
+            {},
+            decided.probability.astype(np.float32),
+            judged,
+            choice,
+        )
+
+    def _fold(self, parts: Parts, *, choose: bool) -> _Fold:
+        """A model on the training rows of a division, stopped by its validation rows."""
+        config, choice = self._chosen_family(parts.train) if choose else (self.config, None)
+        engineer = FeatureEngineer(config, self.interval)
+        if choice is not None and choice.chosen and parts.description:
+            parts = split_of(config, self.engine.frame, engineer)  # the same rows, described with the longer look-back
+        estimator = self._fitted(config.training_config, engineer, parts.train, parts.validation)
+        own = self.engine.predicted(estimator.predict, engineer, parts.validation)
+        scores = np.empty(0)
+        if config.training_config.calibration != "none":
+            scores = self.engine.predicted(estimator.scores, engineer, parts.validation)
+        return _Fold(parts, engineer, estimator, own, scores, choice)
+
+    def _chosen_family(self, rows: Bools) -> tuple[OrganizationConfig, FamilyChoice | None]:
+        self.tell(0, 1, "choosing feature families")
+        return with_chosen_family(self.config, self.engine.frame, self.interval, rows)
+
+    def _fitted(
+        self, settings: TrainingConfig, engineer: FeatureEngineer, rows: Bools, stop_by: Bools | None
+    ) -> Estimator:
+        self.tell(0, 1, "computing features")
+        self.engine.learn_features(engineer, rows)
+        estimator = self.engine.fit(
+            settings, engineer, rows, stop_by, lambda done, total: self.tell(done, total, "fitting")
+        )
+        self.tell(1, 1, "fitted")  # early stopping ends before the last round that was announced
         return estimator
 
-    settings = config.training_config
-    estimator = fitted(settings, parts.train, parts.validation)
-    calibration, probability = _calibrated(config, estimator, engineer, engine, parts.validation)
-    choice = _chosen(config, frame, parts.validation, probability, interval)
-    imbalance = {}
-    if settings.compare_imbalance:
-        imbalance = compare_imbalance(
+    def _again(self, engineer: FeatureEngineer, rows: Bools, rounds: int) -> Estimator:
+        """The model of known rounds on more rows."""
+        settings = self.config.training_config
+        kind = estimators.get(settings.model_type)
+        return self._fitted(kind.without_stopping(settings, rounds), engineer, rows, None)
+
+    def _decided(self, folds: Sequence[_Fold]) -> _Decided:
+        """Rounds, calibration and threshold by the validation rows of some folds, which have none in common."""
+        rows = np.logical_or.reduce([fold.parts.validation for fold in folds])
+        own, scores = (self._pooled(folds, rows, name) for name in ("own", "scores"))
+        rounds = int(np.median([fold.estimator.rounds for fold in folds]))
+        if len(folds) > 1:
+            rounds = max(rounds, LEAST_TREES)
+        calibration, probability = _calibrated(self.config, self.engine.frame.loc[rows], own, scores)
+        choice = _chosen(self.config, self.engine.frame, rows, probability, self.interval)
+        return _Decided(rounds, calibration, choice, probability)
+
+    @staticmethod
+    def _pooled(folds: Sequence[_Fold], rows: Bools, name: str) -> Float64s:
+        """What each fold has found on its validation rows, in the frame's order."""
+        if not len(getattr(folds[0], name)):
+            return np.empty(0)
+        everywhere = np.empty(len(rows))
+        for fold in folds:
+            everywhere[fold.parts.validation] = getattr(fold, name)
+        return everywhere[rows]
+
+    def _judge(self, judges: Sequence[tuple[_Fold, Estimator, _Decided]]) -> HeldOut:
+        """The answers on the test rows of every fold; the features of each are those of its last fit."""
+        found = []
+        for fold, estimator, decided in judges:
+            predict = partial(decided.calibration.map.predict, estimator)
+            found.append(
+                HeldOutFold(
+                    np.flatnonzero(fold.parts.test),
+                    self.engine.predicted(predict, fold.engineer, fold.parts.test).astype(np.float32),
+                    decided.choice.threshold,
+                    estimator.rounds,
+                )
+            )
+        return HeldOut.of(self.engine.frame, found)
+
+    def _imbalance(self, fold: _Fold) -> dict[str, dict[str, float]]:
+        settings, parts = self.config.training_config, fold.parts
+        if not settings.compare_imbalance:
+            return {}
+        return compare_imbalance(
             settings,
-            lambda way: fitted(way, parts.train, parts.validation),
-            lambda model: engine.predicted(model.predict, engineer, parts.validation),
-            label[parts.validation],
+            lambda way: self._fitted(way, fold.engineer, parts.train, parts.validation),
+            lambda model: self.engine.predicted(model.predict, fold.engineer, parts.validation),
+            self.label[parts.validation],
         )
-    schema = config.schema_config
-    suspicious = suspicious_columns(
-        frame,
-        parts.train,
-        schema.sensor_columns,
-        counters=schema.counter_columns,
-        horizon_steps=config.data_config.prediction_horizon_seconds // interval,
-        readings=engine.readings,
-    )
-    for finding in suspicious:
-        _log.warning("the column %s is suspicious: %s (%.4g)", finding.column, finding.reason, finding.figure)
-    if settings.refit:
-        settings = estimator_type.without_stopping(settings, estimator.rounds)
-        estimator = fitted(settings, parts.train | parts.validation, None)
-    return TrainedModel(
-        engine, engineer, estimator, parts, calibration, choice, suspicious, imbalance, probability.astype(np.float32)
-    )
+
+    def _suspicious(self, rows: Bools) -> tuple[SuspiciousColumn, ...]:
+        schema = self.config.schema_config
+        suspicious = suspicious_columns(
+            self.engine.frame,
+            rows,
+            schema.sensor_columns,
+            counters=schema.counter_columns,
+            horizon_steps=self.config.data_config.prediction_horizon_seconds // self.interval,
+            readings=self.engine.readings,
+        )
+        for finding in suspicious:
+            _log.warning("the column %s is suspicious: %s (%.4g)", finding.column, finding.reason, finding.figure)
+        return tuple(suspicious)
 
 
 def _chosen(
@@ -182,16 +364,13 @@ def _chosen(
 
 def _calibrated(
     config: OrganizationConfig,
-    estimator: Estimator,
-    engineer: FeatureEngineer,
-    engine: Engine,
-    rows: Bools,
+    table: pd.DataFrame,
+    own: Float64s,
+    scores: Float64s,
 ) -> tuple[FittedCalibration, Float64s]:
-    """The calibration fitted on some rows, and their calibrated probability."""
-    own, method = engine.predicted(estimator.predict, engineer, rows), config.training_config.calibration
+    """The calibration fitted on the rows of a table, and their calibrated probability."""
+    method = config.training_config.calibration
     if method == "none":
         return FittedCalibration(Calibration(), {}), own
-    scores, table = engine.predicted(estimator.scores, engineer, rows), engine.frame.loc[rows]
-    groups = independent_groups(table["asset_id"])
-    fitted = fit_calibration(method, scores, own, table["label"].to_numpy(), groups)
+    fitted = fit_calibration(method, scores, own, table["label"].to_numpy(), independent_groups(table["asset_id"]))
     return fitted, own if fitted.map.method == "none" else fitted.map.of_scores(scores)

@@ -85,6 +85,12 @@ class ValidationConfig(Section):
         default=300, description="Single-row predictions timed."
     )
     reference_scores: tuple[ReferenceScore, ...] = Field(default=(), description="Scores printed beside the model's.")
+    scheme: Literal["holdout", "backtest"] | None = Field(
+        default=None,
+        description="holdout: the model is judged on a test part. backtest: the whole recipe is fitted again in every "
+        "fold, each failure is judged by a model that has not seen it, and the shipped model is fitted on all rows. "
+        "Default: backtest where the rows know of fewer than 30 failures and a test part is wanted.",
+    )
 
 
 class ConversionConfig(Section):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PositiveFloat
 
 from ml.options.base import ColumnName, DistinctColumns, Section
+from ml.options.schema import LONGEST_WINDOW
 
 RollingStatistic = Literal["mean", "std", "min", "max", "median", "slope"]
 Difference = Literal["rate", "acceleration", "percent"]
@@ -62,6 +63,20 @@ class AnomalyFamily(ColumnFamily):
     outlier_threshold: PositiveFloat = Field(default=3.0, description="|z| above which a reading is an outlier.")
 
 
+class HistoryFamily(ColumnFamily):
+    """Readings and rolling statistics against the asset's own long past."""
+
+    enabled: bool | None = Field(  # type: ignore[assignment]
+        default=None,
+        description="Whether the family is computed. Default: where folds over the assets of the training part "
+        "predict assets that they have not seen better with it.",
+    )
+    samples: Annotated[int, Field(ge=3, le=LONGEST_WINDOW)] | None = Field(
+        default=None,
+        description="Length of that past. Default: eight times the longest window, from 512 to 2048.",
+    )
+
+
 class RegimeFamily(Family):
     """Operating regimes learned from `operatingColumns`; sensors are z-scored within them."""
 
@@ -110,6 +125,9 @@ class FamiliesConfig(Section):
     )
     categorical: Annotated[Family, _switchable(Family)] = Field(
         default=Family(), description="Words of `categoricalColumns`, changes, time since the last change."
+    )
+    history: Annotated[HistoryFamily, _switchable(HistoryFamily)] = Field(
+        default=HistoryFamily(), description="Distance from the asset's own long past."
     )
     regime: Annotated[RegimeFamily, _switchable(RegimeFamily)] = Field(
         default=RegimeFamily(), description="Operating regimes."

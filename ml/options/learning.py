@@ -152,9 +152,11 @@ class TrainingConfig(Section):
         default=50, description="Stop when validation has not improved for so many trees; 0: never."
     )
     random_state: Annotated[int, Field(ge=0, lt=2**31)] = Field(default=42, description="Seed of everything random.")
-    refit: bool = Field(
-        default=False,
-        description="Fit once more on training and validation part, with the trees and the threshold found before.",
+    refit: Literal["none", "validation", "all"] | None = Field(
+        default=None,
+        description="Fit once more, with the trees and the threshold found before: on training and validation part, "
+        "or on all rows; the verdict is then of a model that has not seen the rows that it is judged on. Default: all "
+        "after a backtest, else none.",
     )
     export_onnx: bool = Field(default=True, description="Write model.onnx beside the model.")
     threads: Annotated[int, Field(ge=1, le=_MAX_THREADS)] | None = Field(

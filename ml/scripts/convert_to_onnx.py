@@ -167,13 +167,17 @@ def _install(
 ) -> None:
     """Put the exported model into the version; the rest of the version stays as it is."""
     from ml.export.package import write_package
+    from ml.learning.held_out import HELD_OUT_FILE
     from ml.workspace.files import write_bytes
     from ml.workspace.safe_open import read_bytes
     from ml.workspace.versions.store import stage_version
 
     with stage_version(paths, config.version) as folder:
         own_model = trained.estimator.model_file
-        for name in (own_model, "scaler.pkl"):
+        kept = [own_model, "scaler.pkl"]
+        if model_file is None and trained.judged is not None:
+            kept.append(HELD_OUT_FILE)
+        for name in kept:
             write_bytes(folder / name, read_bytes(trained.folder / name))
         if model_file is not None:
             write_bytes(folder / own_model, read_bytes(model_file))

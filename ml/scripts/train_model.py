@@ -162,6 +162,31 @@ def _threshold_findings(model: TrainedModel) -> list[Finding]:
     return found
 
 
+def _fit_findings(model: TrainedModel) -> list[Finding]:
+    """Findings about how the model was fitted: too few trees, a family of features that was chosen."""
+    from ml import wording
+    from ml.learning.training import LEAST_TREES
+
+    found: list[Finding] = []
+    kind, settings = type(model.estimator), model.estimator.config
+    grows = kind.without_stopping(settings, 1) != settings
+    if grows and settings.early_stopping_rounds and model.estimator.rounds < LEAST_TREES:
+        told = f"the model has {wording.plural(model.estimator.rounds, 'tree')}: validation rows stopped it at once"
+        found.append(
+            Finding(
+                "FEW_TREES",
+                told,
+                "trainingConfig.earlyStoppingRounds",
+                'few failures stop a fit by chance; set validationConfig.scheme to "backtest", which takes the rounds '
+                "from all folds together, or earlyStoppingRounds to 0",
+            )
+        )
+    if model.family_choice is not None and model.family_choice.chosen:
+        told = f"the feature family history is {model.family_choice.reason}"
+        found.append(Finding("FAMILY_CHOSEN", told, "featureConfig.families.history"))
+    return found
+
+
 def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> dict[str, Any]:
     """Scores on the test part (on the validation part where none is held out), and on the validation part."""
     import numpy as np
@@ -177,7 +202,8 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
     }
     if parts.test.any():
         probability = model.held_out().astype(np.float32)
-        scores["test"] = row_metrics(label[parts.test], probability, model.threshold).to_json()
+        threshold = model.threshold if model.judged is None else model.judged.threshold
+        scores["test"] = row_metrics(label[parts.test], probability, threshold).to_json()
     part = "test" if "test" in scores else "validation"
     return {
         **scores[part],
@@ -194,13 +220,20 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
         "rounds": model.estimator.rounds,
         "validation": scores["validation"],
         **({"imbalance": model.imbalance} if model.imbalance else {}),
+        "scheme": model.scheme,
+        "seen": model.seen,
+        **({"familyChoice": model.family_choice.to_json()} if model.family_choice else {}),
         "suspiciousColumns": [finding.to_json() for finding in model.suspicious],
         "split": parts.describe(),
         "warnings": warnings_of(
             config,
             source.data.summary,
             source.data.interval,
-            [*_threshold_findings(model), *serving_findings(config, source.data.interval, model.threshold)],
+            [
+                *_threshold_findings(model),
+                *_fit_findings(model),
+                *serving_findings(config, source.data.interval, model.threshold),
+            ],
         ),
     }
 
@@ -226,6 +259,8 @@ def _write_version(
             parity_rows=parity_rows,
         )
     model.estimator.save(folder / model.estimator.model_file)
+    if model.judged is not None:
+        model.judged.save(folder)
     write_bytes(folder / "scaler.pkl", scaler_pickle(model.engineer.scaling.to_dict(), len(metadata.features)))
     write_package(folder, metadata, models)
 
@@ -249,6 +284,11 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
 
     schema, engineer, parts = config.schema_config, model.engineer, model.parts
     frame = source.data.frame
+    seen = {
+        "training": parts.train | parts.validation,
+        "trainingAndValidation": parts.train | parts.validation,
+        "all": (frame["label"] >= 0).to_numpy(),
+    }[model.seen]
     return ModelMetadata(
         organization_id=config.organization_id,
         version=config.version,
@@ -304,6 +344,9 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
             engine=config.training_config.engine,
             parameters=type(model.estimator).parameters(config.training_config).model_dump(mode="json", by_alias=True),
             rounds=model.estimator.rounds,
+            scheme=model.scheme,
+            seen=model.seen,
+            folds={} if model.judged is None else model.judged.parts,
         ),
         data=DataOrigin.model_validate(
             {
@@ -311,7 +354,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
                 "from": frame["timestamp"].min().to_pydatetime(),
                 "to": frame["timestamp"].max().to_pydatetime(),
                 "sensors": schema.sensor_columns,
-                "seen": seen_spans(frame.loc[parts.train | parts.validation, ["asset_id", "timestamp"]]),
+                "seen": seen_spans(frame.loc[seen, ["asset_id", "timestamp"]]),
             }
         ),
         sensor_statistics={

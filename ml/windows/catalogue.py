@@ -216,6 +216,19 @@ def _categorical(request: Request) -> Iterator[Feature]:
         yield Feature(f"{name}__since_change__w={longest}", ops.SinceChange(name, longest))
 
 
+def _history(request: Request) -> Iterator[Feature]:
+    family = request.families.history
+    long = family.samples or defaults.history_samples(request.windows)
+    shorter = [window for window in request.windows if window < long]
+    for name in request.continuous(family.columns, "history"):
+        yield Feature(f"{name}__history__w={long}", ops.History(name, "mean", 1, long))
+        for statistic in ("mean", "std"):
+            for short in shorter:
+                yield Feature(
+                    f"{name}__history_{statistic}__w={short}-{long}", ops.History(name, statistic, short, long)
+                )
+
+
 def _regime(request: Request) -> Iterator[Feature]:
     if operating := request.config.schema_config.operating_columns:
         yield Feature("operating_regime", ops.Regime(operating))
@@ -248,6 +261,13 @@ FAMILIES: tuple[Family, ...] = (
         "the code of a word, which LightGBM splits by sets of words; changes, time since the last change",
         (ops.Value, ops.Changes, ops.SinceChange),
         _categorical,
+    ),
+    Family(
+        "history",
+        "readings and rolling statistics against the asset's own long past; on where unseen assets of the training "
+        "part are predicted better with it",
+        (ops.History,),
+        _history,
     ),
     Family("regime", "operating regime; where on, sensors are z-scored within it", (ops.Regime,), _regime),
 )

@@ -16,6 +16,8 @@ _COUNT = 5
 # The longest window spans 8/3 of the horizon (80 samples for 30), within what is still quick to compute and to fill.
 _LONGEST_PER_HORIZON = 8 / 3
 _LONGEST_AT_LEAST, _LONGEST_AT_MOST = 40, 512
+# A fault must stay short against the past it is compared with, or the past learns it.
+_HISTORY_PER_WINDOW, _HISTORY_AT_LEAST, _HISTORY_AT_MOST = 8, 512, 2048
 
 
 def rolling_windows(schema: SchemaConfig, data: DataConfig, interval: int) -> tuple[int, ...]:
@@ -28,6 +30,12 @@ def rolling_windows(schema: SchemaConfig, data: DataConfig, interval: int) -> tu
     longest = min(max(wanted, _LONGEST_AT_LEAST), _LONGEST_AT_MOST)
     ratio = (longest / _SHORTEST) ** (1 / (_COUNT - 1))
     return tuple(round(_SHORTEST * ratio**power) for power in range(_COUNT))
+
+
+def history_samples(windows: tuple[int, ...]) -> int:
+    """Samples of an asset's own past: eight times the longest window, from 512 to 2048."""
+    longest = windows[-1]
+    return max(longest + 1, min(max(_HISTORY_PER_WINDOW * longest, _HISTORY_AT_LEAST), _HISTORY_AT_MOST))
 
 
 def lag_steps(schema: SchemaConfig, data: DataConfig, interval: int) -> tuple[int, ...]:

@@ -165,6 +165,19 @@ def _at_least_zero(value):
     return math.nan if math.isnan(value) else max(0.0, value)
 
 
+def _history(op, context):
+    def of(statistic, window):
+        values = context.values(op.channel, window)
+        if statistic == "mean":
+            return context.mean(op.channel, window)
+        if len(values) < 2:
+            return math.nan
+        mean = math.fsum(values) / len(values)
+        return float(np.float32(math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))))
+
+    return _divide(of(op.statistic, op.short) - of(op.statistic, op.long), of("std", op.long))
+
+
 _FORMULAS: dict[type, Callable] = {
     ops.Value: lambda op, c: c.last(op.channel),
     ops.Lag: lambda op, c: c.last(op.channel, op.steps),
@@ -185,6 +198,7 @@ _FORMULAS: dict[type, Callable] = {
     ops.Efficiency: _efficiency,
     ops.Stress: lambda op, c: _at_least_zero(c.z(op.channel, c.last(op.channel))),
     ops.Trend: lambda op, c: c.mean(op.channel, op.short) - c.mean(op.channel, op.long),
+    ops.History: _history,
     ops.Health: lambda op, c: 1 / (1 + _at_least_zero(c.z(op.channel, c.mean(op.channel, op.window)))),
     ops.Regime: lambda op, c: c.regime,
 }

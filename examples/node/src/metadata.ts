@@ -77,7 +77,7 @@ export interface DataOrigin {
   readonly to: string;
   /** Sensor columns. */
   readonly sensors: readonly string[];
-  /** Asset -> first and last epoch second of its rows in the training and validation part. */
+  /** Asset -> first and last epoch second of the rows that the model was fitted on or stopped by. */
   readonly seen: Readonly<Record<string, readonly [number, number]>>;
 }
 
@@ -243,6 +243,12 @@ export interface Training {
   readonly rounds: number;
   /** Score at which early stopping chose them. */
   readonly bestScore: number | null;
+  /** Whether it was judged on a test part, or its recipe in folds. */
+  readonly scheme: "holdout" | "backtest";
+  /** Rows that the model was fitted on; all includes those that it is judged on. */
+  readonly seen: "training" | "trainingAndValidation" | "all";
+  /** Models that have answered for it on rows they had not seen: rows, threshold, rounds. */
+  readonly folds: Readonly<Record<string, Readonly<Record<string, JsonValue>>>>;
 }
 
 /** The stretch of history that one prediction needs. */

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from ml import wording
 from ml.findings import Finding
@@ -35,6 +36,33 @@ def constant_model(probability: npt.NDArray[Any]) -> Finding | None:
         "row from another",
         hint="look at the findings about the data: sensors without readings, too few failures, or a smallest leaf "
         "(minDataInLeaf, minSamplesLeaf) that is too large for so few rows",
+    )
+
+
+def constant_on_assets(
+    asset: npt.NDArray[Any], label: npt.NDArray[Any], probability: npt.NDArray[Any]
+) -> Finding | None:
+    """A finding if the model gives one value for all rows of a machine that fails, though the rows are many.
+
+    Parameters
+    ----------
+    asset, label, probability
+        Of the scored rows, (n_rows,).
+    """
+    table = pd.DataFrame({"asset": asset, "label": label, "probability": np.asarray(probability, dtype=np.float32)})
+    spread = table.groupby("asset").agg(
+        rows=("label", "size"), classes=("label", "nunique"), n=("probability", "nunique")
+    )
+    constant = spread.index[(spread["n"] == 1) & (spread["classes"] == 2) & (spread["rows"] >= LEAST_HEALTHY_ROWS)]
+    if not len(constant):
+        return None
+    return Finding(
+        "CONSTANT_ON_ASSETS",
+        f"it gives one probability for all rows of {wording.listed([str(name) for name in constant])}, before failures "
+        "and after",
+        str(constant[0]),
+        "these machines run at levels that the training rows do not have; give rows of more machines, or set "
+        "featureConfig.families.history to true",
     )
 
 

@@ -34,6 +34,7 @@ from ml.errors import TooFewFailuresError
 from ml.evaluation.model_version import TrainedVersion
 from ml.evaluation.rows import EvaluatedData
 from ml.learning.folds.splits import EventFolds
+from ml.learning.held_out import HeldOut
 
 MAX_ASSETS = 30
 PART_COLOURS = {"training": BLUE, "validation": ORANGE, "test": GREEN, "purged": MUTED}
@@ -162,6 +163,8 @@ def split_pictures(config: OrganizationConfig, trained: TrainedVersion, rows: Ev
     failures for them, their picture is left out.
     """
     parts = rows.parts
+    if parts is None and rows.judged is not None:
+        return {"folds": split_picture(rows.frame, _judged(rows, rows.judged), trained.engineer.interval)}
     if parts is None:
         return {}
     labelled = (rows.frame["label"] >= 0).to_numpy()
@@ -176,6 +179,15 @@ def split_pictures(config: OrganizationConfig, trained: TrainedVersion, rows: Ev
     pictures = {"split": split_picture(rows.frame, named, interval)}
     folds = _held_out(config, trained, rows, parts.train | parts.validation)
     return pictures | ({"folds": split_picture(rows.frame, folds, interval)} if folds else {})
+
+
+def _judged(rows: EvaluatedData, judged: HeldOut) -> dict[str, Bools]:
+    """Rows that each fold's model was judged on."""
+    masks = {}
+    for number, name in enumerate(judged.parts, start=1):
+        masks[name] = mask = np.zeros(len(rows.frame), dtype=np.bool_)
+        mask[judged.row[judged.fold == number]] = True
+    return masks
 
 
 def _held_out(

@@ -23,6 +23,8 @@ class Wanted:
     statistics: tuple[str, ...]
     channels: tuple[str, ...]
     windows: tuple[int, ...]
+    name: str = ""
+    """What stands before the statistics' names in the result, where another entry has the same statistics."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Rolling:
 
 
 def add_rolling(view: View, wanted: Sequence[Wanted]) -> Mapping[str, Rolling]:
-    """Every wanted statistic by name; no two entries of `wanted` name the same."""
+    """Every wanted statistic by the name of its entry and its own; no two of `wanted` have both in common."""
     named = {name for each in wanted for name in each.channels}
     channels = tuple(name for name in view.channels if name in named)
     longest = max(each.windows[-1] for each in wanted)
@@ -56,7 +58,7 @@ def add_rolling(view: View, wanted: Sequence[Wanted]) -> Mapping[str, Rolling]:
     missing = values.sum_of_all().is_nan()
     names = graph.choose(missing.name, branch("partial", PartialSamples), branch("complete", Samples))
     return {
-        statistic: Rolling(Tensor(graph, name), each.channels, each.windows)
+        each.name + statistic: Rolling(Tensor(graph, name), each.channels, each.windows)
         for (each, statistic), name in zip(
             ((each, statistic) for each in wanted for statistic in each.statistics), names, strict=True
         )

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ml.errors import InternalError
-from ml.export.builder import DOUBLE
+from ml.export.builder import DOUBLE, FLOAT
 from ml.export.window.readings import Readings, pick
 from ml.export.window.rolling import Rolling, Wanted, add_rolling
 from ml.export.window.tensors import Tensor, concat, where
@@ -27,6 +27,7 @@ Columns = tuple[Tensor, Sequence[Operation | None]]
 Item = TypeVar("Item")
 _Rule = Callable[["GraphContext", list[Any]], Iterable[Columns]]
 
+_PAST = "past_"
 _SECONDS_PER_MINUTE, _SECONDS_PER_DAY, _UNIX_EPOCH_WEEKDAY = 60, 86_400, 3
 
 
@@ -90,8 +91,9 @@ def _channels(operations: Iterable[Any]) -> list[str]:
 def _wanted(operations: Iterable[Operation], present: Sequence[str]) -> list[Wanted]:
     """The rolling statistics that operations need, of channels in the order in which they are present.
 
-    Medians cost most, so they alone are limited to their own channels and windows.
+    Medians cost most, and an asset's own past is longest, so these are limited to their own channels and windows.
     """
+    past: list[tuple[str, str, int]] = []
     smoothed: list[tuple[str, str, int]] = []
     for operation in operations:
         if isinstance(operation, ops.Rolling):
@@ -100,6 +102,10 @@ def _wanted(operations: Iterable[Operation], present: Sequence[str]) -> list[Wan
             smoothed.append(("mean", operation.channel, operation.window))
         elif isinstance(operation, ops.Trend):
             smoothed += [("mean", operation.channel, window) for window in (operation.short, operation.long)]
+        elif isinstance(operation, ops.History):
+            past += [(name, operation.channel, operation.long) for name in dict.fromkeys((operation.statistic, "std"))]
+            if operation.short > 1:
+                smoothed.append((operation.statistic, operation.channel, operation.short))
         elif isinstance(operation, ops.ServedRolling):
             smoothed += [(name, operation.channel, operation.window) for name in _MADE_OF[operation.statistic]]
     medians = [each for each in smoothed if each[0] == "median"]
@@ -109,8 +115,9 @@ def _wanted(operations: Iterable[Operation], present: Sequence[str]) -> list[Wan
             tuple(dict.fromkeys(statistic for statistic, _, _ in group)),
             tuple(name for name in present if name in {channel for _, channel, _ in group}),
             tuple(sorted({window for _, _, window in group})),
+            name,
         )
-        for group in (others, medians)
+        for name, group in (("", others), ("", medians), (_PAST, past))
         if group
     ]
 
@@ -242,6 +249,15 @@ def _trend(context: GraphContext, operations: list[ops.Trend]) -> Iterator[Colum
         yield context.mean(_channels(group), short) - context.mean(_channels(group), long), group
 
 
+def _history(context: GraphContext, operations: list[ops.History]) -> Iterator[Columns]:
+    for (statistic, short, long), group in _grouped(operations, lambda op: (op.statistic, op.short, op.long)):
+        channels = _channels(group)
+        now = context.readings.normal.at(channels) if short == 1 else context.statistic(statistic, channels, short)
+        settled = context.statistic(_PAST + statistic, channels, long).rounded()
+        spread = context.statistic(f"{_PAST}std", channels, long).cast(FLOAT).finite().cast(DOUBLE)
+        yield (now.rounded() - settled) / spread, group
+
+
 def _health(context: GraphContext, operations: list[ops.Health]) -> Iterator[Columns]:
     for window, group in _grouped(operations, lambda op: op.window):
         channels = _channels(group)
@@ -306,6 +322,7 @@ RULES: dict[type[Operation], _Rule] = {
     ops.Stress: _stress,
     ops.Trend: _trend,
     ops.Health: _health,
+    ops.History: _history,
     ops.Regime: _regime,
     ops.ServedValue: _served_value,
     ops.ServedLag: _served_lag,

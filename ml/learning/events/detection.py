@@ -132,7 +132,7 @@ def find_events(
     probability: npt.ArrayLike,
     onsets: pd.DataFrame,
     *,
-    threshold: float,
+    threshold: float | npt.NDArray[np.float32],
     horizon: int,
     cooldown: int,
     interval: int,
@@ -178,7 +178,7 @@ def _scored_rows(
     seconds: npt.NDArray[Any],
     label: npt.NDArray[Any],
     probability: npt.NDArray[Any],
-    threshold: float,
+    threshold: float | npt.NDArray[np.float32],
 ) -> ScoredRows:
     scored = np.flatnonzero(label >= 0)
     order = scored[np.lexsort((seconds[scored], codes[scored]))]

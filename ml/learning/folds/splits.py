@@ -15,10 +15,13 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ml.arrays import Bools, Float64s, Int64s
+from ml.config import OrganizationConfig
 from ml.errors import NoRowsError, TooFewFailuresError
+from ml.features import FeatureEngineer
 from ml.learning.events.failures import epoch_seconds, failure_numbers, onsets
 from ml.learning.folds.group_allocation import share_out
 from ml.modes import count_modes
@@ -93,6 +96,17 @@ def split_parts(frame: pd.DataFrame, config: DataConfig, *, look_back: int, inte
         "horizonSeconds": config.prediction_horizon_seconds,
     }
     return Parts(**masks, purged=purged, description=description)
+
+
+def split_of(config: OrganizationConfig, frame: pd.DataFrame, engineer: FeatureEngineer) -> Parts:
+    """The training, validation and test part that a configuration makes of a grid frame; raises as `split_parts`."""
+    return split_parts(
+        frame,
+        config.data_config,
+        look_back=engineer.look_back,
+        interval=engineer.interval,
+        seed=config.training_config.random_state,
+    )
 
 
 def _by_time(frame: pd.DataFrame, labelled: Bools, failures: Int64s, config: DataConfig) -> dict[str, Bools]:
@@ -266,11 +280,32 @@ class EventFolds:
         mask
             Rows to use, shape (n_rows,); those without a label are left out.
         """
-        rows = np.flatnonzero(mask & (frame["label"].to_numpy() >= 0))
-        label = frame["label"].to_numpy()[rows]
-        seconds = epoch_seconds(frame["timestamp"])[rows]
-        asset = frame["asset_id"].factorize()[0][rows]
-        failures = failure_numbers(frame, self.horizon)[rows]
+        rows = self._rows(frame, mask)
+        for number in range(self.n_splits):
+            held_out = rows.fold == number
+            kept = self._without(rows, held_out)
+            self._check_classes(number, rows, kept, held_out)
+            yield rows.position[kept], rows.position[held_out]
+
+    def rotation(self, frame: pd.DataFrame, mask: Bools) -> Iterator[tuple[Int64s, Int64s, Int64s]]:
+        """Yield ``(train, validation, test)`` row positions: each fold is once the test, and once the validation.
+
+        The fold after the test fold is its validation. Training rows are purged as in `split` of both; validation rows
+        of the test fold. Parameters and errors as in `split`.
+        """
+        rows = self._rows(frame, mask)
+        for number in range(self.n_splits):
+            test, later = rows.fold == number, rows.fold == (number + 1) % self.n_splits
+            unseen = self._without(rows, test)
+            train, validation = unseen & self._without(rows, later), unseen & later
+            self._check_classes(number, rows, train, validation)
+            self._check_classes(number, rows, train, test)
+            yield rows.position[train], rows.position[validation], rows.position[test]
+
+    def _rows(self, frame: pd.DataFrame, mask: Bools) -> _FoldRows:
+        position = np.flatnonzero(mask & (frame["label"].to_numpy() >= 0))
+        asset = frame["asset_id"].factorize()[0][position]
+        failures = failure_numbers(frame, self.horizon)[position]
         total = len(np.unique(failures[failures >= 0]))
         if total < self.n_splits:
             raise TooFewFailuresError(
@@ -279,12 +314,20 @@ class EventFolds:
                 hint=f"lower tuningConfig.cvFolds, or {MORE_HISTORY}",
             )
         block = self._blocks(asset, failures)
-        fold = self._folds_of_blocks(block, failures)[block]
-        for number in range(self.n_splits):
-            held_out = fold == number
-            kept = ~held_out & ~self._purge(asset, seconds, block, held_out) & ~_shares_failure(failures, held_out)
-            self._check_classes(number, label[kept], label[held_out])
-            yield rows[kept], rows[held_out]
+        return _FoldRows(
+            position,
+            frame["label"].to_numpy()[position],
+            asset,
+            epoch_seconds(frame["timestamp"])[position],
+            failures,
+            block,
+            self._folds_of_blocks(block, failures)[block],
+        )
+
+    def _without(self, rows: _FoldRows, held_out: Bools) -> Bools:
+        """Rows that neither are held out nor see or tell of rows that are."""
+        seen = self._purge(rows.asset, rows.seconds, rows.block, held_out)
+        return ~held_out & ~seen & ~_shares_failure(rows.failures, held_out)
 
     def _blocks(self, asset: Int64s, failures: Int64s) -> Int64s:
         """Block number of each row, rising with the rows."""
@@ -327,14 +370,27 @@ class EventFolds:
             seen[first + low : first + high] = True
         return seen
 
-    def _check_classes(self, number: int, train: Int64s, held_out: Int64s) -> None:
-        for name, label in (("training", train), ("held-out", held_out)):
-            if len(np.unique(label)) < 2:
+    def _check_classes(self, number: int, rows: _FoldRows, train: Bools, held_out: Bools) -> None:
+        for name, mask in (("training", train), ("held-out", held_out)):
+            if len(np.unique(rows.label[mask])) < 2:
                 raise TooFewFailuresError(
                     f"the {name} rows of fold {number + 1} of {self.n_splits} do not hold both classes after purging",
                     field="tuningConfig.cvFolds",
                     hint=f"lower tuningConfig.cvFolds, shorten windows or predictionHorizonSeconds, or {MORE_HISTORY}",
                 )
+
+
+@dataclass(frozen=True)
+class _FoldRows:
+    """The rows that folds are made of; every array has shape (n_used,)."""
+
+    position: Int64s
+    label: npt.NDArray[Any]
+    asset: Int64s
+    seconds: Int64s
+    failures: Int64s
+    block: Int64s
+    fold: Int64s
 
 
 def _slices(groups: Int64s) -> list[tuple[int, int]]:

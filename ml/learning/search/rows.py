@@ -7,9 +7,8 @@ import pandas as pd
 from ml.config import OrganizationConfig
 from ml.features import FeatureEngineer
 from ml.learning.folds.shuffled import ShuffledRowFolds
-from ml.learning.folds.splits import EventFolds
+from ml.learning.folds.splits import EventFolds, split_of
 from ml.learning.search.feature_sets import FeatureSets, SearchRows, checked_choices
-from ml.learning.training import split_of
 from ml.options.features import SelectionConfig
 
 

@@ -204,6 +204,18 @@ def differences(
 
 
 @compiled
+def standings(
+    recent: Float32s, settled: Float32s, spread: Float32s, columns: Int64s, out: Float32s, stride: int, origin: int
+) -> None:
+    """(recent - settled) / spread of the rows of three tables (n_features, n_rows); NaN where the spread is 0."""
+    for k in range(columns.size):
+        a, b, s = recent[k], settled[k], spread[k]
+        target = _column(out, columns[k], stride, origin, a.size)
+        for i in range(target.size):
+            target[i] = _finite((np.float64(a[i]) - np.float64(b[i])) / np.float64(s[i]))
+
+
+@compiled
 def healths(
     level: Float32s, mean: Float64s, scale: Float64s, columns: Int64s, out: Float32s, stride: int, origin: int
 ) -> None:

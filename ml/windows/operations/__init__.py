@@ -11,7 +11,7 @@ from ml.windows.operations.deviations import Health, MeanDistance, Outlier, Stre
 from ml.windows.operations.differences import Acceleration, Percent, Rate
 from ml.windows.operations.pairs import Efficiency, Product, Ratio
 from ml.windows.operations.readings import Lag, Regime, Value
-from ml.windows.operations.rolling import Rolling, Trend
+from ml.windows.operations.rolling import History, Rolling, Trend
 from ml.windows.operations.served import ServedLag, ServedRolling, ServedShare, ServedStatistic, ServedValue
 from ml.windows.operations.switching import Changes, SinceChange
 
@@ -22,6 +22,7 @@ __all__ = [
     "Cycle",
     "Efficiency",
     "Health",
+    "History",
     "Lag",
     "MeanDistance",
     "Operation",

@@ -57,6 +57,36 @@ class Trend(OfSensor):
         return lambda block, to: pointwise.differences(recent(block), settled(block), unscaled, columns, *to)
 
 
+@dataclass(frozen=True)
+class History(OfSensor):
+    """A statistic of the last samples against the asset's own long past: how far it has moved, in that past's spread.
+
+    Two machines that run at different levels have the same value while each runs as it always did.
+    """
+
+    statistic: Statistic
+    short: int
+    long: int
+    formula: ClassVar[str] = (
+        "(s of the last w₁ samples - s of the last w₂ samples) / std of the last w₂ samples, s the mean or the std, "
+        "w₁ < w₂; w₁ = 1: the reading itself"
+    )
+    unit: ClassVar[str] = "standard deviations of the asset's own past"
+    first_valid: ClassVar[str] = "2nd row"
+    missing: ClassVar[str] = "NaN are skipped; NaN if either window holds too few values or the past never changed"
+
+    @property
+    def look_back(self) -> int:
+        return self.long
+
+    @classmethod
+    def plan(cls, operations: Sequence[History], columns: Int64s, context: Context) -> Step:
+        recent = rolled([(each.channel, each.statistic, each.short) for each in operations], context)
+        settled = rolled([(each.channel, each.statistic, each.long) for each in operations], context)
+        spread = rolled([(each.channel, "std", each.long) for each in operations], context)
+        return lambda block, to: pointwise.standings(recent(block), settled(block), spread(block), columns, *to)
+
+
 def rolling_step(operations: Sequence[Any], columns: Int64s, context: Context, *, ddof: int) -> Step:
     """What computes operations that have a `channel`, a `statistic` of the kernel, and a `window`, in one call."""
     names = list(dict.fromkeys(channels_of(operations)))
@@ -73,10 +103,14 @@ def rolling_step(operations: Sequence[Any], columns: Int64s, context: Context, *
 
 def rolling_means(pairs: Sequence[tuple[str, int]], context: Context) -> Callable[[Block], Float32s]:
     """What computes the rolling mean of each (channel, window): float32 (n_pairs, n_rows), rounded like the feature."""
-    distinct = list(dict.fromkeys(pairs))
-    means = [Rolling(name, "mean", window) for name, window in distinct]
-    step = Rolling.plan(means, np.arange(len(distinct)), context)
-    places = integers(distinct.index(pair) for pair in pairs)
+    return rolled([(name, "mean", window) for name, window in pairs], context)
+
+
+def rolled(wanted: Sequence[tuple[str, Statistic, int]], context: Context) -> Callable[[Block], Float32s]:
+    """The same for each (channel, statistic, window)."""
+    distinct = list(dict.fromkeys(wanted))
+    step = Rolling.plan([Rolling(*each) for each in distinct], np.arange(len(distinct)), context)
+    places = integers(distinct.index(each) for each in wanted)
 
     def compute(block: Block) -> Float32s:
         table = np.empty((len(distinct), block.rows), dtype=np.float32)

@@ -13,6 +13,7 @@ from ml.config import OrganizationConfig
 from ml.evaluation import champion
 from ml.evaluation.comparison import Champion
 from ml.evaluation.rows import EvaluatedData
+from ml.learning.held_out import HeldOut, HeldOutFold
 
 HOUR = 3600
 DAYS = 20
@@ -55,6 +56,7 @@ def version(
     horizon: int = 2 * HOUR,
     channels: tuple[str, ...] = ("heat",),
     seen_days: int = 0,
+    judged: HeldOut | None = None,
     **data: Any,
 ) -> Any:
     last = 1_704_067_200 + seen_days * 86_400 - 1
@@ -69,6 +71,7 @@ def version(
             interval=interval, channels=channels, matrix=lambda frame, rows: frame.loc[rows, ["heat"]].to_numpy()
         ),
         config=config(dataConfig=data),
+        judged=judged,
     )
 
 
@@ -115,6 +118,16 @@ def test_what_the_published_version_was_trained_on_is_left_out(monkeypatch: pyte
     # 23 rows a day have a label; the horizon reaches two hours into the eleventh day, and its first row is one of them.
     assert found.rows == 23 * 10 - 2
     assert found.skipped is None
+
+
+def test_answers_by_models_that_had_not_seen_the_rows_stand_in_for_a_published_version_that_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = plant_rows()
+    kept = HeldOut.of(rows.frame, [HeldOutFold(np.flatnonzero(rows.scored), noise(), 0.5, 10)])
+    found = compare(monkeypatch, version(seen_days=DAYS + 1, judged=kept), noise())
+    assert found is not None
+    assert (found.skipped, found.rows, found.difference, found.interval) == (None, len(rows.label), 0.0, (0.0, 0.0))
 
 
 @pytest.mark.parametrize(

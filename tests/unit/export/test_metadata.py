@@ -65,6 +65,9 @@ def content(**changes: Any) -> dict[str, Any]:
             "parameters": {"numLeaves": 31},
             "rounds": 20,
             "bestScore": 0.7,
+            "scheme": "backtest",
+            "seen": "all",
+            "folds": {"fold 1": {"rows": 10}},
         },
         "data": {
             "digest": DIGEST,

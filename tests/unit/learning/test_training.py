@@ -9,7 +9,8 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from ml.config import OrganizationConfig
-from ml.learning.training import TrainedModel, train
+from ml.learning.held_out import HeldOut
+from ml.learning.training import LEAST_TREES, TrainedModel, train
 from tests.unit.learning.grid_frames import regular_plant
 
 INTERVAL, HORIZON = 60, 600
@@ -25,7 +26,10 @@ def plant() -> pd.DataFrame:
 
 
 def trained(
-    frame: pd.DataFrame, columns: tuple[str, ...] = ("pressure", "temperature"), **training: Any
+    frame: pd.DataFrame,
+    columns: tuple[str, ...] = ("pressure", "temperature"),
+    scheme: str = "holdout",
+    **training: Any,
 ) -> TrainedModel:
     config = OrganizationConfig.from_dict(
         {
@@ -34,6 +38,7 @@ def trained(
             "schemaConfig": {"continuousColumns": list(columns), "rollingWindows": [5], "lagSeconds": [60]},
             "dataConfig": {"predictionHorizonSeconds": HORIZON},
             "trainingConfig": {"lgbParams": {"numIterations": 60}, "threads": 1, **training},
+            "validationConfig": {"scheme": scheme},
         }
     )
     return train(config, frame, INTERVAL)
@@ -65,8 +70,8 @@ def test_the_labels_as_they_are_teach_something() -> None:
 
 
 @pytest.mark.parametrize("calibration", ["none", "sigmoid", "isotonic", "auto"])
-@pytest.mark.parametrize("refit", [False, True])
-def test_the_same_data_gives_the_same_bytes(calibration: str, refit: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("refit", ["none", "validation", "all"])
+def test_the_same_data_gives_the_same_bytes(calibration: str, refit: str, tmp_path: Path) -> None:
     frame = plant()
     kept = []
     for run in ("first", "second"):
@@ -85,7 +90,7 @@ def test_the_same_data_gives_the_same_bytes(calibration: str, refit: bool, tmp_p
 
 def test_calibration_undoes_the_weights_of_classes_before_and_after_a_refit() -> None:
     frame = plant()
-    for refit in (False, True):
+    for refit in ("none", "validation"):
         weighted = trained(frame, imbalance="balanced", refit=refit)
         mended = trained(frame, imbalance="balanced", refit=refit, calibration="auto")
         assert mended.calibration.map.method != "none"
@@ -97,7 +102,7 @@ def test_calibration_undoes_the_weights_of_classes_before_and_after_a_refit() ->
 
 def test_a_refit_keeps_threshold_and_calibration() -> None:
     frame = plant()
-    once, again = (trained(frame, refit=refit, calibration="sigmoid") for refit in (False, True))
+    once, again = (trained(frame, refit=refit, calibration="sigmoid") for refit in ("none", "validation"))
     assert (once.threshold, once.calibration) == (again.threshold, again.calibration)
     assert once.predict(frame, once.parts.test).tobytes() != again.predict(frame, again.parts.test).tobytes()
 
@@ -124,3 +129,46 @@ def test_ways_of_imbalance_are_compared_and_change_nothing() -> None:
     assert compared.imbalance["scalePosWeight"]["averagePrecision"] == pytest.approx(own, abs=1e-4)
     rows = compared.parts.test
     assert compared.predict(frame, rows).tobytes() == alone.predict(frame, rows).tobytes()
+
+
+class TestBacktest:
+    def test_every_row_is_judged_once_by_a_model_that_has_not_seen_it(self) -> None:
+        frame = plant()
+        model = trained(frame, scheme="backtest")
+        assert model.judged is not None
+        assert model.judged.row.tolist() == np.flatnonzero(frame["label"] >= 0).tolist()
+        assert (model.scheme, model.seen, len(model.judged.parts)) == ("backtest", "all", 5)
+        label = frame["label"].to_numpy()[model.parts.test]
+        assert average_precision_score(label, model.held_out()) > label.mean() + 0.3
+
+    def test_shuffled_labels_teach_nothing(self) -> None:
+        frame, rng = plant(), np.random.default_rng(3)
+        for _, part in frame[frame["label"] >= 0].groupby("asset_id"):
+            frame.loc[part.index, "label"] = rng.permutation(part["label"].to_numpy())
+        model = trained(frame, scheme="backtest")
+        label = frame["label"].to_numpy()[model.parts.test]
+        assert abs(average_precision_score(label, model.held_out()) - label.mean()) < 0.03
+
+    def test_rounds_come_from_all_folds_and_never_below_the_floor(self) -> None:
+        noise = plant()
+        noise[["pressure", "temperature"]] = np.random.default_rng(1).normal(size=(len(noise), 2)).astype(np.float32)
+        assert trained(noise, scheme="backtest").estimator.rounds == LEAST_TREES
+
+    @pytest.mark.parametrize("scheme", ["holdout", "backtest"])
+    def test_answers_are_kept_as_they_were(self, scheme: str, tmp_path: Path) -> None:
+        judged = trained(plant(), scheme=scheme, refit="all").judged
+        assert judged is not None
+        judged.save(tmp_path)
+        read = HeldOut.load(tmp_path, judged.parts)
+        assert read is not None
+        for name in ("row", "asset", "seconds", "probability", "threshold", "fold"):
+            assert np.array_equal(getattr(read, name), getattr(judged, name))
+
+    def test_a_refit_on_all_rows_is_judged_as_it_was_before(self) -> None:
+        frame = plant()
+        partly, wholly = (trained(frame, refit=refit) for refit in ("validation", "all"))
+        assert partly.judged is None
+        assert wholly.held_out().tobytes() == partly.held_out().astype(np.float32).tobytes()
+        rows = partly.parts.test
+        assert wholly.predict(frame, rows).tobytes() != partly.predict(frame, rows).tobytes()
+        assert (wholly.seen, partly.seen) == ("all", "trainingAndValidation")

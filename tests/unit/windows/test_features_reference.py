@@ -39,7 +39,7 @@ def make_config(**families):
             "organizationId": "plant",
             "schemaConfig": SCHEMA | families.pop("schema", {}),
             "dataConfig": {"samplingIntervalSeconds": INTERVAL},
-            "featureConfig": {"families": {"time": True} | families},
+            "featureConfig": {"families": {"time": True, "history": {"enabled": True, "samples": 40}} | families},
         }
     )
 

@@ -30,7 +30,6 @@ MOST_RECORDS, MOST_SENTENCES = 200, 100
 """Rows of a table and sentences of a section; the rest is in the JSON report. Ten thousand assets still make a page."""
 
 _CONTENTS = "<!-- contents -->"
-_PARTS = ("train", "validation", "test")
 _PNG_SIGNATURE = b"\x89PNG"
 _SENTENCES = ("verdict", "sentences", "warnings", "notes")  # keys whose text is shown as sentences
 
@@ -200,9 +199,9 @@ def _with_parts(split: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     if split is None:
         return None
     parts = {
-        name: {**split[name], **{f"of_{mode}": count for mode, count in split[name].get("perMode", {}).items()}}
-        for name in _PARTS
-        if isinstance(split.get(name), Mapping)
+        name: {**part, **{f"of_{mode}": count for mode, count in part.get("perMode", {}).items()}}
+        for name, part in split.items()
+        if isinstance(part, Mapping)
     }
     rest = {key: value for key, value in split.items() if key not in parts}
     return {**rest, "parts": parts} if parts else rest

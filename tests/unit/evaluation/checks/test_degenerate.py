@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.evaluation.checks.degenerate import refusals
+from ml.evaluation.checks.degenerate import constant_on_assets, refusals
 from ml.evaluation.checks.gates import GATES, check_gates
 from ml.evaluation.metrics import row_metrics
 from ml.evaluation.report.report import ValidationReport
@@ -137,3 +137,15 @@ def test_an_early_alarm_on_a_machine_with_little_healthy_time_refuses_nothing() 
 
     few = frame[(frame["asset_id"] != "e00") | (frame.groupby("asset_id").cumcount() >= 90 - 10 - 12)]
     assert evaluated((few, *data[1:]), early, NO_GATES).status == "PASSED"
+
+
+def test_one_probability_for_a_machine_that_fails_is_told_and_for_one_that_does_not_is_none() -> None:
+    asset = np.repeat(["fails", "runs", "short", "varies"], [30, 30, 10, 30])
+    label = np.tile([0] * 9 + [1], 10)
+    label[asset == "runs"] = 0
+    probability = np.full(100, 0.25)
+    probability[-1] = 0.3
+    finding = constant_on_assets(asset, label, probability)
+    assert finding is not None
+    assert finding.code == "CONSTANT_ON_ASSETS"
+    assert finding.message == "it gives one probability for all rows of fails, before failures and after"

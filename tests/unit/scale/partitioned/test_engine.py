@@ -22,7 +22,8 @@ from ml.errors import IntegrityError, IsolationError
 from ml.evaluation.drift.baseline import learn_baseline
 from ml.features import FeatureEngineer
 from ml.ingest.prepared import data as prepared
-from ml.learning.training import TrainedModel, split_of, train
+from ml.learning.folds.splits import split_of
+from ml.learning.training import TrainedModel, train
 from ml.progress import ProgressCallback, silent
 from ml.scale.clients import SCHEDULER_VARIABLE
 from ml.scale.partitioned import boosting, masks
@@ -80,7 +81,7 @@ def test_one_worker_gives_the_model_of_one_process_to_the_bit(place: Place, tmp_
     """Constants, selection, scaling, bins, trees, calibration and threshold, also after a refit."""
     settings = config(
         featureConfig={"scaling": "robust", "selection": {"method": "f_test", "k": 40}},
-        training={"calibration": "auto", "refit": True},
+        training={"calibration": "auto", "refit": "validation"},
     )
     place.processes.bring_to(1, place.client)
     found, expected = train(settings, place.engine(settings), INTERVAL), train(settings, place.frame, INTERVAL)
