@@ -31,12 +31,12 @@ from pydantic_core import PydanticCustomError
 
 from ml.errors import ConfigError
 from ml.findings import Finding
+from ml.options.access.file_format import FormatConfig
 from ml.options.base import Identifier, Section, explain
 from ml.options.data import DataConfig
 from ml.options.delivery import ConversionConfig, ValidationConfig
 from ml.options.failures import FailureConfig
 from ml.options.features import FamiliesConfig, FeatureConfig
-from ml.options.file_format import FormatConfig
 from ml.options.forms.backend import BackendKeys, fold_backend_form, without_columns
 from ml.options.forms.strict_json import parse_json, refuse_unusual
 from ml.options.forms.templates import fill_from_template

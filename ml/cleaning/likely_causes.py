@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from ml.cleaning.clock import FIRST_PLAUSIBLE_YEAR, last_plausible_year
-from ml.options.file_format import NUMBERED_TIMES
+from ml.options.access.file_format import NUMBERED_TIMES
 
 _NUMBERS = (
     (

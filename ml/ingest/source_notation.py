@@ -37,7 +37,7 @@ def source_notation(source: Source, plan: ColumnPlan, config: OrganizationConfig
         if chosen:
             yield from source.read(chosen, time_column=plan.timestamp, within=TimeRange())
 
-    if not isinstance(base, SlicedSource) and config.format_config.time_of_day_column is None:
+    if source is base and not isinstance(base, SlicedSource) and config.format_config.time_of_day_column is None:
         _refuse_split_times(source, plan)
     return notation_of(plan, config.format_config, config.data_config.zone, read)
 

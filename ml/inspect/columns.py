@@ -21,7 +21,7 @@ from ml.cleaning.parsing import clean_text, is_text, to_flags
 from ml.errors import DataError
 from ml.ingest.source_notation import TIME_OF_DAY
 from ml.inspect.sample import Sample
-from ml.options.file_format import NUMBERED_TIMES, FormatConfig
+from ml.options.access.file_format import NUMBERED_TIMES, FormatConfig
 
 Kind = Literal[
     "time", "time of day", "number", "two-state", "words", "text", "row number", "constant", "empty", "other"

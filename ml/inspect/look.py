@@ -29,7 +29,7 @@ from ml.inspect.candidates import Candidates, candidates_of
 from ml.inspect.columns import Column, describe_columns
 from ml.inspect.proposal import propose
 from ml.inspect.sample import Sample
-from ml.options.file_format import NUMBERED_TIMES
+from ml.options.access.file_format import NUMBERED_TIMES
 from ml.options.layout import LayoutConfig
 from ml.progress import silent
 

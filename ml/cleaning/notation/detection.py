@@ -21,7 +21,7 @@ from ml.cleaning.notation.numbers import MARKED, Evidence, NumberFormat, formats
 from ml.cleaning.notation.times import TimeFormat
 from ml.cleaning.parsing import clean_text, is_text, plain, to_numbers
 from ml.errors import DataError
-from ml.options.file_format import FormatConfig
+from ml.options.access.file_format import FormatConfig
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from ml.cleaning import clock
 from ml.cleaning.parsing import clean_text, is_text, to_numbers
-from ml.options.file_format import DEFAULT_TIMES, NUMBERED_TIMES
+from ml.options.access.file_format import DEFAULT_TIMES, NUMBERED_TIMES
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -44,7 +44,7 @@ class TimeFormat:
     Attributes
     ----------
     name
-        `iso`, a name of `ml.options.file_format.NUMBERED_TIMES`, or a format of strptime.
+        `iso`, a name of `ml.options.access.file_format.NUMBERED_TIMES`, or a format of strptime.
     others
         Further formats of strptime, for texts that `name` does not fit.
     """

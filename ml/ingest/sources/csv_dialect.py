@@ -16,7 +16,7 @@ from itertools import takewhile
 from typing import Any
 
 from ml.errors import DataError
-from ml.options.file_format import FormatConfig
+from ml.options.access.file_format import FormatConfig
 
 SAMPLE_LINES = 200
 SEPARATORS = ",;\t|"

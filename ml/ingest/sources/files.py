@@ -36,7 +36,7 @@ from ml.ingest.sources.csv_lines import WithoutComments, footer_of
 from ml.ingest.sources.driver_messages import words_of
 from ml.ingest.sources.folder import SUFFIXES
 from ml.ingest.sources.other_files import ExcelSource, JsonLinesSource, open_member
-from ml.options.file_format import FormatConfig
+from ml.options.access.file_format import FormatConfig
 
 BATCH_ROWS = 65_536
 _CSV_BLOCK_BYTES = 1 << 22

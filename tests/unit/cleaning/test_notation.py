@@ -17,7 +17,7 @@ from ml.cleaning.columns import ColumnPlan
 from ml.cleaning.notation.detection import Notation, notation_of
 from ml.cleaning.notation.times import TimeFormat
 from ml.errors import DataError
-from ml.options.file_format import FormatConfig
+from ml.options.access.file_format import FormatConfig
 
 
 def found(columns: dict[str, list[Any]], batch_rows: int = 2, **told: Any) -> Notation:
