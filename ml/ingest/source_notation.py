@@ -17,11 +17,11 @@ from ml.cleaning.time_range import TimeRange
 from ml.config import OrganizationConfig
 from ml.errors import DataError
 from ml.ingest.sources.base import ShapedSource, SlicedSource, Source
+from ml.ingest.sources.times import is_text_type
 
 _LOOKED_AT = 2_000  # rows
 _DATE_ALONE = re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}|\d{8}|\d{1,2}[-./ ][A-Za-z]{3,9}[-./ ]\d{2,4}")
 TIME_OF_DAY = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2}([.,:]\d+)?)?( ?[AaPp][Mm])?")
-_TEXT_TYPE = re.compile(r"char|text|clob|string|^$", re.IGNORECASE)
 
 
 def source_notation(source: Source, plan: ColumnPlan, config: OrganizationConfig) -> Notation:
@@ -30,7 +30,7 @@ def source_notation(source: Source, plan: ColumnPlan, config: OrganizationConfig
     base = source.base if isinstance(source, ShapedSource) else source
     if isinstance(base, SlicedSource):
         named = [name for name in plan.source_columns if name in base.columns()]
-        texts = {name for name, kind in base.types(named).items() if _TEXT_TYPE.search(kind)}
+        texts = {name for name, kind in base.types(named).items() if is_text_type(kind)}
 
     def read(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         chosen = [name for name in names if name in texts]

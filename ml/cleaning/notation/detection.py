@@ -148,8 +148,8 @@ def _as_number(word: str) -> float | None:
         return None
 
 
-def find_times(column: str, zone: str, read: Read) -> TimeFormat:
-    """The format of a time column; the default where none is certain; raises as `notation_of`."""
+def find_times(column: str, zone: str, read: Read, key: str = "formatConfig.timestampFormat") -> TimeFormat:
+    """The format of a time column; the default where none is certain; raises as `notation_of`, and names `key`."""
     formats = DateFormats(zone)
     for batch in _sample(read([column])):
         formats.add(_texts(batch.column(0)))
@@ -161,8 +161,8 @@ def find_times(column: str, zone: str, read: Read) -> TimeFormat:
         raise DataError(
             f'times such as "{found.example}" of the time column "{column}" can be read as '
             f"{' or as '.join(readings)}, and no row tells which",
-            field="formatConfig.timestampFormat",
-            hint="set formatConfig.timestampFormat to " + " or ".join(f'"{form.name}"' for form in found.formats),
+            field=key,
+            hint=f"set {key} to " + " or ".join(f'"{form.name}"' for form in found.formats),
         )
     return found
 

@@ -1,7 +1,7 @@
 """Readings in a CSV or Parquet file, streamed; other files are opened here as well.
 
 CSV is read as text throughout and understood column by column later, so that one odd value spoils one cell and not
-the file. Lines end with LF, CR LF or CR. How else it is laid out, `ml.ingest.sources.csv_dialect` finds out.
+the file. Lines end with LF, CR LF or CR. How else it is laid out, `ml.ingest.sources.csv_layout.dialect` finds out.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from ml.cleaning.time_range import TimeRange
 from ml.errors import DataError
 from ml.ingest.prepared.fingerprint import refuse_foreign
 from ml.ingest.sources.base import Source
-from ml.ingest.sources.csv_dialect import SAMPLE_LINES, UTF8, dialect_of, encoding_of
-from ml.ingest.sources.csv_lines import WithoutComments, footer_of
+from ml.ingest.sources.csv_layout.dialect import SAMPLE_LINES, UTF8, dialect_of, encoding_of
+from ml.ingest.sources.csv_layout.lines import WithoutComments, footer_of
 from ml.ingest.sources.driver_messages import words_of
 from ml.ingest.sources.folder import SUFFIXES
 from ml.ingest.sources.other_files import ExcelSource, JsonLinesSource, open_member
