@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
@@ -27,6 +28,8 @@ NUMBERED_TIMES = {
 }
 """Names of timestampFormat that stand for numbers, with their meaning."""
 
+_DIRECTIVES = frozenset("YymbBdHIMSfpzjaA")  # those that pandas reads as Python does
+
 DEFAULT_TIMES = "iso"
 """ISO 8601, a type of the database or file, or a Unix epoch number whose unit follows from its size."""
 
@@ -47,9 +50,10 @@ def check_time_format(value: str) -> str:
     if value == DEFAULT_TIMES or value in NUMBERED_TIMES:
         return value
     needed = (("%Y", "%y"), ("%m", "%b", "%B"), ("%d",))
+    known = all(directive in _DIRECTIVES for directive in re.findall("%(.?)", value.replace("%%", "")))
     whole = all(any(each in value for each in kind) for kind in needed) or ("%j" in value and "%Y" in value)
     try:
-        valid = whole and datetime.strptime(datetime.now(UTC).strftime(value), value) is not None
+        valid = known and whole and datetime.strptime(datetime.now(UTC).strftime(value), value) is not None
     except ValueError:
         valid = False
     if not valid:

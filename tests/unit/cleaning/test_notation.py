@@ -23,7 +23,7 @@ from ml.options.access.file_format import FormatConfig
 def found(columns: dict[str, list[Any]], batch_rows: int = 2, **told: Any) -> Notation:
     """The notation of a table with the time column `time` and sensors."""
     table = pa.table(columns)
-    plan = ColumnPlan("time", None, None, None, {name: name for name in columns if name != "time"})
+    plan = ColumnPlan("time", None, (), {name: name for name in columns if name != "time"})
 
     def read(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         yield from table.select(names).to_batches(max_chunksize=batch_rows)
