@@ -31,6 +31,7 @@ from pydantic_core import PydanticCustomError
 
 from ml.errors import ConfigError
 from ml.findings import Finding
+from ml.options.access.file_format import FormatConfig
 from ml.options.base import Identifier, Section, explain
 from ml.options.data import DataConfig
 from ml.options.delivery import ConversionConfig, ValidationConfig
@@ -72,6 +73,9 @@ class OrganizationConfig(Section):
     scada_db_config: ScadaDbConfig | None = Field(default=None, description="Database to read.")
     data_source: DataSource | None = Field(default=None, description="File to read instead of a database.")
     layout_config: LayoutConfig = Field(default=LayoutConfig(), description="Long form, joined tables, names of files.")
+    format_config: FormatConfig = Field(
+        default=FormatConfig(), description="How the source writes texts, numbers and times."
+    )
     data_range: DataRange = Field(default=DataRange(), description="Time range to use.")
     data_config: DataConfig = Field(default=DataConfig(), description="Grid, labels, split.")
     failure_config: FailureConfig = Field(default=FailureConfig(), description="Where failures are recorded.")
@@ -190,7 +194,7 @@ class OrganizationConfig(Section):
         IsolationError
             If an identifier could name anything but a plain folder.
         """
-        return cls.from_json(_read(Path(path)), folder=Path(path).absolute().parent)
+        return cls.from_json(read_configuration(Path(path)), folder=Path(path).absolute().parent)
 
     @classmethod
     def from_json(cls, text: str, folder: Path | None = None) -> Self:
@@ -318,16 +322,19 @@ class OrganizationConfig(Section):
         )
 
     def source_digest(self) -> str:
-        """SHA-256 of where readings come from and of which time, not of how they are fetched."""
+        """SHA-256 of where readings come from, how they are written and of which time, not of how they are fetched."""
         how = {"connect_timeout_seconds", "statement_timeout_seconds", "slice_seconds", "require_least_privilege"}
-        return _canonical_digest(
-            self.model_dump(
-                mode="json",
-                by_alias=True,
-                include={"scada_db_config", "data_source", "data_range"} | self._told_layout(),
-                exclude={"scada_db_config": {*how, "password_env", "password_file", "sslmode", "ssl_root_cert"}},
-            )
+        source = self.model_dump(
+            mode="json",
+            by_alias=True,
+            include={"scada_db_config", "data_source", "data_range"} | self._told_layout(),
+            exclude={
+                "scada_db_config": {*how, "password_env", "password_file", "sslmode", "ssl_root_cert"},
+                "data_range": set() if self.data_range.last else {"last"},
+            },
         )
+        written = self.format_config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        return _canonical_digest({**source, "formatConfig": written} if written else source)
 
     def _told_layout(self) -> set[str]:
         """The layout, for a digest, where there is one."""
@@ -348,7 +355,8 @@ def _canonical_digest(data: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _read(path: Path) -> str:
+def read_configuration(path: Path) -> str:
+    """The text of a configuration; raises ConfigError."""
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise ConfigError(f"{path.name} is larger than {MAX_CONFIG_BYTES:,} bytes; is it a configuration?")

@@ -55,13 +55,13 @@ def to_microseconds(column: pa.Array, zone: str, name: str) -> Ints:
     if pa.types.is_null(kind):
         return np.full(len(column), UNREADABLE)
     if is_text(kind):
-        return _within_limits(_from_text(clean_text(column), zone))
+        return within_limits(_from_text(clean_text(column), zone))
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return _within_limits(_from_epoch(pc.cast(column, pa.float64(), safe=False)))
+        return within_limits(_from_epoch(pc.cast(column, pa.float64(), safe=False)))
     if not (pa.types.is_date(kind) or pa.types.is_timestamp(kind)):
         raise DataError(f'the time column "{name}" holds {kind} values, which are not times', field=name)
     raw = _stored(column)
-    return _within_limits(raw if pa.types.is_timestamp(kind) and kind.tz is not None else _from_local(raw, zone))
+    return within_limits(raw if pa.types.is_timestamp(kind) and kind.tz is not None else from_local(raw, zone))
 
 
 def carries_no_zone(column: pa.Array) -> Bools:
@@ -79,16 +79,22 @@ def last_plausible_year() -> int:
     return datetime.now(UTC).year + 1
 
 
-def implausible(time: Ints, column: pa.Array) -> Bools:
-    """Which readable times of a column lie before 1990 or after next year, where no reading of a plant comes from.
-
-    Numbers that are .NET ticks do not, but are counted among them: as nanoseconds they would all be of 1990.
-    """
+def outside_plausible_years(time: Ints) -> Bools:
+    """Which readable times lie before 1990 or after next year."""
     first, after = (
         (datetime(year, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
         for year in (FIRST_PLAUSIBLE_YEAR, last_plausible_year() + 1)
     )
     strange: Bools = (time != UNREADABLE) & ((time < first) | (time >= after))
+    return strange
+
+
+def implausible(time: Ints, column: pa.Array) -> Bools:
+    """Which readable times of a column lie before 1990 or after next year, where no reading of a plant comes from.
+
+    Numbers that are .NET ticks do not, but are counted among them: as nanoseconds they would all be of 1990.
+    """
+    strange = outside_plausible_years(time)
     ticks: Bools = (time >= _NET_TICKS[0] / 1e3) & (time < _NET_TICKS[1] / 1e3)
     if ticks.any() and is_text(column.type):
         ticks &= _text_kinds(clean_text(column))[0].to_numpy(zero_copy_only=False)
@@ -101,7 +107,7 @@ def instant(moment: datetime, zone: str) -> int:
     wall = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
     # No row lies beyond the limits, so moving a date there leaves the range as it is.
     readable = min(max(wall // timedelta(microseconds=1), EARLIEST + 1), LATEST - 1)
-    return readable if moment.tzinfo else int(_from_local(np.array([readable]), zone)[0])
+    return readable if moment.tzinfo else int(from_local(np.array([readable]), zone)[0])
 
 
 def microseconds_per_unit(number: float) -> float:
@@ -139,7 +145,7 @@ def _from_text(text: pa.Array, zone: str) -> Ints:
     time = np.full(len(text), UNREADABLE)
     _fill(time, number, lambda: _from_epoch(pc.cast(text.filter(number), pa.float64())))
     _fill(time, has_zone, lambda: _from_iso(zoned.filter(has_zone), "UTC"))
-    _fill(time, local, lambda: _from_local(_from_iso(zoned.filter(local), None), zone))
+    _fill(time, local, lambda: from_local(_from_iso(zoned.filter(local), None), zone))
     return time
 
 
@@ -165,7 +171,7 @@ def _from_iso(text: pa.Array, zone: str | None) -> Ints:
         return raw
     except pa.ArrowInvalid:  # a spelling that Arrow does not know, or no time at all: the slow way that tells which
         strings = pd.Series(text.to_pylist(), dtype="str")
-        return _integers(pd.DatetimeIndex(pd.to_datetime(strings, format="ISO8601", errors="coerce", utc=True)))
+        return to_integers(pd.DatetimeIndex(pd.to_datetime(strings, format="ISO8601", errors="coerce", utc=True)))
 
 
 def _from_epoch(numbers: pa.Array) -> Ints:
@@ -178,21 +184,23 @@ def _from_epoch(numbers: pa.Array) -> Ints:
     return np.where(known, np.where(known, scaled, 0.0).astype(np.int64), UNREADABLE)
 
 
-def _from_local(naive: Ints, zone: str) -> Ints:
+def from_local(naive: Ints, zone: str) -> Ints:
     """Local microseconds to UTC; the wall-clock rules are those of the module."""
     if zone == "UTC":
         return naive
-    wall = pd.DatetimeIndex(_within_limits(naive).view("datetime64[us]"))  # numpy's NaT is the same integer
+    wall = pd.DatetimeIndex(within_limits(naive).view("datetime64[us]"))  # numpy's NaT is the same integer
     first_pass = np.ones(len(wall), dtype=bool)
     before = wall.tz_localize(zone, ambiguous=first_pass, nonexistent="shift_backward")
     offset = before.tz_localize(None) - before.tz_convert("UTC").tz_localize(None)
-    return _integers(wall - offset)
+    return to_integers(wall - offset)
 
 
-def _integers(times: pd.DatetimeIndex) -> Ints:
+def to_integers(times: pd.DatetimeIndex) -> Ints:
+    """Times as microseconds, `UNREADABLE` for those that are missing."""
     raw = times.as_unit("us").to_numpy(dtype="datetime64[us]").view(np.int64)
     return np.where(times.isna(), UNREADABLE, raw)
 
 
-def _within_limits(time: Ints) -> Ints:
+def within_limits(time: Ints) -> Ints:
+    """Times with `UNREADABLE` for those before 1900 and after 2200."""
     return np.where((time > EARLIEST) & (time < LATEST), time, UNREADABLE)

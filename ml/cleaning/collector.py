@@ -15,6 +15,7 @@ from ml.cleaning import clock
 from ml.cleaning.columns import ColumnPlan
 from ml.cleaning.counts import Counts
 from ml.cleaning.instants import merge_rows
+from ml.cleaning.notation.detection import Notation
 from ml.cleaning.parsing import NOT_UNDERSTOOD, plain, to_codes, to_flags, to_numbers
 from ml.cleaning.refusals import refuse_times
 from ml.cleaning.time_range import TimeRange
@@ -64,10 +65,19 @@ class ReadingCollector:
         Rows to keep.
     any_year
         Whether times before 1990 and after next year are kept like others.
+    notation
+        How the columns are written.
     """
 
     def __init__(
-        self, plan: ColumnPlan, schema: SchemaConfig, zone: str, within: TimeRange, *, any_year: bool = True
+        self,
+        plan: ColumnPlan,
+        schema: SchemaConfig,
+        zone: str,
+        within: TimeRange,
+        *,
+        any_year: bool = True,
+        notation: Notation | None = None,
     ) -> None:
         self.waiting = 0
         """Rows that `take` has not given yet."""
@@ -81,6 +91,8 @@ class ReadingCollector:
         self._within = within
         self._any_year = any_year
         self._flags = [flag.name for flag in plan.flags]
+        self._notation = notation or Notation()
+        self.counts.notation |= self._notation.found
         self._asset_codes: dict[str, int] = {}
         self._steps = np.zeros(3, dtype=np.int64)  # back in time, on, and clocks set back
         self._parts: dict[str, list[Array]] = {name: [] for name in self._column_names()}
@@ -94,9 +106,9 @@ class ReadingCollector:
             If a column's type cannot hold what the schema says it is.
         """
         times = plain(batch.column(self._plan.timestamp))
-        time = clock.to_microseconds(times, self._zone, self._plan.timestamp)
+        time = self._notation.times.to_microseconds(times, self._zone, self._plan.timestamp)
         readable = self._usable(times, time)
-        self.counts.without_zone += int((readable & clock.carries_no_zone(times)).sum())
+        self.counts.without_zone += int((readable & self._notation.times.carries_no_zone(times)).sum())
         keep = readable & self._in_range(time)
         assets = self._assets(batch)
         if assets is not None:
@@ -160,7 +172,7 @@ class ReadingCollector:
         strange = ~readable & times.is_valid().to_numpy(zero_copy_only=False)
         self.counts.unreadable_times += int((~readable).sum())
         if not self._any_year:
-            implausible = clock.implausible(time, times)
+            implausible = self._notation.times.implausible(time, times)
             self.counts.implausible_times += int(implausible.sum())
             strange |= implausible
             readable &= ~implausible
@@ -204,7 +216,7 @@ class ReadingCollector:
         noted: set[str] = set()
         for flag in self._plan.flags:
             column = plain(batch.column(flag.source))
-            values, unreadable = flag.read(column)
+            values, unreadable = self._notation.read_flag(column, flag)
             if flag.source not in noted:  # several flags may come from one column
                 self.counts.note_values(flag.source, column, values, unreadable)
                 if flag.failed is not None:
@@ -218,9 +230,12 @@ class ReadingCollector:
         words = self._schema.categorical_columns.get(name)
         if words is not None:
             return to_codes(column, source, words)
-        if name in self._schema.boolean_columns:
-            return to_flags(column, source)
-        values, unreadable = to_numbers(column, source)
+        parse = to_flags if name in self._schema.boolean_columns else to_numbers
+        values, unreadable = self._notation.read(column, source, parse)
+        nulls = self._notation.null_values(column, values, unreadable)
+        if nulls.any():
+            self._count(self.counts.null_values, name, int(nulls.sum()))
+            values, unreadable = np.where(nulls, np.nan, values), unreadable & ~nulls
         if name in self._conversions:
             factor, offset = self._conversions[name]
             with np.errstate(over="ignore"):

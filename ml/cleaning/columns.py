@@ -75,6 +75,11 @@ def plan_columns(
     )
 
 
+def find_timestamp(schema: SchemaConfig, available: Sequence[str], where: str) -> str:
+    """The time column of a source, as the source names it; raises as `plan_columns`."""
+    return _Finder(schema, available, where).timestamp()
+
+
 def _sensor_fields(schema: SchemaConfig) -> Iterator[tuple[str, str]]:
     """Sensors in order, each with the configuration key that names it."""
     for key, names in (("continuousColumns", schema.continuous_columns), ("booleanColumns", schema.boolean_columns)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,10 @@ class Counts:
     """Instants with different values, by column."""
     conflict_example: str | None = None
     """Asset and time of one of them."""
+    notation: dict[str, Any] = field(default_factory=dict)
+    """What was found out about how the source is written."""
+    null_values: dict[str, int] = field(default_factory=dict)
+    """Words and numbers that stand for no value, by column."""
     readable: dict[str, int] = field(default_factory=dict)
     """Values that were understood, by column of the source for target and label."""
     unreadable: dict[str, int] = field(default_factory=dict)

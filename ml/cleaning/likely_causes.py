@@ -7,23 +7,24 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from ml.cleaning.clock import FIRST_PLAUSIBLE_YEAR, last_plausible_year
+from ml.options.access.file_format import NUMBERED_TIMES
 
 _NUMBERS = (
     (
         r"[+-]?\d{1,3},\d{3}",
         "commas, before decimals or between thousands",
-        "write numbers with a decimal point and without separators of thousands",
+        "set formatConfig.decimalMark, or write numbers with a decimal point and without separators of thousands",
     ),
-    (r"[+-]?\d+,\d+", "decimal commas", "write numbers with a decimal point"),
+    (r"[+-]?\d+,\d+", "decimal commas", 'set formatConfig.decimalMark to ",", or write numbers with a decimal point'),
     (
         r"[+-]?\d{1,3}(\.\d{3})+,\d+",
         "decimal commas and points between thousands",
-        "write numbers with a decimal point and without separators of thousands",
+        "set formatConfig.decimalMark and thousandsMark, or write numbers with a decimal point alone",
     ),
     (
         r"[+-]?\d{1,3}([,'\s\u00a0\u202f]\d{3})+([.,]\d+)?",
         "separators of thousands",
-        "write numbers without separators of thousands",
+        "set formatConfig.thousandsMark, or write numbers without separators of thousands",
     ),
     (
         r"[+-]?\d+([.,]\d+)?\s*[^\d\s.,:/-][^\d]*",
@@ -37,7 +38,11 @@ _NUMBERS = (
     (r"#.*", "errors of a spreadsheet", "export the values again, or leave the column out"),
 )
 WORDS = "words"
-_WORDS = (WORDS, "leave the column out, or write numbers: one column of 0 and 1 for each word")
+_WORDS = (
+    WORDS,
+    "leave the column out, name words that stand for no value in formatConfig.nullWords, or write numbers: "
+    "one column of 0 and 1 for each word",
+)
 
 _DATE_TEXTS = (
     (r"\d{1,2}\.\d{1,2}\.\d{2,4}.*", "dd.mm.yyyy"),
@@ -57,7 +62,7 @@ def cause_of_unreadable(values: Iterable[str]) -> tuple[str, str]:
     """What values that are no numbers look like, and what to do about it.
 
     >>> cause_of_unreadable(["2,96", "3,1"])
-    ('decimal commas', 'write numbers with a decimal point')
+    ('decimal commas', 'set formatConfig.decimalMark to ",", or write numbers with a decimal point')
     >>> cause_of_unreadable(["A", "B"])[0]
     'words'
     """
@@ -65,6 +70,12 @@ def cause_of_unreadable(values: Iterable[str]) -> tuple[str, str]:
     fitting = [(_share(pattern, texts), cause, advice) for pattern, cause, advice in _NUMBERS]
     share, cause, advice = max(fitting, key=lambda each: each[0])
     return (cause, advice) if share > 0.5 else _WORDS
+
+
+def time_format_hint(form: str) -> str | None:
+    """The key of the configuration with which a kind of numbers, as `likely_time_format` names it, is read."""
+    name = next((name for name, meaning in NUMBERED_TIMES.items() if meaning == form), None)
+    return None if name is None else f'set formatConfig.timestampFormat to "{name}" if they are'
 
 
 def likely_time_format(values: Iterable[str]) -> str | None:

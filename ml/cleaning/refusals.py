@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from ml.cleaning.columns import ColumnPlan
 from ml.cleaning.counts import Counts
 from ml.cleaning.flags import LABEL, Flag
-from ml.cleaning.likely_causes import cause_of_unreadable, likely_time_format
+from ml.cleaning.likely_causes import cause_of_unreadable, likely_time_format, time_format_hint
 from ml.errors import DataError
 
 MOST_ODD_TIMES = 0.1
 """Share of the rows whose times may be unreadable or implausible; those rows are left out and reported."""
 
 _SHOWN = 4  # values that a message shows
-_TIMES = "times are ISO 8601 text, dates of the database or file, or Unix epoch numbers"
+_TIMES = (
+    "times are ISO 8601 text, dates of the database or file, or Unix epoch numbers; all others need one format, which "
+    "formatConfig.timestampFormat names, such as %d.%m.%Y %H:%M"
+)
 
 
 def refuse_times(counts: Counts, column: str, *, most_odd: float = MOST_ODD_TIMES) -> None:
@@ -49,7 +52,7 @@ def refuse_times(counts: Counts, column: str, *, most_odd: float = MOST_ODD_TIME
     raise DataError(
         f"{what} (such as {shown(counts.time_examples)})" + (f"; they look like {form}" if form else ""),
         field="schemaConfig.timestampColumn",
-        hint=f"{_TIMES}: write them so in the source" if form else _TIMES,
+        hint=(form and time_format_hint(form)) or _TIMES,
     )
 
 

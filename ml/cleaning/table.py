@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from ml.cleaning.collector import ReadingCollector, Readings
 from ml.cleaning.columns import plan_columns
+from ml.cleaning.notation.detection import notation_of
 from ml.cleaning.time_range import TimeRange
 from ml.config import OrganizationConfig
 from ml.errors import DataError
@@ -35,12 +36,14 @@ def from_table(table: pd.DataFrame, config: OrganizationConfig) -> Readings:
         failures=config.failure_config,
         target_required=False,
     )
-    collector = ReadingCollector(plan, config.schema_config, config.data_config.zone, TimeRange())
     try:
         # A table, not a batch: a column of text that pandas has put together from several comes in chunks.
         batches = pa.Table.from_pandas(table[plan.source_columns], preserve_index=False).to_batches()
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DataError(f"the table mixes types in a column: {error}") from error
+    zone = config.data_config.zone
+    notation = notation_of(plan, config.format_config, zone, lambda names: (batch.select(names) for batch in batches))
+    collector = ReadingCollector(plan, config.schema_config, zone, TimeRange(), notation=notation)
     for batch in batches:
         collector.add(batch)
     return collector.finish()

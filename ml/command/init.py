@@ -9,15 +9,14 @@ person can know. On a terminal it asks how far ahead a failure is to be foretold
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 from contextlib import suppress
 from pathlib import Path
 
+from ml.inspect.__main__ import main as inspect
 from ml.workspace.files import read_json, write_json
 from ml.workspace.process.people import command_line, shown
 
-INSPECT = "ml.inspect.__main__"
 _HOUR = 3600
 
 
@@ -40,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     words = [given.file, "--write", str(target), *(["--force"] if given.force else [])]
     words += ["--organization", given.organization] if given.organization else []
     on_terminal = sys.stdout.isatty() and not given.json
-    status: int = importlib.import_module(INSPECT).main([*words, *([] if on_terminal else ["--json"])])
+    status = inspect([*words, *([] if on_terminal else ["--json"])])
     if status != 0 or not target.is_file():
         return status
     hours = given.horizon if given.horizon is not None else _asked() if on_terminal and sys.stdin.isatty() else None

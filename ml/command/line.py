@@ -7,7 +7,7 @@ statuses are those of the command.
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -53,14 +53,11 @@ COMMANDS = {
     "verify": Command("ml.workspace.__main__", "check every file against its manifest, and the audit log", ("verify",)),
     "prune": Command("ml.workspace.__main__", "remove old versions", ("prune",)),
     "fleet": Command("ml.fleet", "run the steps for many organisations"),
+    "inspect": Command("ml.inspect.__main__", "what a file or table is, column by column"),
     "init": Command("ml.command.init", "a first configuration for a file of readings"),
     "demo": Command("simulation.demo", "the whole pipeline on a simulated plant"),
     "completion": Command("ml.command.completion", "a script with which bash completes this command"),
 }
-
-
-if importlib.util.find_spec("ml.inspect") is None:
-    del COMMANDS["init"]
 
 
 def build_parser() -> argparse.ArgumentParser:

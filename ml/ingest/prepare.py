@@ -24,7 +24,8 @@ from ml.ingest.failures.record import FailureRecord
 from ml.ingest.labelled_grid import labelled_groups
 from ml.ingest.prepared.data import Prepared, PreparedWriter
 from ml.ingest.prepared.fingerprint import Fingerprint
-from ml.ingest.read_source import plan_of, read_sorted, time_range
+from ml.ingest.read_source import plan_of, read_sorted
+from ml.ingest.source_notation import end_of_range
 from ml.ingest.sources import open_source
 from ml.ingest.summary.mixed_machines import note_machine_columns
 from ml.ingest.summary.quality import BLOCK_ROWS, Summary, comparable_sensors
@@ -168,7 +169,7 @@ class _Preparation:
     ) -> None:
         self._config, self._path, self._folder = config, source_path, folder
         self._report = progress or silent
-        self._record = FailureRecord(config, before=time_range(config).end)
+        self._record = FailureRecord(config, before=end_of_range(config))
         usual = UsualValues(comparable_sensors(config))
         with closing(open_source(config, source_path)) as source:
             self._where = source.where
@@ -259,4 +260,4 @@ class _Preparation:
         config = self._config
         with closing(open_source(config, self._path)) as source:
             plan = plan_of(config, source)
-            note_machine_columns(source, plan, config.schema_config, self._readings.counts, time_range(config))
+            note_machine_columns(source, plan, config.schema_config, self._readings.counts, self._readings.within)

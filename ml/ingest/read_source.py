@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ml.cleaning import clock
 from ml.cleaning.columns import ColumnPlan, plan_columns
+from ml.cleaning.notation.detection import Notation
 from ml.cleaning.parsing import plain
 from ml.cleaning.refusals import refuse_target, refuse_times, refuse_unreadable
 from ml.cleaning.time_range import TimeRange
@@ -20,6 +21,7 @@ from ml.ingest.extraction import ROWS_PER_SLICE, contents_of, fetch
 from ml.ingest.prepared.data import is_prepared
 from ml.ingest.slices import Slice, SliceStore
 from ml.ingest.sorted_readings import SortedReadings
+from ml.ingest.source_notation import source_notation, time_range
 from ml.ingest.sources.base import ShapedSource, SlicedSource, Source, TimeAxis
 from ml.ingest.sources.layouts.likely import told_if_long
 from ml.ingest.summary.mixed_machines import note_machine_columns
@@ -76,19 +78,21 @@ def _read(
 ) -> SortedReadings:
     plan = plan_of(config, source)
     zone = config.data_config.zone
-    within = time_range(config)
-    readings = SortedReadings(plan, config.schema_config, zone, within, folder=folder, on_run=on_run)
+    notation = source_notation(source, plan, config)
+    within = time_range(config, source, plan, notation)
+    readings = SortedReadings(plan, config.schema_config, zone, within, notation=notation, folder=folder, on_run=on_run)
     base = source.base if isinstance(source, ShapedSource) else source
-    axis = base.axis(plan.timestamp) if isinstance(base, SlicedSource) else None
+    # A database compares times as it knows them, which says nothing about texts and numbers in a format of their own.
+    axis = base.axis(plan.timestamp) if isinstance(base, SlicedSource) and notation.times.is_default else None
     if isinstance(base, SlicedSource) and axis is not None and slices is not None:
         _add_slices(readings, source, base, axis, plan, config, slices, report)
     else:
-        add_rows(readings, source, plan, within, report)
+        add_rows(readings, source, plan, within if notation.times.is_default else TimeRange(), report)
     readings.finish()
     counts = readings.counts
     refuse_times(counts, plan.timestamp)
     if counts.rows_in_range == 0:
-        raise _no_rows(source, plan, zone, config.data_range)
+        raise _no_rows(source, plan, notation, zone, config.data_range)
     refuse_unreadable(counts, plan)
     refuse_target(counts, plan)
     note_machine_columns(source, plan, config.schema_config, counts, within)
@@ -109,12 +113,13 @@ def plan_of(config: OrganizationConfig, source: Source) -> ColumnPlan:
 def add_rows(
     readings: SortedReadings, source: Source, plan: ColumnPlan, within: TimeRange, report: ProgressCallback
 ) -> None:
-    """Add all rows of a source, in its own order; `report` is called with what is done of 1."""
+    """Add all rows of a source within a range, in its own order; `report` is called with what is done of 1."""
     expected, rows = source.row_count(), 0
     for batch in source.read(plan.source_columns, time_column=plan.timestamp, within=within):
         readings.add(batch)
         rows += batch.num_rows
         report(min(1.0, rows / expected) if expected else 0.0, 1.0, f"{rows:,} rows read")
+    readings.counts.notation |= source.found
 
 
 def _add_slices(
@@ -143,7 +148,7 @@ def _add_slices(
         table,
         columns,
         axis,
-        time_range(config),
+        readings.within,
         store,
         slice_seconds=None if database is None else database.slice_seconds,
         report=lambda done, total, words: report(_FETCHED * done / total, 1.0, words),
@@ -152,7 +157,7 @@ def _add_slices(
     readings.note_rows_without_time(table.rows_without_key(axis))
     batches = _told(store, kept, report)
     if isinstance(source, ShapedSource):
-        batches = source.shape_base(batches, plan.source_columns, time_column=plan.timestamp, within=time_range(config))
+        batches = source.shape_base(batches, plan.source_columns, time_column=plan.timestamp, within=readings.within)
     for batch in batches:
         readings.add(batch)
 
@@ -178,33 +183,26 @@ def _refuse_prepared(config: OrganizationConfig, path: Path | None) -> None:
         )
 
 
-def time_range(config: OrganizationConfig) -> TimeRange:
-    """The rows that are asked for."""
-    start, end, zone = config.data_range.start_date, config.data_range.end_date, config.data_config.zone
-    return TimeRange(
-        None if start is None else clock.instant(start, zone), None if end is None else clock.instant(end, zone)
-    )
-
-
-def _no_rows(source: Source, plan: ColumnPlan, zone: str, asked: DataRange) -> NoRowsError:
+def _no_rows(source: Source, plan: ColumnPlan, notation: Notation, zone: str, asked: DataRange) -> NoRowsError:
     """Say what was asked for and what there is, for which the times alone are read once more."""
-    extent = _extent(source, plan, zone)
+    extent = _extent(source, plan, notation, zone)
     if not extent:
         return NoRowsError(f"{source.where} has no rows", hint="check that it is the right table or file")
     start = asked.start_date.isoformat() if asked.start_date else "the beginning"
+    start = f"{asked.last} before" if asked.last else f"{start} until"
     end = asked.end_date.isoformat() if asked.end_date else "the end"
     return NoRowsError(
-        f"{source.where} has no usable rows from {start} until {end}",
+        f"{source.where} has no usable rows from {start} {end}",
         field="dataRange",
         hint=f"it covers {clock.to_text(extent[0])} to {clock.to_text(extent[1])}",
     )
 
 
-def _extent(source: Source, plan: ColumnPlan, zone: str) -> list[int]:
+def _extent(source: Source, plan: ColumnPlan, notation: Notation, zone: str) -> list[int]:
     """The first and the last readable time of a source; empty if there is none."""
     extent: list[int] = []
     for batch in source.read([plan.timestamp], time_column=plan.timestamp, within=TimeRange()):
-        time = clock.to_microseconds(plain(batch.column(plan.timestamp)), zone, plan.timestamp)
+        time = notation.times.to_microseconds(plain(batch.column(plan.timestamp)), zone, plan.timestamp)
         readable = time[time != clock.UNREADABLE].tolist()
         extent = [min(extent + readable), max(extent + readable)] if extent or readable else []
     return extent

@@ -20,6 +20,7 @@ from ml.cleaning.collector import ReadingCollector
 from ml.cleaning.columns import ColumnPlan
 from ml.cleaning.counts import Counts
 from ml.cleaning.instants import merge_rows
+from ml.cleaning.notation.detection import Notation
 from ml.cleaning.refusals import refuse_times
 from ml.cleaning.time_range import TimeRange
 from ml.grid.own_gaps import slow_assets
@@ -46,7 +47,7 @@ class SortedReadings:
 
     Parameters
     ----------
-    plan, schema, zone, within, any_year
+    plan, schema, zone, within, any_year, notation
         As `ReadingCollector` takes them.
     folder
         Where runs are kept, as one file each; the caller removes it. None keeps all of them in memory.
@@ -62,12 +63,15 @@ class SortedReadings:
         within: TimeRange,
         *,
         any_year: bool = False,
+        notation: Notation | None = None,
         folder: Path | None = None,
         on_run: Callable[[pd.DataFrame], None] | None = None,
     ) -> None:
         self.rows = 0
         """Readings kept so far; instants that come twice in different runs count twice until they are merged."""
-        self._collector = ReadingCollector(plan, schema, zone, within, any_year=any_year)
+        self._collector = ReadingCollector(plan, schema, zone, within, any_year=any_year, notation=notation)
+        self.within = within
+        """The rows that are kept."""
         self._timestamp = plan.timestamp
         self._flags = [flag.name for flag in plan.flags]
         self._on_run = on_run

@@ -189,11 +189,25 @@ class DataRange(Section):
 
     start_date: datetime | None = Field(default=None, description="First instant, ISO 8601.")
     end_date: datetime | None = Field(default=None, description="Instant after the last, ISO 8601.")
+    last: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[hdw]$")] | None = Field(
+        default=None,
+        description="In place of startDate, how far to go back from endDate or, without one, from the newest row of "
+        "the source: hours, days or weeks, such as `36h`, `365d` or `52w`.",
+    )
+
+    @property
+    def last_seconds(self) -> int | None:
+        """`last` in seconds."""
+        return (
+            None if self.last is None else int(self.last[:-1]) * {"h": 3600, "d": 86_400, "w": 604_800}[self.last[-1]]
+        )
 
     @model_validator(mode="after")
     def starts_before_it_ends(self) -> Self:
         """An empty range is a mistake, not a wish."""
         start, end = self.start_date, self.end_date
+        if start is not None and self.last is not None:
+            raise PydanticCustomError("two_starts", "startDate and last exclude each other")
         if start is None or end is None:
             return self
         if (start.tzinfo is None) != (end.tzinfo is None):

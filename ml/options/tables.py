@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from ml.options.access.file_format import TimestampFormat
 from ml.options.base import Section
 from ml.options.data import check_timezone
 from ml.options.source import checked_path
@@ -23,6 +24,9 @@ class TableReference(Section):
     )
     timezone: Annotated[str, AfterValidator(check_timezone)] | None = Field(
         default=None, description="Zone of its timestamps that carry none. Default: dataConfig.timezone."
+    )
+    timestamp_format: TimestampFormat | None = Field(
+        default=None, description="How its times are written, as formatConfig.timestampFormat. Default: found out."
     )
 
     @model_validator(mode="after")

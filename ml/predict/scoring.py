@@ -22,6 +22,7 @@ from ml.ingest.model_grid import on_grid_of
 from ml.ingest.prepared.data import is_prepared
 from ml.ingest.read_source import add_rows
 from ml.ingest.sorted_readings import SortedReadings
+from ml.ingest.source_notation import source_notation
 from ml.ingest.sources import open_source
 from ml.ingest.sources.base import Source
 from ml.ingest.summary.mixed_machines import note_machine_columns
@@ -159,7 +160,10 @@ def _slow_findings(slow: Mapping[str, int], max_gap: int) -> list[Finding]:
 def _sorted(
     source: Source, plan: ColumnPlan, config: OrganizationConfig, scratch: Path, progress: ProgressCallback
 ) -> SortedReadings:
-    readings = SortedReadings(plan, config.schema_config, config.data_config.zone, TimeRange(), folder=scratch)
+    notation = source_notation(source, plan, config)
+    readings = SortedReadings(
+        plan, config.schema_config, config.data_config.zone, TimeRange(), notation=notation, folder=scratch
+    )
     add_rows(
         readings,
         source,

@@ -1,6 +1,6 @@
 """Step 1: an organisation's SCADA history becomes a clean, labelled, regular grid.
 
-    python scripts/data_prep.py config/manufacturing_org.json
+    python scripts/data_prep.py config/manufacturing_org.json [--inspect]
 
 Reads: the configured database or file. Writes, under artifacts/<organisation>/<version>: prepared_data.parquet,
 data_summary.json, and prepared_data.csv if dataConfig.preparedFormat says so. Exit status: see ml/errors.py.
@@ -12,6 +12,7 @@ if __package__ in (None, ""):
     import _bootstrap  # noqa: F401
 
 import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of this step."""
     parser = argparse.ArgumentParser(prog="data_prep.py", description="Prepare an organisation's history.")
     parser.add_argument("config", help="configuration of the organisation (JSON)")
+    parser.add_argument(
+        "--inspect", action="store_true", help="prepare nothing: say what the source is, as python -m ml.inspect"
+    )
     add_common_options(parser)
     return parser
 
@@ -99,6 +103,11 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
 
 def main(argv: list[str] | None = None) -> int:
     """Run the step from a command line; returns the exit status."""
+    given = sys.argv[1:] if argv is None else argv
+    if "--inspect" in given:
+        from ml.inspect.__main__ import main as inspect
+
+        return inspect([argument for argument in given if argument != "--inspect"])
     return run_step("data_prep", build_parser(), lambda config, _, progress: run(config, progress=progress), argv)
 
 

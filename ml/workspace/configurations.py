@@ -7,6 +7,7 @@ tuning writes.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,8 +22,10 @@ _WRITTEN = {_REQUEST: "the backend", _TUNED: "hyperparameter_tuning.py"}
 """Configurations below ``artifacts/<organisation>/<version>``, and who writes them."""
 
 
-def load_config(path: str | Path) -> OrganizationConfig:
-    """The configuration in a file.
+def load_config(
+    path: str | Path, read: Callable[[Path], OrganizationConfig] = OrganizationConfig.load_from_file
+) -> OrganizationConfig:
+    """The configuration in a file, as `read` gives it.
 
     Within ``models/`` and ``artifacts/`` only ``artifacts/<organisation>/<folder>/training_config.json``, which the
     backend writes, and ``artifacts/<organisation>/<folder>/hyperparameter_results/training_config.json`` are, and only
@@ -47,7 +50,7 @@ def load_config(path: str | Path) -> OrganizationConfig:
             refuse_second_name(file.stat(), file)
     except OSError:
         pass  # reading it says what is wrong
-    config = OrganizationConfig.load_from_file(file)
+    config = read(file)
     if owner is None:
         return config
     if owner.organization_id != config.organization_id:

@@ -84,7 +84,7 @@ def run_step(
     def command(arguments: argparse.Namespace, redactor: Redactor) -> dict[str, Any]:
         settle_matplotlib()
         config = load_config(arguments.config)
-        for secret in _secrets(config):
+        for secret in secrets_of(config):
             redactor.hide(secret)
         refuse_small_address_space()
         paths = for_config(config)
@@ -246,7 +246,7 @@ def _with_findings(config: OrganizationConfig, result: Mapping[str, Any]) -> dic
     return {**{key: value for key, value in result.items() if key != "warnings"}, "warnings": distinct}
 
 
-def _secrets(config: OrganizationConfig) -> Iterator[str | None]:
+def secrets_of(config: OrganizationConfig) -> Iterator[str | None]:
     """The passwords of databases; one that cannot be had matters only to the steps that use the database."""
     database = config.scada_db_config
     if database is not None:

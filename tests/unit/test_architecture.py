@@ -22,11 +22,12 @@ BASE = {
 SUBJECTS = {"ingest", "learning", "export", "workspace"}
 EVALUATION = "evaluation"
 PREDICT = "predict"
+INSPECT = "inspect"
 SCRIPTS = "scripts"
 FLEET = "fleet"
 SCALE = "scale"
 COMMAND = {"__main__", "command"}
-ABOVE = {EVALUATION, PREDICT, SCRIPTS, SCALE, FLEET}
+ABOVE = {EVALUATION, PREDICT, INSPECT, SCRIPTS, SCALE, FLEET}
 FOUND_BESIDE_A_SCRIPT = "_bootstrap"
 
 MOST_FILES = 15
@@ -42,6 +43,7 @@ LIGHT_MODULES = [
     "ml.workspace.step_runner",
     "ml.workspace.__main__",
     "ml.predict.__main__",
+    "ml.inspect.__main__",
     "ml.scale.fleet.command",
     "ml.command.line",
     "ml.command.run",
@@ -116,6 +118,11 @@ def test_nothing_but_scripts_imports_the_evaluation() -> None:
 def test_nothing_imports_what_stands_at_the_top(top: str) -> None:
     turned = {pair for pair in arrows() if room(pair[0]) != top and room(pair[1]) == top}
     assert turned == set()
+
+
+def test_only_data_prep_and_init_import_the_inspection() -> None:
+    turned = {pair for pair in arrows() if room(pair[0]) != INSPECT and room(pair[1]) == INSPECT}
+    assert {module for module, _ in turned} == {"ml.scripts.data_prep", "ml.command.init"}
 
 
 def test_only_scripts_and_the_command_use_more_than_one_process() -> None:

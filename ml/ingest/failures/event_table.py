@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from ml.cleaning import clock
 from ml.cleaning.collector import ONLY_ASSET
 from ml.cleaning.flags import words
 from ml.cleaning.likely_causes import likely_time_format
+from ml.cleaning.notation.times import TimeFormat
 from ml.cleaning.parsing import clean_text, plain
 from ml.cleaning.refusals import MOST_ODD_TIMES, shown, words_seen
 from ml.cleaning.time_range import TimeRange
@@ -25,6 +27,7 @@ from ml.config import OrganizationConfig
 from ml.errors import DataError, EagleError, MissingColumnError, NoRowsError
 from ml.ingest.sources import open_table
 from ml.ingest.sources.base import Source
+from ml.ingest.sources.times import times_of
 from ml.options.base import missing_name, nearest
 from ml.options.failures import DowntimeTable, EventTable, MaintenanceTable, canonical
 
@@ -128,6 +131,12 @@ def _read(
     _require(source, field, **{f"include.{name}": name for name in table.include})
     columns = dict.fromkeys([table.start_column, table.end_column, asset, table.mode_column, *table.include])
     names = [name for name in columns if name is not None]
+    zone = table.timezone or config.data_config.zone
+    times = {
+        name: times_of(source, name, table.timestamp_format, zone, f"{field}.timestampFormat")
+        for name in (table.start_column, table.end_column)
+        if name is not None
+    }
     counts, parts = EventCounts(), []
     seen: dict[str, Counter[str]] = {name: Counter() for name in table.include}
     odd: Counter[str] = Counter()
@@ -135,7 +144,7 @@ def _read(
         counts.rows += batch.num_rows
         kept = batch.filter(pa.array(_included(batch, table, seen)))
         counts.not_included += batch.num_rows - kept.num_rows
-        parts.append(_events(kept, config, table, asset, counts, odd))
+        parts.append(_events(kept, config, table, times, asset, counts, odd))
     if counts.rows == 0 and isinstance(table, MaintenanceTable | DowntimeTable):
         return ListedEvents(_NO_EVENTS, counts, source.where)  # there was none yet
     if counts.rows == 0:
@@ -206,14 +215,16 @@ def _events(
     batch: pa.RecordBatch,
     config: OrganizationConfig,
     table: EventTable,
+    times: Mapping[str, TimeFormat],
     asset: str | None,
     counts: EventCounts,
     odd: Counter[str],
 ) -> pd.DataFrame:
     zone = table.timezone or config.data_config.zone
     starts = plain(batch.column(table.start_column))
-    start = clock.to_microseconds(starts, zone, table.start_column)
-    readable = (start != clock.UNREADABLE) & ~clock.implausible(start, starts)
+    form = times[table.start_column]
+    start = form.to_microseconds(starts, zone, table.start_column)
+    readable = (start != clock.UNREADABLE) & ~form.implausible(start, starts)
     written = starts.is_valid().to_numpy(zero_copy_only=False)
     for value in starts.filter(pa.array(~readable & written))[:_EXAMPLES].to_pylist():
         odd[str(value)] += 1
@@ -222,12 +233,12 @@ def _events(
     named = np.array([name is not None for name in names], dtype=np.bool_)
     counts.without_asset += int((readable & ~named).sum())
     keep = readable & named
-    counts.local_times += int((keep & clock.carries_no_zone(starts)).sum())
+    counts.local_times += int((keep & times[table.start_column].carries_no_zone(starts)).sum())
     return pd.DataFrame(
         {
             "asset": pd.Series(names, dtype="str"),
             "start": start,
-            "end": _ends(batch, table, zone, start, keep, counts),
+            "end": _ends(batch, table, times, zone, start, keep, counts),
             "mode": pd.Series(_modes(batch, table), dtype="str"),
         }
     )[keep]
@@ -244,14 +255,20 @@ def _names(batch: pa.RecordBatch, column: str | None, table: EventTable) -> list
 
 
 def _ends(
-    batch: pa.RecordBatch, table: EventTable, zone: str, start: Int64s, keep: Bools, counts: EventCounts
+    batch: pa.RecordBatch,
+    table: EventTable,
+    times: Mapping[str, TimeFormat],
+    zone: str,
+    start: Int64s,
+    keep: Bools,
+    counts: EventCounts,
 ) -> Int64s:
     if table.end_column is None:
         counts.without_end += int(keep.sum())
         return start
-    ends = plain(batch.column(table.end_column))
-    end = clock.to_microseconds(ends, zone, table.end_column)
-    missing = (end == clock.UNREADABLE) | clock.implausible(end, ends)
+    ends, form = plain(batch.column(table.end_column)), times[table.end_column]
+    end = form.to_microseconds(ends, zone, table.end_column)
+    missing = (end == clock.UNREADABLE) | form.implausible(end, ends)
     wrong = ~missing & (end < start)
     unreadable = missing & clean_text(ends).is_valid().to_numpy(zero_copy_only=False)
     counts.without_end += int((keep & missing).sum())

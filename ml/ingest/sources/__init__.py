@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from ml.cleaning.columns import find_timestamp
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError
 from ml.ingest.sources.base import Source
@@ -51,6 +52,8 @@ def open_source(config: OrganizationConfig, path: Path | None = None) -> Source:
         If no source is configured, or its driver or table is not known.
     SourceError
         If the database cannot be opened.
+    MissingColumnError
+        If the column of dates or of times of day is not there, where they are in two.
     DataError
         If the file cannot be read.
     IsolationError
@@ -58,7 +61,17 @@ def open_source(config: OrganizationConfig, path: Path | None = None) -> Source:
     """
     from ml.ingest.sources.layouts import with_layout
 
-    return with_layout(_open_rows(config, path), config, open_table)
+    return with_layout(_with_time_of_day(_open_rows(config, path), config), config, open_table)
+
+
+def _with_time_of_day(rows: Source, config: OrganizationConfig) -> Source:
+    """Rows with their times in one column."""
+    time_of_day = config.format_config.time_of_day_column
+    if time_of_day is None:
+        return rows
+    from ml.ingest.sources.date_and_time import DateAndTime
+
+    return DateAndTime(rows, find_timestamp(config.schema_config, rows.columns(), rows.where), time_of_day)
 
 
 def _open_rows(config: OrganizationConfig, path: Path | None) -> Source:
@@ -83,11 +96,12 @@ def _open_files(config: OrganizationConfig, path: Path, *, assets: bool = True) 
     from ml.ingest.sources.folder import FolderSource, files_of, is_several
 
     pattern = config.layout_config.asset_from_file_name if assets else None
+    form = config.format_config if assets else None  # a second table has a form of its own
     asset = config.schema_config.asset_column
     if pattern is None and not is_several(path):
-        return open_file(path, organization_id=config.organization_id)
+        return open_file(path, organization_id=config.organization_id, form=form)
     files = files_of(path)
-    sources = [open_file(file, organization_id=config.organization_id) for file in files]
+    sources = [open_file(file, organization_id=config.organization_id, form=form) for file in files]
     named = None if pattern is None or asset is None else (asset, pattern)
     return FolderSource(path, sources, [file.name for file in files], named)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -44,6 +45,11 @@ class Source(ABC):
     def row_count(self) -> int | None:
         """Rows of the whole source, where that is known without reading it through."""
 
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """What was found out about how the source is written, for the data summary; complete once it has been read."""
+        return {}
+
     def close(self) -> None:  # noqa: B027 - a source that holds nothing open has nothing to do
         """Let go of connections."""
 
@@ -68,6 +74,11 @@ class ShapedSource(Source):
     def where(self) -> str:
         """As of the other source."""
         return self._inner.where
+
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """As of the other source."""
+        return self._inner.found
 
     @property
     def base(self) -> Source:

@@ -1,13 +1,11 @@
 """Readings in a CSV or Parquet file, streamed; other files are opened here as well.
 
 CSV is read as text throughout and understood column by column later, so that one odd value spoils one cell and not
-the file. The separator (comma, semicolon, tab or bar) is the one that the header uses most. Lines end with LF, CR LF or
-CR. Text is UTF-8, or UTF-16 if the file begins with its byte order mark.
+the file. Lines end with LF, CR LF or CR. How else it is laid out, `ml.ingest.sources.csv_layout.dialect` finds out.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
 import gzip
 import io
@@ -16,11 +14,11 @@ import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from operator import and_
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,22 +31,23 @@ from ml.cleaning.time_range import TimeRange
 from ml.errors import DataError
 from ml.ingest.prepared.fingerprint import refuse_foreign
 from ml.ingest.sources.base import Source
+from ml.ingest.sources.csv_layout.dialect import SAMPLE_LINES, UTF8, dialect_of, encoding_of
+from ml.ingest.sources.csv_layout.lines import WithoutComments, footer_of
 from ml.ingest.sources.driver_messages import words_of
 from ml.ingest.sources.folder import SUFFIXES
 from ml.ingest.sources.other_files import ExcelSource, JsonLinesSource, open_member
+from ml.options.access.file_format import FormatConfig
 
 BATCH_ROWS = 65_536
 _CSV_BLOCK_BYTES = 1 << 22
 _MOST_COLUMNS = 10_000
 _MOST_TEXT_BYTES = 1 << 28  # of one column in one batch: 4 KB in every cell
-_SEPARATORS = ",;\t|"
 _FIELD = "dataSource.path"
 _LINE_LENGTH = 1 << 22  # characters of a line at most, as much as Arrow reads at once
-_STARTING_BYTES = 4096  # enough to tell text from what is none
+_STARTING_BYTES = 1 << 18  # enough to tell text from what is none, and how it is encoded
+_TAIL_BYTES = 1 << 16
 _SHOWN = 60  # characters of a line in a message
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")  # what Python makes of a byte that is no UTF-8
-_UTF32_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
-_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # What reading a damaged file can raise; of the library's errors only lack of memory says nothing about the file.
 _DAMAGE = (
     pa.ArrowInvalid,
@@ -67,7 +66,7 @@ _DAMAGE = (
 )
 
 
-def open_file(path: Path, *, organization_id: str) -> Source:
+def open_file(path: Path, *, organization_id: str, form: FormatConfig | None = None) -> Source:
     """The source in a file, by its extension; raises as `ml.ingest.sources.open_source`."""
     if not path.is_file():
         raise DataError(
@@ -77,7 +76,7 @@ def open_file(path: Path, *, organization_id: str) -> Source:
         )
     name = path.name.lower()
     if name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz", ".zip")):
-        return CsvSource(path)
+        return CsvSource(path, form)
     if name.endswith((".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")):
         return JsonLinesSource(path)
     if name.endswith(".xlsx"):
@@ -89,17 +88,44 @@ def open_file(path: Path, *, organization_id: str) -> Source:
 
 
 class CsvSource(Source):
-    """A CSV file with a header line, plain or compressed with gzip."""
+    """A CSV file with a header line, plain or compressed with gzip.
 
-    def __init__(self, path: Path) -> None:
+    Parameters
+    ----------
+    form
+        What the configuration says of the file; the rest is found out from its first lines.
+    """
+
+    def __init__(self, path: Path, form: FormatConfig | None = None) -> None:
         self._path = path
-        self._encoding = self._detect_encoding()
-        self._columns, self._separator = self._read_header()
+        self._left_out: Counter[str] = Counter()
+        self._footer_lines: frozenset[str] | None = None
+        self._commented = 0
+        try:
+            self._encoding, self._found = self._detect_encoding(form or FormatConfig())
+            self._dialect = dialect_of(self._first_lines(), form or FormatConfig())
+        except _DAMAGE as failure:
+            raise self._unreadable(failure) from None
+        self._columns, self._separator = list(self._dialect.columns), self._dialect.separator
+        self._check_header()
 
     @property
     def where(self) -> str:
         """The file in words."""
         return f"the file {self._path.name}"
+
+    @property
+    def units(self) -> Mapping[str, str]:
+        """What stands below the names of columns, such as units."""
+        return self._dialect.units
+
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """What was found out, and the lines at the end that were left out."""
+        found = {**self._found, **self._dialect.found}
+        if self._commented:
+            found["commentLines"] = self._commented
+        return {**found, "footer": list(self._left_out)} if self._left_out else found
 
     def columns(self) -> list[str]:
         """Names in the header."""
@@ -112,13 +138,21 @@ class CsvSource(Source):
     def read(self, columns: Sequence[str], *, time_column: str, within: TimeRange) -> Iterator[pa.RecordBatch]:
         """Stream the columns as text; no row is left out."""
         del time_column, within
+        self._left_out.clear()
+        dialect, with_comments = self._dialect, self._dialect.comment is None
         try:
             yield from pyarrow.csv.open_csv(
-                self._open() if self._in_archive() else self._path,
+                self._stream(),
                 read_options=pyarrow.csv.ReadOptions(
-                    block_size=_CSV_BLOCK_BYTES, use_threads=False, encoding=self._encoding
+                    block_size=_CSV_BLOCK_BYTES,
+                    use_threads=False,
+                    encoding=self._encoding if with_comments else UTF8,
+                    skip_rows=0 if dialect.is_plain else dialect.skipped,
+                    column_names=None if dialect.is_plain else dialect.names,
                 ),
-                parse_options=pyarrow.csv.ParseOptions(delimiter=self._separator, newlines_in_values=True),
+                parse_options=pyarrow.csv.ParseOptions(
+                    delimiter=self._separator, newlines_in_values=True, invalid_row_handler=self._judge
+                ),
                 convert_options=pyarrow.csv.ConvertOptions(
                     include_columns=list(columns),
                     column_types=dict.fromkeys(columns, pa.string()),
@@ -137,40 +171,75 @@ class CsvSource(Source):
     def _in_archive(self) -> bool:
         return self._path.name.lower().endswith(".zip")
 
-    def _detect_encoding(self) -> str:
-        """UTF-16 by its byte order mark, else UTF-8."""
+    def _judge(self, row: pyarrow.csv.InvalidRow) -> str:
+        """Leave out a line with another number of values if it stands at the end and is a footer."""
+        if self._footer_lines is None:
+            self._footer_lines = footer_of(self._last_lines(), self._separator, len(self._dialect.names))
+        if row.text.strip() not in self._footer_lines:
+            return "error"
+        self._left_out[row.text.strip()] += 1
+        return "skip"
+
+    def _last_lines(self) -> list[str]:
+        """The lines in the last 64 KB."""
         try:
             with self._open() as raw:
-                start = raw.read(_STARTING_BYTES)
-        except _DAMAGE as failure:
-            raise self._unreadable(failure) from None
-        if start[:4] in _UTF32_MARKS:
-            raise DataError(f"{self.where} is UTF-32 text", field=_FIELD, hint="save it as UTF-8 text")
-        if start[:2] in _UTF16_MARKS:
-            return "utf-16"
-        if b"\0" in start:
-            raise DataError(
-                f"{self.where} holds zero bytes: it is UTF-16 text without a byte order mark, or no text",
-                field=_FIELD,
-                hint="save it as UTF-8 text",
-            )
-        return "utf8"
+                if isinstance(raw, io.BufferedReader):
+                    raw.seek(-min(_TAIL_BYTES, self._path.stat().st_size), io.SEEK_END)
+                tail = b""
+                while block := raw.read(_TAIL_BYTES):
+                    tail = (tail + block)[-_TAIL_BYTES:]
+        except _DAMAGE:  # reading the rows says so in its own words
+            return []
+        return tail.decode(self._codec if "utf-16" not in self._encoding else "utf-16-le", "replace").splitlines()
+
+    @property
+    def _codec(self) -> str:
+        return "utf-8-sig" if self._encoding == UTF8 else self._encoding
+
+    def _without_comments(self) -> WithoutComments:
+        def count(lines: int) -> None:
+            self._commented += lines
+
+        self._commented = 0
+        text = io.TextIOWrapper(self._open(), self._codec, errors="surrogateescape", newline="")
+        return WithoutComments(text, self._dialect.comment or "", count)
+
+    def _stream(self) -> Path | IO[bytes] | pa.PythonFile:
+        """What Arrow reads: the file itself where it can."""
+        if self._dialect.comment is not None:
+            return pa.PythonFile(self._without_comments(), "r")
+        return self._open() if self._in_archive() else self._path
+
+    def _detect_encoding(self, form: FormatConfig) -> tuple[str, dict[str, Any]]:
+        with self._open() as raw:
+            start = raw.read(_STARTING_BYTES)
+        return encoding_of(start, self.where, form.encoding, complete=len(start) < _STARTING_BYTES)
+
+    def _first_lines(self) -> list[str]:
+        lines, characters = [], 0
+        for line in itertools.islice(self._lines(), SAMPLE_LINES):
+            lines.append(line)
+            characters += len(line)
+            if characters > _LINE_LENGTH:
+                break
+        return lines
 
     def _lines(self) -> Iterator[str]:
         """Lines of text with their ends; one that is no text, or far too long, is a `DataError` that says which."""
-        encoding = "utf-16" if self._encoding == "utf-16" else "utf-8-sig"
-        with self._open() as raw, io.TextIOWrapper(raw, encoding, errors="surrogateescape", newline="") as text:
+        with self._open() as raw, io.TextIOWrapper(raw, self._codec, errors="surrogateescape", newline="") as text:
             for number in itertools.count(1):
                 line = text.readline(_LINE_LENGTH)
                 if not line:
                     return
                 bad = _ESCAPED_BYTE.search(line)
                 if bad:
+                    windows = _as_windows(bad[0])
                     raise DataError(
                         f"{self.where} is not UTF-8 text at line {number}",
                         field=_FIELD,
-                        hint="save it as UTF-8"
-                        + (f'; as Windows-1252 the line has a "{windows}"' if (windows := _as_windows(bad[0])) else ""),
+                        hint="set formatConfig.encoding, or save it as UTF-8"
+                        + (f'; as cp1252 (Windows) the line has a "{windows}"' if windows else ""),
                     )
                 if len(line) == _LINE_LENGTH:
                     raise DataError(
@@ -180,30 +249,23 @@ class CsvSource(Source):
                     )
                 yield line
 
-    def _read_header(self) -> tuple[list[str], str]:
-        try:
-            line = next(self._lines(), "")
-            separator = max(_SEPARATORS, key=line.count)
-            names = next(csv.reader([line], delimiter=separator), [])
-        except _DAMAGE as failure:
-            raise self._unreadable(failure) from None
-        twice = sorted(name for name, times in Counter(names).items() if times > 1)
-        if not names:
-            what = "begins with an empty line" if line else "is empty"
-            raise DataError(f"{self.where} {what}; its first line must be the header", field=_FIELD)
-        _refuse_too_wide(self.where, len(names))
+    def _check_header(self) -> None:
+        twice = sorted(name for name, times in Counter(self._columns).items() if times > 1)
+        if not self._columns:
+            raise DataError(f"{self.where} is empty; a header line is needed", field=_FIELD)
+        _refuse_too_wide(self.where, len(self._columns))
         if twice:
             raise DataError(f'{self.where} has the column "{twice[0]}" more than once', field=_FIELD)
-        return names, separator
 
     def _explain(self, failure: Exception) -> DataError:
         """Find the line that Arrow stumbled over, which its streaming reader does not tell."""
         try:
             reader = csv.reader(self._lines(), delimiter=self._separator)
+            expected = len(self._dialect.names)
             for row in reader:
-                if row and len(row) != len(self._columns):
+                if row and len(row) != expected and reader.line_num > self._dialect.skipped:
                     return DataError(
-                        f"{self.where} is broken at line {reader.line_num}: {len(self._columns)} values expected, "
+                        f"{self.where} is broken at line {reader.line_num}: {expected} values expected, "
                         f"{len(row)} found ({_shortened(self._separator.join(row))})",
                         field=_FIELD,
                         hint=self._advice(row),

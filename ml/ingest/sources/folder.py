@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -129,6 +130,11 @@ class FolderSource(Source):
         if len(self._files) == 1:
             return self._files[0].where
         return f"the {len(self._files):,} files of {self._path.name}"
+
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """That of all files together; of what differs the last file's."""
+        return {key: value for file in self._files for key, value in file.found.items()}
 
     def columns(self) -> list[str]:
         """Those of the first file, and the machine if names hold it."""

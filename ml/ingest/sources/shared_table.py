@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -68,6 +69,11 @@ class OwnRows(Source):
     def where(self) -> str:
         """As of the file."""
         return self._source.where
+
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """As of the file."""
+        return self._source.found
 
     def columns(self) -> list[str]:
         """As of the file."""

@@ -57,7 +57,7 @@ def note_machine_columns(
         disagree at most instants of the machines.
     """
     unused = [name for name in source.columns() if name not in plan.source_columns and not _is_spoken_for(name, schema)]
-    named = [name for name in unused if _sounds_like_a_machine(name)]
+    named = [name for name in unused if sounds_like_a_machine(name)]
     wanted = unused if counts.contested else named if plan.asset is None else []
     if wanted:
         ordered = sorted(wanted, key=lambda name: name not in named)[:_MOST_COLUMNS]
@@ -77,10 +77,10 @@ def _is_spoken_for(name: str, schema: SchemaConfig) -> bool:
     return name == schema.organization_column or name.replace("_", "").lower() in USUAL_NAMES
 
 
-def _sounds_like_a_machine(name: str) -> bool:
+def sounds_like_a_machine(name: str) -> bool:
     """Whether a word of the name is one for machines, and none is one for what is measured.
 
-    >>> [_sounds_like_a_machine(name) for name in ("Turbine_ID", "serialNumber", "pump speed", "unit_price")]
+    >>> [sounds_like_a_machine(name) for name in ("Turbine_ID", "serialNumber", "pump speed", "unit_price")]
     [True, True, False, False]
     """
     words = {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-zäöüß]+", name)} | {name.lower()}

@@ -347,6 +347,8 @@ def _account(counts: Counts, config: OrganizationConfig) -> dict[str, Any]:
         "unreadableValues": dict(counts.unreadable),
         "infiniteValues": dict(counts.infinite),
         "impossibleValues": dict(counts.out_of_range),
+        **({"nullValues": dict(counts.null_values)} if counts.null_values else {}),
+        **({"notation": dict(counts.notation)} if counts.notation else {}),
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from ml.cleaning.counts import Counts
 from ml.cleaning.likely_causes import WORDS, cause_of_unreadable, likely_time_format
@@ -25,6 +26,7 @@ def tell_reading(counts: Counts, schema: SchemaConfig, label_column: str | None)
     yield from _rows(counts)
     yield from _conflicts(counts, {"target": schema.target_column, "label": label_column})
     yield from _values(counts)
+    yield from _notation(counts)
 
 
 def findings_of_reading(counts: Counts, schema: SchemaConfig) -> list[Finding]:
@@ -145,6 +147,40 @@ def _values(counts: Counts) -> Told:
         yield f"{name} has {plural(count, 'infinite value')}; treated as missing."
     for name, count in counts.out_of_range.items():
         yield f"{name} has {plural(count, 'value')} outside its validRange; treated as missing."
+
+
+def _notation(counts: Counts) -> Iterator[str]:
+    """How the source is written, as far as it was found out and does not go without saying."""
+    words = [word(value) for key, word in _NOTATION.items() if (value := counts.notation.get(key)) is not None]
+    if words:
+        yield f"Found out from the source itself: {names_of(words)}."
+    if footer := counts.notation.get("footer"):
+        yield f"Left out at the end of the file: {shown(dict.fromkeys(footer, 1))}."
+    if counts.null_values:
+        listed = [f"{count:,} of {name}" for name, count in counts.null_values.items()]
+        yield f"Words and numbers that stand for no value were read as missing: {names_of(listed)}."
+
+
+_MARKS: dict[str, str] = {
+    ",": "a comma",
+    ".": "a point",
+    ";": "a semicolon",
+    "\t": "a tab",
+    "|": "a bar",
+    "'": "an apostrophe",
+    " ": "a blank",
+}
+_NOTATION: dict[str, Callable[[Any], str]] = {
+    "encoding": lambda name: f"text in {name}",
+    "delimiter": lambda mark: f"{_MARKS.get(mark, repr(mark))} between values",
+    "skipRows": lambda lines: f"{plural(lines, 'line')} above the header",
+    "openEnd": lambda _: "a mark at the end of each line",
+    "unitsRow": lambda _: "units below the header",
+    "commentPrefix": lambda mark: f"comments after {mark}",
+    "timestampFormat": lambda form: f"times as {form}",
+    "decimalMark": lambda mark: f"{_MARKS[mark]} before decimals",
+    "thousandsMark": lambda mark: f"{_MARKS[mark]} between thousands",
+}
 
 
 def _are(number: int) -> str:

@@ -273,7 +273,8 @@ def _repeated(name: str, repeated: dict[str, Any]) -> Finding:
         f"{name} is exactly {value:g} in {percent(repeated['share'])} of its readings, far from all others "
         f"({low:g} to {high:g}); it was kept.",
         name,
-        f'if it stands for no value, leave it out by schemaConfig.validRange, such as {{"{name}": {bounds}}}',
+        f'if it stands for no value, add "{value:g}" to formatConfig.nullWords, or leave it out by '
+        f'schemaConfig.validRange, such as {{"{name}": {bounds}}}',
     )
 
 

@@ -27,6 +27,7 @@ SECTIONS = (
     "scadaDbConfig",
     "dataSource",
     "layoutConfig",
+    "formatConfig",
     "dataRange",
     "dataConfig",
     "failureConfig",

@@ -107,6 +107,22 @@ def folder_of_files(folder: Path) -> Path:
     return folder / "data"
 
 
+def with_times(form: str) -> pd.DataFrame:
+    return pumps().assign(time=lambda frame: pd.to_datetime(frame["time"]).dt.strftime(form))
+
+
+def preamble_and_comments(folder: Path) -> Path:
+    """Above the header a line of a spreadsheet with one cell; comments above and among the readings."""
+    lines = pumps().to_csv(index=False, sep=";").splitlines()
+    top = ["# exported", "Station 7;;;;;;", "", "Pumps, both", ""]
+    return text("\n".join([*top, *lines[:50], "# the logger was restarted", *lines[50:]]), folder)
+
+
+def date_and_time(folder: Path) -> Path:
+    frame = with_times("%d.%m.%Y").assign(clock=pd.to_datetime(pumps()["time"]).dt.strftime("%H:%M:%S"))
+    return csv(frame, folder)
+
+
 WRITERS: dict[str, Callable[[Path], Path]] = {
     "categorical_recipe": lambda to: csv(pumps().assign(recipe=["A", "B", "C"] * 400), to),
     "cr_only_line_ends": lambda to: csv(pumps(), to, lineterminator="\r"),
@@ -118,7 +134,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "event_list_separate": lambda to: csv(pumps().drop(columns="failed"), to),
     "excel_serial_time": lambda to: csv(pumps().assign(time=(45299 + np.arange(1200) // 2 / 24).round(6)), to),
     "fleet_fails_once": lambda to: csv(fleet(), to),
-    "latin1_umlaut": lambda to: text(pumps().to_csv(index=False).replace("load", "Last °").encode("cp1252"), to),
+    "latin1_umlaut": lambda to: text(pumps().to_csv(index=False).replace("P-102", "Kühlung 2 °").encode("cp1252"), to),
     "utf16_text": lambda to: csv(pumps(), to, encoding="utf-16", sep="\t"),
     "long_form_historian": historian,
     "long_form_read_as_wide": long_form,
@@ -157,7 +173,49 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "target_codes_012": lambda to: csv(codes(pumps()), to),
     "text_status_target": lambda to: csv(words(pumps()), to),
     "units_trailing_footer": lambda to: text(
-        ";".join(pumps().columns) + "\n" + pumps().to_csv(index=False, header=False, sep=";").replace("\n", ";\n"), to
+        ";".join(pumps().columns)
+        + "\n;;mm/s;°C;bar;%;\n"
+        + pumps().to_csv(index=False, header=False, sep=";").replace("\n", ";\n")
+        + "(1200 rows affected)\n",
+        to,
+    ),
+    "cut_off": lambda to: text(pumps().to_csv(index=False) + "2024-02-02T00:00:00Z,P-1", to),
+    "preamble_and_comments": preamble_and_comments,
+    "american_dates": lambda to: csv(with_times("%m/%d/%Y %I:%M %p"), to),
+    "pi_dates": lambda to: csv(with_times("%d-%b-%y %H:%M:%S.00000"), to),
+    "digits": lambda to: csv(with_times("%Y%m%d%H%M%S"), to),
+    "midnight_without_time": lambda to: text(
+        with_times("%d/%m/%Y %H:%M").to_csv(index=False).replace(" 00:00", ""), to
+    ),
+    "date_and_time": date_and_time,
+    "date_and_time_named": date_and_time,
+    "thousands": lambda to: text(
+        pumps()
+        .assign(load=lambda frame: [f"{1000 + load:,.1f}" for load in frame["load"]])
+        .astype(str)
+        .to_csv(index=False, sep=";")
+        .translate(str.maketrans(".,", ",.")),
+        to,
+    ),
+    "one_or_thousand": lambda to: csv(pumps().assign(load="1,234"), to),
+    "one_or_thousand_named": lambda to: csv(pumps().assign(load="1,234"), to),
+    "filetime": lambda to: csv(
+        pumps().assign(time=133_491_456_000_000_000 + np.arange(1200) // 2 * 36_000_000_000), to
+    ),
+    "cyrillic": lambda to: text(
+        pumps().to_csv(index=False).replace("P-102", "\u041d\u0430\u0441\u043e\u0441 2").encode("cp1251"), to
+    ),
+    "cyrillic_named": lambda to: text(
+        pumps().to_csv(index=False).replace("P-102", "\u041d\u0430\u0441\u043e\u0441 2").encode("cp1251"), to
+    ),
+    "utf16_without_mark": lambda to: csv(pumps(), to, encoding="utf-16-le"),
+    "excel_serial_time_named": lambda to: csv(pumps().assign(time=(45299 + np.arange(1200) // 2 / 24).round(6)), to),
+    "sentinel_named": lambda to: csv(
+        pumps().assign(load=lambda frame: frame["load"].where(np.arange(1200) % 20 != 7, -9999)), to
+    ),
+    "historian_words": lambda to: csv(
+        pumps().assign(load=lambda frame: frame["load"].astype(object).where(np.arange(1200) % 10 != 7, "I/O Timeout")),
+        to,
     ),
     "footer": lambda to: text(pumps().to_csv(index=False) + "(1200 rows affected)\n", to),
     "without_asset_column": lambda to: csv(pumps(), to),
@@ -192,6 +250,7 @@ def configuration(path: Path, case: str) -> OrganizationConfig:
             "schemaConfig": schema if case.startswith("without_asset") else {**schema, "assetColumn": asset},
             "dataSource": {"path": str(path)},
             "dataConfig": {"predictionHorizonSeconds": 86_400, "timezone": "UTC"},
+            "formatConfig": EXPECTED[case].get("format", {}),
         }
     )
 
@@ -225,5 +284,6 @@ def test_a_case_has_its_outcome(case: str, tmp_path: Path) -> None:
     if "failures" in expected:
         assert summary["failureEvents"]["total"] == expected["failures"]
     assert any(expected.get("told", "") in sentence for sentence in summary["verdict"])
+    assert summary.get("notation", {}) == expected.get("notation", {})
     streamed = prepare_to_file(config, tmp_path / "prepared.parquet", config_digest="0")
     assert streamed == summary

@@ -111,7 +111,8 @@ def test_values_of_bad_quality_are_missing_and_counted(tmp_path: Path) -> None:
 
 def test_words_and_unreadable_values_are_what_they_are_in_a_wide_table(tmp_path: Path) -> None:
     history = raw_history().astype(object)
-    history.loc[5, "temperature"] = "Bad"
+    history.loc[5, "temperature"] = "warm"
+    history.loc[6, "temperature"] = "Bad"
     history["alarm_active"] = history["alarm_active"].map({0: "off", 1: "ON"})
     history["failure_indicator"] = history["failure_indicator"].map({0: "false", 1: "true"})
     expected = prepare(config(written(history, tmp_path, "_wide.csv")))
@@ -119,6 +120,7 @@ def test_words_and_unreadable_values_are_what_they_are_in_a_wide_table(tmp_path:
     pd.testing.assert_frame_equal(found.frame, expected.frame)
     assert told(found) == told(expected)
     assert any("temperature has 1 value that cannot be read" in each for each in found.summary["verdict"])
+    assert found.summary["nullValues"] == {"temperature": 1}
 
 
 def test_two_values_in_one_cell_disagree_as_rows_do(tmp_path: Path) -> None:

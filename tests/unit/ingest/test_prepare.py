@@ -168,12 +168,14 @@ def test_repeated_and_late_rows_are_sorted_and_counted(tmp_path: Path) -> None:
 def test_odd_cells_are_counted_and_missing(tmp_path: Path) -> None:
     frame = raw_history().astype(object)
     frame.loc[0, "temperature"] = "Bad Input"
+    frame.loc[5, "temperature"] = "warm"
     frame.loc[1, "temperature"] = "inf"
     frame.loc[2, "alarm_active"] = "perhaps"
     frame.loc[3, "timestamp"] = "yesterday"
     frame.loc[4, "machine"] = ""
     summary = prepared_from(frame, tmp_path).summary
     assert summary["unreadableValues"] == {"temperature": 1, "alarm_active": 1}
+    assert summary["nullValues"] == {"temperature": 1}
     assert summary["infiniteValues"] == {"temperature": 1}
     assert (summary["rowsWithoutTime"], summary["rowsWithoutAsset"]) == (1, 1)
     assert summary["rowsInRange"] == summary["rowsRead"] - 2

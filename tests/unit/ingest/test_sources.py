@@ -176,7 +176,7 @@ def test_csv_is_read_as_text_and_compressed(tmp_path: Path) -> None:
         ("a,b\n1,2\n3,4,5\n", "broken at line 3: 2 values expected, 3 found"),
         ('a,b\n"1\n1",2\n3\n', "broken at line 4: 2 values expected, 1 found"),
         (b"a,b\n1,2\n3,\xff\n", "not UTF-8 text at line 3"),
-        (b"a\x00,\x00b\x00\n\x00", "holds zero bytes"),
+        (b"a\x00,\x00b\x00\n\x00\x00\x00\x00\x00", "holds zero bytes"),
         (b"\x7fELF\x02\x01\x00", "holds zero bytes"),
         (b"a,b\r1,2\r3,\xff\r", "not UTF-8 text at line 3"),
         ("a," + "b" * 140_000 + "\n1,2\n", "field larger than field limit"),

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml.cleaning import clock
+from ml.cleaning.notation.times import TimeFormat
 from ml.cleaning.parsing import plain
 from ml.cleaning.time_range import TimeRange
 from ml.config import OrganizationConfig
@@ -17,6 +18,7 @@ from ml.findings import Finding
 from ml.ingest.sources.base import ShapedSource, Source
 from ml.ingest.sources.layouts.tables import Attributes, Counts, Ints, asset_names
 from ml.ingest.sources.messages import listed, missing_column
+from ml.ingest.sources.times import times_of
 from ml.options.layout import JoinedTable
 from ml.options.schema import DEFAULT_TIMESTAMP_COLUMNS, SchemaConfig
 from ml.options.tables import TableReference
@@ -46,6 +48,8 @@ class JoinedSource(ShapedSource):
         super().__init__(inner)
         self._asset = source_name(config.schema_config, config.schema_config.asset_column)
         self._zone = config.data_config.zone
+        self._told_format = config.format_config.timestamp_format
+        self._format: TimeFormat | None = None
         self._seen: set[str] = set()
         self._readings: list[_Readings] = []
         self._facts: dict[str, Counts | Attributes] = {}
@@ -153,7 +157,9 @@ class JoinedSource(ShapedSource):
         return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
     def _times(self, column: pa.Array, name: str) -> Ints:
-        return clock.to_microseconds(plain(column), self._zone, name)
+        if self._format is None:
+            self._format = times_of(self._inner, name, self._told_format, self._zone, "formatConfig.timestampFormat")
+        return self._format.to_microseconds(plain(column), self._zone, name)
 
 
 class _Readings:
@@ -162,6 +168,7 @@ class _Readings:
     def __init__(self, source: Source, table: JoinedTable, asset: str | None, time: str, zone: str, field: str) -> None:
         self.source = source
         self._asset, self._time, self._zone = asset, time, zone
+        self._times = times_of(source, time, table.timestamp_format, zone, f"{field}.timestampFormat")
         available = source.columns()
         for name in table.columns:
             if name not in available:
@@ -175,7 +182,7 @@ class _Readings:
         sensors = [name for name in columns if name in self.sensors and name not in (time_column, asset_column)]
         stored = list(dict.fromkeys([self._time, *([] if self._asset is None else [self._asset]), *sensors]))
         for batch in self.source.read(stored, time_column=self._time, within=within):
-            time = clock.to_microseconds(plain(batch.column(self._time)), self._zone, self._time)
+            time = self._times.to_microseconds(plain(batch.column(self._time)), self._zone, self._time)
             held = {time_column: pa.array(time, pa.timestamp("us", "UTC"), mask=time == clock.UNREADABLE)}
             if self._asset is not None and asset_column is not None:
                 held[asset_column] = batch.column(self._asset)

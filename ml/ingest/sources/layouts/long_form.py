@@ -311,7 +311,7 @@ def _grouped(piece: pa.Table, keys: Sequence[str]) -> tuple[Ints, Ints]:
 
 def _codes(column: pa.ChunkedArray) -> tuple[Ints, int]:
     """A number for each value of a column, nulls alike, and how many there are."""
-    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+    encoded = plain(column.combine_chunks()).dictionary_encode(null_encoding="encode")
     return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), max(1, len(encoded.dictionary))
 
 

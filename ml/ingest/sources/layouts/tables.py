@@ -19,6 +19,7 @@ from ml.errors import ConfigError, DataError
 from ml.findings import Finding
 from ml.ingest.sources.base import Source
 from ml.ingest.sources.messages import listed, missing_column
+from ml.ingest.sources.times import times_of
 from ml.options.layout import JoinedTable
 from ml.wording import plural
 
@@ -82,6 +83,7 @@ class Counts:
         if column not in source.columns():
             raise missing_column(source.where, column, source.columns(), f"{field}.countColumn")
         zone = table.timezone or config.data_config.zone
+        times = times_of(source, time, table.timestamp_format, zone, f"{field}.timestampFormat")
         kinds, machines = _Numbers(), _Numbers()
         parts: list[tuple[Ints, Ints, Ints]] = []
         rows = undated = 0
@@ -90,7 +92,7 @@ class Counts:
             rows += batch.num_rows
             if rows > _MOST_ROWS:
                 raise DataError(f"{source.where} has more than {_MOST_ROWS:,} events", field=field)
-            moment = clock.to_microseconds(plain(batch.column(time)), zone, time)
+            moment = times.to_microseconds(plain(batch.column(time)), zone, time)
             kind = kinds.of(clean_text(plain(batch.column(column))))
             machine = np.zeros(len(kind), dtype=np.int64)
             if asset is not None:
