@@ -45,7 +45,7 @@ def choose_profile(data: dict[str, Any], *, flat: bool) -> list[Finding]:
         features = data["featureConfig"] = {**features, "servingProfile": "backend"}
         findings.append(_CHOSEN)
     if features.get("servingProfile") == "backend" and isinstance(schema, dict):
-        for key in (key for key in _NOT_SERVED if _names_columns(schema.get(key))):
+        for key in (key for key in _NOT_SERVED if _names_columns(key, schema.get(key))):
             findings.append(Finding(
                 "SERVING_PROFILE_IGNORES",
                 f"{key} is left out, because the backend's server computes the features: {_NOT_SERVED[key]}",
@@ -56,11 +56,10 @@ def choose_profile(data: dict[str, Any], *, flat: bool) -> list[Finding]:
     return findings
 
 
-def _names_columns(value: Any) -> bool:
+def _names_columns(key: str, value: Any) -> bool:
     """Whether there are columns to leave out; anything else is left to validation."""
-    return (
-        isinstance(value, list | tuple | dict) and bool(value) and all(isinstance(name, str | dict) for name in value)
-    )
+    kind = dict if key == "setPointPairs" else str
+    return isinstance(value, list | tuple | dict) and bool(value) and all(isinstance(each, kind) for each in value)
 
 
 def check_profile(schema: SchemaConfig, features: FeatureConfig) -> None:
