@@ -91,7 +91,7 @@ def run(
 
     paths = for_config(config)
     source = paths.readable_file(data, "the data")
-    refuse_foreign_tables(config, paths)
+    refuse_foreign_tables(config, paths, "layoutConfig.")
     target = paths.writable_file(out, "the output")
     if target.suffix not in SUFFIXES:
         raise UsageError(f"the output must end in {' or '.join(SUFFIXES)}, not {target.suffix or 'without a suffix'}")
