@@ -229,10 +229,12 @@ class ReadingCollector:
         """A sensor's values, and which could not be read."""
         words = self._schema.categorical_columns.get(name)
         if words is not None:
-            return to_codes(column, source, words)
-        parse = to_flags if name in self._schema.boolean_columns else to_numbers
-        values, unreadable = self._notation.read(column, source, parse)
-        nulls = self._notation.null_values(column, values, unreadable)
+            values, unreadable = to_codes(column, source, words)
+            nulls = self._notation.null_words_in(column, unreadable)
+        else:
+            parse = to_flags if name in self._schema.boolean_columns else to_numbers
+            values, unreadable = self._notation.read(column, source, parse)
+            nulls = self._notation.null_values(column, values, unreadable)
         if nulls.any():
             self._count(self.counts.null_values, name, int(nulls.sum()))
             values, unreadable = np.where(nulls, np.nan, values), unreadable & ~nulls

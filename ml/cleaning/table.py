@@ -42,7 +42,13 @@ def from_table(table: pd.DataFrame, config: OrganizationConfig) -> Readings:
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DataError(f"the table mixes types in a column: {error}") from error
     zone = config.data_config.zone
-    notation = notation_of(plan, config.format_config, zone, lambda names: (batch.select(names) for batch in batches))
+    notation = notation_of(
+        plan,
+        config.format_config,
+        zone,
+        lambda names: (batch.select(names) for batch in batches),
+        config.schema_config.categorical_columns,
+    )
     collector = ReadingCollector(plan, config.schema_config, zone, TimeRange(), notation=notation)
     for batch in batches:
         collector.add(batch)

@@ -39,7 +39,8 @@ def source_notation(source: Source, plan: ColumnPlan, config: OrganizationConfig
 
     if source is base and not isinstance(base, SlicedSource) and config.format_config.time_of_day_column is None:
         _refuse_split_times(source, plan)
-    return notation_of(plan, config.format_config, config.data_config.zone, read)
+    schema = config.schema_config
+    return notation_of(plan, config.format_config, config.data_config.zone, read, schema.categorical_columns)
 
 
 def _refuse_split_times(source: Source, plan: ColumnPlan) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ from ml.ingest.sources.date_and_time import DateAndTime
 from ml.ingest.sources.layouts import with_layout
 from ml.ingest.summary.mixed_machines import note_machine_columns
 from ml.ingest.summary.reading_findings import tell_reading
-from ml.ingest.summary.wording import sentence
+from ml.ingest.summary.wording import names_of, sentence
 from ml.inspect.candidates import Candidates, candidates_of
 from ml.inspect.columns import Column, describe_columns
 from ml.inspect.proposal import propose
@@ -126,6 +127,7 @@ def look_at(config: OrganizationConfig, told: Json) -> Inspection:
         blocked = bool(_BLOCKING & {need.code for need in needs})
         shaped = config.layout_config != LayoutConfig()
         trial = _Trial({}, [], {}) if blocked else _try(proposed, source, sample, shaped=shaped)
+        trial.told += _words(columns, proposed)
         if trial.refusal is not None and trial.refusal.field in {need.field for need in needs}:
             trial.refusal = None  # a need says it
     return Inspection(
@@ -141,6 +143,19 @@ def look_at(config: OrganizationConfig, told: Json) -> Inspection:
         needs=needs,
         config=proposed,
     )
+
+
+def _words(columns: Sequence[Column], proposed: Json) -> list[str]:
+    """What becomes of columns of words that have no other part."""
+    schema = proposed["schemaConfig"]
+    used = {*schema.get("categoricalColumns", {}), *proposed.get("failureConfig", {}).get("columns", [])}
+    used |= {name for name in schema.values() if isinstance(name, str)} | set(proposed.get("layoutConfig", {}).values())
+    names = [column.name for column in columns if column.kind == "words" and column.name not in used]
+    if not names:
+        return []
+    return [
+        f"{names_of(names)} hold words; schemaConfig.categoricalColumns makes sensors of them, with the words listed."
+    ]
 
 
 @dataclass

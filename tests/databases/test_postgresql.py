@@ -19,6 +19,7 @@ from ml.ingest.prepare import prepare
 from ml.ingest.sources import open_source
 from ml.ingest.sources.postgresql import session
 from ml.ingest.sources.postgresql.source import PostgresqlSource
+from ml.inspect.__main__ import run as inspect_source
 from tests.databases.history import COLUMNS, START, TYPES, config, create_table, readings
 from tests.databases.server import Database, Server
 
@@ -160,6 +161,22 @@ def test_text_times_are_read_whole(database: Database) -> None:
     assert source.axis("created_timestamp") is None
     assert len(every_row(source, "created_timestamp")) == 3
     assert len(prepare(config(database)).frame) == 3
+
+
+def test_times_and_numbers_as_text_and_the_last_hours(database: Database) -> None:
+    """What is found out of a file is found out of columns of text; a range of hours goes back from the newest row."""
+    rows = [
+        (f"{START + timedelta(hours=n):%d.%m.%Y %H:%M}", "M", f"{20 + n / 4:.2f}".replace(".", ","), "1,5", False, 0)
+        for n in range(1000)
+    ]
+    create_table(database, rows, types=("text", "text", "text", "text", *TYPES[4:]))
+    asked = config(database, dataRange={"last": "48h"})
+    found = prepare(asked)
+    assert found.summary["notation"] == {"timestampFormat": "%d.%m.%Y %H:%M", "decimalMark": ","}
+    assert (found.summary["gridRows"], found.frame["temperature"].iloc[-1]) == (49, 269.75)
+    inspected = inspect_source(asked)
+    assert inspected["refusal"] is None
+    assert inspected["candidates"]["time"] == ["created_timestamp"]
 
 
 def test_infinite_and_absurd_times_are_counted_and_do_no_harm(database: Database) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -82,7 +82,12 @@ class Notation:
 
     def null_values(self, column: pa.Array, values: Floats, unreadable: Bools) -> Bools:
         """Which of a sensor's values stand for none: words among those that are `unreadable`, and numbers."""
-        nulls = np.isin(values, list(self.null_numbers)) if self.null_numbers else np.zeros(len(values), np.bool_)
+        nulls = self.null_words_in(column, unreadable)
+        return nulls | np.isin(values, list(self.null_numbers)) if self.null_numbers else nulls
+
+    def null_words_in(self, column: pa.Array, unreadable: Bools) -> Bools:
+        """Which of the values that are `unreadable` are words for none."""
+        nulls = np.zeros(len(unreadable), np.bool_)
         if unreadable.any() and is_text(column.type):
             lower = pc.utf8_lower(pc.utf8_trim_whitespace(column.filter(pa.array(unreadable))))
             words = pc.is_in(lower, value_set=pa.array(sorted(self.null_words)))
@@ -90,7 +95,9 @@ class Notation:
         return nulls
 
 
-def notation_of(plan: ColumnPlan, form: FormatConfig, zone: str, read: Read | None) -> Notation:
+def notation_of(
+    plan: ColumnPlan, form: FormatConfig, zone: str, read: Read | None, words: Collection[str] = ()
+) -> Notation:
     """How a source is written: as `form` says, else as its rows show.
 
     Parameters
@@ -101,18 +108,21 @@ def notation_of(plan: ColumnPlan, form: FormatConfig, zone: str, read: Read | No
         IANA zone of times that carry none.
     read
         Streams columns of the source. None: nothing can be found out.
+    words
+        Sensors that are columns of words.
 
     Raises
     ------
     DataError
         If the times or the numbers can be read in two ways, and no row tells which; names the key that does.
     """
-    words = {word.strip().lower() for word in form.null_words}
+    values = _value_columns(plan, words)
+    nothing = {word.strip().lower() for word in form.null_words}
     told = Notation(
         times=TimeFormat() if form.timestamp_format is None else TimeFormat(form.timestamp_format),
-        numbers=_told_numbers(plan, form),
-        null_words=NULL_WORDS | words,
-        null_numbers=frozenset(number for word in words if (number := _as_number(word)) is not None),
+        numbers=_told_numbers(values, form),
+        null_words=NULL_WORDS | nothing,
+        null_numbers=frozenset(number for word in nothing if (number := _as_number(word)) is not None),
     )
     if read is None:
         return told
@@ -122,7 +132,6 @@ def notation_of(plan: ColumnPlan, form: FormatConfig, zone: str, read: Read | No
         times = find_times(plan.timestamp, zone, read)
         if not times.is_default:
             found["timestampFormat"] = times.name
-    values = _value_columns(plan)
     if form.decimal_mark is None and form.thousands_mark is None and values:
         numbers = find_numbers(values, read)
         if numbers:
@@ -130,15 +139,16 @@ def notation_of(plan: ColumnPlan, form: FormatConfig, zone: str, read: Read | No
     return Notation(times, numbers, told.null_words, told.null_numbers, found)
 
 
-def _told_numbers(plan: ColumnPlan, form: FormatConfig) -> dict[str, NumberFormat]:
+def _told_numbers(columns: list[str], form: FormatConfig) -> dict[str, NumberFormat]:
     told = NumberFormat(form.decimal_mark or ".", form.thousands_mark)
-    return {} if told.is_default else dict.fromkeys(_value_columns(plan), told)
+    return {} if told.is_default else dict.fromkeys(columns, told)
 
 
-def _value_columns(plan: ColumnPlan) -> list[str]:
+def _value_columns(plan: ColumnPlan, words: Collection[str]) -> list[str]:
     """Columns that are read as numbers; those of words are not."""
     flags = [flag.source for flag in plan.flags if flag.failed is None]
-    return list(dict.fromkeys([*plan.sensors.values(), *flags]))
+    sensors = [source for name, source in plan.sensors.items() if name not in words]
+    return list(dict.fromkeys([*sensors, *flags]))
 
 
 def _as_number(word: str) -> float | None:

@@ -96,3 +96,14 @@ def test_a_list_of_failures_has_times_of_its_own(tmp_path: Path) -> None:
     events.write_text("from;to\n03.01.2024 10:00;03.01.2024 12:00\n05.01.2024 10:00;05.01.2024 12:00\n")
     del listed["timestampFormat"]
     assert prepare(config(source, {}, **asked)).summary["failureEvents"]["total"] == 2
+
+
+def test_words_for_nothing_and_marks_leave_columns_of_words_alone(tmp_path: Path) -> None:
+    frame = table(TIMES.astype(str)).assign(mode=["1,5", "Bad", "2,5", "0"] * 50, x=lambda frame: frame["x"] - 0.5)
+    frame.loc[7, "x"] = 1.5
+    schema = {"continuousColumns": ["x"], "targetColumn": "failed", "categoricalColumns": {"mode": ["1,5", "2,5", "0"]}}
+    found = prepare(config(in_file(frame, tmp_path), {}, schemaConfig=schema, formatConfig={"nullWords": ["0"]}))
+    assert found.summary["nullValues"]["mode"] == 50
+    assert "notation" not in found.summary
+    assert found.frame["mode"].iloc[3] == 2, "a word of the list is one, whatever stands for no value elsewhere"
+    assert found.frame["x"].iloc[6] == 6.0
