@@ -243,8 +243,20 @@ class OrganizationConfig(Section):
         return self.without_sensors(names, finding)
 
     def without_sensors(self, names: Collection[str], finding: Finding) -> Self:
-        """The configuration without some sensors, and without what speaks of them; `finding` says why."""
+        """The configuration without some sensors, and without what speaks of them; `finding` says why.
+
+        Raises
+        ------
+        ConfigError
+            If one of them tells whether the machine runs, which predictions must know.
+        """
         schema, families = self.schema_config, self.feature_config.families
+        if schema.running_when is not None and schema.running_when.column in names:
+            raise ConfigError(
+                f"schemaConfig.runningWhen needs a sensor that is left out: {finding.message}",
+                field="schemaConfig.runningWhen",
+                hint=finding.hint,
+            )
         update: dict[str, Any] = {
             key: tuple(name for name in getattr(schema, key) if name not in names)
             for key in ("continuous_columns", "boolean_columns", "counter_columns", "operating_columns")
@@ -260,8 +272,6 @@ class OrganizationConfig(Section):
             update[key] = {name: value for name, value in getattr(schema, key).items() if name not in names}
         broken = {name: pair for name, pair in schema.differences.items() if {pair.set_point, pair.value} & {*names}}
         update["set_point_pairs"] = tuple(pair for name, pair in schema.differences.items() if name not in broken)
-        if schema.running_when is not None and schema.running_when.column in names:
-            update["running_when"] = None
         kept = FamiliesConfig.model_validate(without_columns(families.model_dump(by_alias=True), {*names, *broken}))
         config = self.model_copy(
             update={

@@ -109,9 +109,10 @@ def test_a_word_can_tell_that_a_machine_runs():
 
 def test_columns_leave_with_what_speaks_of_them():
     config = configured({"runningWhen": {"column": "model", "equals": "new"}})
-    left = config.without_sensors(["model"], Finding("COLUMNS_ABSENT", "no model", "schemaConfig", "name it"))
-    assert left.schema_config.sensor_columns == ("temp", "recipe")
-    assert left.schema_config.running_when is None
+    finding = Finding("COLUMNS_ABSENT", "no such column", "schemaConfig", "name it")
+    assert config.without_sensors(["recipe"], finding).schema_config.sensor_columns == ("temp", "model")
+    with pytest.raises(ConfigError, match="runningWhen needs a sensor that is left out: no such column"):
+        config.without_sensors(["model"], finding)
 
 
 @pytest.fixture(scope="module")
