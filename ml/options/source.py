@@ -156,12 +156,17 @@ def checked_path(value: str, info: ValidationInfo) -> str:
 
 
 def found_path(value: str, info: ValidationInfo) -> str:
-    """A relative path that leads nowhere from the working directory, but somewhere from the configuration's folder.
+    """A relative path as it is found: in the working directory, else in the configuration's folder.
 
-    That folder is `FOLDER` in the context of the validation. Every other path stays as it is written.
+    That folder is `FOLDER` in the context of the validation. What lies there is named from the root, so that a
+    configuration means the same from everywhere, also where it is the working directory. Every other path stays as it
+    is written.
     """
     folder = (info.context or {}).get(FOLDER)
-    if folder is None or os.path.isabs(value) or _leads_somewhere(value):  # noqa: PTH117 - false for any odd name
+    if folder is None or os.path.isabs(value):  # noqa: PTH117 - false for any odd name
+        return value
+    is_here = os.path.realpath(folder) == os.path.realpath(os.curdir)
+    if not is_here and _leads_somewhere(value):
         return value
     beside = os.path.join(folder, value)  # noqa: PTH118
     return beside if _leads_somewhere(beside) else value

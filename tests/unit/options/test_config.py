@@ -544,3 +544,6 @@ def test_a_path_is_looked_for_beside_the_configuration_as_well(
     config = OrganizationConfig.load_from_file(folder / "config.json")
     assert config.data_source is not None
     assert config.data_source.path == found.format(folder=folder)
+    monkeypatch.chdir(folder)
+    if "{folder}" in found:  # the same from there, so that nothing is done again
+        assert OrganizationConfig.load_from_file("config.json") == config
