@@ -21,10 +21,11 @@ from ml.learning.search.cross_validation import CrossValidation
 from ml.learning.search.feature_sets import FAMILIES_KEY, FeatureSets
 from ml.options.features import SelectionConfig
 from ml.options.learning import LgbParams, TrainingConfig
+from ml.windows.catalogue import list_features
 
 FAMILY = "history"
 _FEWEST_ASSETS, _MOST_FOLDS = 3, 5
-_MOST_ROWS = 20_000  # neighbours are near copies, so every n-th row tells what all of them would
+_MOST_ROWS = 10_000  # neighbours are near copies, so every n-th row tells what all of them would
 _SMALL_MODEL = LgbParams(num_leaves=15, learning_rate=0.1, num_iterations=60)
 _METRIC = "average_precision"
 
@@ -103,13 +104,15 @@ def _choice(config: OrganizationConfig, frame: pd.DataFrame, interval: int, rows
     settings = TrainingConfig(
         lgb_params=_SMALL_MODEL, early_stopping_rounds=0, random_state=seed, threads=config.training_config.threads
     )
-    off = [name for name in tables.current()[FAMILIES_KEY] if name != FAMILY]
+    table = tables.table({FAMILIES_KEY: [*tables.current()[FAMILIES_KEY], FAMILY]})
+    every = list(range(len(table.names)))
+    plain_names = {feature.name for feature in list_features(_switched(config, on=False), interval)}
+    others = [column for column in every if table.names[column] in plain_names]
     scores = []
     with CrossValidation(label, divided, _METRIC, settings.threads) as validate:
-        for families in (off, [*off, FAMILY]):
-            table = tables.table({FAMILIES_KEY: families})
+        for columns in (others, every):
             outcome = validate(
-                LightGBM.folds(table.X, label, divided, names=table.names),
+                LightGBM.folds(table.X[:, columns], label, divided, names=[table.names[each] for each in columns]),
                 settings,
                 hopeless=lambda *_: False,
                 deadline=np.inf,

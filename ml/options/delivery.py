@@ -56,7 +56,9 @@ class ValidationConfig(Section):
         default=0.01, description="Average precision that may be lost to the published version, beyond chance."
     )
     untuned_model: bool = Field(
-        default=True, description="Fit the model type with its default parameters too, and print it beside a tuned one."
+        default=False,
+        description="Fit the model type with its default parameters too, and print it beside a tuned one; it takes as "
+        "long as a training.",
     )
     threshold: Score | None = Field(default=None, description="Alarm threshold. Default: the one chosen in training.")
     alarm_cooldown_seconds: Seconds = Field(default=300, description="Alarm rows closer than this belong to one alarm.")

@@ -5,8 +5,9 @@
 Complete by itself: data that has not been prepared is prepared, and the ONNX models are written
 (trainingConfig.exportOnnx). Reads: prepared_data.parquet, else the configured source. Writes:
 models/<organisation>/versions/<version> with model.txt (or model.parquet), model.onnx, window.onnx, scaler.pkl,
-metadata.json and manifest.json; the link model_<version>.onnx and its listing, model_<version>.onnx.metadata.json; and
-metrics.json under artifacts/<organisation>/<version>. `current` is left alone. Exit status: see ml/errors.py.
+metadata.json and manifest.json, and held_out.parquet where the model has seen all rows; the link model_<version>.onnx
+and its listing, model_<version>.onnx.metadata.json; and metrics.json under artifacts/<organisation>/<version>.
+`current` is left alone. Exit status: see ml/errors.py.
 """
 
 from __future__ import annotations

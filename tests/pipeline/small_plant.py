@@ -105,6 +105,7 @@ _CONFIG: Json = {
         "minRecall": 0.3,
         "robustnessRows": 500,
         "latencyRuns": 20,
+        "untunedModel": True,
     },
     "conversionConfig": {"parityRows": 1000},
 }
