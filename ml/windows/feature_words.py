@@ -15,7 +15,7 @@ _OF_A_WINDOW = {
     "mean": "mean of {}", "std": "spread over {}", "min": "lowest of {}", "max": "highest of {}",
     "median": "median of {}", "slope": "slope over {}", "distance": "distance from the mean of {}",
     "health": "health over {}", "share_on": "share of {} that it was on", "changes": "changes within {}",
-    "since_change": "time since it changed, up to {}",
+    "since_change": "time since it changed, up to {}", "history": "now against its own {}",
 }  # fmt: skip
 _PLAIN = {
     "value": "now", "rate": "rate of change", "acceleration": "acceleration", "percent": "change in percent",
@@ -27,9 +27,13 @@ _OF_TWO = {
     "product": "{} times {}", "ratio": "{} over {}", "electrical_power": "electrical power of {} and {}",
     "hydraulic_power": "hydraulic power of {} and {}", "flow_efficiency": "efficiency of {} and {}",
 }  # fmt: skip
+_AGAINST_LONGER = {
+    "trend": "mean of {} against that of {}", "history_mean": "mean of {} against its own {}",
+    "history_std": "spread over {} against its own {}",
+}  # fmt: skip
 _LEVELS = ("value", "lag", "mean", "min", "max", "median")
 """Functions whose value lies where the sensor's does, so that it has a distance from normal."""
-_IN_DEVIATIONS = ("zscore", "distance", "stress")
+_IN_DEVIATIONS = ("zscore", "distance", "stress", "history", "history_mean")
 _AS_NORMAL = 0.05
 
 
@@ -58,8 +62,8 @@ def feature_in_words(name: str, interval: int) -> str:
     if what == "lag" and len(seconds) == 1:
         return f"{sensor}, {wording.duration(seconds[0])} ago"
     spans = [wording.duration(number * interval) for number in seconds]
-    if what == "trend" and len(spans) == 2:
-        return f"{sensor}, mean of {spans[0]} against that of {spans[1]}"
+    if what in _AGAINST_LONGER and len(spans) == 2:
+        return f"{sensor}, {_AGAINST_LONGER[what].format(*spans)}"
     if what in _OF_A_WINDOW and len(spans) == 1:
         return f"{sensor}, {_OF_A_WINDOW[what].format(spans[0])}"
     return name
