@@ -14,6 +14,7 @@ import pandas as pd
 
 from ml.arrays import Bools, Float32s, Float64s
 from ml.config import OrganizationConfig
+from ml.errors import TooFewFailuresError
 from ml.export.graph.calibration import Calibration
 from ml.features import FeatureEngineer
 from ml.learning import estimators
@@ -126,7 +127,12 @@ def train(
     engine = Engine(config, data) if isinstance(data, pd.DataFrame) else data
     fitting = _Fitting(config, engine, interval, progress or silent)
     if scheme_of(config, engine.frame) == "backtest":
-        return fitting.backtest()
+        try:
+            return fitting.backtest()
+        except TooFewFailuresError as error:
+            if config.validation_config.scheme == "backtest":
+                raise
+            _log.warning("no backtest, so the newest part is held out: %s", error.message)
     return fitting.holdout()
 
 

@@ -83,6 +83,7 @@ _CONFIG: Json = {
         "rollingWindows": [4, 12],
     },
     "scadaDbConfig": {"driver": "sqlite", "table": TABLE},
+    "failureConfig": {"allowAsFeatures": ["pump_status"]},  # in so few days a pump stops for failures only
     "dataConfig": {
         "samplingIntervalSeconds": INTERVAL_SECONDS,
         "maxGapSeconds": 7200,
