@@ -37,7 +37,7 @@ REASONS = {
     "ml.learning.search.storage": "the journal that OrganizationPaths.tuning_file has let through",
     "ml.private_folders": "folders of the user's own, for caches of libraries; it refuses what others may write",
     "ml.ingest.sources.files": "a data file that OrganizationPaths.readable_file has let through",
-    "ml.ingest.sources.other_files": "a data file that OrganizationPaths.readable_file has let through, and the one file in it",
+    "ml.ingest.sources.other_files": "as ml.ingest.sources.files, and the one file in an archive",
     "ml.ingest.sources.sqlite": "a database file that OrganizationPaths.readable_file has let through",
     "ml.ingest.prepared_csv": "the staged file that ml.workspace.files made for this process",
     "ml.ingest.prepared.data": "takes back the staged file that ml.workspace.files made for this process",
