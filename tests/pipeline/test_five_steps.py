@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ml.evaluation.report.page.document import MAX_BYTES
+from ml.evaluation.report.verdict import WEAKNESSES
 from ml.export.onnx_runtime import onnxruntime
 from ml.features import FeatureEngineer
 from tests.pipeline.backend import STEPS, Json, spawn, tree, workspace_command
@@ -129,13 +130,16 @@ def test_the_report_names_the_verdict(pipeline: PipelineRun) -> None:
     report = json.loads((pipeline.artifacts / "validation_report.json").read_text())
     assert report["status"] == "PASSED"
     assert report["verdict"] == verdict
-    assert verdict in (pipeline.artifacts / "validation_report.html").read_text(encoding="utf-8")
+    page = (pipeline.artifacts / "validation_report.html").read_text(encoding="utf-8")
+    sentence, _, weaknesses = verdict.partition(WEAKNESSES)
+    assert sentence in page
+    assert weaknesses in page
 
 
 def test_the_report_is_one_page_of_the_promised_size_with_every_picture(pipeline: PipelineRun) -> None:
     page = (pipeline.artifacts / "validation_report.html").read_text(encoding="utf-8")
     assert len(page.encode()) < MAX_BYTES
-    assert page.count("<img ") == 9  # of parts and folds, too
+    assert page.count("<img ") == 13  # one for each kind of trouble; of parts and folds, too
 
 
 def test_the_report_explains_every_missed_failure_and_false_alarm_that_it_counts(pipeline: PipelineRun) -> None:
