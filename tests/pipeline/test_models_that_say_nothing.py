@@ -28,7 +28,7 @@ FEW_TREES: Json = {
     "lgbParams": {"numIterations": 5, "numLeaves": 7, "minDataInLeaf": 20},
 }
 # No gate is asked: what is refused is refused whatever is configured.
-LENIENT: Json = dict.fromkeys(GATES) | {"threshold": 0.5, "untunedModel": False, "robustnessRows": 20, "latencyRuns": 2}
+LENIENT: Json = dict.fromkeys(GATES) | {"threshold": 0.5, "scheme": "holdout", "robustnessRows": 20, "latencyRuns": 2}
 LENIENT |= {"noiseLevels": [], "missingRates": [], "stuckShares": [], "lostShares": [], "jitterSteps": []}
 HISTORIES = ("station", "FD001", "valve1")
 
