@@ -137,7 +137,7 @@ def test_the_example_of_the_documentation_has_the_types_of_the_client(client: Pa
     (example,) = re.findall(r"^```ts\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     left_to_the_reader = """
 declare const show: (share: number, message?: string) => void, log: (error: unknown) => void;
-declare const notify: (probability: number) => void, instant: number;
+declare const notify: (probability: number, why?: string) => void, instant: number;
 """
     (client / "dist" / "documented.ts").write_text(example + left_to_the_reader, encoding="utf-8")
     options = {"noEmit": True, "rootDir": "..", "noUnusedLocals": False}
