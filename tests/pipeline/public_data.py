@@ -140,7 +140,7 @@ def valve_config(source: Path) -> Json:
         "dataConfig": {"samplingIntervalSeconds": 1, "predictionHorizonSeconds": 0, "splitBy": "asset"},
         "trainingConfig": {"threads": 1, "lgbParams": {"numLeaves": 7, "learningRate": 0.1, "numIterations": 100}},
         "tuningConfig": {"nTrials": 2, "cvFolds": 2},
-        "validationConfig": dict.fromkeys(GATES) | {"robustnessRows": 2000, "latencyRuns": 50},
+        "validationConfig": dict.fromkeys(GATES) | {"scheme": "holdout", "robustnessRows": 2000, "latencyRuns": 50},
         "conversionConfig": {"parityRows": 2000},
     }
 
