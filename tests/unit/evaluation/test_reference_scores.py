@@ -127,7 +127,7 @@ def test_a_missing_column_is_named(tmp_path: Path, paths: OrganizationPaths) -> 
 def test_prepared_data_of_another_organisation_is_refused(owner: str, tmp_path: Path, paths: OrganizationPaths) -> None:
     origin = Fingerprint.model_validate(
         {"organizationId": owner, "interval": 60, "maxGap": 300, "horizon": 60}
-        | {"configDigest": "", "sensors": ("x",), "summary": {}}
+        | {"configDigest": "", "sensors": ("x",), "summary": {}, "ownGaps": {}}
     )
     table = pa.Table.from_pandas(rows(("a", "2024-01-01T01:00")).assign(x=[5.0]))
     table = table.replace_schema_metadata({**table.schema.metadata, **origin.to_metadata()})
