@@ -135,7 +135,7 @@ class TestLatestRefuses:
     def test_a_window_of_another_length(self):
         engineer = FeatureEngineer(make_config()).fit(make_frame())
         window = np.zeros((engineer.look_back - 1, len(engineer.channels)))
-        with pytest.raises(DataError, match=rf"shape \(20, 10\); allowed is \({engineer.look_back}, 10\)"):
+        with pytest.raises(DataError, match=rf"shape \({engineer.look_back - 1}, 10\); allowed is \({engineer.look_back}, 10\)"):
             engineer.latest(window, 0)
 
     def test_a_missing_timestamp_where_time_is_a_feature(self):
