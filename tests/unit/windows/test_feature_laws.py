@@ -134,8 +134,9 @@ def window_of(engineer, frame, row):
 class TestLatestRefuses:
     def test_a_window_of_another_length(self):
         engineer = FeatureEngineer(make_config()).fit(make_frame())
-        window = np.zeros((engineer.look_back - 1, len(engineer.channels)))
-        with pytest.raises(DataError, match=rf"shape \({engineer.look_back - 1}, 10\); allowed is \({engineer.look_back}, 10\)"):
+        wanted = engineer.look_back
+        window = np.zeros((wanted - 1, len(engineer.channels)))
+        with pytest.raises(DataError, match=rf"shape \({wanted - 1}, 10\); allowed is \({wanted}, 10\)"):
             engineer.latest(window, 0)
 
     def test_a_missing_timestamp_where_time_is_a_feature(self):
