@@ -9,17 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ml.cleaning import clock
 from ml.cleaning.columns import ColumnPlan
 from ml.cleaning.counts import Counts
 from ml.cleaning.instants import merge_rows
 from ml.cleaning.notation.detection import Notation
-from ml.cleaning.parsing import NOT_UNDERSTOOD, plain, to_codes, to_flags, to_numbers
+from ml.cleaning.parsing import NOT_UNDERSTOOD, asset_names, plain, to_codes, to_flags, to_numbers
 from ml.cleaning.refusals import refuse_times
 from ml.cleaning.time_range import TimeRange
-from ml.errors import DataError
 from ml.options.schema import SchemaConfig
 
 ONLY_ASSET = "asset"
@@ -191,12 +189,7 @@ class ReadingCollector:
         """Asset names as text, null where there is none; None if the organisation has one asset."""
         if self._plan.asset is None:
             return None
-        raw = plain(batch.column(self._plan.asset))
-        try:
-            text = pc.utf8_trim_whitespace(pc.cast(raw, pa.string()))
-        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-            raise DataError(f'the asset column "{self._plan.asset}" holds {raw.type} values, not names') from None
-        return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+        return asset_names(batch.column(self._plan.asset), self._plan.asset)
 
     def _codes(self, assets: pa.Array | None, n_rows: int) -> npt.NDArray[np.int64]:
         if assets is None:

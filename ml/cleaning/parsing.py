@@ -136,3 +136,12 @@ def _words_to_digits(column: pa.Array) -> pa.Array:
 def _floats(column: pa.Array) -> Floats:
     values: Floats = column.to_numpy(zero_copy_only=False)  # nulls become NaN
     return values.astype(np.float64, copy=False)
+
+
+def asset_names(column: pa.Array, name: str) -> pa.Array:
+    """Machines as text, null where there is none; raises DataError for a type that is no name."""
+    try:
+        text = pc.utf8_trim_whitespace(pc.cast(plain(column), pa.string()))
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        raise DataError(f'the asset column "{name}" holds {column.type} values, not names') from None
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)

@@ -10,13 +10,13 @@ import pyarrow.compute as pc
 
 from ml.cleaning import clock
 from ml.cleaning.notation.times import TimeFormat
-from ml.cleaning.parsing import plain
+from ml.cleaning.parsing import asset_names, plain
 from ml.cleaning.time_range import TimeRange
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, DataError
 from ml.findings import Finding
 from ml.ingest.sources.base import ShapedSource, Source
-from ml.ingest.sources.layouts.tables import Attributes, Counts, Ints, asset_names
+from ml.ingest.sources.layouts.tables import Attributes, Counts, Ints
 from ml.ingest.sources.messages import listed, missing_column
 from ml.ingest.sources.times import times_of
 from ml.options.layout import JoinedTable

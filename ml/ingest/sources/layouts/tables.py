@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml.cleaning import clock
-from ml.cleaning.parsing import clean_text, is_text, plain, to_numbers
+from ml.cleaning.parsing import asset_names, clean_text, is_text, plain, to_numbers
 from ml.cleaning.refusals import MOST_ODD_TIMES
 from ml.cleaning.time_range import TimeRange
 from ml.config import OrganizationConfig
@@ -227,15 +227,6 @@ class Attributes:
                 f"layoutConfig.tables.{name}",
             )
         yield from _unknown_machines(name, self._machines, seen)
-
-
-def asset_names(column: pa.Array, name: str) -> pa.Array:
-    """Machines as text, null where there is none; raises DataError for a type that is no name."""
-    try:
-        text = pc.utf8_trim_whitespace(pc.cast(plain(column), pa.string()))
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-        raise DataError(f'the asset column "{name}" holds {column.type} values, not names') from None
-    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
 
 
 class _Numbers:
