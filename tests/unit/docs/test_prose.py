@@ -37,5 +37,5 @@ def test_sentences_are_short_on_average(page: Path) -> None:
 
 
 def test_sentences_are_found_where_a_reader_finds_them() -> None:
-    text = "# Title\n\nOne two three. Four five!\n\n| a | b |\n\n```\ncode here\n```\n\n- six [link](far/away.md)\n- eight nine"
+    text = "# Title\n\nOne two three. Four five!\n\n| a | b |\n\n```\ncode\n```\n\n- six [link](a/b.md)\n- eight nine"
     assert [len(words) for words in sentences(text)] == [3, 2, 2, 2]
