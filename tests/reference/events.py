@@ -47,7 +47,7 @@ def event_metrics(
         else:
             alarms[-1][-1].append(row)
 
-    notices, early = [], 0
+    notices, early, too_early = [], 0, 0
     detecting = []  # episodes that detect some failure
     for _, window, reference in failures:
         latest_lead = 2 * horizon if horizon else spacing
@@ -62,6 +62,8 @@ def event_metrics(
             first, episode = min(found, key=lambda each: each[0])
             notices.append(abs(reference - first))
             early += reference - episode[0][1] > horizon
+        elif any(row in window for alarm in alarms for episode in alarm for row in episode):
+            too_early += 1
 
     false_alarms, false_of_alarm = 0, []
     for alarm in alarms:
@@ -90,6 +92,7 @@ def event_metrics(
         "failures": len(failures),
         "detected": len(notices),
         "early": early,
+        "tooEarly": too_early,
         "eventRecall": len(notices) / len(failures) if failures else None,
         "alarms": len(alarms),
         "falseAlarms": false_alarms,

@@ -73,13 +73,13 @@ def explanation_of(
 def _missed_failures(
     rows: EvaluatedData, probability: Float32s, measured: Mapping[str, Any], horizon: int
 ) -> list[Case]:
-    """Failures that no alarm detected; their rows are those labelled 1 because of them."""
+    """Failures that came without an alarm; their rows are those labelled 1 because of them."""
     asset = rows.table["asset_id"].astype(str).to_numpy()
     seconds = epoch_seconds(rows.table["timestamp"])
     runs = positive_runs(rows.table["asset_id"].factorize()[0], rows.label)
     cases = []
     for failure in measured.get("failureList") or ():
-        if failure["detected"]:
+        if failure["detected"] or failure["tooEarly"]:
             continue
         at = int(datetime.fromisoformat(failure["time"]).timestamp())
         own = asset == failure["asset"]

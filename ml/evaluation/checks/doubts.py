@@ -10,6 +10,7 @@ from ml.findings import Finding
 
 _MUCH_SHORTER = 0.75  # of the horizon: what a longest lead time below it tells is no accident of the sampling
 _ENOUGH_FAILURES = 3
+_MOSTLY_QUIET = 0.25  # share of healthy time in alarm; above it, an alarm before a failure is no notice of it
 
 
 def findings_about_events(events: Mapping[str, Any], *, horizon: int, interval: int, most: float) -> list[Finding]:
@@ -22,7 +23,12 @@ def findings_about_events(events: Mapping[str, Any], *, horizon: int, interval: 
     most
         Share of a machine's healthy time in alarm from which on it is named.
     """
-    found = [_horizon(events, horizon, interval), _one_class(events), _alarms_of_few(events, most)]
+    found = [
+        _horizon(events, horizon, interval),
+        _too_early(events, horizon),
+        _one_class(events),
+        _alarms_of_few(events, most),
+    ]
     return [finding for finding in found if finding is not None]
 
 
@@ -51,6 +57,21 @@ def _horizon(events: Mapping[str, Any], horizon: int, interval: int) -> Finding 
         f"horizon is {wording.duration(horizon)}: the data supports a horizon of {wording.duration(supported)}",
         field="dataConfig.predictionHorizonSeconds",
         hint=f"try {supported}: rows earlier than that count as missed now, and teach the model noise",
+    )
+
+
+def _too_early(events: Mapping[str, Any], horizon: int) -> Finding | None:
+    """Failures that were in alarm all the time before them, from earlier than what counts as detecting them."""
+    number = events.get("tooEarly") or 0
+    if not number or horizon == 0 or (events["healthyTimeInAlarm"] or 0) > _MOSTLY_QUIET:
+        return None
+    failures = "1 failure was" if number == 1 else f"{number} failures were"
+    return Finding(
+        "ALARMS_TOO_EARLY",
+        f"{failures} in alarm from more than {wording.duration(2 * horizon)} before, two horizons: too early to count "
+        "as detected, so the alarm counts as false",
+        field="dataConfig.predictionHorizonSeconds",
+        hint=f"if the machines give notice for so long, try a longer horizon, such as {2 * horizon}",
     )
 
 

@@ -72,6 +72,8 @@ class Failures:
     """Seconds between the first alarm row that detects it and the reference time; NaN if none does."""
     early: Bools
     """Detected by an episode that began before the window."""
+    too_early: Bools
+    """Not detected, though in alarm within the window: by an episode that began too early to count."""
     position: Int64s
     """Where the first scored row of its window, or run, stands among the rows that were given."""
 
@@ -234,7 +236,12 @@ def _failures(rows: ScoredRows, windows: FailureWindows, episodes: Episodes) -> 
     alarm, last = np.searchsorted(at, first), np.searchsorted(at, end)
     if not len(at):
         return Failures(
-            windows.asset[counts], reference, np.full(len(first), np.nan), np.zeros(len(first), bool), position
+            windows.asset[counts],
+            reference,
+            np.full(len(first), np.nan),
+            np.zeros(len(first), bool),
+            np.zeros(len(first), bool),
+            position,
         )
     of = np.searchsorted(episodes.start, np.minimum(alarm, len(at) - 1), side="right") - 1
     # Of the episodes in a window, only the first can have begun too early: the second begins inside.
@@ -245,7 +252,7 @@ def _failures(rows: ScoredRows, windows: FailureWindows, episodes: Episodes) -> 
     found = alarm < last
     seconds = rows.seconds[at[np.minimum(alarm, len(at) - 1)]]
     notice = np.where(found, np.abs(reference - seconds), np.nan)
-    return Failures(windows.asset[counts], reference, notice, early, position)
+    return Failures(windows.asset[counts], reference, notice, early, too_early & ~found, position)
 
 
 def _alarms(rows: ScoredRows, episodes: Episodes, first_of_alarm: Bools) -> Alarms:

@@ -51,7 +51,7 @@ def event_metrics(
     Returns
     -------
     dict
-        For JSON: ``failures``, ``detected``, ``early``, ``eventRecall``, ``alarms``, ``falseAlarms``,
+        For JSON: ``failures``, ``detected``, ``early``, ``tooEarly``, ``eventRecall``, ``alarms``, ``falseAlarms``,
         ``alarmPrecision``, ``falseAlarmsPerAssetDay``, ``healthyTimeInAlarm``, ``healthyDays``, ``assetDays``;
         ``savedCost`` with `costs`;
         ``leadTimeSeconds`` (or ``detectionDelaySeconds`` for a horizon of 0) with min, q25, median, q75 and max over
@@ -65,6 +65,7 @@ def event_metrics(
         "failures": np.bincount(failures.asset, minlength=n_assets),
         "detected": np.bincount(failures.asset[failures.detected], minlength=n_assets),
         "early": np.bincount(failures.asset[failures.early], minlength=n_assets),
+        "tooEarly": np.bincount(failures.asset[failures.too_early], minlength=n_assets),
         "alarms": np.bincount(alarms.asset, minlength=n_assets),
         "wrongAlarms": np.bincount(alarms.asset[alarms.is_false], minlength=n_assets),
         "falseAlarms": np.bincount(episodes.asset, weights=episodes.false_alarms, minlength=n_assets).astype(np.int64),
@@ -108,6 +109,7 @@ def _ratios(counts: dict[str, int], interval: int, costs: MaintenanceCosts | Non
         "failures": counts["failures"],
         "detected": counts["detected"],
         "early": counts["early"],
+        "tooEarly": counts["tooEarly"],
         "eventRecall": _ratio(counts["detected"], counts["failures"]),
         "alarms": counts["alarms"],
         "falseAlarms": counts["falseAlarms"],
@@ -159,10 +161,11 @@ def _failure_list(
             "time": pd.Timestamp(int(seconds), unit="s", tz="UTC").isoformat(),
             "detected": not np.isnan(notice),
             "early": bool(early),
+            "tooEarly": bool(too_early),
             notice_name: None if np.isnan(notice) else float(notice),
             **({} if modes is None else {"modes": modes[at]}),
         }
-        for at, (asset, seconds, notice, early) in enumerate(
-            zip(failures.asset, failures.seconds, failures.notice, failures.early, strict=True)
+        for at, (asset, seconds, notice, early, too_early) in enumerate(
+            zip(failures.asset, failures.seconds, failures.notice, failures.early, failures.too_early, strict=True)
         )
     ]

@@ -21,8 +21,8 @@ ASSET = ["a"] * 11 + ["b"] * 6
 LABEL = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 1, 1]
 PROBABILITY = [0.1, 0.6, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1, 0.2, 0.3, 0.1, 0.1, 0.7, 0.1, 0.1, 0.8, 0.1]
 HOURS = [*range(11), *range(6)]
-MISSED = {"asset": "a", "time": "2024-01-01T10:00:00+00:00", "detected": False}
-FOUND = {"asset": "b", "time": "2024-01-01T06:00:00+00:00", "detected": True}
+MISSED = {"asset": "a", "time": "2024-01-01T10:00:00+00:00", "detected": False, "tooEarly": False}
+FOUND = {"asset": "b", "time": "2024-01-01T06:00:00+00:00", "detected": True, "tooEarly": False}
 
 
 def explain(measured, *, contributions=None, probability=PROBABILITY, scaling=None):
@@ -66,7 +66,7 @@ def test_missed_failures_and_false_alarms_are_explained_at_their_most_alarming_r
 
 
 def test_a_missed_detection_is_explained_within_its_run_of_rows():
-    failure = {"asset": "a", "time": "2024-01-01T08:00:00+00:00", "detected": False}
+    failure = {"asset": "a", "time": "2024-01-01T08:00:00+00:00", "detected": False, "tooEarly": False}
 
     found, _ = explain({"failureList": [failure], "detectionDelaySeconds": None})
 

@@ -36,6 +36,19 @@ def test_without_lead_times_there_is_no_hint() -> None:
     assert codes({"detected": 0, "leadTimeSeconds": None}) == []
 
 
+@pytest.mark.parametrize(
+    ("too_early", "in_alarm", "horizon", "found"),
+    [(2, 0.1, 2 * DAY, True), (0, 0.1, 2 * DAY, False), (2, 0.6, 2 * DAY, False), (2, 0.1, 0, False)],
+)
+def test_failures_that_stood_in_alarm_too_early_ask_for_a_longer_horizon(
+    too_early: int, in_alarm: float, horizon: int, found: bool
+) -> None:
+    events = {"tooEarly": too_early, "healthyTimeInAlarm": in_alarm, "detected": 0}
+    findings = findings_about_events(events, horizon=horizon, interval=DAY, most=0.1)
+    assert [each.code for each in findings] == (["ALARMS_TOO_EARLY"] if found else [])
+    assert not found or "such as 345600" in str(findings[0].hint)
+
+
 def test_machines_with_positive_rows_only_and_with_many_alarms_are_named() -> None:
     machines = {
         "calm": QUIET,

@@ -166,7 +166,13 @@ def test_an_alarm_may_begin_two_horizons_before_the_failure(begins: int, detecte
     found = measure(one_failure(), alarms_at(one_failure(), *range(begins, 30)), horizon=H)
     assert (found["detected"], found["early"], found["falseAlarms"]) == (detected, early, false)
     assert found["failureList"][0]["early"] is bool(early)
+    assert (found["tooEarly"], found["failureList"][0]["tooEarly"]) == (1 - detected, not detected)
     assert found["alarmPrecision"] == (not false)
+
+
+def test_without_an_alarm_row_before_it_a_failure_is_not_too_early() -> None:
+    found = measure(one_failure(), alarms_at(one_failure(), *range(10, 24)), horizon=H)
+    assert (found["detected"], found["tooEarly"]) == (0, 0)
 
 
 @pytest.mark.parametrize("cooldown", [0, 10 * INTERVAL])
