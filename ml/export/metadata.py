@@ -176,6 +176,9 @@ class DataOrigin(Section):
     seen: dict[str, tuple[int, int]] = Field(
         description="Asset -> first and last epoch second of the rows that the model was fitted on or stopped by."
     )
+    notation: dict[str, str] = Field(
+        default={}, description="How its times and numbers were found to be written, by key of formatConfig."
+    )
 
 
 class SensorStatistics(Section):

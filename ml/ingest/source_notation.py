@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +42,12 @@ def source_notation(source: Source, plan: ColumnPlan, config: OrganizationConfig
         _refuse_split_times(source, plan)
     schema = config.schema_config
     return notation_of(plan, config.format_config, config.data_config.zone, read, schema.categorical_columns)
+
+
+def notation_kept(summary: Mapping[str, Any]) -> dict[str, str]:
+    """What a model keeps of a data summary's ``notation``: short files read later may not tell it by themselves."""
+    found: Mapping[str, Any] = summary.get("notation", {})
+    return {key: found[key] for key in ("timestampFormat", "decimalMark", "thousandsMark") if key in found}
 
 
 def _refuse_split_times(source: Source, plan: ColumnPlan) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 
 from ml.cleaning.columns import ColumnPlan, plan_columns
 from ml.cleaning.counts import Counts
+from ml.cleaning.notation.detection import Notation
 from ml.cleaning.refusals import refuse_times, refuse_unreadable
 from ml.cleaning.time_range import TimeRange
 from ml.config import OrganizationConfig
@@ -28,12 +30,14 @@ from ml.ingest.sources.base import Source
 from ml.ingest.summary.mixed_machines import note_machine_columns
 from ml.ingest.summary.reading_findings import findings_of_reading
 from ml.ingest.summary.wording import duration, names_of
+from ml.options.access.file_format import FormatConfig
 from ml.predict.model import LoadedModel
 from ml.predict.output import score_writer
 from ml.progress import ProgressCallback
 
 _PIECE_ROWS = 65_536
 _PIECE_CELLS = 20_000_000  # features at a time: 80 MB
+_FEW_ROWS = 0.1
 _READ_SHARE = 0.3  # of the whole, as measured with eight sensors and 300 features
 
 
@@ -117,7 +121,7 @@ def _score(
 ) -> Scored:
     schema = settings.schema_config
     plan = replace(plan_columns(schema, None, source.columns(), source.where, target_required=False), flags=())
-    readings = _sorted(source, plan, settings, scratch, progress)
+    readings = _sorted(source, plan, settings, model.metadata.data.notation, scratch, progress)
     own_gaps = model.metadata.grid.own_gaps
     slow = {name: pace for name, pace in readings.paces(model.engineer.interval).items() if name not in own_gaps}
     grid = StreamedGrid(
@@ -130,17 +134,49 @@ def _score(
         piece_rows=min(_PIECE_ROWS, max(1, _PIECE_CELLS // len(model.metadata.features))),
     )
     rows = alarms = 0
+    begun = _Begun(timedelta(seconds=(model.engineer.look_back - 1) * model.engineer.interval))
     with score_writer(output) as write:
         for piece in grid.pieces(_told(readings, progress)):
             scored = model.predict_grid(piece.frame, skip=piece.history)
             write(scored)
+            begun.take(scored)
             rows += len(scored)
             alarms += int(scored["label"].sum())
     # Only now, as rows of one instant may have been in different runs; what is written is thrown away.
     note_machine_columns(source, plan, schema, readings.counts, TimeRange())
     progress(1.0, 1.0, f"{rows:,} rows scored")
-    findings = [*findings_of_reading(readings.counts, schema), *_slow_findings(slow, model.max_gap)]
+    findings = [
+        *findings_of_reading(readings.counts, schema),
+        *_slow_findings(slow, model.max_gap),
+        *begun.findings(rows),
+    ]
     return Scored(rows, alarms, readings.assets, readings.counts, findings)
+
+
+class _Begun:
+    """Counts the rows of a file that have less of their machine's past in it than the features look back."""
+
+    def __init__(self, look_back: timedelta) -> None:
+        self.rows = 0
+        self._look_back = look_back
+        self._first: dict[str, pd.Timestamp] = {}
+
+    def take(self, scored: pd.DataFrame) -> None:
+        """Rows of a piece; the pieces of an asset come in the order of time."""
+        for asset, first in scored.groupby("asset_id")["timestamp"].min().items():
+            self._first.setdefault(str(asset), first)
+        self.rows += int((scored["timestamp"] - scored["asset_id"].map(self._first) < self._look_back).sum())
+
+    def findings(self, rows: int) -> list[Finding]:
+        """A finding if such rows are more than a tenth."""
+        if self.rows <= _FEW_ROWS * rows:
+            return []
+        past = duration(int(self._look_back.total_seconds()))
+        message = (
+            f"{self.rows:,} of {rows:,} rows have less of their machine's past in this file than the features look "
+            f"back, {past}; their probabilities can differ from those on the whole history."
+        )
+        return [Finding("SHORT_HISTORY", message, hint=f"give the readings of the {past} before as well")]
 
 
 def _slow_findings(slow: Mapping[str, int], max_gap: int) -> list[Finding]:
@@ -157,10 +193,27 @@ def _slow_findings(slow: Mapping[str, int], max_gap: int) -> list[Finding]:
     return [Finding("ASSETS_SAMPLED_SLOWLY", message, "dataConfig.samplingIntervalSeconds", hint)]
 
 
+def _notation(source: Source, plan: ColumnPlan, config: OrganizationConfig, trained: Mapping[str, str]) -> Notation:
+    """How the readings are written: where their own rows leave it open, as those of the training were."""
+    try:
+        return source_notation(source, plan, config)
+    except DataError as error:
+        if not any(error.field == f"formatConfig.{key}" for key in trained):
+            raise
+    given = config.format_config.model_dump(by_alias=True, exclude_unset=True)
+    known = FormatConfig.model_validate({**trained, **given})
+    return source_notation(source, plan, config.model_copy(update={"format_config": known}))
+
+
 def _sorted(
-    source: Source, plan: ColumnPlan, config: OrganizationConfig, scratch: Path, progress: ProgressCallback
+    source: Source,
+    plan: ColumnPlan,
+    config: OrganizationConfig,
+    trained: Mapping[str, str],
+    scratch: Path,
+    progress: ProgressCallback,
 ) -> SortedReadings:
-    notation = source_notation(source, plan, config)
+    notation = _notation(source, plan, config, trained)
     readings = SortedReadings(
         plan, config.schema_config, config.data_config.zone, TimeRange(), notation=notation, folder=scratch
     )

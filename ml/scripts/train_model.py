@@ -281,6 +281,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
         Window,
         library_versions,
     )
+    from ml.ingest.source_notation import notation_kept
     from ml.options.columns.units import AS_IT_IS
 
     schema, engineer, parts = config.schema_config, model.engineer, model.parts
@@ -356,6 +357,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
                 "to": frame["timestamp"].max().to_pydatetime(),
                 "sensors": schema.sensor_columns,
                 "seen": seen_spans(frame.loc[seen, ["asset_id", "timestamp"]]),
+                "notation": notation_kept(source.data.summary),
             }
         ),
         sensor_statistics={

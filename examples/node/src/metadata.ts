@@ -79,6 +79,8 @@ export interface DataOrigin {
   readonly sensors: readonly string[];
   /** Asset -> first and last epoch second of the rows that the model was fitted on or stopped by. */
   readonly seen: Readonly<Record<string, readonly [number, number]>>;
+  /** How its times and numbers were found to be written, by key of formatConfig. */
+  readonly notation: Readonly<Record<string, string>>;
 }
 
 /** A channel that the model makes itself: what a present value lies above its set value. */

@@ -58,3 +58,28 @@ def test_a_machine_known_to_log_slowly_keeps_its_history_and_another_is_told(roo
     assert (known["rows"], known["warnings"]) == (29 * 60 + 1, [])
     written = pd.read_csv(tmp_path / "o.csv")["probability"].astype("float32")
     assert written.equals(knowing.predict(slow)["probability"].astype("float32"))
+
+
+def test_times_that_a_short_file_leaves_open_are_read_as_those_of_the_training(root: Path, tmp_path: Path) -> None:
+    table = readings(4).groupby(["machine", "timestamp"], as_index=False).last()
+    times = pd.to_datetime(table["timestamp"], utc=True)
+    first = times.min().replace(day=3, month=5, hour=0)
+    table["timestamp"] = (times - times.min() + first).dt.strftime("%m/%d/%Y %I:%M %p")
+    with pytest.raises(DataError, match="no row tells which"):
+        score(root, table, tmp_path)
+    model = load_model("plant_a", root=root)
+    known = model.metadata.data.model_copy(update={"notation": {"timestampFormat": "%m/%d/%Y %I:%M %p"}})
+    score(root, table, tmp_path, model=replace(model, metadata=model.metadata.model_copy(update={"data": known})))
+    assert pd.read_csv(tmp_path / "o.csv")["timestamp"].iloc[0].startswith(f"{first:%Y-05-03}")
+
+
+def test_rows_without_the_past_that_features_look_back_are_told(root: Path, tmp_path: Path) -> None:
+    model = load_model("plant_a", root=root)
+    times = pd.date_range(
+        "2024-01-01", periods=20 * model.engineer.look_back, freq=f"{model.engineer.interval}s", tz="UTC"
+    )
+    table = pd.DataFrame({"machine": "A", "timestamp": times, "temp": 20.0, "vib": 5.0, "total": 1.0, "pump": 0.0})
+    assert score(root, table, tmp_path).findings == []
+    (finding,) = score(root, table.iloc[: 5 * model.engineer.look_back], tmp_path).findings
+    assert finding.code == "SHORT_HISTORY"
+    assert finding.message.startswith(f"{model.engineer.look_back - 1:,} of ")
