@@ -9,9 +9,8 @@ from ml.errors import MissingColumnError
 from ml.findings import Finding
 from ml.ingest.inputs import refuse_foreign_source
 from ml.ingest.sources import open_source
+from ml.options.base import listing
 from ml.workspace.paths import OrganizationPaths
-
-_LISTED = 30  # available columns that an error names
 
 
 def with_present_columns(config: OrganizationConfig, paths: OrganizationPaths) -> OrganizationConfig:
@@ -41,11 +40,10 @@ def with_present_columns(config: OrganizationConfig, paths: OrganizationPaths) -
     if not absent:
         return config
     if len(absent) == len(schema.sensor_columns):
-        listed = ", ".join(available[:_LISTED]) + (" and more" if len(available) > _LISTED else "")
         raise MissingColumnError(
             f"{where} has none of the columns {', '.join(absent)}",
             field="featureColumns",
-            hint=f"name the organisation's own in schemaConfig.continuousColumns; available: {listed}",
+            hint=f"name the organisation's own in schemaConfig.continuousColumns; {listing(available)}",
         )
     finding = Finding(
         "COLUMNS_ABSENT",

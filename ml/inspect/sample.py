@@ -30,15 +30,11 @@ class Sample(Source):
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self.where = source.where
         self.unreadable: dict[str, str] = {}
         self._names = [name for name in source.columns() if self._is_readable(name)]
         self._limit = min(ROWS, max(1_000, _MOST_CELLS // max(1, len(self._names))))
         self.table, self.complete = self._take()
-
-    @property
-    def where(self) -> str:
-        """As of the source."""
-        return self._source.where
 
     @property
     def found(self) -> Mapping[str, Any]:

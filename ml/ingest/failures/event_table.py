@@ -24,11 +24,11 @@ from ml.cleaning.parsing import clean_text, plain
 from ml.cleaning.refusals import MOST_ODD_TIMES, shown, words_seen
 from ml.cleaning.time_range import TimeRange
 from ml.config import OrganizationConfig
-from ml.errors import DataError, EagleError, MissingColumnError, NoRowsError
+from ml.errors import DataError, EagleError, NoRowsError
 from ml.ingest.sources import open_table
 from ml.ingest.sources.base import Source
 from ml.ingest.sources.times import times_of
-from ml.options.base import missing_name, nearest
+from ml.options.base import missing_column
 from ml.options.failures import DowntimeTable, EventTable, MaintenanceTable, canonical
 
 UNNAMED_MODE = "unnamed"
@@ -41,7 +41,6 @@ _NO_EVENTS = pd.DataFrame(
         "mode": pd.Series([], dtype="str"),
     }
 )
-_LISTED = 30  # columns that an error names
 _EXAMPLES = 4
 
 
@@ -183,15 +182,7 @@ def _require(source: Source, field: str, **columns: str | None) -> None:
     available = source.columns()
     for key, name in columns.items():
         if name is not None and name not in available:
-            guess = nearest(name, available)
-            listing = f"available: {', '.join(available[:_LISTED])}"
-            raise missing_name(
-                MissingColumnError,
-                name,
-                f'{source.where} has no column "{name}"',
-                field=f"{field}.{key}",
-                hint=f'did you mean "{guess}"? {listing}' if guess else listing,
-            )
+            raise missing_column(source.where, name, available, f"{field}.{key}")
 
 
 def _included(batch: pa.RecordBatch, table: EventTable, seen: dict[str, Counter[str]]) -> Bools:

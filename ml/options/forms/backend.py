@@ -11,7 +11,7 @@ in `ml.options.forms.keys`.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from pydantic import Field
 
 from ml.errors import ConfigError
 from ml.findings import Finding
-from ml.options.base import DistinctColumns, Section, nearest
+from ml.options.base import DistinctColumns, Section, nearest, quoted
 from ml.options.forms.columns import column_list, fold_columns, in_our_names, listed, other_columns
 from ml.options.forms.feature_names import sensors_of
 from ml.options.forms.keys import KEYS, Json, fold_forms, read_sections
@@ -239,16 +239,16 @@ def _limit_columns(data: Json, schema: Json, wanted: list[str], findings: list[F
         findings.append(
             Finding(
                 "FEATURE_NAMES_MAPPED",
-                f"featureColumns names {_some(mapped)}, which are features; they are made of "
-                f"{_some([name for name in sensors if name in used])}",
+                f"featureColumns names {quoted(mapped)}, which are features; they are made of "
+                f"{quoted([name for name in sensors if name in used])}",
                 "featureColumns",
             )
         )
     if unknown and not used and not ALWAYS_SENT.issuperset(unknown):
         raise ConfigError(
-            f"featureColumns names nothing that schemaConfig has: {_some(unknown)}",
+            f"featureColumns names nothing that schemaConfig has: {quoted(unknown)}",
             field="featureColumns",
-            hint=f"the columns are {_some(sensors)}",
+            hint=f"the columns are {quoted(sensors)}",
         )
     if unknown:
         findings.append(_unknown_columns(unknown, sensors, everything=not used))
@@ -259,7 +259,7 @@ def _limit_columns(data: Json, schema: Json, wanted: list[str], findings: list[F
         findings.append(
             Finding(
                 "COLUMNS_NOT_USED",
-                f"schemaConfig.continuousColumns also has {_some(left_out)}, which featureColumns does not name",
+                f"schemaConfig.continuousColumns also has {quoted(left_out)}, which featureColumns does not name",
                 "featureColumns",
                 "name them in featureColumns, or leave featureColumns out, to use them",
             )
@@ -275,7 +275,7 @@ def _unknown_columns(unknown: list[str], sensors: Collection[str], *, everything
     done = "all columns of schemaConfig are used" if everything else "left out"
     return Finding(
         "FEATURE_COLUMNS_UNKNOWN",
-        f"featureColumns names {_some(unknown)}, which schemaConfig does not have: {done}",
+        f"featureColumns names {quoted(unknown)}, which schemaConfig does not have: {done}",
         "featureColumns",
         "; ".join(f'did you mean "{guess}" by "{name}"?' for name, guess in list(guesses.items())[:3]) or None,
     )
@@ -326,10 +326,3 @@ def _template_columns(data: Json) -> set[str]:
     if not isinstance(industry, str) or industry not in TEMPLATES or not isinstance(schema, dict):
         return set()
     return set() if "continuousColumns" in schema else set(TEMPLATES[industry]["schemaConfig"]["continuousColumns"])
-
-
-def _some(names: Iterable[str]) -> str:
-    """Names in quotes, the first ten of them."""
-    every = [f'"{name}"' for name in names]
-    more = f" and {len(every) - 10} more" if len(every) > 10 else ""
-    return ", ".join(every[:10]) + more

@@ -17,8 +17,8 @@ from ml.errors import ConfigError, DataError
 from ml.findings import Finding
 from ml.ingest.sources.base import ShapedSource, Source
 from ml.ingest.sources.layouts.tables import Attributes, Counts, Ints
-from ml.ingest.sources.messages import listed, missing_column
 from ml.ingest.sources.times import times_of
+from ml.options.base import missing_column, quoted
 from ml.options.layout import JoinedTable
 from ml.options.schema import DEFAULT_TIMESTAMP_COLUMNS, SchemaConfig
 from ml.options.tables import TableReference
@@ -118,7 +118,7 @@ class JoinedSource(ShapedSource):
             twice = [column for column in facts.columns if column in self._columns]
             if twice:
                 raise DataError(
-                    f"{source.where} would add {listed(twice)}, which the readings or another table have already",
+                    f"{source.where} would add {quoted(twice)}, which the readings or another table have already",
                     field=field,
                     hint="rename the column, in a view or in the file",
                 )

@@ -21,8 +21,7 @@ from ml.cleaning.time_range import TimeRange
 from ml.errors import DataError
 from ml.findings import Finding
 from ml.ingest.sources.base import ShapedSource, SlicedSource, Source
-from ml.ingest.sources.messages import listed, missing_column
-from ml.options.base import nearest
+from ml.options.base import missing_column, nearest, quoted
 from ml.options.layout import LayoutConfig, pattern_of
 from ml.wording import plural
 
@@ -141,7 +140,7 @@ class LongSource(ShapedSource):
             told.append(
                 Finding(
                     "TAGS_ABSENT",
-                    f"{self.where} has no row of the configured tag{'s' if len(absent) > 1 else ''} {listed(absent)}. "
+                    f"{self.where} has no row of the configured tag{'s' if len(absent) > 1 else ''} {quoted(absent)}. "
                     f"{self._others()}",
                     "layoutConfig.tagColumn",
                     "name tags as the source writes them, or map them with schemaConfig.columnMapping",
@@ -223,7 +222,7 @@ class LongSource(ShapedSource):
         if not self._values and self._look_for_others():
             guess = next((found for name in tags if (found := nearest(name, self._seen))), None)
             raise DataError(
-                f"{self.where} has no row of a configured tag ({listed(tags)}). {self._others()}",
+                f"{self.where} has no row of a configured tag ({quoted(tags)}). {self._others()}",
                 field="layoutConfig.tagColumn",
                 hint=(f'did you mean "{guess}"? ' if guess else "")
                 + "name tags in schemaConfig.continuousColumns or booleanColumns as the source writes them",
@@ -231,7 +230,7 @@ class LongSource(ShapedSource):
         if self._values and self._bad.total() == self._values:
             raise DataError(
                 f"no value of {self.where} has an accepted quality: it holds {_counted(self._bad)}, and accepted are "
-                f"{listed([str(value) for value in self._layout.accepted_quality])}",
+                f"{quoted([str(value) for value in self._layout.accepted_quality])}",
                 field="layoutConfig.acceptedQuality",
                 hint="name the qualities of values that are good",
             )
@@ -263,8 +262,8 @@ class LongSource(ShapedSource):
     def _others(self) -> str:
         others = [name for name in self._seen if name and name not in self._tags]
         unfit = [str(text) for text, parts in self._names.items() if parts == (None, None) and text]
-        words = f"Tags that nothing names: {listed(others)}." if others else "It has no other tags."
-        return words + (f" Tags that do not fit tagPattern: {listed(unfit)}." if unfit else "")
+        words = f"Tags that nothing names: {quoted(others)}." if others else "It has no other tags."
+        return words + (f" Tags that do not fit tagPattern: {quoted(unfit)}." if unfit else "")
 
 
 _VALUE, _CODE = "\0value", "\0tag"  # no column of a source has such a name

@@ -18,8 +18,8 @@ from ml.config import OrganizationConfig
 from ml.errors import ConfigError, DataError
 from ml.findings import Finding
 from ml.ingest.sources.base import Source
-from ml.ingest.sources.messages import listed, missing_column
 from ml.ingest.sources.times import times_of
+from ml.options.base import missing_column, quoted
 from ml.options.layout import JoinedTable
 from ml.wording import plural
 
@@ -223,7 +223,7 @@ class Attributes:
         if absent:
             yield Finding(
                 "MACHINES_WITHOUT_ATTRIBUTES",
-                f"{name} has no row of {plural(len(absent), 'machine')} ({listed(absent)}): its sensors are missing.",
+                f"{name} has no row of {plural(len(absent), 'machine')} ({quoted(absent)}): its sensors are missing.",
                 f"layoutConfig.tables.{name}",
             )
         yield from _unknown_machines(name, self._machines, seen)
@@ -280,7 +280,7 @@ def _unknown_machines(name: str, machines: pa.Array | None, seen: set[str]) -> I
     if unknown:
         yield Finding(
             "MACHINES_NOT_IN_READINGS",
-            f"{name} names {plural(len(unknown), 'machine')} that the readings do not have ({listed(unknown)}).",
+            f"{name} names {plural(len(unknown), 'machine')} that the readings do not have ({quoted(unknown)}).",
             f"layoutConfig.tables.{name}",
             "name machines alike in all tables",
         )
