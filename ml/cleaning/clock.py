@@ -46,10 +46,7 @@ _UTC_IN_WORDS = r"\s*(UTC|GMT)$"
 def to_microseconds(column: pa.Array, zone: str, name: str) -> Ints:
     """A timestamp column as microseconds since the epoch, `UNREADABLE` where that is not possible.
 
-    Raises
-    ------
-    DataError
-        If the column's type can never hold times, such as true/false.
+    Raises DataError if the column's type can never hold times, such as true/false.
     """
     kind = column.type
     if pa.types.is_null(kind):

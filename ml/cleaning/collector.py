@@ -98,10 +98,7 @@ class ReadingCollector:
     def add(self, batch: pa.RecordBatch) -> None:
         """Take the rows of one batch, which has the plan's source columns.
 
-        Raises
-        ------
-        DataError
-            If a column's type cannot hold what the schema says it is.
+        Raises DataError if a column's type cannot hold what the schema says it is.
         """
         times = plain(batch.column(self._plan.timestamp))
         time = self._notation.times.to_microseconds(times, self._zone, self._plan.timestamp)
@@ -132,10 +129,7 @@ class ReadingCollector:
     def finish(self) -> Readings:
         """All rows taken, sorted and without repeated instants.
 
-        Raises
-        ------
-        DataError
-            If there were rows, but not one with a readable time.
+        Raises DataError if there were rows, but not one with a readable time.
         """
         refuse_times(self.counts, self._plan.timestamp, most_odd=1.0)
         return Readings(self.take(), self.counts)

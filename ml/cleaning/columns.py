@@ -46,6 +46,8 @@ def plan_columns(
 
     Columns that nothing names are left out. With a label column the target may be absent.
 
+    Raises MissingColumnError if a named column is not there; names the nearest one and those that are.
+
     Parameters
     ----------
     where
@@ -54,11 +56,6 @@ def plan_columns(
         Which columns say failed. Default: the target.
     target_required
         Whether a source without them is refused, where there is no label column either.
-
-    Raises
-    ------
-    MissingColumnError
-        If a named column is not there; names the nearest one and those that are.
     """
     finder = _Finder(schema, available, where)
     optional = label_column is not None or not target_required

@@ -48,10 +48,7 @@ class Flag:
     def read(self, column: pa.Array) -> tuple[Float64s, Bools]:
         """Values as 1 (failed), 0 or NaN, and which of those that are NaN were not understood.
 
-        Raises
-        ------
-        DataError
-            If the column's type can hold neither words nor numbers.
+        Raises DataError if the column's type can hold neither words nor numbers.
         """
         if self.failed is not None:
             return self._read_words(column, self.failed)
@@ -99,13 +96,7 @@ def failure_flags(schema: SchemaConfig, failures: FailureConfig) -> tuple[Flag, 
 
 
 def words(column: pa.Array, name: str) -> pa.Array:
-    """A column as text, without outer blanks.
-
-    Raises
-    ------
-    DataError
-        If its type cannot be written as text.
-    """
+    """A column as text, without outer blanks; raises DataError if its type cannot be written as text."""
     try:
         return pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):

@@ -30,10 +30,7 @@ def to_numbers(column: pa.Array, name: str) -> tuple[Floats, Bools]:
 
     Empty text and the usual words for "nothing" are missing, not unreadable.
 
-    Raises
-    ------
-    DataError
-        If the column's type can never hold numbers, such as a date or a list.
+    Raises DataError if the column's type can never hold numbers, such as a date or a list.
     """
     kind = column.type
     if pa.types.is_null(kind):
@@ -52,10 +49,7 @@ def to_flags(column: pa.Array, name: str) -> tuple[Floats, Bools]:
 
     Read are 0 and 1 (also as 0.0 and 1.0), true/false, t/f, yes/no, y/n and on/off in any case.
 
-    Raises
-    ------
-    DataError
-        As `to_numbers`.
+    Raises DataError as `to_numbers`.
     """
     if is_text(column.type):
         column = _words_to_digits(column)
@@ -70,10 +64,7 @@ def to_codes(column: pa.Array, name: str, words: Sequence[str]) -> tuple[Floats,
     Numbers are read as people write them: 7 and 7.0 are the word "7". Words count as they are written, blanks around
     them left out.
 
-    Raises
-    ------
-    DataError
-        If the column's type holds no words, such as a date or a list.
+    Raises DataError if the column's type holds no words, such as a date or a list.
     """
     text = _as_text(column, name)
     values = _floats(pc.cast(pc.index_in(text, value_set=pa.array(words, pa.string())), pa.float64()))

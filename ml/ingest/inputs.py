@@ -48,10 +48,7 @@ class Input:
 def refuse_foreign_source(config: OrganizationConfig, paths: OrganizationPaths) -> None:
     """Check that every configured file exists and does not lie with another organisation.
 
-    Raises
-    ------
-    IsolationError, MissingArtifactError, DataError
-        As `OrganizationPaths.readable_file`.
+    Raises IsolationError, MissingArtifactError, DataError as `OrganizationPaths.readable_file`.
     """
     if config.data_source is not None:
         _readable_files(Path(config.data_source.path), paths, "dataSource.path")
@@ -84,10 +81,7 @@ def prepare_and_keep(
 ) -> dict[str, Any]:
     """Prepare the configured source, write prepared_data.parquet and data_summary.json, and return the summary.
 
-    Raises
-    ------
-    ConfigError
-        If the configuration names no source.
+    Raises ConfigError if the configuration names no source.
     """
     if config.scada_db_config is None and config.data_source is None:
         raise ConfigError(
@@ -130,12 +124,8 @@ def prepared_data(
     not changed since, and neither has the prepared data, by its SHA-256. Without a source in the configuration it must
     have the same columns, grid and labels. Without `sensors` those columns are left where they are.
 
-    Raises
-    ------
-    DataError
-        If there is no source and the prepared data was made with other settings, or a named file cannot be used.
-    IsolationError, IntegrityError
-        If a file is another organisation's, or was written by a newer release.
+    Raises DataError if there is no source and the prepared data was made with other settings, or a named file cannot be
+    used; IsolationError, IntegrityError if a file is another organisation's, or was written by a newer release.
     """
     if argument is not None:
         return external_data(config, paths, paths.readable_file(argument, "the data"), progress=progress)
@@ -161,10 +151,7 @@ def prepared_data(
 def is_current(config: OrganizationConfig, paths: OrganizationPaths) -> bool:
     """Whether the prepared data was made of the configured source, as it is now, with the same settings.
 
-    Raises
-    ------
-    IsolationError, MissingArtifactError, DataError
-        As `refuse_foreign_source`.
+    Raises IsolationError, MissingArtifactError, DataError as `refuse_foreign_source`.
     """
     refuse_foreign_source(config, paths)
     kept = paths.prepared_data(config.version)
@@ -184,10 +171,7 @@ def is_current(config: OrganizationConfig, paths: OrganizationPaths) -> bool:
 def kept_data(config: OrganizationConfig, paths: OrganizationPaths, *, sensors: bool = True) -> Input:
     """What data_prep or train_model wrote for this version, as it is.
 
-    Raises
-    ------
-    MissingArtifactError
-        If nothing has been prepared.
+    Raises MissingArtifactError if nothing has been prepared.
     """
     kept = paths.prepared_data(config.version)
     prepared = read_prepared(kept, organization_id=config.organization_id, sensors=sensors)

@@ -50,6 +50,11 @@ def prepare(
 ) -> Prepared:
     """Read, clean, put on the grid and label an organisation's readings.
 
+    Raises ConfigError if no source is named, or lags or the gap limit do not suit the sampling interval; SourceError if
+    the database fails; MissingColumnError if a named column is missing; NoRowsError if the range holds no rows;
+    DataError if the data cannot be understood; IsolationError if the file was prepared for another organisation, or the
+    database gave rows of another one; StorageError if fetched rows cannot be kept.
+
     Parameters
     ----------
     config
@@ -66,23 +71,6 @@ def prepare(
         fetched again. None: fetch everything, keep nothing.
     progress
         Called with what is done, what there is to do, and the present part in words.
-
-    Raises
-    ------
-    ConfigError
-        If no source is named, or lags or the gap limit do not suit the sampling interval.
-    SourceError
-        If the database fails.
-    MissingColumnError
-        If a named column is missing.
-    NoRowsError
-        If the range holds no rows.
-    DataError
-        If the data cannot be understood.
-    IsolationError
-        If the file was prepared for another organisation, or the database gave rows of another one.
-    StorageError
-        If fetched rows cannot be kept.
     """
     made = _Preparation(
         config, source_path=source_path, interval=interval, own_gaps=own_gaps, slices=slices, progress=progress
@@ -103,6 +91,9 @@ def prepare_to_file(
 ) -> dict[str, Any]:
     """As `prepare`, but written to `target`.
 
+    Raises ConfigError, SourceError, DataError, IsolationError, StorageError as `prepare`; also StorageError if the disk
+    refuses.
+
     Parameters
     ----------
     target
@@ -116,11 +107,6 @@ def prepare_to_file(
     -------
     dict
         The summary that is in the file as well.
-
-    Raises
-    ------
-    ConfigError, SourceError, DataError, IsolationError, StorageError
-        As `prepare`; also StorageError if the disk refuses.
     """
     schema = config.schema_config
     kinds = {name: np.float64 if name in schema.counter_columns else np.float32 for name in schema.sensor_columns}
@@ -213,10 +199,7 @@ class _Preparation:
     def finish(self) -> dict[str, Any]:
         """The summary, once all rows have been given out and described.
 
-        Raises
-        ------
-        DataError
-            If rows of one instant, of which not all were read together, are of several machines.
+        Raises DataError if rows of one instant, of which not all were read together, are of several machines.
         """
         if self._readings.counts.contested > self._contested_at_once:
             self._look_for_machines_again()

@@ -32,10 +32,7 @@ _HINT = "give the CSV file that data_prep.py wrote, or rows of it"
 def write_prepared_csv(prepared: Path, target: Path) -> None:
     """Write the Parquet file `prepared` as CSV to `target`: times in UTC, missing values empty; in bounded memory.
 
-    Raises
-    ------
-    OSError
-        If the disk refuses.
+    Raises OSError if the disk refuses.
     """
     source = pyarrow.parquet.ParquetFile(prepared)
     schema = pa.schema([(field.name, _text_type(field.type)) for field in source.schema_arrow])
@@ -78,6 +75,9 @@ def is_prepared_csv(path: Path) -> bool:
 def read_prepared_csv(path: Path, config: OrganizationConfig, *, interval: int | None = None) -> Prepared:
     """Prepared data from CSV; the frame is that of the Parquet file if no row was taken out.
 
+    Raises MissingColumnError, NoRowsError, DataError if a sensor is not there, there are no rows, or a cell is not what
+    `write_prepared_csv` writes there.
+
     Parameters
     ----------
     path
@@ -86,11 +86,6 @@ def read_prepared_csv(path: Path, config: OrganizationConfig, *, interval: int |
         Its sensors are read.
     interval
         Sampling interval in seconds. Default: the configured one, else the usual spacing of the rows.
-
-    Raises
-    ------
-    MissingColumnError, NoRowsError, DataError
-        If a sensor is not there, there are no rows, or a cell is not what `write_prepared_csv` writes there.
     """
     schema = config.schema_config
     sensors = {name: np.float64 if name in schema.counter_columns else np.float32 for name in schema.sensor_columns}

@@ -18,12 +18,8 @@ def with_present_columns(config: OrganizationConfig, paths: OrganizationPaths) -
 
     Columns that the organisation names itself stay, and are missed where they are read.
 
-    Raises
-    ------
-    MissingColumnError
-        If none of the sensors is there.
-    ConfigError, SourceError, DataError, IsolationError, MissingArtifactError
-        As opening the source.
+    Raises MissingColumnError if none of the sensors is there; ConfigError, SourceError, DataError, IsolationError,
+    MissingArtifactError as opening the source.
     """
     if not config.optional_columns or (config.scada_db_config is None and config.data_source is None):
         return config

@@ -44,6 +44,9 @@ def read_sorted(
 ) -> SortedReadings:
     """Read, clean and sort an organisation's rows.
 
+    Raises MissingColumnError, NoRowsError, DataError, SourceError, IsolationError, StorageError as
+    `ml.ingest.prepare.prepare`.
+
     Parameters
     ----------
     slices
@@ -54,11 +57,6 @@ def read_sorted(
         The file, if it is not the configured one.
     folder, on_run
         As of `SortedReadings`.
-
-    Raises
-    ------
-    MissingColumnError, NoRowsError, DataError, SourceError, IsolationError, StorageError
-        As `ml.ingest.prepare.prepare`.
     """
     _refuse_prepared(config, path)
     with told_if_long(source, config) as seems_long:

@@ -61,6 +61,9 @@ class Slice:
 class SliceStore:
     """The slices of one table; one process at a time may use it.
 
+    Raises IsolationError if the slices that lie there are another organisation's; StorageError if the folder cannot be
+    made.
+
     Parameters
     ----------
     folder
@@ -71,13 +74,6 @@ class SliceStore:
         What tells the table from every other one.
     contents
         What else makes slices comparable: columns, types, their parts, the state of a file.
-
-    Raises
-    ------
-    IsolationError
-        If the slices that lie there are another organisation's.
-    StorageError
-        If the folder cannot be made.
     """
 
     def __init__(self, folder: Path, *, organization_id: str, source: str, contents: Mapping[str, Any]) -> None:
@@ -104,10 +100,7 @@ class SliceStore:
     def keep(self, start: int, end: int, batches: Iterator[pa.RecordBatch]) -> Slice:
         """Write a slice, and name it in the manifest once it is complete.
 
-        Raises
-        ------
-        StorageError
-            If the disk is full; nothing of the slice is left then.
+        Raises StorageError if the disk is full; nothing of the slice is left then.
         """
         kept = Slice(start, end, 0, None)
         first = next((batch for batch in batches if batch.num_rows), None)

@@ -104,12 +104,7 @@ class SortedReadings:
     def finish(self) -> None:
         """To be called once, after the last batch.
 
-        Raises
-        ------
-        DataError
-            If there were rows, but not one with a readable time.
-        StorageError
-            If the disk is full.
+        Raises DataError if there were rows, but not one with a readable time; StorageError if the disk is full.
         """
         refuse_times(self.counts, self._timestamp, most_odd=1.0)
         self._end_run()

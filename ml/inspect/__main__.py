@@ -51,10 +51,8 @@ def build_parser() -> argparse.ArgumentParser:
 def run(config: OrganizationConfig) -> dict[str, Any]:
     """Look at the source that a configuration names; the result in plain JSON types.
 
-    Raises
-    ------
-    ConfigError, SourceError, DataError, IsolationError, MissingArtifactError
-        As ml/errors.py describes them, if the source cannot be read at all.
+    Raises ConfigError, SourceError, DataError, IsolationError, MissingArtifactError as ml/errors.py describes them, if
+    the source cannot be read at all.
     """
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.ingest.inputs import refuse_foreign_source

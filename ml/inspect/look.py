@@ -106,17 +106,14 @@ class Inspection:
 def look_at(config: OrganizationConfig, told: Json) -> Inspection:
     """Look at the first rows of the source that `config` names.
 
+    Raises ConfigError, SourceError, DataError, IsolationError if the source cannot be opened or read at all.
+
     Parameters
     ----------
     config
         Names the source; of its sensors nothing is needed.
     told
         What the person said, as sections in JSON form.
-
-    Raises
-    ------
-    ConfigError, SourceError, DataError, IsolationError
-        If the source cannot be opened or read at all.
     """
     with closing(open_source(config)) as source:
         sample = Sample(source)

@@ -127,10 +127,7 @@ class ScadaDbConfig(Section):
     def secret(self, organization_id: str) -> str | None:
         """The password, from here or from where the operator keeps it for the organisation.
 
-        Raises
-        ------
-        ConfigError, IsolationError
-            As `ml.options.access.secrets.secret_in_variable` and `secret_in_file`.
+        Raises ConfigError, IsolationError as `ml.options.access.secrets.secret_in_variable` and `secret_in_file`.
         """
         if self.password is not None:
             return self.password.get_secret_value()

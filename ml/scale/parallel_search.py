@@ -91,12 +91,7 @@ class _Processes:
     def run(self, processes: int) -> None:
         """Search to the end or the deadline with so many processes.
 
-        Raises
-        ------
-        StorageError
-            If too many of them were killed.
-        EagleError
-            What one of them raises.
+        Raises StorageError if too many of them were killed; EagleError: what one of them raises.
         """
         while self._study.missing and time.time() < self._part.deadline:
             self._study.begin()  # without the trials of processes that were killed

@@ -75,15 +75,12 @@ def append(
     A line that a power cut left half-written is closed. As it no longer tells what it followed, the new record does:
     ``"afterTornLine"`` is the hash of the line before it.
 
+    Raises StorageError if the record cannot be written; the log is then as before.
+
     Returns
     -------
     str
         The head: SHA-256 of the new line.
-
-    Raises
-    ------
-    StorageError
-        If the record cannot be written; the log is then as before.
     """
     opened = _SESSION.get()
     record = {
@@ -123,10 +120,7 @@ def recorded(
 ) -> Iterator[None]:
     """Record that `operation` starts, and how the block ended: ``succeeded``, or ``failed`` with the error's code.
 
-    Raises
-    ------
-    StorageError
-        If the disk takes no record; without the first one the block does not run.
+    Raises StorageError if the disk takes no record; without the first one the block does not run.
     """
 
     def record(result: str) -> None:

@@ -54,7 +54,7 @@ def test_a_shared_table(database: Database) -> None:
     source: Any = open_source(config(database, connection(database), schemaConfig={"organizationColumn": "org"}))
     batches = list(source.read(["org"], time_column="created_timestamp", within=TimeRange()))
     assert [row["org"] for batch in batches for row in batch.to_pylist()] == ["plant_a"] * 6
-    source._restricted = list
+    source._own_rows = list
     with pytest.raises(IsolationError, match="not exactly"):
         list(source.read(["asset"], time_column="created_timestamp", within=TimeRange()))
 

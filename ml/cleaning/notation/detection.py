@@ -100,6 +100,9 @@ def notation_of(
 ) -> Notation:
     """How a source is written: as `form` says, else as its rows show.
 
+    Raises DataError if the times or the numbers can be read in two ways, and no row tells which; names the key that
+    does.
+
     Parameters
     ----------
     plan
@@ -110,11 +113,6 @@ def notation_of(
         Streams columns of the source. None: nothing can be found out.
     words
         Sensors that are columns of words.
-
-    Raises
-    ------
-    DataError
-        If the times or the numbers can be read in two ways, and no row tells which; names the key that does.
     """
     values = _value_columns(plan, words)
     nothing = {word.strip().lower() for word in form.null_words}

@@ -99,17 +99,15 @@ class ListedEvents:
 def read_events(config: OrganizationConfig, table: EventTable, field: str, *, before: int | None) -> ListedEvents:
     """The events of a table.
 
+    Raises MissingColumnError, DataError, NoRowsError, SourceError, ConfigError, IsolationError as opening and reading a
+    source; also if no row fits `include`, or too many have no readable start.
+
     Parameters
     ----------
     field
         Key of the table in the configuration, for messages.
     before
         Instant (microseconds) that no event may start at or after; those count as after the readings.
-
-    Raises
-    ------
-    MissingColumnError, DataError, NoRowsError, SourceError, ConfigError, IsolationError
-        As opening and reading a source; also if no row fits `include`, or too many have no readable start.
     """
     try:
         with closing(open_table(config, table, field)) as source:

@@ -61,17 +61,14 @@ class Prepared:
 def write_prepared(path: Path, prepared: Prepared, *, organization_id: str, config_digest: str) -> None:
     """Write prepared data as Parquet; the same data gives the same bytes.
 
+    Raises StorageError if the file cannot be written; nothing of it is left then.
+
     Parameters
     ----------
     organization_id
         Whose data it is; `read_prepared` refuses it to others.
     config_digest
         Digest of the configuration sections that it depends on, for those who want to use it again.
-
-    Raises
-    ------
-    StorageError
-        If the file cannot be written; nothing of it is left then.
     """
     fingerprint = Fingerprint(
         organization_id=organization_id,
@@ -95,6 +92,8 @@ def write_prepared(path: Path, prepared: Prepared, *, organization_id: str, conf
 class PreparedWriter:
     """Writes prepared data as it is made; the file is the same however the rows were cut into pieces.
 
+    Raises StorageError if the disk refuses; from every method.
+
     Parameters
     ----------
     path
@@ -105,11 +104,6 @@ class PreparedWriter:
         Called with every `ROW_GROUP_ROWS` rows, and the rest, as they are written.
     modes
         Whether failures are of several modes.
-
-    Raises
-    ------
-    StorageError
-        If the disk refuses; from every method.
     """
 
     def __init__(
@@ -165,21 +159,14 @@ class PreparedWriter:
 def read_prepared(path: Path, *, organization_id: str, sensors: bool = True) -> Prepared:
     """Read what `write_prepared` wrote for this organisation; the frame comes back equal.
 
+    Raises MissingArtifactError if there is no such file; DataError if the file is not prepared data; IsolationError if
+    it was prepared for another organisation; IntegrityError if it is of an unknown format, or its columns are not those
+    that its fingerprint names.
+
     Parameters
     ----------
     sensors
         Whether to read the sensors, too; the other columns take a tenth of the memory.
-
-    Raises
-    ------
-    MissingArtifactError
-        If there is no such file.
-    DataError
-        If the file is not prepared data.
-    IsolationError
-        If it was prepared for another organisation.
-    IntegrityError
-        If it is of an unknown format, or its columns are not those that its fingerprint names.
     """
     if not path.is_file():
         raise MissingArtifactError(f"there is no prepared data {path.name}", hint="run scripts/data_prep.py first")
@@ -210,10 +197,7 @@ def read_prepared(path: Path, *, organization_id: str, sensors: bool = True) -> 
 def is_prepared(path: Path) -> bool:
     """Whether the file is prepared data, of whichever organisation.
 
-    Raises
-    ------
-    IntegrityError
-        If it is, but damaged or of an unknown format.
+    Raises IntegrityError if it is, but damaged or of an unknown format.
     """
     return read_fingerprint(path) is not None
 

@@ -31,12 +31,7 @@ class Source(ABC):
         A source leaves out rows outside `within` where it can tell cheaply and surely; the others come along, so
         the reader filters again.
 
-        Raises
-        ------
-        SourceError
-            If a database fails or refuses.
-        DataError
-            If a file is not what its name says.
+        Raises SourceError if a database fails or refuses; DataError if a file is not what its name says.
         """
 
     def row_count(self) -> int | None:
@@ -224,14 +219,8 @@ class SlicedSource(Source):
     def stream(self, columns: Sequence[str], keys: Keys | None = None) -> Iterator[pa.RecordBatch]:
         """Rows in the order in which the table holds them, as far as it has one.
 
-        Raises
-        ------
-        SourceError
-            If the database fails or refuses.
-        DataError
-            If a column is not of the type any more that it had when the source was opened.
-        IsolationError
-            If a row of another organisation came.
+        Raises SourceError if the database fails or refuses; DataError if a column is not of the type any more that it
+        had when the source was opened; IsolationError if a row of another organisation came.
         """
 
     def read(self, columns: Sequence[str], *, time_column: str, within: TimeRange) -> Iterator[pa.RecordBatch]:

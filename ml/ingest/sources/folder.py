@@ -59,12 +59,8 @@ def files_of(path: Path) -> list[Path]:
     Wild cards count in the name of the file alone. Files of a folder whose names begin with a dot, or end as no file of
     readings does, are left out. The folders in it are not searched.
 
-    Raises
-    ------
-    DataError
-        If there is none, or there are too many, or one of a pattern is no file of readings.
-    IsolationError
-        If one is a link, or has a second name (a hard link), which may be another organisation's.
+    Raises DataError if there is none, or there are too many, or one of a pattern is no file of readings; IsolationError
+    if one is a link, or has a second name (a hard link), which may be another organisation's.
     """
     if not is_several(path):
         return [path]
@@ -93,6 +89,9 @@ def files_of(path: Path) -> list[Path]:
 class FolderSource(Source):
     """Files with the same columns, in any order of columns, read one after the other.
 
+    Raises DataError if the files differ in their columns, a name does not fit the pattern, or the column of machines is
+    there.
+
     Parameters
     ----------
     path
@@ -101,11 +100,6 @@ class FolderSource(Source):
         The opened files, in order, and their names.
     asset
         Where each file is one machine's: the column that is to hold it, and the pattern of the files' names.
-
-    Raises
-    ------
-    DataError
-        If the files differ in their columns, a name does not fit the pattern, or the column of machines is there.
     """
 
     def __init__(

@@ -34,10 +34,7 @@ _DAMAGED_WORKBOOK = (KeyError, ValueError, TypeError, AttributeError, IndexError
 def open_member(path: Path) -> IO[bytes]:
     """The one CSV file in a zip archive, open for reading; nothing is unpacked to the disk.
 
-    Raises
-    ------
-    DataError
-        If it holds no CSV file or several, is damaged or encrypted, or would be too large.
+    Raises DataError if it holds no CSV file or several, is damaged or encrypted, or would be too large.
     """
     try:
         archive = zipfile.ZipFile(path)

@@ -35,10 +35,7 @@ class Tenant:
     def own_rows(self, batch: pa.RecordBatch, name: str) -> pa.RecordBatch:
         """Drop the last column of `batch`, in which every row must hold `name`.
 
-        Raises
-        ------
-        IsolationError
-            If a row holds anything else: the database let through what the query excludes.
+        Raises IsolationError if a row holds anything else: the database let through what the query excludes.
         """
         held = as_text(batch.column(batch.num_columns - 1), self.column)
         if not pc.all(pc.fill_null(pc.equal(held, name), False), min_count=0).as_py():

@@ -53,14 +53,8 @@ _NO_FILES: Mapping[str, Mapping[str, Any]] = {
 class SqlalchemySource(SlicedSource):
     """One table or view of a database that SQLAlchemy can open.
 
-    Raises
-    ------
-    ConfigError
-        If the URL is not one, its dialect or driver is not installed, or no table is named.
-    SourceError
-        If the database cannot be reached, or has no such table.
-    MissingColumnError
-        If the organisation's column is missing.
+    Raises ConfigError if the URL is not one, its dialect or driver is not installed, or no table is named; SourceError
+    if the database cannot be reached, or has no such table; MissingColumnError if the organisation's column is missing.
     """
 
     def __init__(self, database: ScadaDbConfig, password: str | None, table: str | None, tenant: Tenant | None) -> None:

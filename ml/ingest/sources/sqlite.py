@@ -47,16 +47,9 @@ _FIRST_VALUE = {"text": "x''", "number": "0.5"}
 class SqliteSource(SlicedSource):
     """One table or view of an SQLite file; with a tenant, the rows of one organisation in it.
 
-    Raises
-    ------
-    SourceError
-        If the file is missing, damaged or no database, or has no such table.
-    IsolationError
-        If the file, or one that SQLite opens beside it, has a second name; every reading raises it, too.
-    ConfigError
-        If no table is named.
-    MissingColumnError
-        If the organisation's column is missing.
+    Raises SourceError if the file is missing, damaged or no database, or has no such table; IsolationError if the file,
+    or one that SQLite opens beside it, has a second name; every reading raises it, too; ConfigError if no table is
+    named; MissingColumnError if the organisation's column is missing.
     """
 
     def __init__(self, path: Path, table: str | None, tenant: Tenant | None = None) -> None:

@@ -51,11 +51,8 @@ def note_machine_columns(
     What is found is put into `counts`. Without an asset column the source's unused columns are read once more, as far
     as their names or the rows give reason to.
 
-    Raises
-    ------
-    DataError
-        If there is no asset column and rows of one instant disagree; names the likely column and its values. Or if they
-        disagree at most instants of the machines.
+    Raises DataError if there is no asset column and rows of one instant disagree; names the likely column and its
+    values. Or if they disagree at most instants of the machines.
     """
     unused = [name for name in source.columns() if name not in plan.source_columns and not _is_spoken_for(name, schema)]
     named = [name for name in unused if sounds_like_a_machine(name)]

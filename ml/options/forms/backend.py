@@ -75,10 +75,8 @@ class Folded(NamedTuple):
 def fold_backend_form(data: Json) -> Folded:
     """The nested form of `data`; already nested input comes back equal.
 
-    Raises
-    ------
-    ConfigError
-        If a flat key contradicts its nested twin, is refused, or `featureColumns` names nothing of the organisation.
+    Raises ConfigError if a flat key contradicts its nested twin, is refused, or `featureColumns` names nothing of the
+    organisation.
     """
     findings: list[Finding] = []
     nested = dict(data)

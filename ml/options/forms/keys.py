@@ -278,17 +278,14 @@ VALUES: dict[str, dict[str, str]] = {
 def read_sections(data: Json, known: Iterable[str]) -> None:
     """Parse the sections of `data` that are JSON text, and drop keys with an empty text, as a form leaves them.
 
+    Raises ConfigError if a text is no JSON.
+
     Parameters
     ----------
     data
         A copy of the caller's, changed in place; the caller's own sections stay as they are.
     known
         Further keys at the top, which may be written in snake_case as well.
-
-    Raises
-    ------
-    ConfigError
-        If a text is no JSON.
     """
     _in_camel_case(data, {form.path for form in KEYS} | {*SECTIONS, *known})
     for section in SECTIONS:
@@ -301,10 +298,7 @@ def read_sections(data: Json, known: Iterable[str]) -> None:
 def fold_forms(data: Json) -> list[Finding]:
     """Bring the keys and values of `data`, as `read_sections` left it, into our form in place; say what was done.
 
-    Raises
-    ------
-    ConfigError
-        If a key is refused, or two keys that mean the same have different values.
+    Raises ConfigError if a key is refused, or two keys that mean the same have different values.
     """
     _nested_parts_in_camel_case(data)
     findings = [finding for form in KEYS for finding in _apply(form, data)]

@@ -54,19 +54,14 @@ OnProgress = Callable[[dict[str, Any]], None]
 def grow_together(client: Client, common: Growth, rows: Bools, stop_by: Bools | None, on_progress: OnProgress) -> str:
     """LightGBM's text of the model fitted on `rows`.
 
+    Raises ClusterError if members were lost in every attempt, or no worker is left; EagleError: what a member raises.
+
     Parameters
     ----------
     rows, stop_by
         (n_rows,), true for the rows to fit, and to stop by.
     on_progress
         Called with what members tell, with their ``rank``, in this thread.
-
-    Raises
-    ------
-    ClusterError
-        If members were lost in every attempt, or no worker is left.
-    EagleError
-        What a member raises.
     """
     n_workers, reason = 0, ""
     for attempt in range(ATTEMPTS):

@@ -28,10 +28,8 @@ def write_listing(paths: OrganizationPaths, version: str) -> None:
 def check_listing(paths: OrganizationPaths, version: str) -> None:
     """Compare the listing, where there is one, with the version.
 
-    Raises
-    ------
-    IntegrityError
-        If it is about another model than the version holds: a server would be told the wrong features.
+    Raises IntegrityError if it is about another model than the version holds: a server would be told the wrong
+    features.
     """
     listing = paths.model_listing(version)
     if not listing.exists():

@@ -86,10 +86,7 @@ class Dialect:
 def encoding_of(start: bytes, where: str, told: str | None, *, complete: bool) -> tuple[str, dict[str, Any]]:
     """The encoding of a file that begins with `start`, and what was found out.
 
-    Raises
-    ------
-    DataError
-        If it is none that can be told for certain, or no text.
+    Raises DataError if it is none that can be told for certain, or no text.
     """
     if told is not None:
         name = codecs.lookup(told).name

@@ -29,6 +29,9 @@ OpenTable = Callable[[OrganizationConfig, TableReference, str], Source]
 class JoinedSource(ShapedSource):
     """Rows of a source and of further tables of readings, each with the counts and attributes of its machine.
 
+    Raises MissingColumnError, DataError, SourceError, ConfigError, IsolationError if a table cannot be opened, lacks a
+    column, or holds what cannot be joined.
+
     Parameters
     ----------
     inner
@@ -37,11 +40,6 @@ class JoinedSource(ShapedSource):
         Names the tables.
     open_table
         Opens one of them: `ml.ingest.sources.open_table`. Tables of counts and attributes are read at once.
-
-    Raises
-    ------
-    MissingColumnError, DataError, SourceError, ConfigError, IsolationError
-        If a table cannot be opened, lacks a column, or holds what cannot be joined.
     """
 
     def __init__(self, inner: Source, config: OrganizationConfig, open_table: OpenTable) -> None:

@@ -42,6 +42,9 @@ Ints = npt.NDArray[np.int64]
 class LongSource(ShapedSource):
     """A table of values, as a table with a column for each of the tags that are wanted.
 
+    Raises MissingColumnError if a column that `layout` names is missing; DataError if the table has a column of the
+    name that the machines are to have.
+
     Parameters
     ----------
     inner
@@ -52,13 +55,6 @@ class LongSource(ShapedSource):
         Names of the sensors that are wanted, as the table writes them.
     asset_column
         Name of the column of machines, where the tags hold them.
-
-    Raises
-    ------
-    MissingColumnError
-        If a column that `layout` names is missing.
-    DataError
-        If the table has a column of the name that the machines are to have.
     """
 
     def __init__(self, inner: Source, layout: LayoutConfig, tags: Sequence[str], asset_column: str | None) -> None:
@@ -110,10 +106,7 @@ class LongSource(ShapedSource):
     ) -> Iterator[pa.RecordBatch]:
         """Rows of one instant, in the order in which each was first seen; partial ones where it came in pieces.
 
-        Raises
-        ------
-        DataError
-            If no row has a wanted tag, or no value an accepted quality.
+        Raises DataError if no row has a wanted tag, or no value an accepted quality.
         """
         del time_column, within
         tags = [name for name in columns if name not in self._kept and name != self._asset]

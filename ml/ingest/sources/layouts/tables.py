@@ -65,12 +65,8 @@ class Counts:
     ) -> Self:
         """Read all events of a table.
 
-        Raises
-        ------
-        MissingColumnError, DataError, SourceError
-            If a column is missing, there are too many kinds or events, or too many times cannot be read.
-        ConfigError
-            If nothing says in which time events count.
+        Raises MissingColumnError, DataError, SourceError if a column is missing, there are too many kinds or events, or
+        too many times cannot be read; ConfigError if nothing says in which time events count.
         """
         seconds = table.count_seconds or config.data_config.sampling_interval_seconds
         if seconds is None:
@@ -178,10 +174,8 @@ class Attributes:
     def read(cls, source: Source, table: JoinedTable, asset: str | None, field: str) -> Self:
         """Read the attributes of all machines.
 
-        Raises
-        ------
-        MissingColumnError, DataError, SourceError
-            If a column is missing or cannot be understood, or a machine has two rows.
+        Raises MissingColumnError, DataError, SourceError if a column is missing or cannot be understood, or a machine
+        has two rows.
         """
         available, key = source.columns(), str(asset)
         for name in table.columns:

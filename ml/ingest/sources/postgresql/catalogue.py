@@ -74,10 +74,7 @@ class Column:
     def sql(self) -> str:
         """What to select so that the value arrives in a type that readers know.
 
-        Raises
-        ------
-        DataError
-            If the type can hold neither numbers nor text nor times.
+        Raises DataError if the type can hold neither numbers nor text nor times.
         """
         if self.base in _NATIVE:
             return quoted(self.name)
@@ -103,12 +100,8 @@ def quoted(name: str) -> str:
 def find_table(transaction: Transaction, wanted: str | None) -> Table:
     """The table that `wanted` names as ``table`` or ``schema.table``; without a schema, public comes first.
 
-    Raises
-    ------
-    ConfigError
-        If no table is named, or several schemas have one of that name.
-    SourceError
-        If there is no such table, or the role may not read it.
+    Raises ConfigError if no table is named, or several schemas have one of that name; SourceError if there is no such
+    table, or the role may not read it.
     """
     entries = transaction.rows(_TABLES)
     names = [name if schema == "public" else f"{schema}.{name}" for schema, name, _, _ in entries]

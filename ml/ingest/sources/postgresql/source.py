@@ -47,6 +47,10 @@ _NUMBERS = ("integer", "bigint", "numeric", "double precision")
 class PostgresqlSource(SlicedSource):
     """One table or view, read by a role that had better be able to do nothing else.
 
+    Raises SourceError if the database cannot be reached, or has no such table, or does not let the role read it;
+    ConfigError if no table is named, or the name is not unique; IsolationError if the role may do more than it is
+    allowed to; MissingColumnError if the organisation's column is missing.
+
     Parameters
     ----------
     database, password
@@ -55,17 +59,6 @@ class PostgresqlSource(SlicedSource):
         As configured.
     tenant
         Restricts a shared table to one organisation.
-
-    Raises
-    ------
-    SourceError
-        If the database cannot be reached, or has no such table, or does not let the role read it.
-    ConfigError
-        If no table is named, or the name is not unique.
-    IsolationError
-        If the role may do more than it is allowed to.
-    MissingColumnError
-        If the organisation's column is missing.
     """
 
     def __init__(self, database: ScadaDbConfig, password: str | None, table: str | None, tenant: Tenant | None) -> None:
