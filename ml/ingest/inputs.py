@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ml.config import OrganizationConfig
-from ml.errors import ConfigError, DataError, EagleError
+from ml.errors import ConfigError, DataError, EagleError, IntegrityError
 from ml.ingest.prepare import prepare, prepare_to_file
 from ml.ingest.prepared.data import Prepared, is_prepared, read_prepared
-from ml.ingest.prepared.fingerprint import read_fingerprint
+from ml.ingest.prepared.fingerprint import Fingerprint, read_fingerprint
 from ml.ingest.prepared_csv import is_prepared_csv, read_prepared_csv, write_prepared_csv
 from ml.ingest.sources.folder import files_of, folder_of, is_several
 from ml.ingest.sources.sqlite_files import refuse_second_names, state_of
@@ -83,7 +83,7 @@ def prepare_and_keep(
 
     Raises ConfigError if the configuration names no source.
     """
-    if config.scada_db_config is None and config.data_source is None:
+    if not config.names_a_source:
         raise ConfigError(
             "the configuration names no source of data and nothing has been prepared",
             field="scadaDbConfig",
@@ -129,12 +129,10 @@ def prepared_data(
     """
     if argument is not None:
         return external_data(config, paths, paths.readable_file(argument, "the data"), progress=progress)
-    kept = paths.prepared_data(config.version)
-    fingerprint = read_fingerprint(kept) if kept.is_file() else None
+    fingerprint = _kept_fingerprint(config, paths)
     if fingerprint is None:
         prepare_and_keep(config, paths, progress)
-        return kept_data(config, paths, sensors=sensors)
-    if config.scada_db_config is None and config.data_source is None:
+    elif not config.names_a_source:
         if not fingerprint.config_digest.startswith(config.settings_digest()):
             raise DataError(
                 "the prepared data was made with other columns, grid or labels than this configuration asks for, and "
@@ -142,8 +140,7 @@ def prepared_data(
                 field="dataConfig",
                 hint="use the settings that data_prep.py was given, or name the source",
             )
-        return kept_data(config, paths, sensors=sensors)
-    if not is_current(config, paths):
+    elif not is_current(config, paths):
         prepare_and_keep(config, paths, progress)
     return kept_data(config, paths, sensors=sensors)
 
@@ -154,8 +151,7 @@ def is_current(config: OrganizationConfig, paths: OrganizationPaths) -> bool:
     Raises IsolationError, MissingArtifactError, DataError as `refuse_foreign_source`.
     """
     refuse_foreign_source(config, paths)
-    kept = paths.prepared_data(config.version)
-    fingerprint = read_fingerprint(kept) if kept.is_file() else None
+    kept, fingerprint = paths.prepared_data(config.version), _kept_fingerprint(config, paths)
     if fingerprint is None:
         return False
     if fingerprint.config_digest != _origin(config):
@@ -166,6 +162,18 @@ def is_current(config: OrganizationConfig, paths: OrganizationPaths) -> bool:
         return False
     log.info("reusing %s", kept.name)
     return True
+
+
+def _kept_fingerprint(config: OrganizationConfig, paths: OrganizationPaths) -> Fingerprint | None:
+    """That of the data prepared before; None if there is none, or none that can be read and a source to replace it."""
+    kept = paths.prepared_data(config.version)
+    try:
+        return read_fingerprint(kept) if kept.is_file() else None
+    except IntegrityError as failure:
+        if not config.names_a_source:
+            raise
+        log.warning("%s; preparing it again", failure.message)
+        return None
 
 
 def kept_data(config: OrganizationConfig, paths: OrganizationPaths, *, sensors: bool = True) -> Input:

@@ -99,7 +99,7 @@ def prepare_to_file(
     target
         The file to write; readings are kept beside it in the meantime.
     config_digest
-        As of `ml.ingest.prepared.data.write_prepared`.
+        Digest of what the data depends on, for those who want to use it again.
     slices, progress
         As of `prepare`.
 

@@ -21,7 +21,7 @@ def with_present_columns(config: OrganizationConfig, paths: OrganizationPaths) -
     Raises MissingColumnError if none of the sensors is there; ConfigError, SourceError, DataError, IsolationError,
     MissingArtifactError as opening the source.
     """
-    if not config.optional_columns or (config.scada_db_config is None and config.data_source is None):
+    if not config.optional_columns or not config.names_a_source:
         return config
     refuse_foreign_source(config, paths)
     with closing(open_source(config)) as source:

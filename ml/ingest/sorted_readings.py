@@ -47,7 +47,7 @@ class SortedReadings:
 
     Parameters
     ----------
-    plan, schema, zone, within, any_year, notation
+    plan, schema, zone, within, notation
         As `ReadingCollector` takes them.
     folder
         Where runs are kept, as one file each; the caller removes it. None keeps all of them in memory.
@@ -62,14 +62,13 @@ class SortedReadings:
         zone: str,
         within: TimeRange,
         *,
-        any_year: bool = False,
         notation: Notation | None = None,
         folder: Path | None = None,
         on_run: Callable[[pd.DataFrame], None] | None = None,
     ) -> None:
         self.rows = 0
         """Readings kept so far; instants that come twice in different runs count twice until they are merged."""
-        self._collector = ReadingCollector(plan, schema, zone, within, any_year=any_year, notation=notation)
+        self._collector = ReadingCollector(plan, schema, zone, within, any_year=False, notation=notation)
         self.within = within
         """The rows that are kept."""
         self._timestamp = plan.timestamp

@@ -91,17 +91,6 @@ def staged_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def staged_directory(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that becomes `path`, replacing it as a whole, when the block ends well.
-
-    Raises as `staged_file`.
-    """
-    with scratch_directory(path.parent, path.name) as temporary:
-        yield temporary
-        install_directory(temporary, path)
-
-
-@contextmanager
 def scratch_directory(parent: Path, name: str) -> Iterator[Path]:
     """A temporary folder in `parent` that is removed when the block ends; one that a killed process left, by the next.
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from ml.errors import DataError, IntegrityError, MissingArtifactError, StorageError
+from ml.errors import DataError, IntegrityError, MissingArtifactError
 from ml.ingest.prepared.fingerprint import Fingerprint, read_fingerprint, refuse_foreign
 from ml.ingest.prepared.label_columns import MODES, STATUSES, status_names
 from ml.ingest.prepared.parquet_output import ParquetOutput
@@ -56,37 +56,6 @@ class Prepared:
     def modes(self) -> tuple[str, ...]:
         """Modes of failure by name; none where all failures are of one."""
         return tuple(self.summary.get("failureModes", ()))
-
-
-def write_prepared(path: Path, prepared: Prepared, *, organization_id: str, config_digest: str) -> None:
-    """Write prepared data as Parquet; the same data gives the same bytes.
-
-    Raises StorageError if the file cannot be written; nothing of it is left then.
-
-    Parameters
-    ----------
-    organization_id
-        Whose data it is; `read_prepared` refuses it to others.
-    config_digest
-        Digest of the configuration sections that it depends on, for those who want to use it again.
-    """
-    fingerprint = Fingerprint(
-        organization_id=organization_id,
-        interval=prepared.interval,
-        max_gap=prepared.max_gap,
-        own_gaps=dict(prepared.own_gaps),
-        horizon=prepared.summary["horizonSeconds"],
-        config_digest=config_digest,
-        sensors=prepared.sensors,
-        modes=prepared.modes,
-        summary=prepared.summary,
-    )
-    table = _to_table(prepared).replace_schema_metadata(fingerprint.to_metadata())
-    try:
-        pyarrow.parquet.write_table(table, path, compression="zstd", row_group_size=ROW_GROUP_ROWS)
-    except OSError as failure:
-        path.unlink(missing_ok=True)
-        raise StorageError(f"{path.name} cannot be written: {failure.strerror or 'input/output error'}") from None
 
 
 class PreparedWriter:
@@ -157,7 +126,7 @@ class PreparedWriter:
 
 
 def read_prepared(path: Path, *, organization_id: str, sensors: bool = True) -> Prepared:
-    """Read what `write_prepared` wrote for this organisation; the frame comes back equal.
+    """Read what `PreparedWriter` wrote for this organisation; the frame comes back equal.
 
     Raises MissingArtifactError if there is no such file; DataError if the file is not prepared data; IsolationError if
     it was prepared for another organisation; IntegrityError if it is of an unknown format, or its columns are not those
@@ -205,16 +174,6 @@ def is_prepared(path: Path) -> bool:
 def _trailing(modes: bool) -> dict[str, pa.DataType]:
     """Columns after the sensors, with their types."""
     return _WITH_MODES if modes else _TRAILING
-
-
-def _to_table(prepared: Prepared) -> pa.Table:
-    frame = prepared.frame
-    types = {name: pa.from_numpy_dtype(frame[name].dtype) for name in prepared.sensors}
-    columns = {
-        name: pa.array(frame[name], type=kind, from_pandas=name not in types)
-        for name, kind in {**_LEADING, **types, **_trailing(MODES in frame.columns)}.items()
-    }
-    return pa.table(columns)
 
 
 def _check_columns(path: Path, schema: pa.Schema, fingerprint: Fingerprint) -> None:

@@ -266,10 +266,3 @@ class UsualValues:
         """What is usual for each sensor."""
         sample = pd.concat(self._kept, ignore_index=True) if self._kept else pd.DataFrame(columns=self._sensors)
         return {name: Usual.of(sample[name].dropna().to_numpy(dtype=np.float64)) for name in self._sensors}
-
-
-def find_unit_outliers(values: Floats, quantity: str | None = None) -> UnitOutliers:
-    """The unit outliers of all values of a sensor, without NaN."""
-    found = UnitOutliers(Fences.of(values), quantity)
-    found.add(values)
-    return found

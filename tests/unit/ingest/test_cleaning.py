@@ -13,7 +13,7 @@ import pytest
 from ml.errors import ConfigError
 from ml.ingest.prepare import prepare
 from ml.ingest.prepared.data import Prepared
-from ml.ingest.summary.unit_outliers import CONVERSIONS, find_unit_outliers, quantity_of, repeated_values
+from ml.ingest.summary.unit_outliers import CONVERSIONS, Fences, UnitOutliers, quantity_of, repeated_values
 from ml.options.schema import SchemaConfig
 from tests.unit.ingest.histories import config, raw_history
 
@@ -21,6 +21,12 @@ from tests.unit.ingest.histories import config, raw_history
 def prepared_from(frame: pd.DataFrame, folder: Path, **sections: dict[str, Any]) -> Prepared:
     frame.to_csv(folder / "history.csv", index=False)
     return prepare(config(folder / "history.csv", **sections))
+
+
+def find_unit_outliers(values: np.ndarray, quantity: str | None = None) -> UnitOutliers:
+    found = UnitOutliers(Fences.of(values), quantity)
+    found.add(values)
+    return found
 
 
 def told(prepared: Prepared, words: str) -> bool:
