@@ -34,7 +34,6 @@ ALWAYS_SENT = frozenset(("temperature", "pressure", "flow_rate", "vibration", "c
 """featureColumns that the backend's HTTP routes send, whatever the organisation has: they say nothing of it."""
 
 _NULLABLE_SECTIONS = ("scadaDbConfig", "schemaConfig", "dataRange", "dataSource", "failureConfig")
-_WITHOUT_A_WISH = (None, ".", "./")  # as outputPath: the working directory, which is no artifact folder
 _MODEL_FILE = re.compile(r"model_(?P<version>.+)\.onnx")
 
 
@@ -82,13 +81,19 @@ def fold_backend_form(data: Json) -> Folded:
     nested = dict(data)
     read_sections(nested, (*_FLAT_KEYS, "modelPath"))
     nested = {key: value for key, value in nested.items() if not (key in _NULLABLE_SECTIONS and value is None)}
-    is_flat = any(key in nested for key in (*_FLAT_KEYS, *(form.path for form in KEYS if "." not in form.path)))
-    _move(nested, "hyperparameters", "trainingConfig", "lgbParams")
-    _move(nested, "validationSplit", "dataConfig", "validationSplit")
+    is_flat = any(key in nested for key in (*_FLAT_KEYS, *(form.path for form in KEYS if form.is_flat)))
     _fold_model_path(nested)
     findings += fold_forms(nested)
-    if "outputPath" in nested and nested["outputPath"] in _WITHOUT_A_WISH[1:]:
-        findings.append(_output_path_left_out(nested.pop("outputPath")))
+    if nested.get("outputPath") in (".", "./"):
+        path = nested.pop("outputPath")
+        findings.append(
+            Finding(
+                "OUTPUT_PATH_LEFT_OUT",
+                f'outputPath "{path}" is the working directory and no artifact folder; artifacts are written to '
+                "artifacts/<organizationId>/<version>",
+                "outputPath",
+            )
+        )
     optional = fold_columns(nested, findings)
     _fold_target(nested, findings)
     optional |= _fold_features(nested, findings)
@@ -114,15 +119,6 @@ def _apply_flat_defaults(data: Json, findings: list[Finding]) -> None:
         )
 
 
-def _output_path_left_out(path: Any) -> Finding:
-    return Finding(
-        "OUTPUT_PATH_LEFT_OUT",
-        f'outputPath "{path}" is the working directory and no artifact folder; artifacts are written to '
-        "artifacts/<organizationId>/<version>",
-        "outputPath",
-    )
-
-
 def _fold_model_path(data: Json) -> None:
     """`modelPath` tells the version by its file's name or its folder's; a model that is of no version is refused."""
     if "modelPath" not in data:
@@ -141,22 +137,6 @@ def _fold_model_path(data: Json) -> None:
             field="modelPath",
             hint='leave modelPath out: the step works on the model of "version"',
         )
-
-
-def _move(data: Json, flat: str, section: str, key: str) -> None:
-    if flat not in data:
-        return
-    value = data.pop(flat)
-    inner = data.get(section, {})
-    if not isinstance(inner, dict) or value is None:
-        return  # the section's own validation says what is wrong
-    if key in inner and inner[key] != value:
-        raise ConfigError(
-            f'"{flat}" and "{section}.{key}" contradict each other ({value!r} and {inner[key]!r})',
-            field=flat,
-            hint="give only one of them",
-        )
-    data[section] = {**inner, key: value}
 
 
 def _fold_target(data: Json, findings: list[Finding]) -> None:
@@ -294,6 +274,9 @@ def _limited(schema: Json, kept: list[str]) -> Json:
 def without_columns(families: Json, gone: set[str]) -> Json:
     """`featureConfig.families` without columns and pairs of columns that are gone."""
 
+    def speaks_of(pair: Any) -> bool:
+        return isinstance(pair, list | tuple) and any(isinstance(name, str) and name in gone for name in pair)
+
     def limited(family: Any) -> Any:
         if not isinstance(family, dict):
             return family
@@ -301,14 +284,10 @@ def without_columns(families: Json, gone: set[str]) -> Json:
         if (names := listed(family, "columns")) and family["columns"]:
             family["columns"] = [name for name in names if name not in gone]
         if isinstance(family.get("pairs"), list | tuple):
-            family["pairs"] = [pair for pair in family["pairs"] if not _speaks_of(pair, gone)]
+            family["pairs"] = [pair for pair in family["pairs"] if not speaks_of(pair)]
         return family
 
     return {name: limited(family) for name, family in families.items()}
-
-
-def _speaks_of(pair: Any, names: set[str]) -> bool:
-    return isinstance(pair, list | tuple) and any(isinstance(name, str) and name in names for name in pair)
 
 
 def _mapped_columns(data: Json) -> set[str]:
