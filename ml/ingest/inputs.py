@@ -53,11 +53,11 @@ def refuse_foreign_source(config: OrganizationConfig, paths: OrganizationPaths) 
     if config.data_source is not None:
         _readable_files(Path(config.data_source.path), paths, "dataSource.path")
     refuse_foreign_tables(config, paths)
-    if config.scada_db_config is not None and config.scada_db_config.driver == "sqlite":
-        refuse_second_names(paths.readable_file(config.scada_db_config.database, "scadaDbConfig.database"))
-    authority = None if config.scada_db_config is None else config.scada_db_config.ssl_root_cert
-    if authority is not None and authority != "system":
-        paths.readable_file(authority, "scadaDbConfig.sslRootCert")
+    if (database := config.scada_db_config) is not None:
+        if database.database_file is not None:
+            refuse_second_names(paths.readable_file(database.database_file, "scadaDbConfig.database"))
+        if database.ssl_root_cert not in (None, "system"):
+            paths.readable_file(str(database.ssl_root_cert), "scadaDbConfig.sslRootCert")
 
 
 def refuse_foreign_tables(config: OrganizationConfig, paths: OrganizationPaths, section: str = "") -> None:
@@ -198,7 +198,7 @@ def _is_as_written(file: Path, summary: Path) -> bool:
 def _origin(config: OrganizationConfig) -> str:
     """What prepared data depends on: the settings, the source, and the state of a source file."""
     source, database = config.data_source, config.scada_db_config
-    file = source.path if source else database.database if database and database.driver == "sqlite" else None
+    file = source.path if source else database.database_file if database else None
     files = [file, *(table.path for table in config.tables.values())]
     changed = "".join(_state_of(Path(each)) for each in files if each is not None)
     return f"{config.settings_digest()}:{config.source_digest()}{changed}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from ml.config import OrganizationConfig
 from ml.errors import EagleError, NoRowsError, TooFewFailuresError
-from ml.findings import Finding
+from ml.findings import Finding, distinct
 from ml.windows.serving import timing_findings
 from ml.workspace.files import read_json
 from ml.workspace.paths import OrganizationPaths
@@ -58,8 +58,3 @@ def warnings_of_training(paths: OrganizationPaths, version: str) -> Warnings:
     except EagleError:
         return []
     return [entry for entry in told if isinstance(entry, dict)] if isinstance(told, list) else []
-
-
-def distinct(warnings: Warnings) -> Warnings:
-    """Each warning once, in the order of its first appearance."""
-    return [entry for at, entry in enumerate(warnings) if entry not in warnings[:at]]
