@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ml.arrays import Bools, Int64s
+
 Array = npt.NDArray[Any]
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class MergedRows:
     """
 
     columns: dict[str, Array]
-    last: npt.NDArray[np.int64]
+    last: Int64s
     conflicts: dict[str, int]
     contested: Bools
 
@@ -76,7 +77,7 @@ def merge_rows(columns: Mapping[str, Array], starts: Bools, flags: Collection[st
     return MergedRows(merged, last, conflicts, contested)
 
 
-def _last_known(cells: Array, groups: npt.NDArray[np.int64]) -> Array:
+def _last_known(cells: Array, groups: Int64s) -> Array:
     """The last value of each group that is not NaN; NaN where there is none."""
     position = np.maximum.reduceat(np.where(np.isnan(cells), -1, np.arange(len(cells))), groups)
     return np.where(position >= 0, cells[position], np.array(np.nan, dtype=cells.dtype))

@@ -28,7 +28,7 @@ from ml.ingest.read_source import plan_of, read_sorted
 from ml.ingest.source_notation import end_of_range
 from ml.ingest.sources import open_source
 from ml.ingest.summary.mixed_machines import note_machine_columns
-from ml.ingest.summary.quality import BLOCK_ROWS, Summary, comparable_sensors
+from ml.ingest.summary.quality import Summary, comparable_sensors
 from ml.ingest.summary.unit_outliers import UsualValues
 from ml.progress import ProgressCallback, silent
 from ml.workspace.files import scratch_directory
@@ -76,8 +76,7 @@ def prepare(
         config, source_path=source_path, interval=interval, own_gaps=own_gaps, slices=slices, progress=progress
     )
     frame = pd.concat(list(made.rows()), ignore_index=True)
-    for start in range(0, len(frame), BLOCK_ROWS):
-        made.summary.add_block(frame.iloc[start : start + BLOCK_ROWS])
+    made.summary.add_blocks(frame)
     return Prepared(frame, made.finish(), made.interval, made.max_gap, made.own_gaps)
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from ml.arrays import Int64s
 from ml.cleaning.collector import ReadingCollector
 from ml.cleaning.columns import ColumnPlan
 from ml.cleaning.counts import Counts
@@ -34,7 +35,6 @@ _BLOCK_CELLS = 45_000  # of what is read at once of each run: 200 kB, so that a 
 _SMALLEST_BLOCK = 64  # rows
 _KEYS = ("asset_id", "timestamp")
 
-Ints = npt.NDArray[np.int64]
 Array = npt.NDArray[Any]
 Key = tuple[int, int]  # rank of the asset's name, microseconds
 
@@ -190,8 +190,8 @@ class SortedReadings:
 class _Chunk:
     """Sorted rows: ranks of asset names, microseconds, and values, all of shape (n_rows,)."""
 
-    asset: Ints
-    time: Ints
+    asset: Int64s
+    time: Int64s
     columns: dict[str, Array]
 
     def cut(self, start: int, stop: int) -> _Chunk:
@@ -210,7 +210,7 @@ class _Chunk:
 class _Run:
     """A sorted run, read block by block; `rank` puts its asset numbers in the order of the names."""
 
-    def __init__(self, blocks: Iterator[pa.RecordBatch], rank: Ints) -> None:
+    def __init__(self, blocks: Iterator[pa.RecordBatch], rank: Int64s) -> None:
         self._blocks = blocks
         self._rank = rank
         self._block = _Chunk(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), {})

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml.arrays import Int64s
 from ml.cleaning import clock
 from ml.cleaning.likely_causes import likely_time_format
 from ml.cleaning.notation.detection import Notation, find_times, is_marked, two_numbers
@@ -26,7 +26,6 @@ from ml.options.access.file_format import NUMBERED_TIMES, FormatConfig
 Kind = Literal[
     "time", "time of day", "number", "two-state", "words", "text", "row number", "constant", "empty", "other"
 ]
-Ints = npt.NDArray[np.int64]
 
 TIME_NAME = re.compile(r"time|date|datum|zeit|stamp|fecha|heure|hora|uhr|^ts$|^dt$", re.IGNORECASE)
 _MOSTLY = 0.9
@@ -62,7 +61,7 @@ class Column:
     distinct: int = 0
     examples: tuple[str, ...] = ()
     words: Mapping[str, int] = field(default_factory=dict)
-    times: Ints | None = None
+    times: Int64s | None = None
     format: TimeFormat | None = None
     trouble: DataError | None = None
 
@@ -152,7 +151,7 @@ def _as_texts(column: pa.Array) -> pa.Array | None:
 
 def _as_time(
     name: str, column: pa.Array, told: FormatConfig, read: Any
-) -> tuple[TimeFormat, Ints, DataError | None] | None:
+) -> tuple[TimeFormat, Int64s, DataError | None] | None:
     """How a column is read as times, if nearly all values are plausible ones; numbers only under a name for times."""
     kind = column.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml.arrays import Bools, Float64s
 from ml.cleaning.columns import ColumnPlan
 from ml.cleaning.flags import Flag
 from ml.cleaning.notation.dates import DateFormats, TwoReadings
@@ -23,8 +23,6 @@ from ml.cleaning.parsing import clean_text, is_text, plain, to_numbers
 from ml.errors import DataError
 from ml.options.access.file_format import FormatConfig
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 Read = Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
 """Streams the named columns from the first row on."""
 
@@ -66,8 +64,8 @@ class Notation:
     found: Mapping[str, Any] = field(default_factory=dict)
 
     def read(
-        self, column: pa.Array, source: str, parse: Callable[[pa.Array, str], tuple[Floats, Bools]] = to_numbers
-    ) -> tuple[Floats, Bools]:
+        self, column: pa.Array, source: str, parse: Callable[[pa.Array, str], tuple[Float64s, Bools]] = to_numbers
+    ) -> tuple[Float64s, Bools]:
         """A column as `ml.cleaning.parsing.to_numbers` or `to_flags` gives it, by the column's own marks."""
         form = self.numbers.get(source)
         if form is None or not is_text(column.type):
@@ -76,11 +74,11 @@ class Notation:
         values, unreadable = parse(text, source)
         return np.where(foreign, np.nan, values), unreadable | foreign
 
-    def read_flag(self, column: pa.Array, flag: Flag) -> tuple[Floats, Bools]:
+    def read_flag(self, column: pa.Array, flag: Flag) -> tuple[Float64s, Bools]:
         """A column as `flag` reads it."""
         return self.read(column, flag.source, lambda text, _: flag.read(text))
 
-    def null_values(self, column: pa.Array, values: Floats, unreadable: Bools) -> Bools:
+    def null_values(self, column: pa.Array, values: Float64s, unreadable: Bools) -> Bools:
         """Which of a sensor's values stand for none: words among those that are `unreadable`, and numbers."""
         nulls = self.null_words_in(column, unreadable)
         return nulls | np.isin(values, list(self.null_numbers)) if self.null_numbers else nulls

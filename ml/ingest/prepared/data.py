@@ -37,7 +37,7 @@ class Prepared:
 
     ``frame`` is sorted by asset and time and has ``asset_id, timestamp, segment``, the sensors, ``target, event,
     label, status``, and ``modes`` (text of `ml.modes`, empty outside failures) where failures are of several modes.
-    ``summary`` is what `ml.ingest.summary.quality.summarize` found. ``interval`` and ``max_gap`` are seconds, and so
+    ``summary`` is what `ml.ingest.summary.quality.Summary` found. ``interval`` and ``max_gap`` are seconds, and so
     are ``own_gaps``, the gap limits of slow assets.
     """
 

@@ -22,12 +22,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Float64s
 from ml.options.schema import SchemaConfig
-
-Floats = npt.NDArray[np.float64]
 
 FAR = 5.0
 USUAL = 1.5
@@ -55,7 +53,7 @@ class Conversion:
     factor: float
     offset: float = 0.0
 
-    def __call__(self, values: Floats) -> Floats:
+    def __call__(self, values: Float64s) -> Float64s:
         """Converted values."""
         return values * self.factor + self.offset
 
@@ -109,19 +107,19 @@ class Fences:
     high: float
 
     @classmethod
-    def of(cls, sample: Floats) -> Fences | None:
+    def of(cls, sample: Float64s) -> Fences | None:
         """The fences of a sample without NaN; None of fewer than a hundred values, or if half of them are equal."""
         if len(sample) < _SMALLEST_SAMPLE:
             return None
         low, high = (float(quartile) for quartile in np.quantile(sample, (0.25, 0.75)))
         return None if low == high else cls(low, high)
 
-    def far(self, values: Floats) -> Floats:
+    def far(self, values: Float64s) -> Float64s:
         """Those values that lie far outside; NaN does not."""
         reach = FAR * (self.high - self.low)
         return values[(values < self.low - reach) | (values > self.high + reach)]
 
-    def usual(self, values: Floats) -> int:
+    def usual(self, values: Float64s) -> int:
         """How many values lie within Tukey's fences."""
         reach = (0.5 + USUAL) * (self.high - self.low)
         return int(np.count_nonzero(np.abs(values - (self.low + self.high) / 2) <= reach))
@@ -145,7 +143,7 @@ class UnitOutliers:
     far: int = 0
     fitting: Counter[str] = field(default_factory=Counter)
 
-    def add(self, values: Floats) -> None:
+    def add(self, values: Float64s) -> None:
         """Look at the next values; NaN counts as nothing."""
         if self.fences is None:
             return
@@ -204,7 +202,7 @@ _APART = 3.0  # times the range of the other values; of a known placeholder half
 _APART_KNOWN = 0.5
 
 
-def repeated_values(sample: Floats) -> list[RepeatedValue]:
+def repeated_values(sample: Float64s) -> list[RepeatedValue]:
     """Values at either end of a sample (n_values,) without NaN that are repeated and far from all others."""
     values, counts = np.unique(sample, return_counts=True)
     found: list[tuple[float, int]] = []
@@ -233,7 +231,7 @@ class Usual:
     repeated: tuple[RepeatedValue, ...] = ()
 
     @classmethod
-    def of(cls, sample: Floats) -> Usual:
+    def of(cls, sample: Float64s) -> Usual:
         """Of a sample without NaN."""
         return cls(Fences.of(sample), tuple(repeated_values(sample)))
 

@@ -8,6 +8,7 @@ from itertools import chain
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml.arrays import Int64s
 from ml.cleaning import clock
 from ml.cleaning.notation.times import TimeFormat
 from ml.cleaning.parsing import asset_names, plain
@@ -16,7 +17,7 @@ from ml.config import OrganizationConfig
 from ml.errors import ConfigError, DataError
 from ml.findings import Finding
 from ml.ingest.sources.base import ShapedSource, Source
-from ml.ingest.sources.layouts.tables import Attributes, Counts, Ints
+from ml.ingest.sources.layouts.tables import Attributes, Counts
 from ml.ingest.sources.times import times_of
 from ml.options.base import missing_column, quoted
 from ml.options.layout import JoinedTable
@@ -154,7 +155,7 @@ class JoinedSource(ShapedSource):
         arrays = [held[name] if name in held else pa.nulls(batch.num_rows) for name in columns]
         return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
-    def _times(self, column: pa.Array, name: str) -> Ints:
+    def _times(self, column: pa.Array, name: str) -> Int64s:
         if self._format is None:
             self._format = times_of(self._inner, name, self._told_format, self._zone, "formatConfig.timestampFormat")
         return self._format.to_microseconds(plain(column), self._zone, name)

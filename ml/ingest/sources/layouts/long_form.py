@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml.arrays import Int64s
 from ml.cleaning.parsing import plain
 from ml.cleaning.time_range import TimeRange
 from ml.errors import DataError
@@ -35,8 +36,6 @@ _MOST_ASKED_FOR = 1_000  # tags that a database is asked for; of more, all rows 
 _ROWS_LOOKED_AT = 200_000  # when other tags are to be named
 _MUCH = 0.01  # share of values of bad quality from which on it is a finding
 _MOST_COUNTED = 200_000
-
-Ints = npt.NDArray[np.int64]
 
 
 class LongSource(ShapedSource):
@@ -289,19 +288,19 @@ def _pivoted(piece: pa.Table, keys: Sequence[str], tags: Sequence[str]) -> Itera
         yield _batch(names, first[start:end], tags, wide)
 
 
-def _grouped(piece: pa.Table, keys: Sequence[str]) -> tuple[Ints, Ints]:
+def _grouped(piece: pa.Table, keys: Sequence[str]) -> tuple[Int64s, Int64s]:
     """The number of each row's combination of keys, in the order of their first rows, and those rows."""
     combined = np.zeros(piece.num_rows, dtype=np.int64)
     for name in keys:
         codes, different = _codes(piece.column(name))
         combined = pd.factorize(combined * different + codes)[0] if combined.any() else codes
-    group: Ints = pd.factorize(combined)[0]
+    group: Int64s = pd.factorize(combined)[0]
     first = np.empty(int(group.max()) + 1 if len(group) else 0, dtype=np.int64)
     first[group[::-1]] = np.arange(len(group))[::-1]
     return group, first
 
 
-def _codes(column: pa.ChunkedArray) -> tuple[Ints, int]:
+def _codes(column: pa.ChunkedArray) -> tuple[Int64s, int]:
     """A number for each value of a column, nulls alike, and how many there are."""
     encoded = plain(column.combine_chunks()).dictionary_encode(null_encoding="encode")
     return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), max(1, len(encoded.dictionary))
@@ -313,7 +312,7 @@ def _chosen(values: pa.Array, position: npt.NDArray[Any]) -> pa.Array:
     return values.take(pa.array(position, mask=missing) if missing.any() else pa.array(position))
 
 
-def _batch(names: pa.Table, rows: Ints, tags: Sequence[str], wide: list[pa.Array]) -> pa.RecordBatch:
+def _batch(names: pa.Table, rows: Int64s, tags: Sequence[str], wide: list[pa.Array]) -> pa.RecordBatch:
     taken = names.take(pa.array(rows)).combine_chunks()
     columns = [taken.column(name).combine_chunks() for name in taken.column_names]
     return pa.RecordBatch.from_arrays([*columns, *wide], names=[*taken.column_names, *tags])

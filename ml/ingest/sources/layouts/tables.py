@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml.arrays import Float64s, Int64s
 from ml.cleaning import clock
 from ml.cleaning.parsing import asset_names, clean_text, is_text, plain, to_numbers
 from ml.cleaning.refusals import MOST_ODD_TIMES
@@ -28,8 +28,6 @@ _MOST_MACHINES = 1_000_000
 _MOST_WORDS = 1_000  # of one column: each becomes a sensor
 _MICROSECONDS = 1_000_000
 
-Ints = npt.NDArray[np.int64]
-
 
 class Counts:
     """Events of machines, as the number of each kind in a time up to a reading.
@@ -47,7 +45,7 @@ class Counts:
     """
 
     def __init__(
-        self, kinds: Sequence[str], machines: Sequence[str] | None, events: tuple[Ints, Ints, Ints], window: int
+        self, kinds: Sequence[str], machines: Sequence[str] | None, events: tuple[Int64s, Int64s, Int64s], window: int
     ) -> None:
         self.columns = list(kinds)
         self._machines = None if machines is None else pa.array(machines, pa.string())
@@ -81,7 +79,7 @@ class Counts:
         zone = table.timezone or config.data_config.zone
         times = times_of(source, time, table.timestamp_format, zone, f"{field}.timestampFormat")
         kinds, machines = _Numbers(), _Numbers()
-        parts: list[tuple[Ints, Ints, Ints]] = []
+        parts: list[tuple[Int64s, Int64s, Int64s]] = []
         rows = undated = 0
         wanted = list(dict.fromkeys([time, column, *([] if asset is None else [asset])]))
         for batch in source.read(wanted, time_column=time, within=TimeRange()):
@@ -118,7 +116,7 @@ class Counts:
         made._undated = undated
         return made
 
-    def of_rows(self, assets: pa.Array | None, time: Ints, columns: Sequence[str]) -> dict[str, pa.Array]:
+    def of_rows(self, assets: pa.Array | None, time: Int64s, columns: Sequence[str]) -> dict[str, pa.Array]:
         """Counts for readings; of a machine without events 0, without a time null.
 
         Parameters
@@ -165,7 +163,7 @@ class Attributes:
         Numbers by sensor, each of shape (n_machines,), NaN where unknown.
     """
 
-    def __init__(self, machines: pa.Array, values: Mapping[str, npt.NDArray[np.float64]]) -> None:
+    def __init__(self, machines: pa.Array, values: Mapping[str, Float64s]) -> None:
         self.columns = list(values)
         self._machines = machines
         self._values = {name: pa.array(numbers, from_pandas=True) for name, numbers in values.items()}
@@ -200,12 +198,12 @@ class Attributes:
                 field=field,
                 hint="attributes have one row per machine; what changes in time is a table of readings",
             )
-        values: dict[str, npt.NDArray[np.float64]] = {}
+        values: dict[str, Float64s] = {}
         for place, name in enumerate(wanted, start=1):
             values |= _as_sensors(name, pa.chunked_array([part[place] for part in parts]), source.where, field)
         return cls(machines, values)
 
-    def of_rows(self, assets: pa.Array | None, time: Ints, columns: Sequence[str]) -> dict[str, pa.Array]:
+    def of_rows(self, assets: pa.Array | None, time: Int64s, columns: Sequence[str]) -> dict[str, pa.Array]:
         """Attributes for readings of machines, null for a machine that is not in the table; as of `Counts`."""
         del time
         place = pc.index_in(assets, value_set=self._machines, skip_nulls=True)
@@ -233,16 +231,16 @@ class _Numbers:
     def names(self) -> list[str]:
         return list(self._known)
 
-    def of(self, words: pa.Array) -> Ints:
+    def of(self, words: pa.Array) -> Int64s:
         """The number of each word, -1 for null."""
         encoded = words.dictionary_encode()
         known = [self._known.setdefault(word, len(self._known)) for word in encoded.dictionary.to_pylist()]
         place = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
-        numbers: Ints = np.array([*known, -1], dtype=np.int64)[place]
+        numbers: Int64s = np.array([*known, -1], dtype=np.int64)[place]
         return numbers
 
 
-def _as_sensors(name: str, column: pa.ChunkedArray, where: str, field: str) -> dict[str, npt.NDArray[np.float64]]:
+def _as_sensors(name: str, column: pa.ChunkedArray, where: str, field: str) -> dict[str, Float64s]:
     """A column of numbers as it is, one of words as a 0 or 1 for each word."""
     values: Any = column.combine_chunks()
     if not is_text(values.type):
