@@ -102,10 +102,10 @@ def _array(sample: Sample, name: str) -> pa.Array:
 def _describe(
     name: str, column: pa.Array, notation: Notation, told: FormatConfig, read: Any, trouble: DataError | None
 ) -> Column:
-    texts = _as_texts(column)
-    if texts is None:
+    try:
+        known = clean_text(column).drop_null()
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
         return Column(name, "other", examples=(str(column.type),))
-    known = texts.drop_null()
     found = pc.value_counts(known)
     counted = dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))
     about: dict[str, Any] = {
@@ -119,10 +119,12 @@ def _describe(
         return Column(name, "time", times=time[1], format=time[0], trouble=time[2], **about)
     if all(TIME_OF_DAY.fullmatch(value) for value in list(counted)[:1000]):
         return Column(name, "time of day", **about)
-    flags, strange = to_flags(column, name) if _may_be_flags(column, counted) else (np.zeros(0), np.ones(1, bool))
-    if not strange.any():
-        kind: Kind = "two-state" if len(np.unique(flags[~np.isnan(flags)])) == 2 else "constant"
-        return Column(name, kind, words=counted, **about)
+    few = len(counted) <= _MOST_WORDS
+    if few and not pa.types.is_temporal(column.type):
+        flags, strange = to_flags(column, name)
+        if not strange.any():
+            kind: Kind = "two-state" if len(np.unique(flags[~np.isnan(flags)])) == 2 else "constant"
+            return Column(name, kind, words=counted, **about)
     if trouble is not None and len(known.filter(pc.match_substring_regex(known, NUMBER_LIKE))) > len(known) / 2:
         return Column(name, "number", trouble=trouble, **about)
     values, unreadable = notation.read(column, name)
@@ -134,19 +136,7 @@ def _describe(
         kind = "constant" if len(different) < 2 else "row number" if numbered else "number"
         codes = len(different) <= _MOST_CODES and bool((different % 1 == 0).all())
         return Column(name, kind, words=counted if codes else {}, trouble=trouble, **about)
-    few = len(counted) <= _MOST_WORDS
     return Column(name, "words" if few else "text", words=counted, trouble=trouble, **about)
-
-
-def _may_be_flags(column: pa.Array, counted: Mapping[str, int]) -> bool:
-    return len(counted) <= _MOST_WORDS and not pa.types.is_temporal(column.type)
-
-
-def _as_texts(column: pa.Array) -> pa.Array | None:
-    try:
-        return clean_text(column)
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-        return None
 
 
 def _as_time(
