@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ml.config import OrganizationConfig
-from ml.errors import ConfigError, DataError, EagleError, IntegrityError
+from ml.errors import ConfigError, DataError, IntegrityError
 from ml.ingest.prepare import prepare, prepare_to_file
 from ml.ingest.prepared.data import Prepared, is_prepared, read_prepared
 from ml.ingest.prepared.fingerprint import Fingerprint, read_fingerprint
@@ -19,7 +19,7 @@ from ml.ingest.prepared_csv import is_prepared_csv, read_prepared_csv, write_pre
 from ml.ingest.sources.folder import files_of, folder_of, is_several
 from ml.ingest.sources.sqlite_files import refuse_second_names, state_of
 from ml.progress import ProgressCallback
-from ml.workspace.files import read_json, remove_below, sha256, staged_file, write_json
+from ml.workspace.files import json_if_readable, remove_below, sha256, staged_file, write_json
 from ml.workspace.locks import slices_lock
 from ml.workspace.paths import OrganizationPaths
 
@@ -157,7 +157,7 @@ def is_current(config: OrganizationConfig, paths: OrganizationPaths) -> bool:
     if fingerprint.config_digest != _origin(config):
         log.info("the source or the settings of the data have changed; preparing it again")
         return False
-    if not _is_as_written(kept, paths.data_summary(config.version)):
+    if json_if_readable(paths.data_summary(config.version)).get(_DIGEST_KEY) != sha256(kept):
         log.warning("%s is not what data_prep wrote; preparing it again", kept.name)
         return False
     log.info("reusing %s", kept.name)
@@ -184,15 +184,6 @@ def kept_data(config: OrganizationConfig, paths: OrganizationPaths, *, sensors: 
     kept = paths.prepared_data(config.version)
     prepared = read_prepared(kept, organization_id=config.organization_id, sensors=sensors)
     return Input(prepared, sha256(kept), "the organisation's prepared data")
-
-
-def _is_as_written(file: Path, summary: Path) -> bool:
-    """Whether the prepared data has the content that its summary tells."""
-    try:
-        told = read_json(summary, "the data summary").get(_DIGEST_KEY)
-    except EagleError:
-        return False
-    return bool(told == sha256(file))
 
 
 def _origin(config: OrganizationConfig) -> str:

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from ml.errors import IntegrityError, MissingArtifactError, StorageError
+from ml.errors import EagleError, IntegrityError, MissingArtifactError, StorageError
 from ml.workspace.safe_open import open_folder, opened, pinned, read_bytes
 from ml.workspace.temp_files import remove, temporary_path
 
@@ -167,6 +167,14 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise IntegrityError(f"{what} ({path.name}) must hold a JSON object, not {type(data).__name__}")
     return data
+
+
+def json_if_readable(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`; empty if it is missing or spoilt, which is for others to say."""
+    try:
+        return read_json(path, path.name)
+    except EagleError:
+        return {}
 
 
 def parse_json(text: bytes | str) -> Any:

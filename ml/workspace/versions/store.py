@@ -18,8 +18,8 @@ from ml.workspace import audit
 from ml.workspace.files import (
     FILE_MODE,
     install_directory,
+    json_if_readable,
     plain_storage_errors,
-    read_json,
     scratch_directory,
     sync_folder,
 )
@@ -246,20 +246,13 @@ def _switch(
 
 def _origin(folder: Path) -> tuple[str | None, str | None]:
     """SHA-256s of the configuration and of the data that a version was trained with, as far as it tells."""
-    metadata = _metadata(folder)
+    metadata = json_if_readable(folder / METADATA_FILE)
     data = metadata.get("data")
     config_digest, data_digest = metadata.get("configDigest"), data.get("digest") if isinstance(data, dict) else None
     return (
         config_digest if isinstance(config_digest, str) else None,
         data_digest if isinstance(data_digest, str) else None,
     )
-
-
-def _metadata(folder: Path) -> dict[str, Any]:
-    try:
-        return read_json(folder / METADATA_FILE, "the metadata")
-    except EagleError:
-        return {}
 
 
 def _current_if_whole(paths: OrganizationPaths) -> str | None:
@@ -333,7 +326,7 @@ def _published_records(paths: OrganizationPaths) -> list[dict[str, Any]]:
 
 
 def _info(folder: Path, current: bool, forced: bool) -> VersionInfo:
-    metadata = _metadata(folder)
+    metadata = json_if_readable(folder / METADATA_FILE)
     model_type, metrics = metadata.get("modelType"), metadata.get("metrics")
     return VersionInfo(
         name=folder.name,
