@@ -131,12 +131,7 @@ def _refuse_budget(arguments: argparse.Namespace) -> None:
 
 
 def _told(whole: Budget, share: Budget) -> dict[str, int]:
-    return {
-        "cpus": whole.cpus,
-        "memoryBytes": whole.memory,
-        "taskCpus": share.cpus,
-        "taskMemoryBytes": share.memory,
-    }
+    return {"cpus": whole.cpus, "memoryBytes": whole.memory, "taskCpus": share.cpus, "taskMemoryBytes": share.memory}
 
 
 def main(argv: list[str] | None = None) -> int:

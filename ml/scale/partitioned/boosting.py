@@ -103,12 +103,7 @@ def _addresses(client: Client) -> set[str]:
 
 
 def _attempt(
-    client: Client,
-    workers: list[str],
-    common: Growth,
-    rows: Bools,
-    stop_by: Bools | None,
-    on_progress: OnProgress,
+    client: Client, workers: list[str], common: Growth, rows: Bools, stop_by: Bools | None, on_progress: OnProgress
 ) -> str:
     name = f"trees-{uuid.uuid4().hex[:12]}"
     group = _group(client, workers) if len(workers) > 1 else None
@@ -136,11 +131,7 @@ def _attempt(
 
 
 def _model(
-    client: Client,
-    workers: list[str],
-    futures: list[Future],
-    told: list[dict[str, Any]],
-    on_progress: OnProgress,
+    client: Client, workers: list[str], futures: list[Future], told: list[dict[str, Any]], on_progress: OnProgress
 ) -> str:
     """Wait for all members; raises what one of them raised, and MemberLostError if a worker is gone."""
     heard = time.monotonic()
