@@ -17,7 +17,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -52,10 +52,6 @@ class Slice:
     def name(self) -> str:
         """Name of the file."""
         return f"{self.start}_{self.end}.parquet"
-
-    def to_json(self) -> dict[str, Any]:
-        """Its entry in the manifest."""
-        return {"start": self.start, "end": self.end, "rows": self.rows, "sha256": self.sha256}
 
 
 class SliceStore:
@@ -154,7 +150,7 @@ class SliceStore:
             "organizationId": self.organization_id,
             "contents": self._contents,
             "sliceMicroseconds": self.length,
-            "slices": [one.to_json() for one in self.slices],
+            "slices": [asdict(one) for one in self.slices],
         }
         write_json(self.folder / MANIFEST, content)
 

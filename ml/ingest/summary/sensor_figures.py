@@ -79,7 +79,7 @@ class SensorFigures:
             "stuck": stuck > 0,
             "stuckRows": stuck,
             **self._outliers.to_json(),
-            "repeatedValues": [each.to_json() for each in self._usual.repeated],
+            "repeatedValues": list(self._usual.repeated),
         }
 
     def _add_moments(self, known: Float64s) -> None:

@@ -162,36 +162,11 @@ class UnitOutliers:
         return {"unitOutliers": count if found else 0, "unitOutliersAre": best if found else None}
 
 
-@dataclass(frozen=True)
-class RepeatedValue:
-    """A number far from all others that comes again and again.
-
-    Attributes
-    ----------
-    share
-        Of the readings that have a value.
-    rest
-        Smallest and largest of the other values.
-    """
-
-    value: float
-    share: float
-    rest: tuple[float, float]
-
-    def to_json(self) -> dict[str, Any]:
-        """As part of the summary."""
-        return {"value": self.value, "share": self.share, "othersFrom": self.rest[0], "othersTo": self.rest[1]}
-
-
 # Numbers that loggers, historians and file formats write for "no value", and ends of the ranges of integers.
 _PLACEHOLDERS = frozenset(
     float(np.float32(value))
     for value in (
-        *(
-            sign * digits
-            for digits in (99, 999, 999.25, 9999, 999.9, 9999.9, 99999, 999999, 9999999)
-            for sign in (-1, 1)
-        ),
+        *(sign * nines for nines in (99, 999, 999.25, 9999, 999.9, 9999.9, 99999, 999999, 9999999) for sign in (-1, 1)),
         *(255, 32767, -32768, 65535, 8388607, 16777215, 2147483647, -2147483648, 4294967295),
         *(1e20, 1e30, -1e30, 1e35, 1e37, -1e37, 1e38, -1e38, 3.4028235e38, -3.4028235e38, 9.969209968386869e36),
     )
@@ -202,8 +177,11 @@ _APART = 3.0  # times the range of the other values; of a known placeholder half
 _APART_KNOWN = 0.5
 
 
-def repeated_values(sample: Float64s) -> list[RepeatedValue]:
-    """Values at either end of a sample (n_values,) without NaN that are repeated and far from all others."""
+def repeated_values(sample: Float64s) -> list[dict[str, float]]:
+    """Values at either end of a sample (n_values,) without NaN that are repeated and far from all others.
+
+    Each with its ``share`` of the sample, and ``othersFrom`` and ``othersTo``, the ends of the other values.
+    """
     values, counts = np.unique(sample, return_counts=True)
     found: list[tuple[float, int]] = []
     while len(values) > 2 and len(found) < _MOST_REPEATED:
@@ -219,8 +197,10 @@ def repeated_values(sample: Float64s) -> list[RepeatedValue]:
                 break
         else:
             break
-    rest_of = (float(values[0]), float(values[-1])) if len(values) else (0.0, 0.0)
-    return [RepeatedValue(value, count / len(sample), rest_of) for value, count in found]
+    low, high = (float(values[0]), float(values[-1])) if len(values) else (0.0, 0.0)
+    return [
+        {"value": value, "share": count / len(sample), "othersFrom": low, "othersTo": high} for value, count in found
+    ]
 
 
 @dataclass(frozen=True)
@@ -228,7 +208,7 @@ class Usual:
     """What most values of a sensor are like, and which ones stand for no value."""
 
     fences: Fences | None = None
-    repeated: tuple[RepeatedValue, ...] = ()
+    repeated: tuple[dict[str, float], ...] = ()
 
     @classmethod
     def of(cls, sample: Float64s) -> Usual:
