@@ -22,24 +22,12 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class MergedRows:
-    """What became of rows sorted by asset and instant.
+    """What became of rows sorted by asset and instant."""
 
-    Attributes
-    ----------
-    columns
-        Values by column, each of shape (n_instants,).
-    last
-        (n_instants,) position of each instant's last row.
-    conflicts
-        Instants with different values, by column; columns without any are left out.
-    contested
-        (n_instants,) whether a column that is no flag has different values.
-    """
-
-    columns: dict[str, Array]
-    last: Int64s
-    conflicts: dict[str, int]
-    contested: Bools
+    columns: dict[str, Array]  # values by column, each of shape (n_instants,)
+    last: Int64s  # (n_instants,) position of each instant's last row
+    conflicts: dict[str, int]  # instants with different values, by column; columns without any are left out
+    contested: Bools  # (n_instants,) whether a column that is no flag has different values
 
 
 def merge_rows(columns: Mapping[str, Array], starts: Bools, flags: Collection[str]) -> MergedRows:

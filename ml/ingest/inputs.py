@@ -30,19 +30,11 @@ _DIGEST_KEY = "preparedDataSha256"
 
 @dataclass(frozen=True)
 class Input:
-    """Prepared data and where it came from.
-
-    Attributes
-    ----------
-    digest
-        SHA-256 of the file the data was read from.
-    source
-        The same in words, for reports.
-    """
+    """Prepared data and where it came from."""
 
     data: Prepared
-    digest: str
-    source: str
+    digest: str  # SHA-256 of the file the data was read from
+    source: str  # the same in words, for reports
 
 
 def refuse_foreign_source(config: OrganizationConfig, paths: OrganizationPaths) -> None:

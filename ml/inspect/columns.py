@@ -37,33 +37,18 @@ _ZONE = "UTC"  # a zone moves times, and does not change what a column is
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the sample.
-
-    Attributes
-    ----------
-    missing
-        Share of the rows without a value, words for nothing included.
-    distinct
-        Different values.
-    words
-        Values with the number of rows, of columns of texts, two-state signals and codes.
-    times
-        Of times, in microseconds.
-    format
-        Of times; of numbers that are times it is a guess by their size.
-    trouble
-        Why a column that looks like times or numbers cannot be read for certain.
-    """
+    """One column of the sample."""
 
     name: str
     kind: Kind
-    missing: float = 0.0
-    distinct: int = 0
+    missing: float = 0.0  # share of the rows without a value, words for nothing included
+    distinct: int = 0  # different values
     examples: tuple[str, ...] = ()
     words: Mapping[str, int] = field(default_factory=dict)
-    times: Int64s | None = None
-    format: TimeFormat | None = None
-    trouble: DataError | None = None
+    """Values with the number of rows, of columns of texts, two-state signals and codes."""
+    times: Int64s | None = None  # of times, in microseconds
+    format: TimeFormat | None = None  # of times; of numbers that are times it is a guess by their size
+    trouble: DataError | None = None  # why a column that looks like times or numbers cannot be read for certain
 
     def to_json(self) -> dict[str, Any]:
         """What is told of the column."""

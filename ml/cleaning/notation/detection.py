@@ -41,27 +41,14 @@ Parsed = TypeVar("Parsed")
 
 @dataclass(frozen=True)
 class Notation:
-    """How the columns of a source are written.
+    """How the columns of a source are written."""
 
-    Attributes
-    ----------
-    times
-        Of the time column.
-    numbers
-        By column of the source; those that are not there are written with a decimal point.
-    null_words
-        Texts, in lower case, that stand for no value of a sensor.
-    null_numbers
-        Numbers that do.
-    found
-        What was found out, and not told, for the data summary.
-    """
-
-    times: TimeFormat = field(default_factory=TimeFormat)
+    times: TimeFormat = field(default_factory=TimeFormat)  # of the time column
     numbers: Mapping[str, NumberFormat] = field(default_factory=dict)
-    null_words: frozenset[str] = NULL_WORDS
-    null_numbers: frozenset[float] = frozenset()
-    found: Mapping[str, Any] = field(default_factory=dict)
+    """By column of the source; those that are not there are written with a decimal point."""
+    null_words: frozenset[str] = NULL_WORDS  # texts, in lower case, that stand for no value of a sensor
+    null_numbers: frozenset[float] = frozenset()  # numbers that do
+    found: Mapping[str, Any] = field(default_factory=dict)  # what was found out, and not told, for the data summary
 
     def read(
         self, column: pa.Array, source: str, parse: Callable[[pa.Array, str], tuple[Float64s, Bools]] = to_numbers

@@ -36,18 +36,11 @@ _DIGITS = frozenset({"%Y%m%d", "%Y%m%d%H%M", "%Y%m%d%H%M%S"})
 
 @dataclass(frozen=True)
 class TimeFormat:
-    """How a time column is written.
-
-    Attributes
-    ----------
-    name
-        `iso`, a name of `ml.options.access.file_format.NUMBERED_TIMES`, or a format of strptime.
-    others
-        Further formats of strptime, for texts that `name` does not fit.
-    """
+    """How a time column is written."""
 
     name: str = DEFAULT_TIMES
-    others: tuple[str, ...] = ()
+    """`iso`, a name of `ml.options.access.file_format.NUMBERED_TIMES`, or a format of strptime."""
+    others: tuple[str, ...] = ()  # further formats of strptime, for texts that `name` does not fit
 
     @property
     def is_default(self) -> bool:

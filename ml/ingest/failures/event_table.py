@@ -80,20 +80,13 @@ class EventCounts:
 
 @dataclass(frozen=True)
 class ListedEvents:
-    """Events by asset and time, each once.
-
-    Attributes
-    ----------
-    events
-        ``asset`` (as the readings name it), ``start``, ``end`` (microseconds; the start where there is no end) and
-        ``mode`` (text; empty where no column says).
-    where
-        The table in words.
-    """
+    """Events by asset and time, each once."""
 
     events: pd.DataFrame
+    """``asset`` (as the readings name it), ``start``, ``end`` (microseconds; the start where there is no end) and
+    ``mode`` (text; empty where no column says)."""
     counts: EventCounts
-    where: str
+    where: str  # the table in words
 
 
 def read_events(config: OrganizationConfig, table: EventTable, field: str, *, before: int | None) -> ListedEvents:

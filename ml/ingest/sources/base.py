@@ -137,26 +137,13 @@ class TimeAxis:
 
     A *key* is a time as it is stored, as microseconds since the epoch: of times without a zone the wall clock, of
     numbers what they mean in their unit. Keys sort as the database sorts the column.
-
-    Attributes
-    ----------
-    column
-        The time column.
-    kind
-        Its kind, in the words of the source.
-    unit
-        Microseconds per unit of a number.
-    granularity
-        Microseconds between the instants at which the column can be cut.
-    margin
-        By how much a key may differ from the instant in UTC, in microseconds.
     """
 
-    column: str
-    kind: str
-    unit: float = 1.0
-    granularity: int = 1
-    margin: int = 0
+    column: str  # the time column
+    kind: str  # its kind, in the words of the source
+    unit: float = 1.0  # microseconds per unit of a number
+    granularity: int = 1  # microseconds between the instants at which the column can be cut
+    margin: int = 0  # by how much a key may differ from the instant in UTC, in microseconds
 
 
 def keys_within(within: TimeRange, axis: TimeAxis) -> tuple[int, int]:

@@ -39,19 +39,11 @@ _FEWEST = 3  # values; one or two may be anything
 
 @dataclass(frozen=True)
 class Conversion:
-    """From a unit that a value may be in to that of the other values.
+    """From a unit that a value may be in to that of the other values."""
 
-    Attributes
-    ----------
-    quantity
-        What both are units of; None for any.
-    factor, offset
-        ``value * factor + offset`` is the value in the unit of the others.
-    """
-
-    quantity: str | None
+    quantity: str | None  # what both are units of; None for any
     factor: float
-    offset: float = 0.0
+    offset: float = 0.0  # ``value * factor + offset`` is the value in the unit of the others
 
     def __call__(self, values: Float64s) -> Float64s:
         """Converted values."""

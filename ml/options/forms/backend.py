@@ -54,21 +54,12 @@ _FLAT_KEYS = ("hyperparameters", "validationSplit", "targetColumn", "featureColu
 
 
 class Folded(NamedTuple):
-    """A configuration in the nested form.
+    """A configuration in the nested form."""
 
-    Attributes
-    ----------
-    data
-        The nested form.
-    findings
-        What was left out, guessed or mapped.
-    optional_columns
-        Sensors that nobody of the organisation named for certain; the source may lack them.
-    """
-
-    data: Json
-    findings: list[Finding]
+    data: Json  # the nested form
+    findings: list[Finding]  # what was left out, guessed or mapped
     optional_columns: frozenset[str]
+    """Sensors that nobody of the organisation named for certain; the source may lack them."""
 
 
 def fold_backend_form(data: Json) -> Folded:

@@ -46,30 +46,16 @@ _SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+")
 
 @dataclass(frozen=True)
 class KeyForm:
-    """What becomes of one key.
+    """What becomes of one key."""
 
-    Attributes
-    ----------
-    path
-        The key as others write it, in camelCase, with the sections that it stands in; snake_case is read alike.
-    to
-        Keys of ours that take its value; empty: none.
-    convert
-        From its value to ours; what it gives as None is left out.
-    told
-        Why it is left out, or the hint of the refusal. Empty: that it was read as another key is all there is to tell.
-    refused
-        Whether it is refused.
-    silent
-        Whether it belongs to a documented form, and need not be told.
-    """
-
-    path: str
-    to: tuple[str, ...] = ()
-    convert: Callable[[Any], Any] | None = None
+    path: str  # the key as others write it, in camelCase, with the sections that it stands in; snake_case is read alike
+    to: tuple[str, ...] = ()  # keys of ours that take its value; empty: none
+    convert: Callable[[Any], Any] | None = None  # from its value to ours; what it gives as None is left out
     told: str = ""
-    refused: bool = False
-    silent: bool = False
+    """Why it is left out, or the hint of the refusal. Empty: that it was read as another key is all there is to tell.
+    """
+    refused: bool = False  # whether it is refused
+    silent: bool = False  # whether it belongs to a documented form, and need not be told
 
     @property
     def is_flat(self) -> bool:

@@ -43,33 +43,15 @@ _COMMENTS = ("#", "//")
 
 @dataclass(frozen=True)
 class Dialect:
-    """Where the header and the first reading of a file are.
+    """Where the header and the first reading of a file are."""
 
-    Attributes
-    ----------
-    separator
-        Between values.
-    columns
-        Names in the header.
-    skipped
-        Physical lines before the first reading, the header included.
-    open_end
-        Whether lines of readings end with a separator and the header does not.
-    comment
-        How lines begin that hold no reading.
-    units
-        Texts below the names, by column.
-    found
-        What was found out, for the data summary.
-    """
-
-    separator: str
-    columns: tuple[str, ...]
-    skipped: int = 1
-    open_end: bool = False
-    comment: str | None = None
-    units: dict[str, str] = field(default_factory=dict)
-    found: dict[str, Any] = field(default_factory=dict)
+    separator: str  # between values
+    columns: tuple[str, ...]  # names in the header
+    skipped: int = 1  # physical lines before the first reading, the header included
+    open_end: bool = False  # whether lines of readings end with a separator and the header does not
+    comment: str | None = None  # how lines begin that hold no reading
+    units: dict[str, str] = field(default_factory=dict)  # texts below the names, by column
+    found: dict[str, Any] = field(default_factory=dict)  # what was found out, for the data summary
 
     @property
     def is_plain(self) -> bool:
