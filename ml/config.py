@@ -92,6 +92,11 @@ class OrganizationConfig(Section):
         return self.schema_config
 
     @property
+    def names_a_source(self) -> bool:
+        """Whether it says where readings come from."""
+        return self.scada_db_config is not None or self.data_source is not None
+
+    @property
     def findings(self) -> tuple[Finding, ...]:
         """What was left out, guessed or mapped when the configuration was read; every step's result repeats it."""
         return self._notes.findings

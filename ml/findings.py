@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Finding:
         return {key: value for key, value in parts.items() if value is not None}
 
 
-def without_repeats(findings: Iterable[Finding]) -> list[Finding]:
-    """Each finding once, in the order of its first appearance."""
-    return list(dict.fromkeys(findings))
+def distinct(warnings: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each entry of ``warnings`` once, in the order of its first appearance."""
+    entries = list(warnings)
+    return [entry for at, entry in enumerate(entries) if entry not in entries[:at]]

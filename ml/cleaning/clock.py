@@ -16,16 +16,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml.arrays import Bools, Int64s
 from ml.cleaning.parsing import clean_text, is_text
 from ml.errors import DataError
-
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 UNREADABLE = np.iinfo(np.int64).min
 """Stands for a timestamp that is missing or cannot be read."""
@@ -43,13 +40,10 @@ _ENDS_WITH_ZONE = r"[T ].*([zZ]|[+-]\d{2}(:?\d{2})?)$"
 _UTC_IN_WORDS = r"\s*(UTC|GMT)$"
 
 
-def to_microseconds(column: pa.Array, zone: str, name: str) -> Ints:
+def to_microseconds(column: pa.Array, zone: str, name: str) -> Int64s:
     """A timestamp column as microseconds since the epoch, `UNREADABLE` where that is not possible.
 
-    Raises
-    ------
-    DataError
-        If the column's type can never hold times, such as true/false.
+    Raises DataError if the column's type can never hold times, such as true/false.
     """
     kind = column.type
     if pa.types.is_null(kind):
@@ -79,7 +73,7 @@ def last_plausible_year() -> int:
     return datetime.now(UTC).year + 1
 
 
-def outside_plausible_years(time: Ints) -> Bools:
+def outside_plausible_years(time: Int64s) -> Bools:
     """Which readable times lie before 1990 or after next year."""
     first, after = (
         (datetime(year, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
@@ -89,7 +83,7 @@ def outside_plausible_years(time: Ints) -> Bools:
     return strange
 
 
-def implausible(time: Ints, column: pa.Array) -> Bools:
+def implausible(time: Int64s, column: pa.Array) -> Bools:
     """Which readable times of a column lie before 1990 or after next year, where no reading of a plant comes from.
 
     Numbers that are .NET ticks do not, but are counted among them: as nanoseconds they would all be of 1990.
@@ -125,7 +119,7 @@ def to_exact_text(microseconds: int) -> str:
     return (_EPOCH + timedelta(microseconds=microseconds)).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
-def _stored(column: pa.Array) -> Ints:
+def _stored(column: pa.Array) -> Int64s:
     """Dates and timestamps of any unit as microseconds; what lies beyond the limits may not fit and is unreadable."""
     kind = column.type
     if pa.types.is_date32(kind):
@@ -139,7 +133,7 @@ def _stored(column: pa.Array) -> Ints:
     return np.where(fits, np.where(fits, number, 0) * factor, UNREADABLE)
 
 
-def _from_text(text: pa.Array, zone: str) -> Ints:
+def _from_text(text: pa.Array, zone: str) -> Int64s:
     zoned = pc.replace_substring_regex(text, _UTC_IN_WORDS, "Z")
     number, has_zone, local = _text_kinds(text)
     time = np.full(len(text), UNREADABLE)
@@ -157,24 +151,24 @@ def _text_kinds(text: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
     return number, has_zone, pc.invert(pc.or_(number, has_zone))
 
 
-def _fill(time: Ints, mask: pa.Array, read: Callable[[], Ints]) -> None:
+def _fill(time: Int64s, mask: pa.Array, read: Callable[[], Int64s]) -> None:
     chosen = mask.to_numpy(zero_copy_only=False)
     if chosen.any():
         time[chosen] = read()
 
 
-def _from_iso(text: pa.Array, zone: str | None) -> Ints:
+def _from_iso(text: pa.Array, zone: str | None) -> Int64s:
     """ISO 8601 text, which either has a zone or is taken as if it were UTC, as microseconds."""
     try:
         parsed = pc.cast(text, pa.timestamp("us", tz=zone))
-        raw: Ints = pc.fill_null(pc.cast(parsed, pa.int64()), UNREADABLE).to_numpy(zero_copy_only=False)
+        raw: Int64s = pc.fill_null(pc.cast(parsed, pa.int64()), UNREADABLE).to_numpy(zero_copy_only=False)
         return raw
     except pa.ArrowInvalid:  # a spelling that Arrow does not know, or no time at all: the slow way that tells which
         strings = pd.Series(text.to_pylist(), dtype="str")
         return to_integers(pd.DatetimeIndex(pd.to_datetime(strings, format="ISO8601", errors="coerce", utc=True)))
 
 
-def _from_epoch(numbers: pa.Array) -> Ints:
+def _from_epoch(numbers: pa.Array) -> Int64s:
     values = numbers.to_numpy(zero_copy_only=False).astype(np.float64)
     known = np.isfinite(values)
     values = np.where(known, values, 0.0)
@@ -184,7 +178,7 @@ def _from_epoch(numbers: pa.Array) -> Ints:
     return np.where(known, np.where(known, scaled, 0.0).astype(np.int64), UNREADABLE)
 
 
-def from_local(naive: Ints, zone: str) -> Ints:
+def from_local(naive: Int64s, zone: str) -> Int64s:
     """Local microseconds to UTC; the wall-clock rules are those of the module."""
     if zone == "UTC":
         return naive
@@ -195,12 +189,12 @@ def from_local(naive: Ints, zone: str) -> Ints:
     return to_integers(wall - offset)
 
 
-def to_integers(times: pd.DatetimeIndex) -> Ints:
+def to_integers(times: pd.DatetimeIndex) -> Int64s:
     """Times as microseconds, `UNREADABLE` for those that are missing."""
     raw = times.as_unit("us").to_numpy(dtype="datetime64[us]").view(np.int64)
     return np.where(times.isna(), UNREADABLE, raw)
 
 
-def within_limits(time: Ints) -> Ints:
+def within_limits(time: Int64s) -> Int64s:
     """Times with `UNREADABLE` for those before 1900 and after 2200."""
     return np.where((time > EARLIEST) & (time < LATEST), time, UNREADABLE)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from ml.arrays import Bools, Float64s, Int64s
 from ml.cleaning import clock
 from ml.cleaning.columns import ColumnPlan
 from ml.cleaning.counts import Counts
@@ -98,10 +99,7 @@ class ReadingCollector:
     def add(self, batch: pa.RecordBatch) -> None:
         """Take the rows of one batch, which has the plan's source columns.
 
-        Raises
-        ------
-        DataError
-            If a column's type cannot hold what the schema says it is.
+        Raises DataError if a column's type cannot hold what the schema says it is.
         """
         times = plain(batch.column(self._plan.timestamp))
         time = self._notation.times.to_microseconds(times, self._zone, self._plan.timestamp)
@@ -132,10 +130,7 @@ class ReadingCollector:
     def finish(self) -> Readings:
         """All rows taken, sorted and without repeated instants.
 
-        Raises
-        ------
-        DataError
-            If there were rows, but not one with a readable time.
+        Raises DataError if there were rows, but not one with a readable time.
         """
         refuse_times(self.counts, self._plan.timestamp, most_odd=1.0)
         return Readings(self.take(), self.counts)
@@ -164,9 +159,9 @@ class ReadingCollector:
     def _column_names(self) -> list[str]:
         return ["asset_id", "timestamp", *self._plan.sensors, *self._flags]
 
-    def _usable(self, times: pa.Array, time: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    def _usable(self, times: pa.Array, time: Int64s) -> Bools:
         """Which rows have a time that can be used; the others are counted, with some of their values."""
-        readable: npt.NDArray[np.bool_] = time != clock.UNREADABLE
+        readable: Bools = time != clock.UNREADABLE
         strange = ~readable & times.is_valid().to_numpy(zero_copy_only=False)
         self.counts.unreadable_times += int((~readable).sum())
         if not self._any_year:
@@ -177,7 +172,7 @@ class ReadingCollector:
         self.counts.note_times(times, strange)
         return readable
 
-    def _in_range(self, time: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    def _in_range(self, time: Int64s) -> Bools:
         inside = np.ones(len(time), dtype=bool)
         if self._within.start is not None:
             inside &= time >= self._within.start
@@ -191,7 +186,7 @@ class ReadingCollector:
             return None
         return asset_names(batch.column(self._plan.asset), self._plan.asset)
 
-    def _codes(self, assets: pa.Array | None, n_rows: int) -> npt.NDArray[np.int64]:
+    def _codes(self, assets: pa.Array | None, n_rows: int) -> Int64s:
         if assets is None:
             self._asset_codes.setdefault(ONLY_ASSET, 0)
             return np.zeros(n_rows, dtype=np.int64)
@@ -218,7 +213,7 @@ class ReadingCollector:
             self._count(self.counts.failed, flag.source, int((values == 1).sum()))
             self._store(flag.name, np.where(unreadable, NOT_UNDERSTOOD, values).astype(np.float32))
 
-    def _read(self, name: str, column: pa.Array, source: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    def _read(self, name: str, column: pa.Array, source: str) -> tuple[Float64s, Bools]:
         """A sensor's values, and which could not be read."""
         words = self._schema.categorical_columns.get(name)
         if words is not None:
@@ -237,7 +232,7 @@ class ReadingCollector:
                 values = values * factor + offset
         return values, unreadable
 
-    def _possible(self, name: str, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _possible(self, name: str, values: Float64s) -> Float64s:
         """Values within the column's validRange; the others, but for infinite ones, are missing and counted."""
         low, high = self._schema.valid_range.get(name, (None, None))
         outside = np.zeros(len(values), dtype=bool)
@@ -249,7 +244,7 @@ class ReadingCollector:
         self._count(self.counts.out_of_range, name, int(outside.sum()))
         return np.where(outside, np.nan, values) if outside.any() else values
 
-    def _finite(self, name: str, values: npt.NDArray[np.float64]) -> Array:
+    def _finite(self, name: str, values: Float64s) -> Array:
         """Values in the type they keep from here on; what is infinite in it is missing and counted."""
         with np.errstate(over="ignore"):
             kept: Array = values if name in self._schema.counter_columns else values.astype(np.float32)

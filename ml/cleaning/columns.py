@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 
 from ml.cleaning.flags import LABEL, Flag, failure_flags
 from ml.errors import MissingColumnError
-from ml.options.base import missing_name, nearest
+from ml.options.base import listing, missing_column
 from ml.options.failures import FailureConfig
 from ml.options.schema import DEFAULT_TIMESTAMP_COLUMNS, SchemaConfig
-
-_LISTED = 30  # available columns that an error names; enough to find the right one, not a wall of text
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,8 @@ def plan_columns(
 
     Columns that nothing names are left out. With a label column the target may be absent.
 
+    Raises MissingColumnError if a named column is not there; names the nearest one and those that are.
+
     Parameters
     ----------
     where
@@ -56,11 +56,6 @@ def plan_columns(
         Which columns say failed. Default: the target.
     target_required
         Whether a source without them is refused, where there is no label column either.
-
-    Raises
-    ------
-    MissingColumnError
-        If a named column is not there; names the nearest one and those that are.
     """
     finder = _Finder(schema, available, where)
     optional = label_column is not None or not target_required
@@ -108,8 +103,7 @@ class _Finder:
             return source
         looked_for = source or name
         mapped = f' (mapped to "{name}")' if source not in (None, name) else ""
-        message = f'{self.where} has no column "{looked_for}"{mapped}'
-        raise missing_name(MissingColumnError, looked_for, message, field=field, hint=self._hint(looked_for))
+        raise missing_column(self.where, looked_for, self.available, field, mapped)
 
     def flags(self, wanted: Sequence[Flag], optional: bool) -> Iterator[Flag]:
         """Flags by the source's names of their columns; those that may be absent, and are, are left out."""
@@ -130,14 +124,5 @@ class _Finder:
         raise MissingColumnError(
             f"{self.where} has no time column ({' or '.join(DEFAULT_TIMESTAMP_COLUMNS)})",
             field="schemaConfig.timestampColumn",
-            hint=f"name it in schemaConfig.timestampColumn; {self._listing()}",
+            hint=f"name it in schemaConfig.timestampColumn; {listing(self.available)}",
         )
-
-    def _hint(self, name: str) -> str:
-        guess = nearest(name, self.available)
-        return f'did you mean "{guess}"? {self._listing()}' if guess else self._listing()
-
-    def _listing(self) -> str:
-        more = len(self.available) - _LISTED
-        names = ", ".join(self.available[:_LISTED])
-        return f"available: {names}" + (f" and {more} more" if more > 0 else "")

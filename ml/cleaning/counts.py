@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml.arrays import Bools, Float64s, Int64s
 from ml.cleaning.clock import to_text
 from ml.cleaning.instants import MergedRows
 from ml.findings import Finding
@@ -17,9 +17,6 @@ from ml.findings import Finding
 _MOST_EXAMPLES = 20  # different values of a column that are kept for messages
 _MOST_COUNTED = 1_000  # different values that are looked at of a batch; more are no words that somebody meant
 _EXAMPLE_LENGTH = 60
-
-Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass
@@ -87,7 +84,7 @@ class Counts:
         if odd.any():
             _note_examples(self.time_examples, times, odd)
 
-    def note_values(self, name: str, column: pa.Array, values: npt.NDArray[np.float64], unreadable: Bools) -> None:
+    def note_values(self, name: str, column: pa.Array, values: Float64s, unreadable: Bools) -> None:
         """Count what was understood of a column and what was not; all arrays have the shape (n_rows,)."""
         known = int(np.count_nonzero(~np.isnan(values)))
         if known:
@@ -102,7 +99,7 @@ class Counts:
         if known.any():
             _note_examples(self.words.setdefault(name, {}), column, known)
 
-    def note_merged(self, rows: MergedRows, asset: Ints, time: Ints, names: list[str], before: int) -> None:
+    def note_merged(self, rows: MergedRows, asset: Int64s, time: Int64s, names: list[str], before: int) -> None:
         """Count rows that were merged: `before` rows became those at `asset` (codes into `names`) and `time`."""
         self.instants += len(rows.last)
         self.duplicates += before - len(rows.last)

@@ -21,37 +21,21 @@ _MARK = "\x1f"  # no sensor can have it in its name
 
 @dataclass(frozen=True)
 class Flag:
-    """A two-state column of clean readings.
+    """A two-state column of clean readings."""
 
-    Attributes
-    ----------
-    name
-        Its name there.
-    source
-        The column that it is read from.
-    failed, healthy
-        Words that mean 1 and 0, as `ml.options.failures.canonical` has them. Without `healthy`, all others are 0;
-        without both, 0 and 1 are read as `ml.cleaning.parsing.to_flags` does.
-    inverse
-        Whether 0 means failed.
-    mode
-        Which mode of failure it tells of.
-    """
-
-    name: str
-    source: str
+    name: str  # its name there
+    source: str  # the column that it is read from
     failed: frozenset[str] | None = None
     healthy: frozenset[str] | None = None
-    inverse: bool = False
-    mode: int = 0
+    """Words that mean 1 and 0, as `ml.options.failures.canonical` has them. Without `healthy`, all others are 0;
+    without both, 0 and 1 are read as `ml.cleaning.parsing.to_flags` does."""
+    inverse: bool = False  # whether 0 means failed
+    mode: int = 0  # which mode of failure it tells of
 
     def read(self, column: pa.Array) -> tuple[Float64s, Bools]:
         """Values as 1 (failed), 0 or NaN, and which of those that are NaN were not understood.
 
-        Raises
-        ------
-        DataError
-            If the column's type can hold neither words nor numbers.
+        Raises DataError if the column's type can hold neither words nor numbers.
         """
         if self.failed is not None:
             return self._read_words(column, self.failed)
@@ -99,13 +83,7 @@ def failure_flags(schema: SchemaConfig, failures: FailureConfig) -> tuple[Flag, 
 
 
 def words(column: pa.Array, name: str) -> pa.Array:
-    """A column as text, without outer blanks.
-
-    Raises
-    ------
-    DataError
-        If its type cannot be written as text.
-    """
+    """A column as text, without outer blanks; raises DataError if its type cannot be written as text."""
     try:
         return pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):

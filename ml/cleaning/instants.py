@@ -15,30 +15,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ml.arrays import Bools, Int64s
+
 Array = npt.NDArray[Any]
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class MergedRows:
-    """What became of rows sorted by asset and instant.
+    """What became of rows sorted by asset and instant."""
 
-    Attributes
-    ----------
-    columns
-        Values by column, each of shape (n_instants,).
-    last
-        (n_instants,) position of each instant's last row.
-    conflicts
-        Instants with different values, by column; columns without any are left out.
-    contested
-        (n_instants,) whether a column that is no flag has different values.
-    """
-
-    columns: dict[str, Array]
-    last: npt.NDArray[np.int64]
-    conflicts: dict[str, int]
-    contested: Bools
+    columns: dict[str, Array]  # values by column, each of shape (n_instants,)
+    last: Int64s  # (n_instants,) position of each instant's last row
+    conflicts: dict[str, int]  # instants with different values, by column; columns without any are left out
+    contested: Bools  # (n_instants,) whether a column that is no flag has different values
 
 
 def merge_rows(columns: Mapping[str, Array], starts: Bools, flags: Collection[str]) -> MergedRows:
@@ -76,7 +65,7 @@ def merge_rows(columns: Mapping[str, Array], starts: Bools, flags: Collection[st
     return MergedRows(merged, last, conflicts, contested)
 
 
-def _last_known(cells: Array, groups: npt.NDArray[np.int64]) -> Array:
+def _last_known(cells: Array, groups: Int64s) -> Array:
     """The last value of each group that is not NaN; NaN where there is none."""
     position = np.maximum.reduceat(np.where(np.isnan(cells), -1, np.arange(len(cells))), groups)
     return np.where(position >= 0, cells[position], np.array(np.nan, dtype=cells.dtype))

@@ -26,11 +26,7 @@ _NUMBERS = (
         "separators of thousands",
         "set formatConfig.thousandsMark, or write numbers without separators of thousands",
     ),
-    (
-        r"[+-]?\d+([.,]\d+)?\s*[^\d\s.,:/-][^\d]*",
-        "numbers with a unit",
-        "write the number alone",
-    ),
+    (r"[+-]?\d+([.,]\d+)?\s*[^\d\s.,:/-][^\d]*", "numbers with a unit", "write the number alone"),
     (r"[<>≤≥~]\s*\d.*", "limits of detection", "write the number alone, or leave the cell empty"),
     (r"0[xX][0-9a-fA-F]+", "hexadecimal numbers", "write decimal numbers"),
     (r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}.*", "dates", "name another column, or leave this one out"),

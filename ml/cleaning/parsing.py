@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml.arrays import Bools, Float64s
 from ml.errors import DataError
-
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 NOT_UNDERSTOOD = 0.5
 """Stands in the target and the label for a value that is there but neither 0 nor 1: nothing is known then, and no
@@ -25,15 +22,12 @@ _TRUE_WORDS = ("1", "true", "t", "yes", "y", "on")
 _FALSE_WORDS = ("0", "false", "f", "no", "n", "off")
 
 
-def to_numbers(column: pa.Array, name: str) -> tuple[Floats, Bools]:
+def to_numbers(column: pa.Array, name: str) -> tuple[Float64s, Bools]:
     """A column as float64, and which values could not be read as a number (they are NaN).
 
     Empty text and the usual words for "nothing" are missing, not unreadable.
 
-    Raises
-    ------
-    DataError
-        If the column's type can never hold numbers, such as a date or a list.
+    Raises DataError if the column's type can never hold numbers, such as a date or a list.
     """
     kind = column.type
     if pa.types.is_null(kind):
@@ -47,15 +41,12 @@ def to_numbers(column: pa.Array, name: str) -> tuple[Floats, Bools]:
     return _floats(pc.cast(column, pa.float64(), safe=False)), _none_of(column)
 
 
-def to_flags(column: pa.Array, name: str) -> tuple[Floats, Bools]:
+def to_flags(column: pa.Array, name: str) -> tuple[Float64s, Bools]:
     """A two-state column as 0, 1 or NaN, and which values were neither.
 
     Read are 0 and 1 (also as 0.0 and 1.0), true/false, t/f, yes/no, y/n and on/off in any case.
 
-    Raises
-    ------
-    DataError
-        As `to_numbers`.
+    Raises DataError as `to_numbers`.
     """
     if is_text(column.type):
         column = _words_to_digits(column)
@@ -64,16 +55,13 @@ def to_flags(column: pa.Array, name: str) -> tuple[Floats, Bools]:
     return np.where(strange, np.nan, values), unreadable | strange
 
 
-def to_codes(column: pa.Array, name: str, words: Sequence[str]) -> tuple[Floats, Bools]:
+def to_codes(column: pa.Array, name: str, words: Sequence[str]) -> tuple[Float64s, Bools]:
     """A column of words as the position of each in `words`, NaN for any other, and which of those say something.
 
     Numbers are read as people write them: 7 and 7.0 are the word "7". Words count as they are written, blanks around
     them left out.
 
-    Raises
-    ------
-    DataError
-        If the column's type holds no words, such as a date or a list.
+    Raises DataError if the column's type holds no words, such as a date or a list.
     """
     text = _as_text(column, name)
     values = _floats(pc.cast(pc.index_in(text, value_set=pa.array(words, pa.string())), pa.float64()))
@@ -98,7 +86,7 @@ def clean_text(column: pa.Array) -> pa.Array:
     return pc.if_else(missing, pa.scalar(None, pa.string()), trimmed)
 
 
-def _text_to_numbers(column: pa.Array) -> tuple[Floats, Bools]:
+def _text_to_numbers(column: pa.Array) -> tuple[Float64s, Bools]:
     text = clean_text(column)
     try:
         return _floats(pc.cast(text, pa.float64())), _none_of(column)
@@ -133,8 +121,8 @@ def _words_to_digits(column: pa.Array) -> pa.Array:
     return text
 
 
-def _floats(column: pa.Array) -> Floats:
-    values: Floats = column.to_numpy(zero_copy_only=False)  # nulls become NaN
+def _floats(column: pa.Array) -> Float64s:
+    values: Float64s = column.to_numpy(zero_copy_only=False)  # nulls become NaN
     return values.astype(np.float64, copy=False)
 
 

@@ -24,17 +24,14 @@ _TIMES = (
 def refuse_times(counts: Counts, column: str, *, most_odd: float = MOST_ODD_TIMES) -> None:
     """Refuse rows too many of which have no usable time.
 
+    Raises DataError, which shows some values, and the format that they seem to have.
+
     Parameters
     ----------
     column
         Name of the time column.
     most_odd
         Share of rows that may have none; 1 refuses only if no row has one.
-
-    Raises
-    ------
-    DataError
-        Shows some values, and the format that they seem to have.
     """
     odd, rows = counts.odd_times, counts.rows_read
     nothing_left = 0 < rows == counts.unreadable_times + counts.implausible_times
@@ -62,10 +59,7 @@ def refuse_unreadable(counts: Counts, plan: ColumnPlan, *, new_words: bool = Fal
     A sensor that is empty throughout may be broken or new, so it is reported and not refused, unless all are. With
     `new_words` a categorical column may have nothing but words that nobody named.
 
-    Raises
-    ------
-    DataError
-        Names the column, some of its values, and why they probably could not be read.
+    Raises DataError, which names the column, some of its values, and why they probably could not be read.
     """
     for name, source in plan.sensors.items():
         if name in counts.unreadable and name not in counts.readable:
@@ -103,10 +97,7 @@ def refuse_unreadable(counts: Counts, plan: ColumnPlan, *, new_words: bool = Fal
 def refuse_target(counts: Counts, plan: ColumnPlan) -> None:
     """Refuse columns that never say failed in a word that is understood, but hold others.
 
-    Raises
-    ------
-    DataError
-        Names the words, with the number of times that each was seen.
+    Raises DataError, which names the words, with the number of times that each was seen.
     """
     label = [flag for flag in plan.flags if flag.name == LABEL]
     flags = label or plan.flags

@@ -16,17 +16,13 @@ from ml.errors import DataError
 def from_table(table: pd.DataFrame, config: OrganizationConfig) -> Readings:
     """The readings of a table, cleaned exactly as those of a database or file; the target may be absent.
 
+    Raises MissingColumnError if a sensor, the asset or the time column is missing; DataError if a column cannot hold
+    what the schema says it is, or no time can be read.
+
     Parameters
     ----------
     table
         One row per reading, with the columns that schemaConfig names (before columnMapping), in any order of rows.
-
-    Raises
-    ------
-    MissingColumnError
-        If a sensor, the asset or the time column is missing.
-    DataError
-        If a column cannot hold what the schema says it is, or no time can be read.
     """
     plan = plan_columns(
         config.schema_config,

@@ -39,8 +39,8 @@ from ml.evaluation.report.split_picture import split_pictures
 from ml.evaluation.report.timeline import timeline, timeline_csv, timeline_data
 from ml.evaluation.rows import EvaluatedData, evaluated_data
 from ml.export.session import Scorer
-from ml.findings import Finding
-from ml.ingest.summary.warnings import distinct, warnings_of, warnings_of_training
+from ml.findings import Finding, distinct
+from ml.ingest.summary.warnings import warnings_of, warnings_of_training
 from ml.options.thresholds import MOST_HEALTHY_TIME
 from ml.progress import ProgressCallback, silent
 from ml.windows.parallel import available_cpus

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
-import numpy.typing as npt
 
+from ml.arrays import Int64s
 from ml.grid.regular import MAX_GAP_INTERVALS, Spacings
 
 _SLOW = 2  # intervals of the grid; most readings of a slow asset are further apart
@@ -15,10 +15,8 @@ _SLOWEST = 200  # likewise; with a limit of its own, a still slower asset would 
 _FEWEST_SPACINGS = 10
 _MICROSECONDS = 1_000_000
 
-Ints = npt.NDArray[np.int64]
 
-
-def slow_assets(keys: Callable[[], Iterable[tuple[Ints, Ints]]], interval: int) -> dict[int, int]:
+def slow_assets(keys: Callable[[], Iterable[tuple[Int64s, Int64s]]], interval: int) -> dict[int, int]:
     """Asset codes that log at less than half the pace of a grid, with their own median spacing in whole seconds.
 
     Parameters
@@ -30,7 +28,7 @@ def slow_assets(keys: Callable[[], Iterable[tuple[Ints, Ints]]], interval: int) 
     """
     every: Counter[int] = Counter()
     far: Counter[int] = Counter()
-    last: tuple[Ints, Ints] = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+    last: tuple[Int64s, Int64s] = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
     for codes, times in keys():
         asset, time = np.append(last[0], codes), np.append(last[1], times)
         last = asset[-1:], time[-1:]

@@ -141,6 +141,10 @@ def to_grid(
 ) -> pd.DataFrame:
     """Put readings on the grid; see the module for the meaning of every cell.
 
+    Raises DataError if a column is missing or not numeric, a timestamp is missing or has no zone, or `frame` is empty;
+    ConfigError if `max_gap` is shorter than `interval`, or if the grid would have over 1000 rows per reading and over
+    ten million in all, which takes an interval far too short and a gap far too long for the readings.
+
     Parameters
     ----------
     frame
@@ -163,14 +167,6 @@ def to_grid(
         ``asset_id, timestamp, segment``, the sensors in the order of the schema, then the flags; one row per grid
         instant from the first to the last reading of each segment, sorted by asset and time, numbered from 0. Sensors
         and flags are float32 (also before a mean is taken), counters float64.
-
-    Raises
-    ------
-    DataError
-        If a column is missing or not numeric, a timestamp is missing or has no zone, or `frame` is empty.
-    ConfigError
-        If `max_gap` is shorter than `interval`, or if the grid would have over 1000 rows per reading and over ten
-        million in all, which takes an interval far too short and a gap far too long for the readings.
     """
     resolve_max_gap(max_gap, interval)
     present = [name for name in flags if name in frame.columns]

@@ -18,7 +18,7 @@ from ml.cleaning.columns import ColumnPlan
 from ml.cleaning.flags import LABEL, TARGET
 from ml.cleaning.time_range import TimeRange
 from ml.ingest.slices import Slice, SliceStore
-from ml.ingest.sources.base import SlicedSource, TimeAxis, keys_within
+from ml.ingest.sources.base import Keys, SlicedSource, TimeAxis, keys_within
 from ml.progress import ProgressCallback
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def fetch(
     Raises
     ------
     SourceError, DataError, IsolationError
-        As `SlicedSource.read_slice`. What was complete before stays.
+        As `SlicedSource.stream`. What was complete before stays.
     StorageError
         If a slice cannot be written.
     """
@@ -99,7 +99,7 @@ def fetch(
         for slice_start, slice_end in _cut(source, axis, gap_start, gap_end, length):
             report(slice_start - start, end - start, f"fetching {_in_words(slice_start, slice_end)}")
             log.info("fetching %s", _in_words(slice_start, slice_end))
-            batches = source.read_slice(columns, axis, slice_start, slice_end)
+            batches = source.stream(columns, Keys(axis, slice_start, slice_end))
             kept = store.keep(slice_start, slice_end, _one_ahead(batches))
             log.info("fetched %s: %d rows", _in_words(slice_start, slice_end), kept.rows)
     return [kept for kept in store.slices if kept.start < end and kept.end > start]
@@ -128,7 +128,7 @@ def _length(
     elif store.length is not None:
         return store.length
     else:
-        rows = max(1, source.expected_rows(axis))
+        rows = max(1, source.expected_rows())
         wanted = (extent[1] - extent[0] + 1) * rows_per_slice // rows
         wanted = max([length for length in _LENGTHS if length <= wanted], default=_LENGTHS[0])
     length = -(-wanted // axis.granularity) * axis.granularity
@@ -141,7 +141,7 @@ def _forget_outdated(source: SlicedSource, axis: TimeAxis, store: SliceStore, st
     for kept in [kept for kept in store.slices if kept.start < end and kept.end > start]:
         if not store.is_intact(kept):
             log.warning("the kept rows of %s are damaged; they are fetched again", _in_words(kept.start, kept.end))
-        elif source.rows_between(axis, kept.start, kept.end) == kept.rows:
+        elif source.count(Keys(axis, kept.start, kept.end)) == kept.rows:
             continue
         else:
             log.info("the rows of %s have changed; they are fetched again", _in_words(kept.start, kept.end))
@@ -158,16 +158,10 @@ def _gaps(kept: Sequence[Slice], start: int, end: int) -> list[tuple[int, int]]:
 def _cut(source: SlicedSource, axis: TimeAxis, start: int, end: int, length: int) -> Iterator[tuple[int, int]]:
     """Cut a range at multiples of `length`; time without rows belongs to the slice that follows it."""
     while start < end:
-        first = source.first_key(axis, start, end)
+        first = source.extreme("min", Keys(axis, start, end))
         cut = end if first is None else min(end, (first // length + 1) * length)
         yield start, cut
         start = cut
-
-
-def read(store: SliceStore, slices: Sequence[Slice]) -> Iterator[pa.RecordBatch]:
-    """Stream the rows of slices."""
-    for kept in slices:
-        yield from store.read(kept)
 
 
 def _in_words(start: int, end: int) -> str:

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from ml.config import OrganizationConfig
-from ml.errors import ConfigError, DataError, EagleError
+from ml.errors import ConfigError, DataError, IntegrityError
 from ml.ingest.prepare import prepare, prepare_to_file
 from ml.ingest.prepared.data import Prepared, is_prepared, read_prepared
-from ml.ingest.prepared.fingerprint import read_fingerprint
+from ml.ingest.prepared.fingerprint import Fingerprint, read_fingerprint
 from ml.ingest.prepared_csv import is_prepared_csv, read_prepared_csv, write_prepared_csv
 from ml.ingest.sources.folder import files_of, folder_of, is_several
 from ml.ingest.sources.sqlite_files import refuse_second_names, state_of
 from ml.progress import ProgressCallback
-from ml.workspace.files import read_json, remove_below, sha256, staged_file, write_json
+from ml.workspace.files import json_if_readable, remove_below, sha256, staged_file, write_json
 from ml.workspace.locks import slices_lock
 from ml.workspace.paths import OrganizationPaths
 
@@ -30,37 +30,26 @@ _DIGEST_KEY = "preparedDataSha256"
 
 @dataclass(frozen=True)
 class Input:
-    """Prepared data and where it came from.
-
-    Attributes
-    ----------
-    digest
-        SHA-256 of the file the data was read from.
-    source
-        The same in words, for reports.
-    """
+    """Prepared data and where it came from."""
 
     data: Prepared
-    digest: str
-    source: str
+    digest: str  # SHA-256 of the file the data was read from
+    source: str  # the same in words, for reports
 
 
 def refuse_foreign_source(config: OrganizationConfig, paths: OrganizationPaths) -> None:
     """Check that every configured file exists and does not lie with another organisation.
 
-    Raises
-    ------
-    IsolationError, MissingArtifactError, DataError
-        As `OrganizationPaths.readable_file`.
+    Raises IsolationError, MissingArtifactError, DataError as `OrganizationPaths.readable_file`.
     """
     if config.data_source is not None:
         _readable_files(Path(config.data_source.path), paths, "dataSource.path")
     refuse_foreign_tables(config, paths)
-    if config.scada_db_config is not None and config.scada_db_config.driver == "sqlite":
-        refuse_second_names(paths.readable_file(config.scada_db_config.database, "scadaDbConfig.database"))
-    authority = None if config.scada_db_config is None else config.scada_db_config.ssl_root_cert
-    if authority is not None and authority != "system":
-        paths.readable_file(authority, "scadaDbConfig.sslRootCert")
+    if (database := config.scada_db_config) is not None:
+        if database.database_file is not None:
+            refuse_second_names(paths.readable_file(database.database_file, "scadaDbConfig.database"))
+        if database.ssl_root_cert not in (None, "system"):
+            paths.readable_file(str(database.ssl_root_cert), "scadaDbConfig.sslRootCert")
 
 
 def refuse_foreign_tables(config: OrganizationConfig, paths: OrganizationPaths, section: str = "") -> None:
@@ -84,12 +73,9 @@ def prepare_and_keep(
 ) -> dict[str, Any]:
     """Prepare the configured source, write prepared_data.parquet and data_summary.json, and return the summary.
 
-    Raises
-    ------
-    ConfigError
-        If the configuration names no source.
+    Raises ConfigError if the configuration names no source.
     """
-    if config.scada_db_config is None and config.data_source is None:
+    if not config.names_a_source:
         raise ConfigError(
             "the configuration names no source of data and nothing has been prepared",
             field="scadaDbConfig",
@@ -130,21 +116,15 @@ def prepared_data(
     not changed since, and neither has the prepared data, by its SHA-256. Without a source in the configuration it must
     have the same columns, grid and labels. Without `sensors` those columns are left where they are.
 
-    Raises
-    ------
-    DataError
-        If there is no source and the prepared data was made with other settings, or a named file cannot be used.
-    IsolationError, IntegrityError
-        If a file is another organisation's, or was written by a newer release.
+    Raises DataError if there is no source and the prepared data was made with other settings, or a named file cannot be
+    used; IsolationError, IntegrityError if a file is another organisation's, or was written by a newer release.
     """
     if argument is not None:
         return external_data(config, paths, paths.readable_file(argument, "the data"), progress=progress)
-    kept = paths.prepared_data(config.version)
-    fingerprint = read_fingerprint(kept) if kept.is_file() else None
+    fingerprint = _kept_fingerprint(config, paths)
     if fingerprint is None:
         prepare_and_keep(config, paths, progress)
-        return kept_data(config, paths, sensors=sensors)
-    if config.scada_db_config is None and config.data_source is None:
+    elif not config.names_a_source:
         if not fingerprint.config_digest.startswith(config.settings_digest()):
             raise DataError(
                 "the prepared data was made with other columns, grid or labels than this configuration asks for, and "
@@ -152,8 +132,7 @@ def prepared_data(
                 field="dataConfig",
                 hint="use the settings that data_prep.py was given, or name the source",
             )
-        return kept_data(config, paths, sensors=sensors)
-    if not is_current(config, paths):
+    elif not is_current(config, paths):
         prepare_and_keep(config, paths, progress)
     return kept_data(config, paths, sensors=sensors)
 
@@ -161,52 +140,48 @@ def prepared_data(
 def is_current(config: OrganizationConfig, paths: OrganizationPaths) -> bool:
     """Whether the prepared data was made of the configured source, as it is now, with the same settings.
 
-    Raises
-    ------
-    IsolationError, MissingArtifactError, DataError
-        As `refuse_foreign_source`.
+    Raises IsolationError, MissingArtifactError, DataError as `refuse_foreign_source`.
     """
     refuse_foreign_source(config, paths)
-    kept = paths.prepared_data(config.version)
-    fingerprint = read_fingerprint(kept) if kept.is_file() else None
+    kept, fingerprint = paths.prepared_data(config.version), _kept_fingerprint(config, paths)
     if fingerprint is None:
         return False
     if fingerprint.config_digest != _origin(config):
         log.info("the source or the settings of the data have changed; preparing it again")
         return False
-    if not _is_as_written(kept, paths.data_summary(config.version)):
+    if json_if_readable(paths.data_summary(config.version)).get(_DIGEST_KEY) != sha256(kept):
         log.warning("%s is not what data_prep wrote; preparing it again", kept.name)
         return False
     log.info("reusing %s", kept.name)
     return True
 
 
+def _kept_fingerprint(config: OrganizationConfig, paths: OrganizationPaths) -> Fingerprint | None:
+    """That of the data prepared before; None if there is none, or none that can be read and a source to replace it."""
+    kept = paths.prepared_data(config.version)
+    try:
+        return read_fingerprint(kept) if kept.is_file() else None
+    except IntegrityError as failure:
+        if not config.names_a_source:
+            raise
+        log.warning("%s; preparing it again", failure.message)
+        return None
+
+
 def kept_data(config: OrganizationConfig, paths: OrganizationPaths, *, sensors: bool = True) -> Input:
     """What data_prep or train_model wrote for this version, as it is.
 
-    Raises
-    ------
-    MissingArtifactError
-        If nothing has been prepared.
+    Raises MissingArtifactError if nothing has been prepared.
     """
     kept = paths.prepared_data(config.version)
     prepared = read_prepared(kept, organization_id=config.organization_id, sensors=sensors)
     return Input(prepared, sha256(kept), "the organisation's prepared data")
 
 
-def _is_as_written(file: Path, summary: Path) -> bool:
-    """Whether the prepared data has the content that its summary tells."""
-    try:
-        told = read_json(summary, "the data summary").get(_DIGEST_KEY)
-    except EagleError:
-        return False
-    return bool(told == sha256(file))
-
-
 def _origin(config: OrganizationConfig) -> str:
     """What prepared data depends on: the settings, the source, and the state of a source file."""
     source, database = config.data_source, config.scada_db_config
-    file = source.path if source else database.database if database and database.driver == "sqlite" else None
+    file = source.path if source else database.database_file if database else None
     files = [file, *(table.path for table in config.tables.values())]
     changed = "".join(_state_of(Path(each)) for each in files if each is not None)
     return f"{config.settings_digest()}:{config.source_digest()}{changed}"

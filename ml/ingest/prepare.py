@@ -28,7 +28,7 @@ from ml.ingest.read_source import plan_of, read_sorted
 from ml.ingest.source_notation import end_of_range
 from ml.ingest.sources import open_source
 from ml.ingest.summary.mixed_machines import note_machine_columns
-from ml.ingest.summary.quality import BLOCK_ROWS, Summary, comparable_sensors
+from ml.ingest.summary.quality import Summary, comparable_sensors
 from ml.ingest.summary.unit_outliers import UsualValues
 from ml.progress import ProgressCallback, silent
 from ml.workspace.files import scratch_directory
@@ -50,6 +50,11 @@ def prepare(
 ) -> Prepared:
     """Read, clean, put on the grid and label an organisation's readings.
 
+    Raises ConfigError if no source is named, or lags or the gap limit do not suit the sampling interval; SourceError if
+    the database fails; MissingColumnError if a named column is missing; NoRowsError if the range holds no rows;
+    DataError if the data cannot be understood; IsolationError if the file was prepared for another organisation, or the
+    database gave rows of another one; StorageError if fetched rows cannot be kept.
+
     Parameters
     ----------
     config
@@ -66,30 +71,12 @@ def prepare(
         fetched again. None: fetch everything, keep nothing.
     progress
         Called with what is done, what there is to do, and the present part in words.
-
-    Raises
-    ------
-    ConfigError
-        If no source is named, or lags or the gap limit do not suit the sampling interval.
-    SourceError
-        If the database fails.
-    MissingColumnError
-        If a named column is missing.
-    NoRowsError
-        If the range holds no rows.
-    DataError
-        If the data cannot be understood.
-    IsolationError
-        If the file was prepared for another organisation, or the database gave rows of another one.
-    StorageError
-        If fetched rows cannot be kept.
     """
     made = _Preparation(
         config, source_path=source_path, interval=interval, own_gaps=own_gaps, slices=slices, progress=progress
     )
     frame = pd.concat(list(made.rows()), ignore_index=True)
-    for start in range(0, len(frame), BLOCK_ROWS):
-        made.summary.add_block(frame.iloc[start : start + BLOCK_ROWS])
+    made.summary.add_blocks(frame)
     return Prepared(frame, made.finish(), made.interval, made.max_gap, made.own_gaps)
 
 
@@ -103,12 +90,15 @@ def prepare_to_file(
 ) -> dict[str, Any]:
     """As `prepare`, but written to `target`.
 
+    Raises ConfigError, SourceError, DataError, IsolationError, StorageError as `prepare`; also StorageError if the disk
+    refuses.
+
     Parameters
     ----------
     target
         The file to write; readings are kept beside it in the meantime.
     config_digest
-        As of `ml.ingest.prepared.data.write_prepared`.
+        Digest of what the data depends on, for those who want to use it again.
     slices, progress
         As of `prepare`.
 
@@ -116,11 +106,6 @@ def prepare_to_file(
     -------
     dict
         The summary that is in the file as well.
-
-    Raises
-    ------
-    ConfigError, SourceError, DataError, IsolationError, StorageError
-        As `prepare`; also StorageError if the disk refuses.
     """
     schema = config.schema_config
     kinds = {name: np.float64 if name in schema.counter_columns else np.float32 for name in schema.sensor_columns}
@@ -213,10 +198,7 @@ class _Preparation:
     def finish(self) -> dict[str, Any]:
         """The summary, once all rows have been given out and described.
 
-        Raises
-        ------
-        DataError
-            If rows of one instant, of which not all were read together, are of several machines.
+        Raises DataError if rows of one instant, of which not all were read together, are of several machines.
         """
         if self._readings.counts.contested > self._contested_at_once:
             self._look_for_machines_again()

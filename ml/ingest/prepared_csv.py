@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from ml.arrays import Bools, Int64s
 from ml.cleaning.counts import Counts
 from ml.config import OrganizationConfig
 from ml.errors import DataError, MissingColumnError, NoRowsError
@@ -23,7 +24,7 @@ from ml.grid.regular import median_interval, resolve_max_gap
 from ml.ingest.failures.labels import NO_EVENT
 from ml.ingest.prepared.data import LEADING_COLUMNS, TRAILING_COLUMNS, Prepared
 from ml.ingest.prepared.label_columns import MODES, STATUSES, status_names
-from ml.ingest.summary.quality import summarize
+from ml.ingest.summary.quality import Summary
 
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _HINT = "give the CSV file that data_prep.py wrote, or rows of it"
@@ -32,10 +33,7 @@ _HINT = "give the CSV file that data_prep.py wrote, or rows of it"
 def write_prepared_csv(prepared: Path, target: Path) -> None:
     """Write the Parquet file `prepared` as CSV to `target`: times in UTC, missing values empty; in bounded memory.
 
-    Raises
-    ------
-    OSError
-        If the disk refuses.
+    Raises OSError if the disk refuses.
     """
     source = pyarrow.parquet.ParquetFile(prepared)
     schema = pa.schema([(field.name, _text_type(field.type)) for field in source.schema_arrow])
@@ -78,6 +76,9 @@ def is_prepared_csv(path: Path) -> bool:
 def read_prepared_csv(path: Path, config: OrganizationConfig, *, interval: int | None = None) -> Prepared:
     """Prepared data from CSV; the frame is that of the Parquet file if no row was taken out.
 
+    Raises MissingColumnError, NoRowsError, DataError if a sensor is not there, there are no rows, or a cell is not what
+    `write_prepared_csv` writes there.
+
     Parameters
     ----------
     path
@@ -86,11 +87,6 @@ def read_prepared_csv(path: Path, config: OrganizationConfig, *, interval: int |
         Its sensors are read.
     interval
         Sampling interval in seconds. Default: the configured one, else the usual spacing of the rows.
-
-    Raises
-    ------
-    MissingColumnError, NoRowsError, DataError
-        If a sensor is not there, there are no rows, or a cell is not what `write_prepared_csv` writes there.
     """
     schema = config.schema_config
     sensors = {name: np.float64 if name in schema.counter_columns else np.float32 for name in schema.sensor_columns}
@@ -128,10 +124,10 @@ def read_prepared_csv(path: Path, config: OrganizationConfig, *, interval: int |
     frame["status"] = pd.Categorical(frame["status"], categories=status_names(with_off=with_off))
     max_gap = resolve_max_gap(config.data_config.max_gap_seconds, interval)
     counts = Counts(rows_read=len(frame), rows_in_range=len(frame))
-    summary = summarize(
-        frame, counts, config, source=path.name, interval=interval, max_gap=max_gap, own_gaps={}, usual={}
-    )
-    return Prepared(frame, summary, interval, max_gap)
+    summary = Summary(config, interval=interval, max_gap=max_gap, own_gaps={}, usual={})
+    summary.add_assets(frame)
+    summary.add_blocks(frame)
+    return Prepared(frame, summary.to_json(counts, path.name), interval, max_gap)
 
 
 def _check_labels(frame: pd.DataFrame, path: Path) -> None:
@@ -143,7 +139,7 @@ def _check_labels(frame: pd.DataFrame, path: Path) -> None:
 
 
 def _segments(
-    frame: pd.DataFrame, spacing: npt.NDArray[np.int64], same_asset: npt.NDArray[np.bool_], interval: int, path: Path
+    frame: pd.DataFrame, spacing: Int64s, same_asset: Bools, interval: int, path: Path
 ) -> npt.NDArray[np.int32]:
     """Segments anew: one ends where it did, and where rows were taken out."""
     step = interval * 1_000_000

@@ -9,9 +9,8 @@ from ml.errors import MissingColumnError
 from ml.findings import Finding
 from ml.ingest.inputs import refuse_foreign_source
 from ml.ingest.sources import open_source
+from ml.options.base import listing
 from ml.workspace.paths import OrganizationPaths
-
-_LISTED = 30  # available columns that an error names
 
 
 def with_present_columns(config: OrganizationConfig, paths: OrganizationPaths) -> OrganizationConfig:
@@ -19,14 +18,10 @@ def with_present_columns(config: OrganizationConfig, paths: OrganizationPaths) -
 
     Columns that the organisation names itself stay, and are missed where they are read.
 
-    Raises
-    ------
-    MissingColumnError
-        If none of the sensors is there.
-    ConfigError, SourceError, DataError, IsolationError, MissingArtifactError
-        As opening the source.
+    Raises MissingColumnError if none of the sensors is there; ConfigError, SourceError, DataError, IsolationError,
+    MissingArtifactError as opening the source.
     """
-    if not config.optional_columns or (config.scada_db_config is None and config.data_source is None):
+    if not config.optional_columns or not config.names_a_source:
         return config
     refuse_foreign_source(config, paths)
     with closing(open_source(config)) as source:
@@ -41,11 +36,10 @@ def with_present_columns(config: OrganizationConfig, paths: OrganizationPaths) -
     if not absent:
         return config
     if len(absent) == len(schema.sensor_columns):
-        listed = ", ".join(available[:_LISTED]) + (" and more" if len(available) > _LISTED else "")
         raise MissingColumnError(
             f"{where} has none of the columns {', '.join(absent)}",
             field="featureColumns",
-            hint=f"name the organisation's own in schemaConfig.continuousColumns; available: {listed}",
+            hint=f"name the organisation's own in schemaConfig.continuousColumns; {listing(available)}",
         )
     finding = Finding(
         "COLUMNS_ABSENT",

@@ -22,7 +22,7 @@ from ml.ingest.prepared.data import is_prepared
 from ml.ingest.slices import Slice, SliceStore
 from ml.ingest.sorted_readings import SortedReadings
 from ml.ingest.source_notation import source_notation, time_range
-from ml.ingest.sources.base import ShapedSource, SlicedSource, Source, TimeAxis
+from ml.ingest.sources.base import SlicedSource, Source, TimeAxis
 from ml.ingest.sources.layouts.likely import told_if_long
 from ml.ingest.summary.mixed_machines import note_machine_columns
 from ml.options.source import DataRange
@@ -44,6 +44,9 @@ def read_sorted(
 ) -> SortedReadings:
     """Read, clean and sort an organisation's rows.
 
+    Raises MissingColumnError, NoRowsError, DataError, SourceError, IsolationError, StorageError as
+    `ml.ingest.prepare.prepare`.
+
     Parameters
     ----------
     slices
@@ -54,11 +57,6 @@ def read_sorted(
         The file, if it is not the configured one.
     folder, on_run
         As of `SortedReadings`.
-
-    Raises
-    ------
-    MissingColumnError, NoRowsError, DataError, SourceError, IsolationError, StorageError
-        As `ml.ingest.prepare.prepare`.
     """
     _refuse_prepared(config, path)
     with told_if_long(source, config) as seems_long:
@@ -81,7 +79,7 @@ def _read(
     notation = source_notation(source, plan, config)
     within = time_range(config, source, plan, notation)
     readings = SortedReadings(plan, config.schema_config, zone, within, notation=notation, folder=folder, on_run=on_run)
-    base = source.base if isinstance(source, ShapedSource) else source
+    base = source.base
     # A database compares times as it knows them, which says nothing about texts and numbers in a format of their own.
     axis = base.axis(plan.timestamp) if isinstance(base, SlicedSource) and notation.times.is_default else None
     if isinstance(base, SlicedSource) and axis is not None and slices is not None:
@@ -134,9 +132,7 @@ def _add_slices(
 ) -> None:
     """Fetch what is not there yet of `table`, and add the rows that `source` makes of all slices."""
     zone, database = config.data_config.zone, config.scada_db_config
-    columns, rows_per_instant = plan.source_columns, 1
-    if isinstance(source, ShapedSource):
-        columns, rows_per_instant = source.base_columns(columns, plan.timestamp), source.rows_per_instant
+    columns = source.base_columns(plan.source_columns, plan.timestamp)
     axis = replace(axis, margin=0) if axis.kind == "local" and zone == "UTC" else axis
     store = SliceStore(
         folder,
@@ -152,13 +148,11 @@ def _add_slices(
         store,
         slice_seconds=None if database is None else database.slice_seconds,
         report=lambda done, total, words: report(_FETCHED * done / total, 1.0, words),
-        rows_per_slice=ROWS_PER_SLICE * min(rows_per_instant, _MOST_PER_INSTANT),
+        rows_per_slice=ROWS_PER_SLICE * min(source.rows_per_instant, _MOST_PER_INSTANT),
     )
     readings.note_rows_without_time(table.rows_without_key(axis))
     batches = _told(store, kept, report)
-    if isinstance(source, ShapedSource):
-        batches = source.shape_base(batches, plan.source_columns, time_column=plan.timestamp, within=readings.within)
-    for batch in batches:
+    for batch in source.shape_base(batches, plan.source_columns, time_column=plan.timestamp, within=readings.within):
         readings.add(batch)
 
 

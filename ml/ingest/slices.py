@@ -17,7 +17,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -53,13 +53,12 @@ class Slice:
         """Name of the file."""
         return f"{self.start}_{self.end}.parquet"
 
-    def to_json(self) -> dict[str, Any]:
-        """Its entry in the manifest."""
-        return {"start": self.start, "end": self.end, "rows": self.rows, "sha256": self.sha256}
-
 
 class SliceStore:
     """The slices of one table; one process at a time may use it.
+
+    Raises IsolationError if the slices that lie there are another organisation's; StorageError if the folder cannot be
+    made.
 
     Parameters
     ----------
@@ -71,13 +70,6 @@ class SliceStore:
         What tells the table from every other one.
     contents
         What else makes slices comparable: columns, types, their parts, the state of a file.
-
-    Raises
-    ------
-    IsolationError
-        If the slices that lie there are another organisation's.
-    StorageError
-        If the folder cannot be made.
     """
 
     def __init__(self, folder: Path, *, organization_id: str, source: str, contents: Mapping[str, Any]) -> None:
@@ -104,10 +96,7 @@ class SliceStore:
     def keep(self, start: int, end: int, batches: Iterator[pa.RecordBatch]) -> Slice:
         """Write a slice, and name it in the manifest once it is complete.
 
-        Raises
-        ------
-        StorageError
-            If the disk is full; nothing of the slice is left then.
+        Raises StorageError if the disk is full; nothing of the slice is left then.
         """
         kept = Slice(start, end, 0, None)
         first = next((batch for batch in batches if batch.num_rows), None)
@@ -161,7 +150,7 @@ class SliceStore:
             "organizationId": self.organization_id,
             "contents": self._contents,
             "sliceMicroseconds": self.length,
-            "slices": [one.to_json() for one in self.slices],
+            "slices": [asdict(one) for one in self.slices],
         }
         write_json(self.folder / MANIFEST, content)
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from ml.arrays import Int64s
 from ml.cleaning.collector import ReadingCollector
 from ml.cleaning.columns import ColumnPlan
 from ml.cleaning.counts import Counts
@@ -34,7 +35,6 @@ _BLOCK_CELLS = 45_000  # of what is read at once of each run: 200 kB, so that a 
 _SMALLEST_BLOCK = 64  # rows
 _KEYS = ("asset_id", "timestamp")
 
-Ints = npt.NDArray[np.int64]
 Array = npt.NDArray[Any]
 Key = tuple[int, int]  # rank of the asset's name, microseconds
 
@@ -47,7 +47,7 @@ class SortedReadings:
 
     Parameters
     ----------
-    plan, schema, zone, within, any_year, notation
+    plan, schema, zone, within, notation
         As `ReadingCollector` takes them.
     folder
         Where runs are kept, as one file each; the caller removes it. None keeps all of them in memory.
@@ -62,14 +62,13 @@ class SortedReadings:
         zone: str,
         within: TimeRange,
         *,
-        any_year: bool = False,
         notation: Notation | None = None,
         folder: Path | None = None,
         on_run: Callable[[pd.DataFrame], None] | None = None,
     ) -> None:
         self.rows = 0
         """Readings kept so far; instants that come twice in different runs count twice until they are merged."""
-        self._collector = ReadingCollector(plan, schema, zone, within, any_year=any_year, notation=notation)
+        self._collector = ReadingCollector(plan, schema, zone, within, any_year=False, notation=notation)
         self.within = within
         """The rows that are kept."""
         self._timestamp = plan.timestamp
@@ -104,12 +103,7 @@ class SortedReadings:
     def finish(self) -> None:
         """To be called once, after the last batch.
 
-        Raises
-        ------
-        DataError
-            If there were rows, but not one with a readable time.
-        StorageError
-            If the disk is full.
+        Raises DataError if there were rows, but not one with a readable time; StorageError if the disk is full.
         """
         refuse_times(self.counts, self._timestamp, most_odd=1.0)
         self._end_run()
@@ -196,8 +190,8 @@ class SortedReadings:
 class _Chunk:
     """Sorted rows: ranks of asset names, microseconds, and values, all of shape (n_rows,)."""
 
-    asset: Ints
-    time: Ints
+    asset: Int64s
+    time: Int64s
     columns: dict[str, Array]
 
     def cut(self, start: int, stop: int) -> _Chunk:
@@ -216,7 +210,7 @@ class _Chunk:
 class _Run:
     """A sorted run, read block by block; `rank` puts its asset numbers in the order of the names."""
 
-    def __init__(self, blocks: Iterator[pa.RecordBatch], rank: Ints) -> None:
+    def __init__(self, blocks: Iterator[pa.RecordBatch], rank: Int64s) -> None:
         self._blocks = blocks
         self._rank = rank
         self._block = _Chunk(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), {})

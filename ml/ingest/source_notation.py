@@ -17,7 +17,7 @@ from ml.cleaning.parsing import clean_text, is_text, plain
 from ml.cleaning.time_range import TimeRange
 from ml.config import OrganizationConfig
 from ml.errors import DataError
-from ml.ingest.sources.base import ShapedSource, SlicedSource, Source
+from ml.ingest.sources.base import Keys, SlicedSource, Source
 from ml.ingest.sources.times import is_text_type
 
 _LOOKED_AT = 2_000  # rows
@@ -28,7 +28,7 @@ TIME_OF_DAY = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2}([.,:]\d+)?)?( ?[AaPp][Mm])
 def source_notation(source: Source, plan: ColumnPlan, config: OrganizationConfig) -> Notation:
     """As `ml.cleaning.notation.detection.notation_of`; of a database only columns of text are looked at."""
     texts = set(plan.source_columns)
-    base = source.base if isinstance(source, ShapedSource) else source
+    base = source.base
     if isinstance(base, SlicedSource):
         named = [name for name in plan.source_columns if name in base.columns()]
         texts = {name for name, kind in base.types(named).items() if is_text_type(kind)}
@@ -100,7 +100,7 @@ def _newest(source: Source, plan: ColumnPlan, notation: Notation, zone: str) -> 
     if isinstance(source, SlicedSource) and axis is not None and (extent := source.bounds(axis)) is not None:
         step = axis.granularity
         start, end = (extent[1] - 2 * axis.margin) // step * step, (extent[1] // step + 1) * step
-        newest = _latest(source.read_slice([plan.timestamp], axis, start, end), notation, zone)
+        newest = _latest(source.stream([plan.timestamp], Keys(axis, start, end)), notation, zone)
         if newest is not None:
             return newest
     return _latest(source.read([plan.timestamp], time_column=plan.timestamp, within=TimeRange()), notation, zone)

@@ -16,7 +16,6 @@ if __name__ == "__main__":
 import argparse
 import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +50,8 @@ def build_parser() -> argparse.ArgumentParser:
 def run(config: OrganizationConfig) -> dict[str, Any]:
     """Look at the source that a configuration names; the result in plain JSON types.
 
-    Raises
-    ------
-    ConfigError, SourceError, DataError, IsolationError, MissingArtifactError
-        As ml/errors.py describes them, if the source cannot be read at all.
+    Raises ConfigError, SourceError, DataError, IsolationError, MissingArtifactError as ml/errors.py describes them, if
+    the source cannot be read at all.
     """
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.ingest.inputs import refuse_foreign_source
@@ -65,7 +62,7 @@ def run(config: OrganizationConfig) -> dict[str, Any]:
     if config.schema_config.continuous_columns == (_PLACEHOLDER,):
         del told["schemaConfig"]["continuousColumns"]
     refuse_foreign_source(config, for_config(config))
-    result = look_at(config, told).to_json()
+    result = look_at(config, told)
     database = config.scada_db_config
     if database is not None and database.password is not None:
         need = Finding(
@@ -93,11 +90,14 @@ def main(argv: list[str] | None = None) -> int:
             write_json(target, result["config"])
         return {"organizationId": config.organization_id, **result, "configPath": target and str(target)}
 
-    return run_command(STEP, build_parser(), command, argv, for_people=_for_people, ends_with_parent=True)
-
-
-def _for_people(arguments: argparse.Namespace, result: Mapping[str, Any]) -> str | None:
-    return None if arguments.json else as_text(result)
+    return run_command(
+        STEP,
+        build_parser(),
+        command,
+        argv,
+        for_people=lambda given, result: None if given.json else as_text(result),
+        ends_with_parent=True,
+    )
 
 
 def _config(arguments: argparse.Namespace) -> OrganizationConfig:

@@ -20,7 +20,7 @@ _TARGET = re.compile(
     r"|state|health|condition|down",
     re.IGNORECASE,
 )
-_TARGETS = (
+_TARGETS = [
     "fail",
     "fault",
     "breakdown",
@@ -33,7 +33,7 @@ _TARGETS = (
     "stör",
     "target",
     "label",
-)
+]
 FAILURE_WORDS = re.compile(
     r"(.*[\W_])?(fail(ed|ure)?|fault(ed|y)?|broken|breakdown|trip(ped)?|down|error|defect(ive)?|st(ö|oe)rung|ausfall"
     r"|panne|alarm)([\W_].*)?",
@@ -108,20 +108,13 @@ def _assets(columns: Sequence[Column], time: Column | None, sample: Sample) -> l
     repeated = int(pd.Series(time.times).duplicated().sum())
     if repeated:
         for one in possible:
-            if one.kind not in ("words", "text") and not _are_whole(one):
+            if one.kind not in ("words", "text") and not all(each.lstrip("+-").isdecimal() for each in one.examples):
                 continue
-            frame = pd.DataFrame({"time": time.times, "name": np.asarray(_texts(sample, one.name), dtype=object)})
+            names = [str(value) for value in sample.table.column(one.name).to_pylist()]
+            frame = pd.DataFrame({"time": time.times, "name": np.asarray(names, dtype=object)})
             if one.name not in found and frame.duplicated().sum() <= _SAME * repeated:
                 found.append(one.name)
     return found
-
-
-def _are_whole(column: Column) -> bool:
-    return all(example.lstrip("+-").isdecimal() for example in column.examples)
-
-
-def _texts(sample: Sample, name: str) -> list[str]:
-    return [str(value) for value in sample.table.column(name).to_pylist()]
 
 
 def _may_be_target(column: Column) -> bool:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml.arrays import Int64s
 from ml.cleaning import clock
 from ml.cleaning.likely_causes import likely_time_format
 from ml.cleaning.notation.detection import Notation, find_times, is_marked, two_numbers
@@ -26,7 +26,6 @@ from ml.options.access.file_format import NUMBERED_TIMES, FormatConfig
 Kind = Literal[
     "time", "time of day", "number", "two-state", "words", "text", "row number", "constant", "empty", "other"
 ]
-Ints = npt.NDArray[np.int64]
 
 TIME_NAME = re.compile(r"time|date|datum|zeit|stamp|fecha|heure|hora|uhr|^ts$|^dt$", re.IGNORECASE)
 _MOSTLY = 0.9
@@ -38,33 +37,18 @@ _ZONE = "UTC"  # a zone moves times, and does not change what a column is
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the sample.
-
-    Attributes
-    ----------
-    missing
-        Share of the rows without a value, words for nothing included.
-    distinct
-        Different values.
-    words
-        Values with the number of rows, of columns of texts, two-state signals and codes.
-    times
-        Of times, in microseconds.
-    format
-        Of times; of numbers that are times it is a guess by their size.
-    trouble
-        Why a column that looks like times or numbers cannot be read for certain.
-    """
+    """One column of the sample."""
 
     name: str
     kind: Kind
-    missing: float = 0.0
-    distinct: int = 0
+    missing: float = 0.0  # share of the rows without a value, words for nothing included
+    distinct: int = 0  # different values
     examples: tuple[str, ...] = ()
     words: Mapping[str, int] = field(default_factory=dict)
-    times: Ints | None = None
-    format: TimeFormat | None = None
-    trouble: DataError | None = None
+    """Values with the number of rows, of columns of texts, two-state signals and codes."""
+    times: Int64s | None = None  # of times, in microseconds
+    format: TimeFormat | None = None  # of times; of numbers that are times it is a guess by their size
+    trouble: DataError | None = None  # why a column that looks like times or numbers cannot be read for certain
 
     def to_json(self) -> dict[str, Any]:
         """What is told of the column."""
@@ -103,10 +87,10 @@ def _array(sample: Sample, name: str) -> pa.Array:
 def _describe(
     name: str, column: pa.Array, notation: Notation, told: FormatConfig, read: Any, trouble: DataError | None
 ) -> Column:
-    texts = _as_texts(column)
-    if texts is None:
+    try:
+        known = clean_text(column).drop_null()
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
         return Column(name, "other", examples=(str(column.type),))
-    known = texts.drop_null()
     found = pc.value_counts(known)
     counted = dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))
     about: dict[str, Any] = {
@@ -120,10 +104,12 @@ def _describe(
         return Column(name, "time", times=time[1], format=time[0], trouble=time[2], **about)
     if all(TIME_OF_DAY.fullmatch(value) for value in list(counted)[:1000]):
         return Column(name, "time of day", **about)
-    flags, strange = to_flags(column, name) if _may_be_flags(column, counted) else (np.zeros(0), np.ones(1, bool))
-    if not strange.any():
-        kind: Kind = "two-state" if len(np.unique(flags[~np.isnan(flags)])) == 2 else "constant"
-        return Column(name, kind, words=counted, **about)
+    few = len(counted) <= _MOST_WORDS
+    if few and not pa.types.is_temporal(column.type):
+        flags, strange = to_flags(column, name)
+        if not strange.any():
+            kind: Kind = "two-state" if len(np.unique(flags[~np.isnan(flags)])) == 2 else "constant"
+            return Column(name, kind, words=counted, **about)
     if trouble is not None and len(known.filter(pc.match_substring_regex(known, NUMBER_LIKE))) > len(known) / 2:
         return Column(name, "number", trouble=trouble, **about)
     values, unreadable = notation.read(column, name)
@@ -135,24 +121,12 @@ def _describe(
         kind = "constant" if len(different) < 2 else "row number" if numbered else "number"
         codes = len(different) <= _MOST_CODES and bool((different % 1 == 0).all())
         return Column(name, kind, words=counted if codes else {}, trouble=trouble, **about)
-    few = len(counted) <= _MOST_WORDS
     return Column(name, "words" if few else "text", words=counted, trouble=trouble, **about)
-
-
-def _may_be_flags(column: pa.Array, counted: Mapping[str, int]) -> bool:
-    return len(counted) <= _MOST_WORDS and not pa.types.is_temporal(column.type)
-
-
-def _as_texts(column: pa.Array) -> pa.Array | None:
-    try:
-        return clean_text(column)
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-        return None
 
 
 def _as_time(
     name: str, column: pa.Array, told: FormatConfig, read: Any
-) -> tuple[TimeFormat, Ints, DataError | None] | None:
+) -> tuple[TimeFormat, Int64s, DataError | None] | None:
     """How a column is read as times, if nearly all values are plausible ones; numbers only under a name for times."""
     kind = column.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic.alias_generators import to_camel
 
 from ml.cleaning.columns import find_timestamp, plan_columns
 from ml.cleaning.refusals import refuse_target, refuse_times, refuse_unreadable
 from ml.cleaning.time_range import TimeRange
 from ml.config import OrganizationConfig
 from ml.errors import DataError, EagleError
-from ml.findings import Finding
 from ml.ingest.read_source import add_rows
 from ml.ingest.sorted_readings import SortedReadings
 from ml.ingest.source_notation import source_notation
@@ -26,7 +26,7 @@ from ml.ingest.sources.layouts import with_layout
 from ml.ingest.summary.mixed_machines import note_machine_columns
 from ml.ingest.summary.reading_findings import tell_reading
 from ml.ingest.summary.wording import names_of, sentence
-from ml.inspect.candidates import Candidates, candidates_of
+from ml.inspect.candidates import candidates_of
 from ml.inspect.columns import Column, describe_columns
 from ml.inspect.proposal import propose
 from ml.inspect.sample import Sample
@@ -40,71 +40,13 @@ _ASSETS_TOLD = 20
 _BLOCKING = {"TIME_UNKNOWN", "SENSORS_UNKNOWN"}  # needs without which nothing can be read
 
 
-@dataclass(frozen=True)
-class Inspection:
-    """What was found.
+def look_at(config: OrganizationConfig, told: Json) -> Json:
+    """Look at the first rows of the source that `config` names; what was found, in plain JSON types.
 
-    Attributes
-    ----------
-    intervals
-        Median seconds between readings, by asset.
-    refusal
-        Why `data_prep` would refuse the source with `config`.
-    told
-        What else was odd, in sentences.
-    needs
-        What only a person can know; with these or a refusal `config` is not ready to run.
-    config
-        Sections in JSON form.
-    """
+    ``intervalSeconds`` are medians between readings, by asset. ``refusal`` is why `data_prep` would refuse the source
+    with ``config``, ``needs`` is what only a person can know; without either the configuration is ``ready``.
 
-    where: str
-    rows: int
-    complete: bool
-    notation: Json
-    columns: list[Column]
-    candidates: Candidates
-    intervals: dict[str, int]
-    refusal: EagleError | None
-    told: list[str]
-    needs: list[Finding]
-    config: Json
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether `data_prep` runs with the configuration as it is."""
-        return self.refusal is None and not self.needs
-
-    def to_json(self) -> Json:
-        """All of it in plain JSON types."""
-        refused = self.refusal
-        return {
-            "source": self.where,
-            "rowsLookedAt": self.rows,
-            "allRowsLookedAt": self.complete,
-            "notation": self.notation,
-            "columns": [column.to_json() for column in self.columns],
-            "candidates": {
-                "time": self.candidates.time,
-                "timeOfDay": self.candidates.time_of_day,
-                "asset": self.candidates.asset,
-                "target": self.candidates.target,
-                "tag": self.candidates.tag,
-            },
-            "assets": len(self.intervals),
-            "intervalSeconds": dict(list(self.intervals.items())[:_ASSETS_TOLD]),
-            "refusal": None
-            if refused is None
-            else {"code": refused.code, "message": refused.message, "field": refused.field, "hint": refused.hint},
-            "findings": self.told,
-            "needs": [need.to_json() for need in self.needs],
-            "ready": self.is_ready,
-            "config": self.config,
-        }
-
-
-def look_at(config: OrganizationConfig, told: Json) -> Inspection:
-    """Look at the first rows of the source that `config` names.
+    Raises ConfigError, SourceError, DataError, IsolationError if the source cannot be opened or read at all.
 
     Parameters
     ----------
@@ -112,11 +54,6 @@ def look_at(config: OrganizationConfig, told: Json) -> Inspection:
         Names the source; of its sensors nothing is needed.
     told
         What the person said, as sections in JSON form.
-
-    Raises
-    ------
-    ConfigError, SourceError, DataError, IsolationError
-        If the source cannot be opened or read at all.
     """
     with closing(open_source(config)) as source:
         sample = Sample(source)
@@ -126,23 +63,26 @@ def look_at(config: OrganizationConfig, told: Json) -> Inspection:
         proposed, needs = propose(columns, candidates, units, told)
         blocked = bool(_BLOCKING & {need.code for need in needs})
         shaped = config.layout_config != LayoutConfig()
-        trial = _Trial({}, [], {}) if blocked else _try(proposed, source, sample, shaped=shaped)
-        trial.told += _words(columns, proposed)
-        if trial.refusal is not None and trial.refusal.field in {need.field for need in needs}:
-            trial.refusal = None  # a need says it
-    return Inspection(
-        where=source.where,
-        rows=sample.table.num_rows,
-        complete=sample.complete,
-        notation=dict(sample.found) | trial.notation,
-        columns=columns,
-        candidates=candidates,
-        intervals=trial.intervals,
-        refusal=trial.refusal,
-        told=trial.told,
-        needs=needs,
-        config=proposed,
-    )
+        trial = _Trial() if blocked else _try(proposed, source, sample, shaped=shaped)
+    refused = trial.refusal
+    if refused is not None and refused.field in {need.field for need in needs}:
+        refused = None  # a need says it
+    parts = {to_camel(part): names for part, names in vars(candidates).items() if part not in ("value", "quality")}
+    return {
+        "source": source.where,
+        "rowsLookedAt": sample.table.num_rows,
+        "allRowsLookedAt": sample.complete,
+        "notation": dict(sample.found) | trial.notation,
+        "columns": [column.to_json() for column in columns],
+        "candidates": parts,
+        "assets": len(trial.intervals),
+        "intervalSeconds": dict(list(trial.intervals.items())[:_ASSETS_TOLD]),
+        "refusal": refused and {key: getattr(refused, key) for key in ("code", "message", "field", "hint")},
+        "findings": [*trial.told, *_words(columns, proposed)],
+        "needs": [need.to_json() for need in needs],
+        "ready": refused is None and not needs,
+        "config": proposed,
+    }
 
 
 def _words(columns: Sequence[Column], proposed: Json) -> list[str]:
@@ -162,15 +102,15 @@ def _words(columns: Sequence[Column], proposed: Json) -> list[str]:
 class _Trial:
     """What reading the sample by a configuration gave."""
 
-    intervals: dict[str, int]
-    told: list[str]
-    notation: Json
+    intervals: dict[str, int] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+    notation: Json = field(default_factory=dict)
     refusal: EagleError | None = None
 
 
 def _try(proposed: Json, source: Source, sample: Sample, *, shaped: bool) -> _Trial:
     """Read the sample as `data_prep` would read the source; `shaped` says whether it has its layout already."""
-    trial = _Trial({}, [], {})
+    trial = _Trial()
     try:
         config = OrganizationConfig.from_dict(proposed)
         schema, label = config.schema_config, config.data_config.label_column

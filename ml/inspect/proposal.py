@@ -36,14 +36,16 @@ def propose(
     schema |= dict(told.get("schemaConfig", {}))
     form |= dict(told.get("formatConfig", {}))
     found: Json = {"schemaConfig": schema, "formatConfig": form}
-    if _is_long(candidates) and not told.get("schemaConfig", {}).get("continuousColumns"):
+    if candidates.tag and candidates.value and not told.get("schemaConfig", {}).get("continuousColumns"):
         needs += _name_tags(candidates, by_name, schema, found)
     else:
         failures = _name_failures(candidates, by_name, schema, found, told)
         _name_sensors(columns, candidates, schema, found, units)
         sensors = schema.get("continuousColumns") or schema.get("booleanColumns")
         needs += failures if sensors else [_no_sensors(columns)]
-    needs += [_from(column) for column in columns if column.trouble is not None and _is_used(column, schema)]
+    used = {schema.get("timestampColumn"), *schema.get("continuousColumns", []), *schema.get("booleanColumns", [])}
+    for trouble in (column.trouble for column in columns if column.name in used and column.trouble is not None):
+        needs.append(Finding("TWO_READINGS", f"{trouble.message}.", trouble.field, trouble.hint))
     return {**told, **{key: value for key, value in found.items() if value}}, needs
 
 
@@ -67,10 +69,6 @@ def _name_time(
         form["timeOfDayColumn"] = candidates.time_of_day[0]
     elif time.format is not None and not time.format.is_default and time.trouble is None and not time.format.others:
         form["timestampFormat"] = time.format.name
-
-
-def _is_long(candidates: Candidates) -> bool:
-    return bool(candidates.tag and candidates.value)
 
 
 def _name_tags(candidates: Candidates, columns: Mapping[str, Column], schema: Json, found: Json) -> list[Finding]:
@@ -175,13 +173,3 @@ def _no_sensors(columns: Sequence[Column]) -> Finding:
         "give the table of readings; a list of failures or of work orders belongs in failureConfig, a table of "
         "machines or of errors beside the readings",
     )
-
-
-def _is_used(column: Column, schema: Json) -> bool:
-    used = {schema.get("timestampColumn"), *schema.get("continuousColumns", []), *schema.get("booleanColumns", [])}
-    return column.name in used
-
-
-def _from(column: Column) -> Finding:
-    assert column.trouble is not None
-    return Finding("TWO_READINGS", f"{column.trouble.message}.", column.trouble.field, column.trouble.hint)

@@ -20,25 +20,16 @@ _MOST_CELLS = 5_000_000
 class Sample(Source):
     """The first rows of `source`, about 50,000 and fewer of a wide one; the caller closes `source`.
 
-    Attributes
-    ----------
-    complete
-        Whether they are all rows.
-    unreadable
-        Columns of a type that can hold neither numbers nor texts nor times, with the reason.
+    Columns of a type that can hold neither numbers nor texts nor times are left out. `complete` says whether these are
+    all rows.
     """
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self.unreadable: dict[str, str] = {}
+        self.where = source.where
         self._names = [name for name in source.columns() if self._is_readable(name)]
         self._limit = min(ROWS, max(1_000, _MOST_CELLS // max(1, len(self._names))))
         self.table, self.complete = self._take()
-
-    @property
-    def where(self) -> str:
-        """As of the source."""
-        return self._source.where
 
     @property
     def found(self) -> Mapping[str, Any]:
@@ -66,13 +57,11 @@ class Sample(Source):
             yield from self._source.read(columns, time_column=self._names[0], within=TimeRange())
 
     def _is_readable(self, name: str) -> bool:
-        if not isinstance(self._source, SlicedSource):
-            return True
-        try:
-            self._source.types([name])
-        except DataError as failure:
-            self.unreadable[name] = failure.message
-            return False
+        if isinstance(self._source, SlicedSource):
+            try:
+                self._source.types([name])
+            except DataError:
+                return False
         return True
 
     def _take(self) -> tuple[pa.Table, bool]:

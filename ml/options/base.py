@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from ml.errors import ConfigError, EagleError, IsolationError
+from ml.errors import ConfigError, EagleError, IsolationError, MissingColumnError
 
 _ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 # Windows opens these names as devices whatever the extension, so no folder may carry them.
@@ -33,11 +33,7 @@ _HARMLESS_CONNECTION_KEYS = (
     "sliceSeconds",
     "requireLeastPrivilege",
 )
-_STORAGE_KEYS = (
-    "storage",
-    "storagePasswordEnv",
-    "storagePasswordFile",
-)  # the same holds for a search
+_STORAGE_KEYS = ("storage", "storagePasswordEnv", "storagePasswordFile")  # the same holds for a search
 ADDRESS_ERROR = "address"
 """Type of an error about an address where none belongs: it may hold a password, so it is not repeated."""
 _SEEN_LIMIT = 80
@@ -176,14 +172,45 @@ def _kinds(schema: dict[str, Any], definitions: dict[str, Any]) -> set[str]:
     return kinds
 
 
-def missing_name(kind: type[EagleError], name: str, message: str, *, field: str, hint: str | None) -> EagleError:
+def missing_name(
+    kind: type[EagleError], name: str, message: str, *, field: str, available: Sequence[str], none: str | None = None
+) -> EagleError:
     """The error about a name that a source does not have: of `kind`, or of the configuration if it reads like SQL.
 
     Quotes and semicolons are legal in names of tables and columns, so they are no error before the catalogue was asked.
+    The hint names the nearest and the first 30 of the `available` ones; without any it is `none`.
     """
     if any(mark in name for mark in _SQL_MARKS):
         return ConfigError(f"{message}; it looks like a statement and not like a name", field=field)
-    return kind(message, field=field, hint=hint)
+    guess = nearest(name, available)
+    hint = listing(available) if available else none
+    return kind(message, field=field, hint=f'did you mean "{guess}"? {hint}' if guess else hint)
+
+
+def missing_column(where: str, name: str, available: Sequence[str], field: str, told: str = "") -> EagleError:
+    """The error about a column that a source does not have; `told` says more of it."""
+    message = f'{where} has no column "{name}"{told}'
+    return missing_name(MissingColumnError, name, message, field=field, available=available)
+
+
+def listing(available: Iterable[str]) -> str:
+    """The names that there are: enough to find the right one, not a wall of text."""
+    return f"available: {first_of(available, 30)}"
+
+
+def first_of(names: Iterable[str], most: int) -> str:
+    """The first names of a list, and how many more there are.
+
+    >>> first_of("abcd", 3)
+    'a, b, c and 1 more'
+    """
+    every = list(names)
+    return ", ".join(every[:most]) + (f" and {len(every) - most:,} more" if len(every) > most else "")
+
+
+def quoted(names: Iterable[str]) -> str:
+    """The first ten names of a list, in quotes."""
+    return first_of([f'"{name}"' for name in names], 10)
 
 
 def field_path(location: Iterable[str | int]) -> str:
@@ -219,10 +246,8 @@ def _section_at(model: type[BaseModel], location: tuple[str | int, ...]) -> type
     for part in location[:-1]:
         if current is None or not isinstance(part, str):
             return None
-        field = next(
-            (field for name, field in current.model_fields.items() if part in (name, field.alias)),
-            None,
-        )
+        fields = current.model_fields.items()
+        field = next((field for name, field in fields if part in (name, field.alias)), None)
         current = _model_in(field.annotation) if field else None
     return current
 

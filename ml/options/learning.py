@@ -272,10 +272,7 @@ class TuningConfig(Section):
     def storage_secret(self, organization_id: str) -> str | None:
         """The password of `storage`; None if there is no storage, or no password is named.
 
-        Raises
-        ------
-        ConfigError, IsolationError
-            As `ml.options.access.secrets.secret_in_variable` and `secret_in_file`.
+        Raises ConfigError, IsolationError as `ml.options.access.secrets.secret_in_variable` and `secret_in_file`.
         """
         if self.storage is None:
             return None

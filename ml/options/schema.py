@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -184,12 +185,7 @@ class SchemaConfig(Section):
         ):
             for name in names:
                 if name not in allowed:
-                    guess = nearest(name, allowed)
-                    raise PydanticCustomError(
-                        "unknown_column",
-                        "{key} names {name}, which is not in continuousColumns{guess}",
-                        {"key": key, "name": name, "guess": f" (did you mean {guess}?)" if guess else ""},
-                    )
+                    raise _unknown_column(f"{key} names {name}, which is not in continuousColumns", name, allowed)
         overlap = set(self.counter_columns) & set(self.operating_columns)
         if overlap:
             raise _column_error("{names} cannot be both a counter and an operating column", overlap)
@@ -202,17 +198,10 @@ class SchemaConfig(Section):
         for position, pair in enumerate(self.set_point_pairs):
             for key, name in (("setPoint", pair.set_point), ("value", pair.value)):
                 if name in totals or name not in self.continuous_columns:
-                    guess = nearest(name, [each for each in self.continuous_columns if each not in totals])
-                    raise PydanticCustomError(
-                        "unknown_column",
-                        "setPointPairs[{position}].{key} names {name}, which is {problem}{guess}",
-                        {
-                            "position": position,
-                            "key": key,
-                            "name": name,
-                            "problem": "a counter" if name in totals else "not in continuousColumns",
-                            "guess": f" (did you mean {guess}?)" if guess and name not in totals else "",
-                        },
+                    problem = "a counter" if name in totals else "not in continuousColumns"
+                    alike = [each for each in self.continuous_columns if each not in totals and name not in totals]
+                    raise _unknown_column(
+                        f"setPointPairs[{position}].{key} names {name}, which is {problem}", name, alike
                     )
         names = [pair.difference for pair in self.set_point_pairs]
         others = {*self.sensor_columns, *RESERVED_COLUMNS, self.target_column, self.asset_column, self.timestamp_column}
@@ -226,16 +215,9 @@ class SchemaConfig(Section):
         """What tells that a machine runs is read where predictions are made, too; a total never says it."""
         column = None if self.running_when is None else self.running_when.column
         if column is not None and (column not in self.sensor_columns or column in self.counter_columns):
-            guess = nearest(column, self.sensor_columns)
-            raise PydanticCustomError(
-                "unknown_column",
-                "runningWhen.column names {name}, which is {problem}{guess}",
-                {
-                    "name": column,
-                    "problem": "a counter" if column in self.counter_columns else "not one of the sensors",
-                    "guess": f" (did you mean {guess}?)" if guess not in (None, column) else "",
-                },
-            )
+            problem = "a counter" if column in self.counter_columns else "not one of the sensors"
+            message = f"runningWhen.column names {column}, which is {problem}"
+            raise _unknown_column(message, column, () if column in self.counter_columns else self.sensor_columns)
         rule, words = self.running_when, self.categorical_columns.get(column or "")
         word = rule is not None and (isinstance(rule.equals, str) or words is not None)
         if rule is not None and word and rule.word not in (words or ()):
@@ -252,18 +234,12 @@ class SchemaConfig(Section):
         for name, unit in self.convert_to.items():
             source, how = self.column_units.get(name), self.conversions.get(name)
             if how is None or (name in self.counter_columns and how.offset):
-                raise PydanticCustomError(
-                    "unit",
-                    "convertTo of {name}: {problem}",
-                    {
-                        "name": name,
-                        "problem": "columnUnits must name the unit that it has in the source"
-                        if source is None
-                        else f"a total in {source} cannot be one in {unit}"
-                        if how is not None
-                        else f"{source} cannot be converted to {unit}; known are {known_units()}",
-                    },
-                )
+                problem = f"{source} cannot be converted to {unit}; known are {known_units()}"
+                if source is None:
+                    problem = "columnUnits must name the unit that it has in the source"
+                elif how is not None:
+                    problem = f"a total in {source} cannot be one in {unit}"
+                raise PydanticCustomError("unit", "convertTo of {name}: {problem}", {"name": name, "problem": problem})
         return self
 
     @model_validator(mode="after")
@@ -298,3 +274,10 @@ class SchemaConfig(Section):
 
 def _column_error(template: str, names: set[str | None] | set[str]) -> PydanticCustomError:
     return PydanticCustomError("columns", template, {"names": ", ".join(sorted(str(name) for name in names))})
+
+
+def _unknown_column(message: str, name: str, others: Iterable[str]) -> PydanticCustomError:
+    """With the column that is probably meant, if one of the others is like it."""
+    guess = nearest(name, others)
+    words = {"message": message, "guess": f" (did you mean {guess}?)" if guess else ""}
+    return PydanticCustomError("unknown_column", "{message}{guess}", words)

@@ -65,10 +65,8 @@ def _names_columns(key: str, value: Any) -> bool:
 def check_profile(schema: SchemaConfig, features: FeatureConfig) -> None:
     """Refuse what does not go together.
 
-    Raises
-    ------
-    ConfigError
-        If families are chosen beside a profile, or windows are no lengths in samples where they have to be.
+    Raises ConfigError if families are chosen beside a profile, or windows are no lengths in samples where they have to
+    be.
     """
     for position, window in enumerate(schema.rolling_windows or ()):
         if features.serving_profile is None:

@@ -23,6 +23,10 @@ FOLDER = "folder"
 PASSWORD_HINT = "the password belongs in password, or its name in passwordEnv or passwordFile"
 
 
+FILE_DRIVERS = ("sqlite",)
+"""Drivers whose `database` is the path of a file."""
+
+
 class ScadaDbConfig(Section):
     """Connection to the organisation's SCADA database."""
 
@@ -115,7 +119,12 @@ class ScadaDbConfig(Section):
         checks = {"postgresql": check_database_name, "sqlite": refuse_url, "sqlalchemy": parse_url}
         if "driver" in info.data:
             _checked(checks[info.data["driver"]], value)
-        return found_path(value, info) if info.data.get("driver") == "sqlite" else value
+        return found_path(value, info) if info.data.get("driver") in FILE_DRIVERS else value
+
+    @property
+    def database_file(self) -> str | None:
+        """The path of the database, if that is a file."""
+        return self.database if self.driver in FILE_DRIVERS else None
 
     @model_validator(mode="after")
     def one_password_source(self) -> Self:
@@ -127,10 +136,7 @@ class ScadaDbConfig(Section):
     def secret(self, organization_id: str) -> str | None:
         """The password, from here or from where the operator keeps it for the organisation.
 
-        Raises
-        ------
-        ConfigError, IsolationError
-            As `ml.options.access.secrets.secret_in_variable` and `secret_in_file`.
+        Raises ConfigError, IsolationError as `ml.options.access.secrets.secret_in_variable` and `secret_in_file`.
         """
         if self.password is not None:
             return self.password.get_secret_value()

@@ -33,31 +33,15 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Part:
-    """What a process of the search is given, through a pipe: `ml.scale.search_worker` reads it.
+    """What a process of the search is given, through a pipe: `ml.scale.search_worker` reads it."""
 
-    Attributes
-    ----------
-    config
-        Without a source of data; `trainingConfig.threads` is the process's share of the CPUs.
-    frame, interval
-        Prepared data.
-    journal
-        Optuna's journal file.
-    name
-        Of the search.
-    worker
-        Number of the process, from 1 on.
-    deadline
-        `time.time` at which to stop.
-    """
-
-    config: OrganizationConfig
-    frame: pd.DataFrame
+    config: OrganizationConfig  # without a source of data; `trainingConfig.threads` is the process's share of the CPUs
+    frame: pd.DataFrame  # prepared data, on a grid of `interval` seconds
     interval: int
-    journal: Path
-    name: str
-    worker: int
-    deadline: float
+    journal: Path  # Optuna's journal file
+    name: str  # of the search
+    worker: int  # number of the process, from 1 on
+    deadline: float  # `time.time` at which to stop
 
 
 def side_by_side(config: OrganizationConfig, data: Prepared, journal: Path) -> SideBySide | None:
@@ -91,12 +75,7 @@ class _Processes:
     def run(self, processes: int) -> None:
         """Search to the end or the deadline with so many processes.
 
-        Raises
-        ------
-        StorageError
-            If too many of them were killed.
-        EagleError
-            What one of them raises.
+        Raises StorageError if too many of them were killed; EagleError: what one of them raises.
         """
         while self._study.missing and time.time() < self._part.deadline:
             self._study.begin()  # without the trials of processes that were killed

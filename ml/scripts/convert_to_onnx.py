@@ -90,14 +90,9 @@ def run(
 ) -> ConversionResult:
     """Export, compare, install, publish.
 
-    Raises
-    ------
-    QualityGateError
-        If the version should be published but has no passed validation report for exactly this model.
-    ParityError
-        If one bit of the ONNX model's probabilities differs.
-    ConfigError, DataError, StorageError, IsolationError, IntegrityError
-        As ml/errors.py describes them.
+    Raises QualityGateError if the version should be published but has no passed validation report for exactly this
+    model; ParityError if one bit of the ONNX model's probabilities differs; ConfigError, DataError, StorageError,
+    IsolationError, IntegrityError as ml/errors.py describes them.
     """
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.arrays import spread

@@ -72,10 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
 def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None) -> PreparationResult:
     """Read the source, put it on the grid, label it, write it.
 
-    Raises
-    ------
-    ConfigError, DataError, SourceError, StorageError, IsolationError
-        As ml/errors.py describes them.
+    Raises ConfigError, DataError, SourceError, StorageError, IsolationError as ml/errors.py describes them.
     """
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.ingest.inputs import prepare_and_keep

@@ -87,10 +87,8 @@ def run(
 ) -> TuningResult:
     """Search, and write the results and the training configuration.
 
-    Raises
-    ------
-    ConfigError, DataError, SourceError, StorageError, BusyError, IsolationError, MissingLibraryError
-        As ml/errors.py describes them.
+    Raises ConfigError, DataError, SourceError, StorageError, BusyError, IsolationError, MissingLibraryError as
+    ml/errors.py describes them.
     """
     from ml.learning import estimators
 

@@ -61,12 +61,9 @@ def build_parser() -> argparse.ArgumentParser:
 def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None) -> TrainingResult:
     """Fit the model, prove its ONNX form exact, install both as a version.
 
-    Raises
-    ------
-    QualityGateError
-        If the model gives one value for all rows; nothing is written then, as no later step could accept it.
-    ConfigError, DataError, SourceError, StorageError, BusyError, ParityError, IsolationError, IntegrityError
-        As ml/errors.py describes them.
+    Raises QualityGateError if the model gives one value for all rows; nothing is written then, as no later step could
+    accept it; ConfigError, DataError, SourceError, StorageError, BusyError, ParityError, IsolationError, IntegrityError
+    as ml/errors.py describes them.
     """
     from ml.learning import estimators
 

@@ -68,12 +68,8 @@ def run(
 ) -> ValidationResult:
     """Score the test rows, write the report, and say whether the version may be published.
 
-    Raises
-    ------
-    QualityGateError
-        If a threshold is not met; everything has been written then.
-    ConfigError, DataError, StorageError, IsolationError, IntegrityError
-        As ml/errors.py describes them.
+    Raises QualityGateError if a threshold is not met; everything has been written then; ConfigError, DataError,
+    StorageError, IsolationError, IntegrityError as ml/errors.py describes them.
     """
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.evaluation.evaluate import evaluate

@@ -75,15 +75,12 @@ def append(
     A line that a power cut left half-written is closed. As it no longer tells what it followed, the new record does:
     ``"afterTornLine"`` is the hash of the line before it.
 
+    Raises StorageError if the record cannot be written; the log is then as before.
+
     Returns
     -------
     str
         The head: SHA-256 of the new line.
-
-    Raises
-    ------
-    StorageError
-        If the record cannot be written; the log is then as before.
     """
     opened = _SESSION.get()
     record = {
@@ -120,34 +117,22 @@ def recorded(
     config_digest: str | None = None,
     data_digest: str | None = None,
     forced: bool = False,
-) -> Iterator[None]:
+) -> Iterator[dict[str, Any]]:
     """Record that `operation` starts, and how the block ended: ``succeeded``, or ``failed`` with the error's code.
 
-    Raises
-    ------
-    StorageError
-        If the disk takes no record; without the first one the block does not run.
+    The block may put what it finds out into the arguments of the last record, which it is given. Raises StorageError if
+    the disk takes no record; without the first one the block does not run.
     """
-
-    def record(result: str) -> None:
-        append(
-            paths,
-            operation=operation,
-            version=version,
-            config_digest=config_digest,
-            data_digest=data_digest,
-            result=result,
-            forced=forced,
-        )
-
-    record(STARTED)
+    about: dict[str, Any] = {"version": version, "config_digest": config_digest, "forced": forced}
+    about["data_digest"] = data_digest
+    append(paths, operation=operation, result=STARTED, **about)
     try:
-        yield
+        yield about
     except EagleError as error:
         with suppress(EagleError):  # the first error is the one to tell
-            record(failed(error.code))
+            append(paths, operation=operation, result=failed(error.code), **about)
         raise
-    record(SUCCEEDED)
+    append(paths, operation=operation, result=SUCCEEDED, **about)
 
 
 def verify_chain(paths: OrganizationPaths) -> int:

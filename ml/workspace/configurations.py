@@ -33,13 +33,9 @@ def load_config(
     opened: which organisation a configuration is about is known after reading it, and a message about it would tell
     what is in it.
 
-    Raises
-    ------
-    ConfigError
-        As `OrganizationConfig.load_from_file`.
-    IsolationError
-        If it lies elsewhere in the workspace, links followed, is about another organisation or version than the one
-        in whose folder it lies, or has a second name (a hard link), which may be another organisation's.
+    Raises ConfigError as `OrganizationConfig.load_from_file`; IsolationError if it lies elsewhere in the workspace,
+    links followed, is about another organisation or version than the one in whose folder it lies, or has a second name
+    (a hard link), which may be another organisation's.
     """
     if "\0" in str(path):
         raise ConfigError("the path of the configuration has a zero byte in it", hint="give the path of a JSON file")

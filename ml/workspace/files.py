@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from ml.errors import IntegrityError, MissingArtifactError, StorageError
+from ml.errors import EagleError, IntegrityError, MissingArtifactError, StorageError
 from ml.workspace.safe_open import open_folder, opened, pinned, read_bytes
 from ml.workspace.temp_files import remove, temporary_path
 
@@ -58,12 +58,8 @@ def plain_storage_errors(name: str) -> Iterator[None]:
 def make_folder(path: Path) -> None:
     """Create `path` and its missing parents with mode 0700.
 
-    Raises
-    ------
-    StorageError
-        If the system refuses, or a file is in the way.
-    IsolationError
-        If a link is on the way; so do all that write here.
+    Raises StorageError if the system refuses, or a file is in the way; IsolationError if a link is on the way; so do
+    all that write here.
     """
     with plain_storage_errors(path.name):
         os.close(open_folder(path, create_mode=FOLDER_MODE))
@@ -76,10 +72,7 @@ def staged_file(path: Path) -> Iterator[Path]:
     If the block fails, `path` is what it was before and the temporary file is gone. It lies in the folder that has the
     name now, whatever gets that name meanwhile.
 
-    Raises
-    ------
-    StorageError
-        If the disk is full or the file cannot be written, inside the block as well.
+    Raises StorageError if the disk is full or the file cannot be written, inside the block as well.
     """
     make_folder(path.parent)
     with ExitStack() as stack:
@@ -95,17 +88,6 @@ def staged_file(path: Path) -> Iterator[Path]:
             _sync(temporary)
             temporary.replace(folder / path.name)
             sync_folder(folder)
-
-
-@contextmanager
-def staged_directory(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that becomes `path`, replacing it as a whole, when the block ends well.
-
-    Raises as `staged_file`.
-    """
-    with scratch_directory(path.parent, path.name) as temporary:
-        yield temporary
-        install_directory(temporary, path)
 
 
 @contextmanager
@@ -133,10 +115,7 @@ def remove_below(path: Path) -> None:
 def install_directory(staged: Path, target: Path) -> None:
     """Flush the folder `staged` to the disk and rename it to `target` beside it, in place of what was there.
 
-    Raises
-    ------
-    StorageError
-        If the system refuses. `target` is then what it was before.
+    Raises StorageError if the system refuses. `target` is then what it was before.
     """
     with plain_storage_errors(target.name), pinned(target.parent) as folder:
         staged, target = folder / staged.name, folder / target.name
@@ -175,12 +154,7 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 def read_json(path: Path, what: str) -> dict[str, Any]:
     """Read the JSON object in `path`; `what` names it in messages.
 
-    Raises
-    ------
-    MissingArtifactError
-        If there is no such file.
-    IntegrityError
-        If it is not a JSON object.
+    Raises MissingArtifactError if there is no such file; IntegrityError if it is not a JSON object.
     """
     try:
         data = parse_json(read_bytes(path))
@@ -193,6 +167,14 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise IntegrityError(f"{what} ({path.name}) must hold a JSON object, not {type(data).__name__}")
     return data
+
+
+def json_if_readable(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`; empty if it is missing or spoilt, which is for others to say."""
+    try:
+        return read_json(path, path.name)
+    except EagleError:
+        return {}
 
 
 def parse_json(text: bytes | str) -> Any:

@@ -29,10 +29,7 @@ def version_lock(paths: OrganizationPaths, version: str) -> Iterator[None]:
 
     That is the version itself and, where outputPath names another folder, the version whose folder that is.
 
-    Raises
-    ------
-    BusyError
-        At once, if another run has either.
+    Raises BusyError at once, if another run has either.
     """
     hint = "wait until it has ended, or choose another version"
     folder = version if paths.output_path is None else paths.run(version).name
@@ -48,10 +45,7 @@ def version_lock(paths: OrganizationPaths, version: str) -> Iterator[None]:
 def slices_lock(paths: OrganizationPaths) -> Iterator[None]:
     """Hold the lock of the rows fetched from the database, waiting while another run fetches what it needs.
 
-    Raises
-    ------
-    BusyError
-        After an hour. What the other run has fetched by then need not be fetched again.
+    Raises BusyError after an hour. What the other run has fetched by then need not be fetched again.
     """
     with _held(paths.slices_lock, FETCHING_SECONDS, "what is fetched of this organisation's database is", _LATER):
         yield

@@ -45,10 +45,7 @@ def warnings_on_stderr(redactor: Redactor) -> Iterator[None]:
 def step_log(file: Path, redactor: Redactor) -> Iterator[None]:
     """Append every message, Python warnings and tracebacks included, to `file`, with times in UTC.
 
-    Raises
-    ------
-    StorageError
-        If the log cannot be opened.
+    Raises StorageError if the log cannot be opened.
     """
     make_folder(file.parent)
     with plain_storage_errors(file.name):

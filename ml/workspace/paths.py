@@ -54,6 +54,9 @@ def for_config(config: OrganizationConfig) -> OrganizationPaths:
 class OrganizationPaths:
     """Where one organisation's files are. Nothing is created, and nothing outside is ever named.
 
+    Raises IsolationError if an id is not an identifier, differs only in case from another organisation's folder, or a
+    path leads out of the organisation's folders. Methods that take a version raise it, too.
+
     Parameters
     ----------
     organization_id
@@ -63,12 +66,6 @@ class OrganizationPaths:
     output_path
         Folder for the artifacts of a run, in place of ``artifacts/<organisation>/<version>``. It must lie directly
         in ``artifacts/<organisation>``. A relative path starts at the working directory.
-
-    Raises
-    ------
-    IsolationError
-        If an id is not an identifier, differs only in case from another organisation's folder, or a path leads out
-        of the organisation's folders. Methods that take a version raise it, too.
     """
 
     organization_id: str
@@ -212,22 +209,16 @@ class OrganizationPaths:
     def readable_file(self, path: str | Path, what: str) -> Path:
         """The real path of a file that the user names for reading, wherever it lies but with another organisation.
 
+        Raises IsolationError if it lies, links followed, in the workspace but not in this organisation's folders, is a
+        link in them that leads out, or has a second name (a hard link), which may be another organisation's;
+        MissingArtifactError if it does not exist; DataError if it is not a readable regular file.
+
         Parameters
         ----------
         path
             As the user gave it; a relative path starts at the working directory.
         what
             What the file is, for messages: ``"the test data"``.
-
-        Raises
-        ------
-        IsolationError
-            If it lies, links followed, in the workspace but not in this organisation's folders, is a link in them that
-            leads out, or has a second name (a hard link), which may be another organisation's.
-        MissingArtifactError
-            If it does not exist.
-        DataError
-            If it is not a readable regular file.
         """
         return _readable(self.not_foreign(path, what), what)
 
@@ -249,19 +240,15 @@ class OrganizationPaths:
         It lies outside ``models/`` and ``artifacts/``, or in ``artifacts/<organisation>/<version>/scores``: what the
         steps write there themselves is not to be overwritten.
 
+        Raises IsolationError if it lies elsewhere in the workspace, links followed; DataError if it is a folder, or its
+        name cannot be a file's.
+
         Parameters
         ----------
         path
             As the user gave it; a relative path starts at the working directory.
         what
             What the file is, for messages.
-
-        Raises
-        ------
-        IsolationError
-            If it lies elsewhere in the workspace, links followed.
-        DataError
-            If it is a folder, or its name cannot be a file's.
         """
         name = Path(path).name
         if "\0" in str(path) or name in ("", ".."):

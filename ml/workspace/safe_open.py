@@ -27,12 +27,8 @@ _ALWAYS = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # nobody waits for the o
 def open_file(path: Path, flags: int, mode: int = 0o600) -> int:
     """A descriptor of the regular file `path`, which must be absolute with links resolved; `flags` as for `os.open`.
 
-    Raises
-    ------
-    IsolationError
-        If a part of the path is a link, or the file is not a regular one or has a second name.
-    OSError
-        As `os.open`.
+    Raises IsolationError if a part of the path is a link, or the file is not a regular one or has a second name;
+    OSError as `os.open`.
     """
     folder = _walk(path.parent, path)
     try:
@@ -50,12 +46,7 @@ def open_file(path: Path, flags: int, mode: int = 0o600) -> int:
 def open_folder(path: Path, *, create_mode: int | None = None) -> int:
     """A descriptor of the folder `path`, which must be absolute with links resolved; missing ones are made if asked to.
 
-    Raises
-    ------
-    IsolationError
-        If a part of the path is a link.
-    OSError
-        As `os.open` and `os.mkdir`.
+    Raises IsolationError if a part of the path is a link; OSError as `os.open` and `os.mkdir`.
     """
     return _walk(path, path, create_mode)
 

@@ -20,6 +20,7 @@ from typing import Any, NoReturn, Protocol
 
 from ml.config import OrganizationConfig
 from ml.errors import EagleError, InternalError, MissingLibraryError, StoppedError, StorageError, UsageError
+from ml.findings import distinct
 from ml.private_folders import settle_matplotlib
 from ml.workspace import audit
 from ml.workspace.configurations import load_config
@@ -95,15 +96,14 @@ def run_step(
             config = config.model_copy(update={"version": reads_version(config, arguments)})
         with lock, _step_files(paths, config.version, step, redactor):
             try:
-                result = _audited(step, paths, config, lambda: _work(step, work, config, arguments))
+                with audit.recorded(paths, step, version=config.version, config_digest=config.digest()) as record:
+                    result = _work(step, work, config, arguments)
+                    digest = result.get("dataDigest")
+                    record["data_digest"] = digest if isinstance(digest, str) else None
             except EagleError as error:
                 error.partial = {key: value for key, value in _with_findings(config, error.partial).items() if value}
                 raise
-        return {
-            "organizationId": config.organization_id,
-            "version": config.version,
-            **_with_findings(config, result),
-        }
+        return {"organizationId": config.organization_id, "version": config.version, **_with_findings(config, result)}
 
     return run_command(
         step,
@@ -242,8 +242,7 @@ def _parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.
 def _with_findings(config: OrganizationConfig, result: Mapping[str, Any]) -> dict[str, Any]:
     """`result` with the findings of reading the configuration before its own ``warnings``, each once."""
     warnings = [*(finding.to_json() for finding in config.findings), *result.get("warnings", [])]
-    distinct = [entry for at, entry in enumerate(warnings) if entry not in warnings[:at]]
-    return {**{key: value for key, value in result.items() if key != "warnings"}, "warnings": distinct}
+    return {**{key: value for key, value in result.items() if key != "warnings"}, "warnings": distinct(warnings)}
 
 
 def secrets_of(config: OrganizationConfig) -> Iterator[str | None]:
@@ -281,33 +280,6 @@ def _work(
         _log.info("%s failed: %s: %s", step, told.code, told.message, exc_info=isinstance(error, EagleError))
         raise told from error
     _log.info("%s is done", step)
-    return result
-
-
-def _audited(
-    step: str, paths: OrganizationPaths, config: OrganizationConfig, work: Callable[[], dict[str, Any]]
-) -> dict[str, Any]:
-    """Run `work` between two audit records; the second one has the hash of the data that the work tells."""
-
-    def record(result: str, data_digest: str | None = None) -> None:
-        audit.append(
-            paths,
-            operation=step,
-            version=config.version,
-            config_digest=config.digest(),
-            data_digest=data_digest,
-            result=result,
-        )
-
-    record(audit.STARTED)
-    try:
-        result = work()
-    except EagleError as error:
-        with contextlib.suppress(EagleError):  # the first error is the one to tell
-            record(audit.failed(error.code))
-        raise
-    digest = result.get("dataDigest")
-    record(audit.SUCCEEDED, digest if isinstance(digest, str) else None)
     return result
 
 

@@ -11,6 +11,7 @@ from ml.cleaning.time_range import TimeRange
 from ml.errors import ConfigError, IsolationError, SourceError
 from ml.ingest.prepare import prepare
 from ml.ingest.sources import open_source
+from ml.ingest.sources.base import Keys
 from ml.options.source import ScadaDbConfig
 from tests.databases.history import COLUMNS, START, TYPES, config, create_table, readings
 from tests.databases.server import Database
@@ -41,10 +42,10 @@ def test_slices_hold_every_row_once(database: Database, kind: str) -> None:
     first, last = source.bounds(axis)
     day = 86_400_000_000
     assert (first, last - first) == (int(START.timestamp()) * 1_000_000, 47 * day // 24)
-    parts = [list(source.read_slice(["temperature"], axis, first + i * day, first + (i + 1) * day)) for i in range(3)]
+    parts = [list(source.stream(["temperature"], Keys(axis, first + i * day, first + (i + 1) * day))) for i in range(3)]
     assert [sum(batch.num_rows for batch in part) for part in parts] == [24, 24, 0]
-    assert [source.rows_between(axis, first + i * day, first + (i + 1) * day) for i in range(3)] == [24, 24, 0]
-    assert source.first_key(axis, first + day, first + 2 * day) == first + day
+    assert [source.count(Keys(axis, first + i * day, first + (i + 1) * day)) for i in range(3)] == [24, 24, 0]
+    assert source.extreme("min", Keys(axis, first + day, first + 2 * day)) == first + day
 
 
 def test_a_shared_table(database: Database) -> None:
@@ -53,7 +54,7 @@ def test_a_shared_table(database: Database) -> None:
     source: Any = open_source(config(database, connection(database), schemaConfig={"organizationColumn": "org"}))
     batches = list(source.read(["org"], time_column="created_timestamp", within=TimeRange()))
     assert [row["org"] for batch in batches for row in batch.to_pylist()] == ["plant_a"] * 6
-    source._restricted = list
+    source._own_rows = list
     with pytest.raises(IsolationError, match="not exactly"):
         list(source.read(["asset"], time_column="created_timestamp", within=TimeRange()))
 

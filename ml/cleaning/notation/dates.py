@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml.arrays import Bools, Int64s
 from ml.cleaning import clock
 from ml.cleaning.notation.times import TimeFormat
-
-Bools = npt.NDArray[np.bool_]
 
 _READS = 0.9  # share of the times that a format must read
 _MOST_SHAPES = 200  # a column with more shapes of text holds no times of a few formats
@@ -78,7 +76,7 @@ class DateFormats:
             self.alone = [[0] * len(self.candidates) for _ in self.candidates]
         self._weigh(texts, counts)
 
-    def _weigh(self, texts: pa.Array, counts: npt.NDArray[np.int64]) -> None:
+    def _weigh(self, texts: pa.Array, counts: Int64s) -> None:
         reads = [self._reads(form, texts) for form in self.candidates]
         for one, mine in enumerate(reads):
             self.read[one] += int(counts[mine].sum())

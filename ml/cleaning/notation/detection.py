@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml.arrays import Bools, Float64s
 from ml.cleaning.columns import ColumnPlan
 from ml.cleaning.flags import Flag
 from ml.cleaning.notation.dates import DateFormats, TwoReadings
@@ -23,8 +23,6 @@ from ml.cleaning.parsing import clean_text, is_text, plain, to_numbers
 from ml.errors import DataError
 from ml.options.access.file_format import FormatConfig
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 Read = Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
 """Streams the named columns from the first row on."""
 
@@ -43,31 +41,18 @@ Parsed = TypeVar("Parsed")
 
 @dataclass(frozen=True)
 class Notation:
-    """How the columns of a source are written.
+    """How the columns of a source are written."""
 
-    Attributes
-    ----------
-    times
-        Of the time column.
-    numbers
-        By column of the source; those that are not there are written with a decimal point.
-    null_words
-        Texts, in lower case, that stand for no value of a sensor.
-    null_numbers
-        Numbers that do.
-    found
-        What was found out, and not told, for the data summary.
-    """
-
-    times: TimeFormat = field(default_factory=TimeFormat)
+    times: TimeFormat = field(default_factory=TimeFormat)  # of the time column
     numbers: Mapping[str, NumberFormat] = field(default_factory=dict)
-    null_words: frozenset[str] = NULL_WORDS
-    null_numbers: frozenset[float] = frozenset()
-    found: Mapping[str, Any] = field(default_factory=dict)
+    """By column of the source; those that are not there are written with a decimal point."""
+    null_words: frozenset[str] = NULL_WORDS  # texts, in lower case, that stand for no value of a sensor
+    null_numbers: frozenset[float] = frozenset()  # numbers that do
+    found: Mapping[str, Any] = field(default_factory=dict)  # what was found out, and not told, for the data summary
 
     def read(
-        self, column: pa.Array, source: str, parse: Callable[[pa.Array, str], tuple[Floats, Bools]] = to_numbers
-    ) -> tuple[Floats, Bools]:
+        self, column: pa.Array, source: str, parse: Callable[[pa.Array, str], tuple[Float64s, Bools]] = to_numbers
+    ) -> tuple[Float64s, Bools]:
         """A column as `ml.cleaning.parsing.to_numbers` or `to_flags` gives it, by the column's own marks."""
         form = self.numbers.get(source)
         if form is None or not is_text(column.type):
@@ -76,11 +61,11 @@ class Notation:
         values, unreadable = parse(text, source)
         return np.where(foreign, np.nan, values), unreadable | foreign
 
-    def read_flag(self, column: pa.Array, flag: Flag) -> tuple[Floats, Bools]:
+    def read_flag(self, column: pa.Array, flag: Flag) -> tuple[Float64s, Bools]:
         """A column as `flag` reads it."""
         return self.read(column, flag.source, lambda text, _: flag.read(text))
 
-    def null_values(self, column: pa.Array, values: Floats, unreadable: Bools) -> Bools:
+    def null_values(self, column: pa.Array, values: Float64s, unreadable: Bools) -> Bools:
         """Which of a sensor's values stand for none: words among those that are `unreadable`, and numbers."""
         nulls = self.null_words_in(column, unreadable)
         return nulls | np.isin(values, list(self.null_numbers)) if self.null_numbers else nulls
@@ -100,6 +85,9 @@ def notation_of(
 ) -> Notation:
     """How a source is written: as `form` says, else as its rows show.
 
+    Raises DataError if the times or the numbers can be read in two ways, and no row tells which; names the key that
+    does.
+
     Parameters
     ----------
     plan
@@ -110,11 +98,6 @@ def notation_of(
         Streams columns of the source. None: nothing can be found out.
     words
         Sensors that are columns of words.
-
-    Raises
-    ------
-    DataError
-        If the times or the numbers can be read in two ways, and no row tells which; names the key that does.
     """
     values = _value_columns(plan, words)
     nothing = {word.strip().lower() for word in form.null_words}

@@ -11,14 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml.arrays import Bools
 from ml.cleaning.parsing import clean_text
-
-Bools = npt.NDArray[np.bool_]
 
 BLANKS = " \u00a0\u202f"
 MARKED = r"\d[,'" + BLANKS + r"]\d|^\s*[+-]?,\d|\d\.\d+\.\d"

@@ -5,17 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml.arrays import Bools, Int64s
 from ml.cleaning import clock
 from ml.cleaning.parsing import clean_text, is_text, to_numbers
 from ml.options.access.file_format import DEFAULT_TIMES, NUMBERED_TIMES
-
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 _DAY = 86_400
 _SCALES = {  # seconds of the unit, and Unix time of the zero in seconds
@@ -39,25 +36,18 @@ _DIGITS = frozenset({"%Y%m%d", "%Y%m%d%H%M", "%Y%m%d%H%M%S"})
 
 @dataclass(frozen=True)
 class TimeFormat:
-    """How a time column is written.
-
-    Attributes
-    ----------
-    name
-        `iso`, a name of `ml.options.access.file_format.NUMBERED_TIMES`, or a format of strptime.
-    others
-        Further formats of strptime, for texts that `name` does not fit.
-    """
+    """How a time column is written."""
 
     name: str = DEFAULT_TIMES
-    others: tuple[str, ...] = ()
+    """`iso`, a name of `ml.options.access.file_format.NUMBERED_TIMES`, or a format of strptime."""
+    others: tuple[str, ...] = ()  # further formats of strptime, for texts that `name` does not fit
 
     @property
     def is_default(self) -> bool:
         """Whether `ml.cleaning.clock` reads the times."""
         return self.name == DEFAULT_TIMES
 
-    def to_microseconds(self, column: pa.Array, zone: str, name: str) -> Ints:
+    def to_microseconds(self, column: pa.Array, zone: str, name: str) -> Int64s:
         """The column as microseconds since the epoch, as `ml.cleaning.clock.to_microseconds` gives it."""
         if self.is_default or not _is_written(column):
             return clock.to_microseconds(column, zone, name)
@@ -73,11 +63,11 @@ class TimeFormat:
         local = self.name in _WALL_CLOCKS if self.name in NUMBERED_TIMES else _is_local(self.name)
         return np.full(len(column), local)
 
-    def implausible(self, time: Ints, column: pa.Array) -> Bools:
+    def implausible(self, time: Int64s, column: pa.Array) -> Bools:
         """Which readable times lie where no reading of a plant comes from."""
         return clock.implausible(time, column) if self.is_default else clock.outside_plausible_years(time)
 
-    def _from_text(self, text: pa.Array, zone: str) -> Ints:
+    def _from_text(self, text: pa.Array, zone: str) -> Int64s:
         encoded = text.dictionary_encode()  # machines of a fleet share their times, and a text is slow to read
         distinct = pd.Series(encoded.dictionary.to_pylist(), dtype=object)
         time = np.full(len(distinct) + 1, clock.UNREADABLE)
@@ -88,7 +78,7 @@ class TimeFormat:
             read = pd.to_datetime(distinct.iloc[left], format=form, errors="coerce", utc=True)
             found = clock.within_limits(clock.to_integers(pd.DatetimeIndex(read)))
             time[left] = clock.from_local(found, zone) if _is_local(form) else found
-        positions: Ints = pc.fill_null(encoded.indices, len(distinct)).to_numpy(zero_copy_only=False)
+        positions: Int64s = pc.fill_null(encoded.indices, len(distinct)).to_numpy(zero_copy_only=False)
         return np.take(time, positions)
 
 
@@ -108,7 +98,7 @@ def _is_local(form: str) -> bool:
     return "%z" not in form and not form.endswith(_UTC_WORDS)
 
 
-def _from_numbers(column: pa.Array, name: str, unit: str) -> Ints:
+def _from_numbers(column: pa.Array, name: str, unit: str) -> Int64s:
     """Numbers of a named kind as microseconds, exact where they are whole numbers."""
     seconds, zero = _SCALES[unit]
     text = clean_text(column) if is_text(column.type) else None
@@ -131,7 +121,7 @@ def _whole_numbers(column: pa.Array) -> pa.Array | None:
         return None
 
 
-def _counted(numbers: pa.Array, per_second: int, zero: int) -> Ints:
+def _counted(numbers: pa.Array, per_second: int, zero: int) -> Int64s:
     """Counts of so many units per second since `zero`, in seconds of Unix time, as microseconds."""
     known = numbers.is_valid().to_numpy(zero_copy_only=False)
     values = pc.fill_null(numbers, 0).to_numpy(zero_copy_only=False)
@@ -141,7 +131,7 @@ def _counted(numbers: pa.Array, per_second: int, zero: int) -> Ints:
     return np.where(known, np.where(known, second, 0) * 1_000_000 + parts, clock.UNREADABLE)
 
 
-def _to_whole_seconds(time: Ints, text: pa.Array | None) -> Ints:
+def _to_whole_seconds(time: Int64s, text: pa.Array | None) -> Int64s:
     """Days with few decimals hit no second exactly: 45299.041667 is meant to be one o'clock."""
     decimals = 10 if text is None else _most_decimals(text)
     tolerance = max(500.0, 0.5 * _DAY * 1e6 * 10.0**-decimals)

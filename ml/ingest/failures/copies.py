@@ -58,10 +58,7 @@ def copies_finding(names: list[str]) -> Finding:
 def without_copies(config: OrganizationConfig, summary: Mapping[str, Any]) -> OrganizationConfig:
     """The configuration without sensors that are copies of the target, by the summary of the prepared data.
 
-    Raises
-    ------
-    ConfigError
-        If no other sensor is left.
+    Raises ConfigError if no other sensor is left.
     """
     sensors, allowed = config.schema_config.sensor_columns, config.failure_config.allow_as_features
     found: list[str] = summary.get("copiesOfTarget", [])

@@ -24,11 +24,11 @@ from ml.cleaning.parsing import clean_text, plain
 from ml.cleaning.refusals import MOST_ODD_TIMES, shown, words_seen
 from ml.cleaning.time_range import TimeRange
 from ml.config import OrganizationConfig
-from ml.errors import DataError, EagleError, MissingColumnError, NoRowsError
+from ml.errors import DataError, EagleError, NoRowsError
 from ml.ingest.sources import open_table
 from ml.ingest.sources.base import Source
 from ml.ingest.sources.times import times_of
-from ml.options.base import missing_name, nearest
+from ml.options.base import missing_column
 from ml.options.failures import DowntimeTable, EventTable, MaintenanceTable, canonical
 
 UNNAMED_MODE = "unnamed"
@@ -41,7 +41,6 @@ _NO_EVENTS = pd.DataFrame(
         "mode": pd.Series([], dtype="str"),
     }
 )
-_LISTED = 30  # columns that an error names
 _EXAMPLES = 4
 
 
@@ -81,24 +80,20 @@ class EventCounts:
 
 @dataclass(frozen=True)
 class ListedEvents:
-    """Events by asset and time, each once.
-
-    Attributes
-    ----------
-    events
-        ``asset`` (as the readings name it), ``start``, ``end`` (microseconds; the start where there is no end) and
-        ``mode`` (text; empty where no column says).
-    where
-        The table in words.
-    """
+    """Events by asset and time, each once."""
 
     events: pd.DataFrame
+    """``asset`` (as the readings name it), ``start``, ``end`` (microseconds; the start where there is no end) and
+    ``mode`` (text; empty where no column says)."""
     counts: EventCounts
-    where: str
+    where: str  # the table in words
 
 
 def read_events(config: OrganizationConfig, table: EventTable, field: str, *, before: int | None) -> ListedEvents:
     """The events of a table.
+
+    Raises MissingColumnError, DataError, NoRowsError, SourceError, ConfigError, IsolationError as opening and reading a
+    source; also if no row fits `include`, or too many have no readable start.
 
     Parameters
     ----------
@@ -106,11 +101,6 @@ def read_events(config: OrganizationConfig, table: EventTable, field: str, *, be
         Key of the table in the configuration, for messages.
     before
         Instant (microseconds) that no event may start at or after; those count as after the readings.
-
-    Raises
-    ------
-    MissingColumnError, DataError, NoRowsError, SourceError, ConfigError, IsolationError
-        As opening and reading a source; also if no row fits `include`, or too many have no readable start.
     """
     try:
         with closing(open_table(config, table, field)) as source:
@@ -183,15 +173,7 @@ def _require(source: Source, field: str, **columns: str | None) -> None:
     available = source.columns()
     for key, name in columns.items():
         if name is not None and name not in available:
-            guess = nearest(name, available)
-            listing = f"available: {', '.join(available[:_LISTED])}"
-            raise missing_name(
-                MissingColumnError,
-                name,
-                f'{source.where} has no column "{name}"',
-                field=f"{field}.{key}",
-                hint=f'did you mean "{guess}"? {listing}' if guess else listing,
-            )
+            raise missing_column(source.where, name, available, f"{field}.{key}")
 
 
 def _included(batch: pa.RecordBatch, table: EventTable, seen: dict[str, Counter[str]]) -> Bools:

@@ -17,15 +17,12 @@ _SHOWN = 5
 def tell_lists(config: OrganizationConfig, lists: Mapping[str, ListedEvents], assets: Sequence[str]) -> list[Finding]:
     """What was odd about each list, by its key in failureConfig.
 
+    Raises DataError if none of a list's events is of such an asset.
+
     Parameters
     ----------
     assets
         Names of the assets that have readings.
-
-    Raises
-    ------
-    DataError
-        If none of a list's events is of such an asset.
     """
     found: list[Finding] = []
     for name, listed in lists.items():

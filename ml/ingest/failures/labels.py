@@ -42,6 +42,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Bools, Int64s
 from ml.ingest.prepared.label_columns import MODES, STATUSES, status_names
 
 NO_LABEL = -1
@@ -60,8 +61,6 @@ UNTIL = "\x1funtil"
 KNOWN = (MODES, EPISODE, UNSEEN, UNTIL)
 """All of them."""
 
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int8]
 
 
@@ -127,13 +126,13 @@ class _Rows:
     """Asset code and time (seconds) of each grid row, and where the rows of an asset follow without a break."""
 
     def __init__(self, grid: pd.DataFrame, interval: int) -> None:
-        self.asset: Ints = pd.factorize(grid["asset_id"])[0].astype(np.int64)
-        micros: Ints = grid["timestamp"].to_numpy(dtype="datetime64[us]").view(np.int64)
+        self.asset: Int64s = pd.factorize(grid["asset_id"])[0].astype(np.int64)
+        micros: Int64s = grid["timestamp"].to_numpy(dtype="datetime64[us]").view(np.int64)
         self.time = micros // _MICROSECONDS  # grid instants are whole seconds
         self.follows = np.zeros(len(grid), dtype=bool)  # the row before is the same asset's, one interval earlier
         self.follows[1:] = (np.diff(self.asset) == 0) & (np.diff(self.time) == interval)
-        self.episode: Ints | None = grid[EPISODE].to_numpy() if EPISODE in grid.columns else None
-        self.until: Ints = grid[UNTIL].to_numpy() if UNTIL in grid.columns else np.full(len(grid), _NEVER)
+        self.episode: Int64s | None = grid[EPISODE].to_numpy() if EPISODE in grid.columns else None
+        self.until: Int64s = grid[UNTIL].to_numpy() if UNTIL in grid.columns else np.full(len(grid), _NEVER)
 
 
 def _as_known(flags: Codes) -> tuple[Codes, Codes]:
@@ -162,7 +161,7 @@ def _look_ahead(
     return label, status
 
 
-def _onset_seen(rows: _Rows, starts: Bools, end: Ints, horizon: int) -> Bools:
+def _onset_seen(rows: _Rows, starts: Bools, end: Int64s, horizon: int) -> Bools:
     """Whether the next onset comes at most `horizon` seconds after the row, and while it is observed."""
     onsets = np.flatnonzero(starts)
     if len(onsets) == 0:
@@ -174,7 +173,7 @@ def _onset_seen(rows: _Rows, starts: Bools, end: Ints, horizon: int) -> Bools:
     return found
 
 
-def _observed_until(rows: _Rows, known: Bools) -> Ints:
+def _observed_until(rows: _Rows, known: Bools) -> Int64s:
     """Position of the last row up to which rows with known target follow the row without a break.
 
     Of a list nothing is hidden until the asset's last row, and downtime is in `_Rows.until`.
@@ -196,7 +195,7 @@ def _recovering(rows: _Rows, failed: Bools, recovery_seconds: int) -> Bools:
     return after
 
 
-def _run_starts(asset: Ints, failed: Bools, episode: Ints | None) -> Bools:
+def _run_starts(asset: Int64s, failed: Bools, episode: Int64s | None) -> Bools:
     """Where runs of failed rows begin within each asset; of a list, where its events do."""
     starts = failed.copy()
     goes_on = failed[:-1] & (np.diff(asset) == 0)

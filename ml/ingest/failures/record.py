@@ -28,17 +28,15 @@ _SHOWN = 5
 class FailureRecord:
     """What is known of failures beside the readings, and how their flags are put together.
 
+    Raises MissingColumnError, DataError, NoRowsError, SourceError, ConfigError, IsolationError as
+    `ml.ingest.failures.event_table.read_events`; also if there are too many modes.
+
     Parameters
     ----------
     config
         Names the columns and lists. Lists are read at once, before any reading.
     before
         Instant (microseconds) at which the range of readings ends, if it does.
-
-    Raises
-    ------
-    MissingColumnError, DataError, NoRowsError, SourceError, ConfigError, IsolationError
-        As `ml.ingest.failures.event_table.read_events`; also if there are too many modes.
     """
 
     def __init__(self, config: OrganizationConfig, *, before: int | None = None) -> None:
@@ -85,10 +83,7 @@ class FailureRecord:
     def findings(self) -> list[Finding]:
         """What was odd about the lists, once all rows have been given out.
 
-        Raises
-        ------
-        DataError
-            If no event of a list is of an asset that has readings.
+        Raises DataError if no event of a list is of an asset that has readings.
         """
         return tell_lists(self._config, self._lists, self._assets)
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from ml.errors import DataError, IntegrityError, MissingArtifactError, StorageError
+from ml.errors import DataError, IntegrityError, MissingArtifactError
 from ml.ingest.prepared.fingerprint import Fingerprint, read_fingerprint, refuse_foreign
 from ml.ingest.prepared.label_columns import MODES, STATUSES, status_names
 from ml.ingest.prepared.parquet_output import ParquetOutput
@@ -37,7 +37,7 @@ class Prepared:
 
     ``frame`` is sorted by asset and time and has ``asset_id, timestamp, segment``, the sensors, ``target, event,
     label, status``, and ``modes`` (text of `ml.modes`, empty outside failures) where failures are of several modes.
-    ``summary`` is what `ml.ingest.summary.quality.summarize` found. ``interval`` and ``max_gap`` are seconds, and so
+    ``summary`` is what `ml.ingest.summary.quality.Summary` found. ``interval`` and ``max_gap`` are seconds, and so
     are ``own_gaps``, the gap limits of slow assets.
     """
 
@@ -58,42 +58,10 @@ class Prepared:
         return tuple(self.summary.get("failureModes", ()))
 
 
-def write_prepared(path: Path, prepared: Prepared, *, organization_id: str, config_digest: str) -> None:
-    """Write prepared data as Parquet; the same data gives the same bytes.
-
-    Parameters
-    ----------
-    organization_id
-        Whose data it is; `read_prepared` refuses it to others.
-    config_digest
-        Digest of the configuration sections that it depends on, for those who want to use it again.
-
-    Raises
-    ------
-    StorageError
-        If the file cannot be written; nothing of it is left then.
-    """
-    fingerprint = Fingerprint(
-        organization_id=organization_id,
-        interval=prepared.interval,
-        max_gap=prepared.max_gap,
-        own_gaps=dict(prepared.own_gaps),
-        horizon=prepared.summary["horizonSeconds"],
-        config_digest=config_digest,
-        sensors=prepared.sensors,
-        modes=prepared.modes,
-        summary=prepared.summary,
-    )
-    table = _to_table(prepared).replace_schema_metadata(fingerprint.to_metadata())
-    try:
-        pyarrow.parquet.write_table(table, path, compression="zstd", row_group_size=ROW_GROUP_ROWS)
-    except OSError as failure:
-        path.unlink(missing_ok=True)
-        raise StorageError(f"{path.name} cannot be written: {failure.strerror or 'input/output error'}") from None
-
-
 class PreparedWriter:
     """Writes prepared data as it is made; the file is the same however the rows were cut into pieces.
+
+    Raises StorageError if the disk refuses; from every method.
 
     Parameters
     ----------
@@ -105,11 +73,6 @@ class PreparedWriter:
         Called with every `ROW_GROUP_ROWS` rows, and the rest, as they are written.
     modes
         Whether failures are of several modes.
-
-    Raises
-    ------
-    StorageError
-        If the disk refuses; from every method.
     """
 
     def __init__(
@@ -163,23 +126,16 @@ class PreparedWriter:
 
 
 def read_prepared(path: Path, *, organization_id: str, sensors: bool = True) -> Prepared:
-    """Read what `write_prepared` wrote for this organisation; the frame comes back equal.
+    """Read what `PreparedWriter` wrote for this organisation; the frame comes back equal.
+
+    Raises MissingArtifactError if there is no such file; DataError if the file is not prepared data; IsolationError if
+    it was prepared for another organisation; IntegrityError if it is of an unknown format, or its columns are not those
+    that its fingerprint names.
 
     Parameters
     ----------
     sensors
         Whether to read the sensors, too; the other columns take a tenth of the memory.
-
-    Raises
-    ------
-    MissingArtifactError
-        If there is no such file.
-    DataError
-        If the file is not prepared data.
-    IsolationError
-        If it was prepared for another organisation.
-    IntegrityError
-        If it is of an unknown format, or its columns are not those that its fingerprint names.
     """
     if not path.is_file():
         raise MissingArtifactError(f"there is no prepared data {path.name}", hint="run scripts/data_prep.py first")
@@ -210,10 +166,7 @@ def read_prepared(path: Path, *, organization_id: str, sensors: bool = True) -> 
 def is_prepared(path: Path) -> bool:
     """Whether the file is prepared data, of whichever organisation.
 
-    Raises
-    ------
-    IntegrityError
-        If it is, but damaged or of an unknown format.
+    Raises IntegrityError if it is, but damaged or of an unknown format.
     """
     return read_fingerprint(path) is not None
 
@@ -221,16 +174,6 @@ def is_prepared(path: Path) -> bool:
 def _trailing(modes: bool) -> dict[str, pa.DataType]:
     """Columns after the sensors, with their types."""
     return _WITH_MODES if modes else _TRAILING
-
-
-def _to_table(prepared: Prepared) -> pa.Table:
-    frame = prepared.frame
-    types = {name: pa.from_numpy_dtype(frame[name].dtype) for name in prepared.sensors}
-    columns = {
-        name: pa.array(frame[name], type=kind, from_pandas=name not in types)
-        for name, kind in {**_LEADING, **types, **_trailing(MODES in frame.columns)}.items()
-    }
-    return pa.table(columns)
 
 
 def _check_columns(path: Path, schema: pa.Schema, fingerprint: Fingerprint) -> None:

@@ -62,10 +62,7 @@ def _is_finding(entry: object) -> bool:
 def read_fingerprint(path: Path) -> Fingerprint | None:
     """The fingerprint of a prepared file; None for any other file.
 
-    Raises
-    ------
-    IntegrityError
-        If the fingerprint is damaged, or of a format that this release does not know.
+    Raises IntegrityError if the fingerprint is damaged, or of a format that this release does not know.
     """
     try:
         metadata = pyarrow.parquet.read_metadata(path).metadata or {}
@@ -93,10 +90,7 @@ def read_fingerprint(path: Path) -> Fingerprint | None:
 def refuse_foreign(path: Path, *, organization_id: str) -> Fingerprint | None:
     """As `read_fingerprint`, for files that this organisation may read.
 
-    Raises
-    ------
-    IsolationError
-        If the file was prepared for another organisation, which the message does not name.
+    Raises IsolationError if the file was prepared for another organisation, which the message does not name.
     """
     fingerprint = read_fingerprint(path)
     if fingerprint is not None and fingerprint.organization_id != organization_id:

@@ -28,13 +28,7 @@ def to_columns(batch: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
 
 
 def write_numbers(file: Path, batches: Iterable[pa.RecordBatch]) -> None:
-    """Write batches that have the same columns.
-
-    Raises
-    ------
-    StorageError
-        If the disk refuses.
-    """
+    """Write batches that have the same columns; raises StorageError if the disk refuses."""
     batches = iter(batches)
     first = next(batches)
     with (

@@ -15,6 +15,9 @@ from ml.workspace.files import plain_storage_errors
 class ParquetOutput:
     """Appends rows to a new Parquet file, which is whole once the block ends.
 
+    Raises StorageError if the disk refuses; from every method. At the end of a block that has failed, its own failure
+    is raised.
+
     Parameters
     ----------
     path, schema
@@ -23,11 +26,6 @@ class ParquetOutput:
         Rows of a row group at most; every piece begins one.
     layout
         Further arguments of `pyarrow.parquet.ParquetWriter`.
-
-    Raises
-    ------
-    StorageError
-        If the disk refuses; from every method. At the end of a block that has failed, its own failure is raised.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, row_group_rows: int, **layout: Any) -> None:

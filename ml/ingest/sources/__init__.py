@@ -46,18 +46,10 @@ DRIVERS: dict[str, Callable[[ScadaDbConfig, str | None, str | None, Tenant | Non
 def open_source(config: OrganizationConfig, path: Path | None = None) -> Source:
     """The source that `config` names, or the CSV or Parquet file at `path` in its place.
 
-    Raises
-    ------
-    ConfigError
-        If no source is configured, or its driver or table is not known.
-    SourceError
-        If the database cannot be opened.
-    MissingColumnError
-        If the column of dates or of times of day is not there, where they are in two.
-    DataError
-        If the file cannot be read.
-    IsolationError
-        If the file was prepared for another organisation, or the password that is named is not this one's.
+    Raises ConfigError if no source is configured, or its driver or table is not known; SourceError if the database
+    cannot be opened; MissingColumnError if the column of dates or of times of day is not there, where they are in two;
+    DataError if the file cannot be read; IsolationError if the file was prepared for another organisation, or the
+    password that is named is not this one's.
     """
     from ml.ingest.sources.layouts import with_layout
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -17,10 +17,8 @@ from ml.findings import Finding
 class Source(ABC):
     """A table of readings, one row per reading."""
 
-    @property
-    @abstractmethod
-    def where(self) -> str:
-        """The source in words for messages, such as ``the table "readings"``; no secret, no folder."""
+    where: str
+    """The source in words for messages, such as ``the table "readings"``; no secret, no folder."""
 
     @abstractmethod
     def columns(self) -> list[str]:
@@ -33,17 +31,12 @@ class Source(ABC):
         A source leaves out rows outside `within` where it can tell cheaply and surely; the others come along, so
         the reader filters again.
 
-        Raises
-        ------
-        SourceError
-            If a database fails or refuses.
-        DataError
-            If a file is not what its name says.
+        Raises SourceError if a database fails or refuses; DataError if a file is not what its name says.
         """
 
-    @abstractmethod
     def row_count(self) -> int | None:
         """Rows of the whole source, where that is known without reading it through."""
+        return None
 
     @property
     def found(self) -> Mapping[str, Any]:
@@ -57,38 +50,52 @@ class Source(ABC):
         """What was odd about the way in which the rows read so far lie in the source."""
         return []
 
-
-class ShapedSource(Source):
-    """Rows of another source in another shape, such as one row per instant out of one row per value.
-
-    Parameters
-    ----------
-    inner
-        The other source, which is closed with this one.
-    """
-
-    def __init__(self, inner: Source) -> None:
-        self._inner = inner
-
-    @property
-    def where(self) -> str:
-        """As of the other source."""
-        return self._inner.where
-
-    @property
-    def found(self) -> Mapping[str, Any]:
-        """As of the other source."""
-        return self._inner.found
-
     @property
     def base(self) -> Source:
         """The source that is no shape of another."""
-        return self._inner.base if isinstance(self._inner, ShapedSource) else self._inner
+        return self
 
     @property
     def rows_per_instant(self) -> int:
         """About how many rows of `base` make one instant of one machine."""
-        return self._inner.rows_per_instant if isinstance(self._inner, ShapedSource) else 1
+        return 1
+
+    def base_columns(self, columns: Sequence[str], time_column: str) -> list[str]:
+        """What must be read of `base` to give `columns`."""
+        del time_column
+        return list(columns)
+
+    def shape_base(
+        self, batches: Iterable[pa.RecordBatch], columns: Sequence[str], *, time_column: str, within: TimeRange
+    ) -> Iterable[pa.RecordBatch]:
+        """The rows of this source out of all batches of `base`, which have `base_columns`."""
+        del columns, time_column, within
+        return batches
+
+
+class WrappedSource(Source):
+    """Rows of another source, changed on the way; it is closed with this one."""
+
+    def __init__(self, inner: Source) -> None:
+        self._inner = inner
+        self.where = inner.where
+
+    def columns(self) -> list[str]:
+        return self._inner.columns()
+
+    @property
+    def found(self) -> Mapping[str, Any]:
+        return self._inner.found
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def told(self) -> list[Finding | str]:
+        return self._inner.told()
+
+
+class ShapedSource(WrappedSource):
+    """Rows of another source in another shape, such as one row per instant out of one row per value."""
 
     @abstractmethod
     def inner_columns(self, columns: Sequence[str], time_column: str) -> list[str]:
@@ -100,37 +107,28 @@ class ShapedSource(Source):
     ) -> Iterator[pa.RecordBatch]:
         """Batches with `columns` out of all batches of the other source, which have `inner_columns` of them."""
 
+    @property
+    def base(self) -> Source:
+        return self._inner.base
+
+    @property
+    def rows_per_instant(self) -> int:
+        return self._inner.rows_per_instant
+
     def base_columns(self, columns: Sequence[str], time_column: str) -> list[str]:
-        """What must be read of `base` to give `columns`."""
-        wanted = self.inner_columns(columns, time_column)
-        return self._inner.base_columns(wanted, time_column) if isinstance(self._inner, ShapedSource) else wanted
+        return self._inner.base_columns(self.inner_columns(columns, time_column), time_column)
 
     def shape_base(
         self, batches: Iterable[pa.RecordBatch], columns: Sequence[str], *, time_column: str, within: TimeRange
     ) -> Iterator[pa.RecordBatch]:
-        """As `shape`, out of all batches of `base`, which have `base_columns`."""
-        if isinstance(self._inner, ShapedSource):
-            wanted = self.inner_columns(columns, time_column)
-            batches = self._inner.shape_base(batches, wanted, time_column=time_column, within=within)
-        return self.shape(batches, columns, time_column=time_column, within=within)
+        wanted = self.inner_columns(columns, time_column)
+        inner = self._inner.shape_base(batches, wanted, time_column=time_column, within=within)
+        return self.shape(inner, columns, time_column=time_column, within=within)
 
     def read(self, columns: Sequence[str], *, time_column: str, within: TimeRange) -> Iterator[pa.RecordBatch]:
-        """Stream the rows in their new shape."""
         wanted = self.inner_columns(columns, time_column)
         batches = self._inner.read(wanted, time_column=time_column, within=within)
         return self.shape(batches, columns, time_column=time_column, within=within)
-
-    def row_count(self) -> int | None:
-        """Not known before the end."""
-        return None
-
-    def close(self) -> None:
-        """Close the other source."""
-        self._inner.close()
-
-    def told(self) -> list[Finding | str]:
-        """What the other source has to tell."""
-        return self._inner.told()
 
 
 @dataclass(frozen=True)
@@ -139,26 +137,13 @@ class TimeAxis:
 
     A *key* is a time as it is stored, as microseconds since the epoch: of times without a zone the wall clock, of
     numbers what they mean in their unit. Keys sort as the database sorts the column.
-
-    Attributes
-    ----------
-    column
-        The time column.
-    kind
-        Its kind, in the words of the source.
-    unit
-        Microseconds per unit of a number.
-    granularity
-        Microseconds between the instants at which the column can be cut.
-    margin
-        By how much a key may differ from the instant in UTC, in microseconds.
     """
 
-    column: str
-    kind: str
-    unit: float = 1.0
-    granularity: int = 1
-    margin: int = 0
+    column: str  # the time column
+    kind: str  # its kind, in the words of the source
+    unit: float = 1.0  # microseconds per unit of a number
+    granularity: int = 1  # microseconds between the instants at which the column can be cut
+    margin: int = 0  # by how much a key may differ from the instant in UTC, in microseconds
 
 
 def keys_within(within: TimeRange, axis: TimeAxis) -> tuple[int, int]:
@@ -169,66 +154,75 @@ def keys_within(within: TimeRange, axis: TimeAxis) -> tuple[int, int]:
     return max(start, clock.EARLIEST) // step * step, -(-min(end, clock.LATEST) // step) * step
 
 
-class SlicedSource(Source):
-    """A table of a database, which can be fetched one slice of time after the other."""
+def number_axis(column: str, smallest: Any, largest: Any, margin: int = 0) -> TimeAxis | None:
+    """The axis of a column of positive numbers; None if there are none, or they seem to be of two units."""
+    if smallest is None or largest is None:
+        return None
+    unit = clock.microseconds_per_unit(float(largest))
+    if clock.microseconds_per_unit(float(smallest)) != unit:
+        return None
+    return TimeAxis(column, "number", unit, granularity=1_000_000, margin=margin)
 
+
+@dataclass(frozen=True)
+class Keys:
+    """The rows of a table with ``start <= key < end``."""
+
+    axis: TimeAxis
+    start: int = clock.EARLIEST
+    end: int = clock.LATEST
+
+
+class SlicedSource(Source):
+    """A table of a database, which can be fetched one slice of time after the other: four queries make all others."""
+
+    identity: str
+    """What tells this table from every other one; no secret."""
     only: tuple[str, tuple[str, ...]] | None = None
     """A column, and the texts of which it holds one in every row that is read or counted; None: all rows."""
 
     @property
-    @abstractmethod
-    def identity(self) -> str:
-        """What tells this table from every other one; no secret."""
-
-    @property
-    @abstractmethod
     def state(self) -> str:
-        """What changes when slices fetched before may be out of date and nobody would notice; else empty."""
+        """What changes when slices fetched before may be out of date and their numbers of rows do not show it."""
+        return ""
 
     @abstractmethod
     def types(self, columns: Sequence[str]) -> Mapping[str, str]:
-        """The database's types of columns.
-
-        Raises
-        ------
-        DataError
-            If a type can hold neither numbers nor text nor times.
-        """
+        """The database's types of columns; raises DataError if one can hold neither numbers nor text nor times."""
 
     @abstractmethod
     def axis(self, column: str) -> TimeAxis | None:
         """How the column's times compare; None if they cannot be compared, such as mixed texts and numbers."""
 
     @abstractmethod
-    def bounds(self, axis: TimeAxis) -> tuple[int, int] | None:
-        """The smallest and the largest readable key; None without rows."""
+    def count(self, keys: Keys | None = None) -> int:
+        """Rows of the table, or those that `keys` stands for."""
 
     @abstractmethod
-    def first_key(self, axis: TimeAxis, start: int, end: int) -> int | None:
-        """The smallest key with ``start <= key < end``."""
+    def extreme(self, function: Literal["min", "max"], keys: Keys) -> int | None:
+        """The smallest or the largest key of rows; None without rows."""
 
     @abstractmethod
-    def rows_between(self, axis: TimeAxis, start: int, end: int) -> int:
-        """Rows with ``start <= key < end``."""
+    def stream(self, columns: Sequence[str], keys: Keys | None = None) -> Iterator[pa.RecordBatch]:
+        """Rows in the order in which the table holds them, as far as it has one.
 
-    @abstractmethod
-    def rows_without_key(self, axis: TimeAxis) -> int:
-        """Rows that have no readable time, which no slice contains."""
-
-    @abstractmethod
-    def expected_rows(self, axis: TimeAxis) -> int:
-        """About how many rows there are, found out cheaply."""
-
-    @abstractmethod
-    def read_slice(self, columns: Sequence[str], axis: TimeAxis, start: int, end: int) -> Iterator[pa.RecordBatch]:
-        """Stream the rows with ``start <= key < end`` in the order in which the table holds them.
-
-        Raises
-        ------
-        SourceError
-            If the database fails or refuses.
-        DataError
-            If a column is not of the type any more that it had when the source was opened.
-        IsolationError
-            If a row of another organisation came.
+        Raises SourceError if the database fails or refuses; DataError if a column is not of the type any more that it
+        had when the source was opened; IsolationError if a row of another organisation came.
         """
+
+    def read(self, columns: Sequence[str], *, time_column: str, within: TimeRange) -> Iterator[pa.RecordBatch]:
+        del time_column, within
+        return self.stream(columns)
+
+    def bounds(self, axis: TimeAxis) -> tuple[int, int] | None:
+        """The smallest and the largest readable key, which an index answers each; None without rows."""
+        first, last = self.extreme("min", Keys(axis)), self.extreme("max", Keys(axis))
+        return None if first is None or last is None else (first, last)
+
+    def rows_without_key(self, axis: TimeAxis) -> int:
+        """Rows that have no time of the years 1900 to 2199, which no slice contains."""
+        return self.count() - self.count(Keys(axis))
+
+    def expected_rows(self) -> int:
+        """About how many rows there are, found out cheaply."""
+        return self.count()

@@ -2,71 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml.cleaning.parsing import clean_text, plain
 from ml.cleaning.time_range import TimeRange
-from ml.errors import DataError, MissingColumnError
-from ml.ingest.sources.base import Source
-from ml.options.base import missing_name
+from ml.errors import DataError
+from ml.ingest.sources.base import Source, WrappedSource
+from ml.options.base import missing_column
 
 FIELD = "formatConfig.timeOfDayColumn"
 _MIDNIGHT = r"[T ]0?0:00(:00(\.0+)?)?$"  # spreadsheets and databases write a date as a time
 _ANY_DATE = r"^\d{4}-\d{2}-\d{2}[T ]"  # and a time of day with the date of their zero
 
 
-class DateAndTime(Source):
-    """`source`, with the text of both columns under the name of the date's.
+class DateAndTime(WrappedSource):
+    """`inner`, with the text of both columns under the name of the date's; raises MissingColumnError without one."""
 
-    Raises
-    ------
-    MissingColumnError
-        If one of the columns is not there.
-    """
-
-    def __init__(self, source: Source, date: str, time: str) -> None:
-        available = source.columns()
-        if time not in available:
-            raise missing_name(
-                MissingColumnError,
-                time,
-                f'{source.where} has no column "{time}"',
-                field=FIELD,
-                hint=f"available: {', '.join(available[:30])}",
-            )
-        self._source, self._date, self._time = source, date, time
-
-    @property
-    def where(self) -> str:
-        """As of the source."""
-        return self._source.where
-
-    @property
-    def found(self) -> Mapping[str, Any]:
-        """As of the source."""
-        return self._source.found
-
-    def columns(self) -> list[str]:
-        """As of the source."""
-        return self._source.columns()
+    def __init__(self, inner: Source, date: str, time: str) -> None:
+        super().__init__(inner)
+        if time not in inner.columns():
+            raise missing_column(inner.where, time, inner.columns(), FIELD)
+        self._date, self._time = date, time
 
     def row_count(self) -> int | None:
-        """As of the source."""
-        return self._source.row_count()
-
-    def close(self) -> None:
-        """Close the source."""
-        self._source.close()
+        return self._inner.row_count()
 
     def read(self, columns: Sequence[str], *, time_column: str, within: TimeRange) -> Iterator[pa.RecordBatch]:
-        """Stream the columns; no row is left out."""
         del within  # a range of dates would cut the last day off
         wanted = list(dict.fromkeys([*columns, self._time])) if self._date in columns else list(columns)
-        for batch in self._source.read(wanted, time_column=time_column, within=TimeRange()):
+        for batch in self._inner.read(wanted, time_column=time_column, within=TimeRange()):
             rows = batch.select(list(columns))
             if self._date in columns:
                 place = columns.index(self._date)

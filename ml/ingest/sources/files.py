@@ -7,18 +7,15 @@ the file. Lines end with LF, CR LF or CR. How else it is laid out, `ml.ingest.so
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import itertools
 import re
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from operator import and_
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,35 +32,17 @@ from ml.ingest.sources.csv_layout.dialect import SAMPLE_LINES, UTF8, dialect_of,
 from ml.ingest.sources.csv_layout.lines import WithoutComments, footer_of
 from ml.ingest.sources.driver_messages import words_of
 from ml.ingest.sources.folder import SUFFIXES
+from ml.ingest.sources.one_file import BATCH_ROWS, DAMAGE, FIELD, FileSource
 from ml.ingest.sources.other_files import ExcelSource, JsonLinesSource, open_member
 from ml.options.access.file_format import FormatConfig
 
-BATCH_ROWS = 65_536
 _CSV_BLOCK_BYTES = 1 << 22
-_MOST_COLUMNS = 10_000
 _MOST_TEXT_BYTES = 1 << 28  # of one column in one batch: 4 KB in every cell
-_FIELD = "dataSource.path"
 _LINE_LENGTH = 1 << 22  # characters of a line at most, as much as Arrow reads at once
 _STARTING_BYTES = 1 << 18  # enough to tell text from what is none, and how it is encoded
 _TAIL_BYTES = 1 << 16
 _SHOWN = 60  # characters of a line in a message
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")  # what Python makes of a byte that is no UTF-8
-# What reading a damaged file can raise; of the library's errors only lack of memory says nothing about the file.
-_DAMAGE = (
-    pa.ArrowInvalid,
-    pa.ArrowTypeError,
-    pa.ArrowKeyError,
-    pa.ArrowIndexError,
-    pa.ArrowNotImplementedError,
-    pa.ArrowSerializationError,
-    pa.ArrowCapacityError,
-    OSError,
-    EOFError,
-    zlib.error,
-    zipfile.BadZipFile,
-    csv.Error,
-    UnicodeError,
-)
 
 
 def open_file(path: Path, *, organization_id: str, form: FormatConfig | None = None) -> Source:
@@ -71,7 +50,7 @@ def open_file(path: Path, *, organization_id: str, form: FormatConfig | None = N
     if not path.is_file():
         raise DataError(
             f"there is no file {path.name}",
-            field=_FIELD,
+            field=FIELD,
             hint="check the path; a relative one starts at the folder in which the step runs",
         )
     name = path.name.lower()
@@ -84,10 +63,10 @@ def open_file(path: Path, *, organization_id: str, form: FormatConfig | None = N
     if name.endswith(".parquet"):
         refuse_foreign(path, organization_id=organization_id)
         return ParquetSource(path)
-    raise DataError(f"{path.name} is no file of readings: these end in {', '.join(SUFFIXES)}", field=_FIELD)
+    raise DataError(f"{path.name} is no file of readings: these end in {', '.join(SUFFIXES)}", field=FIELD)
 
 
-class CsvSource(Source):
+class CsvSource(FileSource):
     """A CSV file with a header line, plain or compressed with gzip.
 
     Parameters
@@ -97,22 +76,17 @@ class CsvSource(Source):
     """
 
     def __init__(self, path: Path, form: FormatConfig | None = None) -> None:
-        self._path = path
+        super().__init__(path)
         self._left_out: Counter[str] = Counter()
         self._footer_lines: frozenset[str] | None = None
         self._commented = 0
         try:
             self._encoding, self._found = self._detect_encoding(form or FormatConfig())
             self._dialect = dialect_of(self._first_lines(), form or FormatConfig())
-        except _DAMAGE as failure:
+        except DAMAGE as failure:
             raise self._unreadable(failure) from None
         self._columns, self._separator = list(self._dialect.columns), self._dialect.separator
         self._check_header()
-
-    @property
-    def where(self) -> str:
-        """The file in words."""
-        return f"the file {self._path.name}"
 
     @property
     def units(self) -> Mapping[str, str]:
@@ -121,22 +95,12 @@ class CsvSource(Source):
 
     @property
     def found(self) -> Mapping[str, Any]:
-        """What was found out, and the lines at the end that were left out."""
         found = {**self._found, **self._dialect.found}
         if self._commented:
             found["commentLines"] = self._commented
         return {**found, "footer": list(self._left_out)} if self._left_out else found
 
-    def columns(self) -> list[str]:
-        """Names in the header."""
-        return list(self._columns)
-
-    def row_count(self) -> int | None:
-        """Not known before the end."""
-        return None
-
     def read(self, columns: Sequence[str], *, time_column: str, within: TimeRange) -> Iterator[pa.RecordBatch]:
-        """Stream the columns as text; no row is left out."""
         del time_column, within
         self._left_out.clear()
         dialect, with_comments = self._dialect, self._dialect.comment is None
@@ -159,14 +123,11 @@ class CsvSource(Source):
                     strings_can_be_null=True,
                 ),
             )
-        except _DAMAGE as failure:
+        except DAMAGE as failure:
             raise self._explain(failure) from None
 
     def _open(self) -> IO[bytes]:
-        if self._in_archive():
-            return open_member(self._path)
-        compressed = self._path.name.lower().endswith(".gz")
-        return cast(IO[bytes], gzip.open(self._path)) if compressed else self._path.open("rb")
+        return open_member(self._path) if self._in_archive() else super()._open()
 
     def _in_archive(self) -> bool:
         return self._path.name.lower().endswith(".zip")
@@ -189,7 +150,7 @@ class CsvSource(Source):
                 tail = b""
                 while block := raw.read(_TAIL_BYTES):
                     tail = (tail + block)[-_TAIL_BYTES:]
-        except _DAMAGE:  # reading the rows says so in its own words
+        except DAMAGE:  # reading the rows says so in its own words
             return []
         return tail.decode(self._codec if "utf-16" not in self._encoding else "utf-16-le", "replace").splitlines()
 
@@ -235,27 +196,24 @@ class CsvSource(Source):
                 bad = _ESCAPED_BYTE.search(line)
                 if bad:
                     windows = _as_windows(bad[0])
-                    raise DataError(
-                        f"{self.where} is not UTF-8 text at line {number}",
-                        field=_FIELD,
-                        hint="set formatConfig.encoding, or save it as UTF-8"
-                        + (f'; as cp1252 (Windows) the line has a "{windows}"' if windows else ""),
+                    hint = f'; as cp1252 (Windows) the line has a "{windows}"' if windows else ""
+                    raise self._refused(
+                        f"is not UTF-8 text at line {number}", f"set formatConfig.encoding, or save it as UTF-8{hint}"
                     )
                 if len(line) == _LINE_LENGTH:
-                    raise DataError(
-                        f"{self.where} has no end of the line in {_LINE_LENGTH:,} characters at line {number}",
-                        field=_FIELD,
-                        hint="check that it is CSV text",
+                    raise self._refused(
+                        f"has no end of the line in {_LINE_LENGTH:,} characters at line {number}",
+                        "check that it is CSV text",
                     )
                 yield line
 
     def _check_header(self) -> None:
         twice = sorted(name for name, times in Counter(self._columns).items() if times > 1)
         if not self._columns:
-            raise DataError(f"{self.where} is empty; a header line is needed", field=_FIELD)
-        _refuse_too_wide(self.where, len(self._columns))
+            raise self._refused("is empty; a header line is needed")
+        self._refuse_wide()
         if twice:
-            raise DataError(f'{self.where} has the column "{twice[0]}" more than once', field=_FIELD)
+            raise self._refused(f'has the column "{twice[0]}" more than once')
 
     def _explain(self, failure: Exception) -> DataError:
         """Find the line that Arrow stumbled over, which its streaming reader does not tell."""
@@ -264,15 +222,11 @@ class CsvSource(Source):
             expected = len(self._dialect.names)
             for row in reader:
                 if row and len(row) != expected and reader.line_num > self._dialect.skipped:
-                    return DataError(
-                        f"{self.where} is broken at line {reader.line_num}: {expected} values expected, "
-                        f"{len(row)} found ({_shortened(self._separator.join(row))})",
-                        field=_FIELD,
-                        hint=self._advice(row),
-                    )
-        except DataError as found:
-            return found
-        except _DAMAGE as broken:
+                    found = f"{expected} values expected, {len(row)} found ({_shortened(self._separator.join(row))})"
+                    return self._refused(f"is broken at line {reader.line_num}: {found}", self._advice(row))
+        except DataError as refusal:
+            return refusal
+        except DAMAGE as broken:
             return self._unreadable(broken)
         return self._unreadable(failure)
 
@@ -282,7 +236,7 @@ class CsvSource(Source):
         return "correct or remove the line"
 
     def _unreadable(self, failure: Exception) -> DataError:
-        return DataError(f"{self.where} cannot be read: {words_of(failure)}", field=_FIELD)
+        return self._refused(f"cannot be read: {words_of(failure)}")
 
 
 def _as_windows(escaped: str) -> str:
@@ -294,33 +248,23 @@ def _shortened(text: str) -> str:
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
 
 
-class ParquetSource(Source):
+class ParquetSource(FileSource):
     """A Parquet file."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        super().__init__(path)
         try:
             schema = pyarrow.parquet.read_schema(path)
-            _refuse_too_wide(self.where, len(schema.names))
+            self._columns = list(schema.names)
+            self._refuse_wide()
             self._data = pyarrow.dataset.dataset(path, format=_format(schema))
-        except _DAMAGE as failure:
-            raise DataError(f"{self.where} cannot be read as Parquet: {words_of(failure)}", field=_FIELD) from None
-
-    @property
-    def where(self) -> str:
-        """The file in words."""
-        return f"the file {self._path.name}"
-
-    def columns(self) -> list[str]:
-        """Names of all columns."""
-        return list(self._data.schema.names)
+        except DAMAGE as failure:
+            raise self._refused(f"cannot be read as Parquet: {words_of(failure)}") from None
 
     def row_count(self) -> int | None:
-        """Rows of the file, from its footer."""
         return int(self._data.count_rows())
 
     def read(self, columns: Sequence[str], *, time_column: str, within: TimeRange) -> Iterator[pa.RecordBatch]:
-        """Stream the columns; row groups outside the range are skipped where the time column is a UTC timestamp."""
         try:
             for batch in self._data.to_batches(
                 columns={name: pyarrow.dataset.field(name) for name in columns},
@@ -332,8 +276,8 @@ class ParquetSource(Source):
                 self._refuse_endless_text(batch)
                 batch.validate(full=True)  # texts may be no text: the file's word is all that Arrow goes by
                 yield batch
-        except _DAMAGE as failure:
-            raise DataError(f"{self.where} cannot be read: {words_of(failure)}", field=_FIELD) from None
+        except DAMAGE as failure:
+            raise self._refused(f"cannot be read: {words_of(failure)}") from None
 
     def _refuse_endless_text(self, batch: pa.RecordBatch) -> None:
         """A small file may name one long text in every row, which would be written out for each of them."""
@@ -342,19 +286,17 @@ class ParquetSource(Source):
                 continue
             size = pc.sum(pc.binary_length(column.dictionary).take(column.indices)).as_py() or 0
             if size > _MOST_TEXT_BYTES:
-                raise DataError(
-                    f'{self.where} holds {size >> 20:,} MB of text in {batch.num_rows:,} rows of the column "{name}"; '
+                raise self._refused(
+                    f'holds {size >> 20:,} MB of text in {batch.num_rows:,} rows of the column "{name}"; '
                     f"up to {_MOST_TEXT_BYTES >> 20} MB are read",
-                    field=_FIELD,
-                    hint="give names, times and readings, not documents",
+                    "give names, times and readings, not documents",
                 )
 
     def _filter(self, time_column: str, within: TimeRange) -> pyarrow.dataset.Expression | None:
         kind = self._data.schema.field(time_column).type
         if not pa.types.is_timestamp(kind) or kind.tz is None:
             return None
-        time = pyarrow.dataset.field(time_column)
-        tests = []
+        time, tests = pyarrow.dataset.field(time_column), []
         if within.start is not None:
             tests.append(time >= pa.scalar(within.start, pa.timestamp("us", tz=kind.tz)))
         if within.end is not None:
@@ -369,12 +311,3 @@ def _format(schema: pa.Schema) -> pyarrow.dataset.ParquetFileFormat:
         # Read ahead, Arrow keeps the whole file's bytes until the last row has been read.
         default_fragment_scan_options=pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False),
     )
-
-
-def _refuse_too_wide(where: str, columns: int) -> None:
-    if columns > _MOST_COLUMNS:
-        raise DataError(
-            f"{where} has {columns:,} columns; up to {_MOST_COLUMNS:,} are read",
-            field=_FIELD,
-            hint="write one row per machine and instant, with one column per sensor",
-        )

@@ -14,6 +14,8 @@ import pyarrow as pa
 from ml.cleaning.time_range import TimeRange
 from ml.errors import DataError
 from ml.ingest.sources.base import Source
+from ml.ingest.sources.one_file import FIELD
+from ml.options.base import quoted
 from ml.options.layout import pattern_of
 from ml.workspace.safe_open import refuse_second_name
 
@@ -34,12 +36,10 @@ SUFFIXES = (
 )
 """How files of readings end."""
 
-_FIELD = "dataSource.path"
 _ASSET_FIELD = "layoutConfig.assetFromFileName"
 _WILD = "*?["
 _MOST_FILES = 100_000
 _ENDINGS = f"files of readings end in {', '.join(SUFFIXES)}"
-_LISTED = 5
 
 
 def is_several(path: Path) -> bool:
@@ -59,12 +59,8 @@ def files_of(path: Path) -> list[Path]:
     Wild cards count in the name of the file alone. Files of a folder whose names begin with a dot, or end as no file of
     readings does, are left out. The folders in it are not searched.
 
-    Raises
-    ------
-    DataError
-        If there is none, or there are too many, or one of a pattern is no file of readings.
-    IsolationError
-        If one is a link, or has a second name (a hard link), which may be another organisation's.
+    Raises DataError if there is none, or there are too many, or one of a pattern is no file of readings; IsolationError
+    if one is a link, or has a second name (a hard link), which may be another organisation's.
     """
     if not is_several(path):
         return [path]
@@ -73,18 +69,18 @@ def files_of(path: Path) -> list[Path]:
     try:
         found = sorted(file for file in folder.iterdir() if whole or fnmatchcase(file.name, path.name))
     except OSError as failure:
-        raise DataError(f"{where} cannot be read: {failure.strerror}", field=_FIELD) from None
+        raise DataError(f"{where} cannot be read: {failure.strerror}", field=FIELD) from None
     found = [file for file in found if not file.name.startswith(".") and (file.is_symlink() or not file.is_dir())]
     files = [file for file in found if file.name.lower().endswith(SUFFIXES)]
     if len(files) < len(found):
         other = next(file for file in found if file not in files)
         if not whole:
-            raise DataError(f"{other.name}, of {where}, is no file of readings", field=_FIELD, hint=_ENDINGS)
+            raise DataError(f"{other.name}, of {where}, is no file of readings", field=FIELD, hint=_ENDINGS)
         log.info("%s: %d files are no files of readings and are left out", where, len(found) - len(files))
     if not files:
-        raise DataError(f"{where} has no file of readings", field=_FIELD, hint=_ENDINGS)
+        raise DataError(f"{where} has no file of readings", field=FIELD, hint=_ENDINGS)
     if len(files) > _MOST_FILES:
-        raise DataError(f"{where} has {len(files):,} files; up to {_MOST_FILES:,} are read", field=_FIELD)
+        raise DataError(f"{where} has {len(files):,} files; up to {_MOST_FILES:,} are read", field=FIELD)
     for file in files:
         refuse_second_name(file.lstat(), file)
     return files
@@ -92,6 +88,9 @@ def files_of(path: Path) -> list[Path]:
 
 class FolderSource(Source):
     """Files with the same columns, in any order of columns, read one after the other.
+
+    Raises DataError if the files differ in their columns, a name does not fit the pattern, or the column of machines is
+    there.
 
     Parameters
     ----------
@@ -101,17 +100,13 @@ class FolderSource(Source):
         The opened files, in order, and their names.
     asset
         Where each file is one machine's: the column that is to hold it, and the pattern of the files' names.
-
-    Raises
-    ------
-    DataError
-        If the files differ in their columns, a name does not fit the pattern, or the column of machines is there.
     """
 
     def __init__(
         self, path: Path, files: Sequence[Source], names: Sequence[str], asset: tuple[str, str] | None
     ) -> None:
-        self._path, self._files = path, files
+        self._files = files
+        self.where = files[0].where if len(files) == 1 else f"the {len(files):,} files of {path.name}"
         self._columns = files[0].columns()
         for file in files[1:]:
             _refuse_other_columns(file, files[0], self._columns)
@@ -125,19 +120,11 @@ class FolderSource(Source):
         self._assets = [""] * len(files) if asset is None else [_asset_of(name, asset[1]) for name in names]
 
     @property
-    def where(self) -> str:
-        """The folder in words."""
-        if len(self._files) == 1:
-            return self._files[0].where
-        return f"the {len(self._files):,} files of {self._path.name}"
-
-    @property
     def found(self) -> Mapping[str, Any]:
         """That of all files together; of what differs the last file's."""
         return {key: value for file in self._files for key, value in file.found.items()}
 
     def columns(self) -> list[str]:
-        """Those of the first file, and the machine if names hold it."""
         return [*self._columns, *([] if self._asset is None else [self._asset])]
 
     def row_count(self) -> int | None:
@@ -147,14 +134,12 @@ class FolderSource(Source):
         return sum(known) if len(known) == len(counts) else None
 
     def read(self, columns: Sequence[str], *, time_column: str, within: TimeRange) -> Iterator[pa.RecordBatch]:
-        """Stream one file after the other."""
         stored = [name for name in columns if name != self._asset] or [time_column]
         for file, asset in zip(self._files, self._assets, strict=True):
             for batch in file.read(stored, time_column=time_column, within=within):
                 yield self._with_asset(batch, asset).select(list(columns))
 
     def close(self) -> None:
-        """Close all files."""
         for file in self._files:
             file.close()
 
@@ -170,11 +155,9 @@ def _refuse_other_columns(file: Source, first: Source, columns: Sequence[str]) -
     for there, other, lacking in ((columns, first, file), (own, file, first)):
         absent = [name for name in there if name not in (own if lacking is file else columns)]
         if absent:
-            more = f" and {len(absent) - _LISTED} more" if len(absent) > _LISTED else ""
-            listed = ", ".join(f'"{name}"' for name in absent[:_LISTED]) + more
             raise DataError(
-                f"{lacking.where} has no column {listed}, and {other.where} has",
-                field=_FIELD,
+                f"{lacking.where} has no column {quoted(absent)}, and {other.where} has",
+                field=FIELD,
                 hint="files of one source have the same columns, in any order",
             )
 

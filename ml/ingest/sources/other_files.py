@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import codecs
-import gzip
 import io
 import warnings
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -20,17 +18,14 @@ import pyarrow.json
 
 from ml.cleaning.time_range import TimeRange
 from ml.errors import DataError, MissingLibraryError
-from ml.ingest.sources.base import Source
 from ml.ingest.sources.driver_messages import words_of
+from ml.ingest.sources.one_file import BATCH_ROWS, DAMAGE, FIELD, FileSource
 
-_FIELD = "dataSource.path"
 _BLOCK_BYTES = 1 << 22
-_MOST_COLUMNS = 10_000
 _MOST_ARCHIVED_BYTES = 64 << 30
 _MOST_WORKBOOK_BYTES = 1 << 30  # its texts are held in memory
 _LISTED = 3
-_BATCH_ROWS = 65_536
-_DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, UnicodeError)
+_DAMAGE = (*DAMAGE, NotImplementedError, RuntimeError)  # the latter of encrypted archives
 
 # What the library raises of a workbook that is none: parts that are missing, XML that is broken, values out of place.
 _DAMAGED_WORKBOOK = (KeyError, ValueError, TypeError, AttributeError, IndexError, SyntaxError, OverflowError)
@@ -39,17 +34,14 @@ _DAMAGED_WORKBOOK = (KeyError, ValueError, TypeError, AttributeError, IndexError
 def open_member(path: Path) -> IO[bytes]:
     """The one CSV file in a zip archive, open for reading; nothing is unpacked to the disk.
 
-    Raises
-    ------
-    DataError
-        If it holds no CSV file or several, is damaged or encrypted, or would be too large.
+    Raises DataError if it holds no CSV file or several, is damaged or encrypted, or would be too large.
     """
     try:
         archive = zipfile.ZipFile(path)
         member = _only_member(path, archive)
         return archive.open(member)
     except _DAMAGE as failure:
-        raise DataError(f"the file {path.name} cannot be read as zip: {words_of(failure)}", field=_FIELD) from None
+        raise DataError(f"the file {path.name} cannot be read as zip: {words_of(failure)}", field=FIELD) from None
 
 
 def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
@@ -58,53 +50,37 @@ def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
         listed = ", ".join(repr(each.filename) for each in members[:_LISTED])
         raise DataError(
             f"the file {path.name} holds {len(members)} files ({listed or 'none'}), and one CSV is needed",
-            field=_FIELD,
+            field=FIELD,
             hint="unpack it into a folder, and name the folder in dataSource.path",
         )
     member = members[0]
     if not member.filename.lower().endswith((".csv", ".tsv", ".txt")):
-        raise DataError(f"the file {path.name} holds {member.filename!r}, which is no CSV", field=_FIELD)
+        raise DataError(f"the file {path.name} holds {member.filename!r}, which is no CSV", field=FIELD)
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 1:
         raise DataError(
-            f"the file {path.name} is encrypted, or compressed in an unusual way", field=_FIELD, hint="unpack it"
+            f"the file {path.name} is encrypted, or compressed in an unusual way", field=FIELD, hint="unpack it"
         )
     if member.file_size > _MOST_ARCHIVED_BYTES:
         raise DataError(
             f"the file {path.name} holds {member.file_size >> 30:,} GB; up to {_MOST_ARCHIVED_BYTES >> 30} GB are read",
-            field=_FIELD,
+            field=FIELD,
             hint="unpack it and split it into several files",
         )
     return member
 
 
-class JsonLinesSource(Source):
+class JsonLinesSource(FileSource):
     """A JSON object per line, plain or compressed with gzip; the columns are the keys in the first block of lines."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        super().__init__(path)
         self._texts: set[str] = set()
         with closing(self._blocks()) as blocks:
             first = next(blocks, None)
         if first is None:
-            raise DataError(f"{self.where} is empty", field=_FIELD)
+            raise self._refused("is empty")
         self._columns = self._parsed(first, 1).schema.names
-        if len(self._columns) > _MOST_COLUMNS:
-            raise DataError(
-                f"{self.where} has {len(self._columns):,} keys; up to {_MOST_COLUMNS:,} are read", field=_FIELD
-            )
-
-    @property
-    def where(self) -> str:
-        """The file in words."""
-        return f"the file {self._path.name}"
-
-    def columns(self) -> list[str]:
-        """Keys of the first lines."""
-        return list(self._columns)
-
-    def row_count(self) -> int | None:
-        """Not known before the end."""
-        return None
+        self._refuse_wide()
 
     def read(self, columns: Sequence[str], *, time_column: str, within: TimeRange) -> Iterator[pa.RecordBatch]:
         """Stream the columns, each block of lines in the types that it has; a key that a line lacks is null."""
@@ -122,7 +98,7 @@ class JsonLinesSource(Source):
             return pa.nulls(rows.num_rows)
         column = rows.column(name).combine_chunks()
         if pa.types.is_nested(column.type):
-            raise DataError(f'"{name}" of {self.where} holds {column.type} values, not single ones', field=_FIELD)
+            raise DataError(f'"{name}" of {self.where} holds {column.type} values, not single ones', field=FIELD)
         return column
 
     def _parsed(self, block: bytes, line: int) -> pa.Table:
@@ -135,10 +111,9 @@ class JsonLinesSource(Source):
                 self._texts |= times
                 rows = self._table(block.removeprefix(codecs.BOM_UTF8))
         except (pa.ArrowException, UnicodeError) as failure:
-            raise DataError(
-                f"{self.where} cannot be read as JSON lines in the lines from {line:,} on: {words_of(failure)}",
-                field=_FIELD,
-                hint="each line is one JSON object, and a key has values of one type",
+            raise self._refused(
+                f"cannot be read as JSON lines in the lines from {line:,} on: {words_of(failure)}",
+                "each line is one JSON object, and a key has values of one type",
             ) from None
         return rows
 
@@ -153,56 +128,41 @@ class JsonLinesSource(Source):
     def _blocks(self) -> Generator[bytes]:
         """Whole lines, some megabytes at a time; blocks of nothing but blanks are left out."""
         rest = b""
-        compressed = self._path.name.lower().endswith(".gz")
         try:
-            with gzip.open(self._path) if compressed else self._path.open("rb") as file:
+            with self._open() as file:
                 while part := file.read(_BLOCK_BYTES):
                     whole, _, rest = (rest + part).rpartition(b"\n")
                     if len(rest) > _BLOCK_BYTES:
-                        raise DataError(f"{self.where} has a line of more than {_BLOCK_BYTES:,} bytes", field=_FIELD)
+                        raise self._refused(f"has a line of more than {_BLOCK_BYTES:,} bytes")
                     if whole.strip():
                         yield whole + b"\n"
                 if rest.strip():
                     yield rest
         except _DAMAGE as failure:
-            raise DataError(f"{self.where} cannot be read: {words_of(failure)}", field=_FIELD) from None
+            raise self._refused(f"cannot be read: {words_of(failure)}") from None
 
 
-class ExcelSource(Source):
+class ExcelSource(FileSource):
     """The one filled sheet of an Excel workbook, whose first row holds the names of the columns; read row by row."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        super().__init__(path)
         with self._workbook() as book:
             filled = [(sheet.title, names) for sheet in book.worksheets if (names := next(_rows_of(sheet), None))]
         if len(filled) != 1:
             listed = ", ".join(repr(name) for name, _ in filled[:_LISTED])
-            raise DataError(
-                f"{self.where} has {len(filled)} sheets with rows ({listed or 'none'}), and one is needed",
-                field=_FIELD,
-                hint="save the sheet of the readings as a workbook of its own, or as CSV",
+            raise self._refused(
+                f"has {len(filled)} sheets with rows ({listed or 'none'}), and one is needed",
+                "save the sheet of the readings as a workbook of its own, or as CSV",
             )
         self._sheet, names = filled[0]
         self._columns = ["" if name is None else str(name).strip() for name in names]
         while not self._columns[-1]:
             self._columns.pop()
         twice = next((name for name, times in Counter(self._columns).items() if times > 1), None)
-        if twice is not None or len(self._columns) > _MOST_COLUMNS:
-            problem = f'has the column "{twice}" more than once' if twice is not None else "has too many columns"
-            raise DataError(f"{self.where} {problem}", field=_FIELD, hint="its first row names the columns")
-
-    @property
-    def where(self) -> str:
-        """The file in words."""
-        return f"the file {self._path.name}"
-
-    def columns(self) -> list[str]:
-        """Cells of the first row."""
-        return list(self._columns)
-
-    def row_count(self) -> int | None:
-        """Not known before the end."""
-        return None
+        self._refuse_wide()
+        if twice is not None:
+            raise self._refused(f'has the column "{twice}" more than once', "its first row names the columns")
 
     def read(self, columns: Sequence[str], *, time_column: str, within: TimeRange) -> Iterator[pa.RecordBatch]:
         """Stream the columns: times and numbers as such where a column has nothing else, else text."""
@@ -211,7 +171,7 @@ class ExcelSource(Source):
         with self._workbook() as book:
             rows = _rows_of(book[self._sheet])
             next(rows, None)
-            while some := list(islice(rows, _BATCH_ROWS)):
+            while some := list(islice(rows, BATCH_ROWS)):
                 held = [_excel_column([row[at] if at < len(row) else None for row in some]) for at in places]
                 yield pa.RecordBatch.from_arrays(held, names=list(columns))
 
@@ -222,17 +182,16 @@ class ExcelSource(Source):
         except ImportError:
             raise MissingLibraryError(
                 f"{self._path.name} is an Excel workbook, and the library that reads it is not installed",
-                field=_FIELD,
+                field=FIELD,
                 hint="pip install 'eagle-ml[excel]', or save the sheet as CSV",
             ) from None
         try:
             with zipfile.ZipFile(self._path) as archive:
                 size = sum(each.file_size for each in archive.infolist())
             if size > _MOST_WORKBOOK_BYTES:
-                raise DataError(
-                    f"{self.where} holds {size >> 20:,} MB; up to {_MOST_WORKBOOK_BYTES >> 20:,} MB are read",
-                    field=_FIELD,
-                    hint="save the sheet as CSV",
+                raise self._refused(
+                    f"holds {size >> 20:,} MB; up to {_MOST_WORKBOOK_BYTES >> 20:,} MB are read",
+                    "save the sheet as CSV",
                 )
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of styles and extensions that mean nothing to us
@@ -240,7 +199,7 @@ class ExcelSource(Source):
                 with closing(book):
                     yield book
         except (*_DAMAGE, *_DAMAGED_WORKBOOK) as failure:
-            raise DataError(f"{self.where} cannot be read as a workbook: {words_of(failure)}", field=_FIELD) from None
+            raise self._refused(f"cannot be read as a workbook: {words_of(failure)}") from None
 
 
 def _rows_of(sheet: Any) -> Iterator[tuple[Any, ...]]:

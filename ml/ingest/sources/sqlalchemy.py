@@ -10,25 +10,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from ml.cleaning import clock
-from ml.cleaning.time_range import TimeRange
 from ml.errors import ConfigError, DataError, SourceError
-from ml.ingest.sources.base import SlicedSource, TimeAxis
+from ml.ingest.sources.base import Keys, SlicedSource, TimeAxis, number_axis
 from ml.ingest.sources.driver_messages import words_of
 from ml.ingest.sources.shared_table import Tenant
 from ml.options.access.database_url import LIBPQ_WITHOUT_LOGINS, DatabaseUrl, parse_url
-from ml.options.base import missing_name, nearest
+from ml.options.base import listing, missing_name
 from ml.options.source import ScadaDbConfig
 
 BATCH_ROWS = 20_000  # rows are Python objects here, so a batch takes some hundred bytes per value
 _FIELD = "scadaDbConfig.database"
 _DAY = 86_400_000_000
+_NO_TABLE = "the database has no table"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OF_FILES = {"sqlite", "duckdb"}
 _ANONYMOUS = {"postgresql", "mysql", "mariadb"}  # without a user they take the account's name, and no login of it
@@ -54,14 +53,8 @@ _NO_FILES: Mapping[str, Mapping[str, Any]] = {
 class SqlalchemySource(SlicedSource):
     """One table or view of a database that SQLAlchemy can open.
 
-    Raises
-    ------
-    ConfigError
-        If the URL is not one, its dialect or driver is not installed, or no table is named.
-    SourceError
-        If the database cannot be reached, or has no such table.
-    MissingColumnError
-        If the organisation's column is missing.
+    Raises ConfigError if the URL is not one, its dialect or driver is not installed, or no table is named; SourceError
+    if the database cannot be reached, or has no such table; MissingColumnError if the organisation's column is missing.
     """
 
     def __init__(self, database: ScadaDbConfig, password: str | None, table: str | None, tenant: Tenant | None) -> None:
@@ -70,47 +63,23 @@ class SqlalchemySource(SlicedSource):
         try:
             with self._plain_errors(), _connected(self._engine):
                 self._table = self._reflect(table)
+            self.where = f'the table "{self._table.name}"'
+            self.identity = f"{self._engine.url.render_as_string(hide_password=True)}:{self._table.fullname}"
             if tenant is not None:
                 tenant.require_column(self.columns(), self.where)
         except BaseException:
             self._engine.dispose()
             raise
 
-    @property
-    def where(self) -> str:
-        """The table in words."""
-        return f'the table "{self._table.name}"'
-
-    @property
-    def identity(self) -> str:
-        """The URL without its password, and the table."""
-        return f"{self._engine.url.render_as_string(hide_password=True)}:{self._table.fullname}"
-
-    @property
-    def state(self) -> str:
-        """Late rows and deletions show in the number of rows of a slice."""
-        return ""
-
     def close(self) -> None:
-        """Close all connections."""
         self._engine.dispose()
 
     def columns(self) -> list[str]:
-        """Names of all columns, in the order of the table."""
         return [str(column.name) for column in self._table.columns]
 
     def types(self, columns: Sequence[str]) -> Mapping[str, str]:
         """Types as the dialect spells them."""
         return {name: str(self._table.c[name].type.compile(self._engine.dialect)) for name in columns}
-
-    def row_count(self) -> int | None:
-        """Not known without reading the table through."""
-        return None
-
-    def read(self, columns: Sequence[str], *, time_column: str, within: TimeRange) -> Iterator[pa.RecordBatch]:
-        """Stream the whole table."""
-        del time_column, within
-        return self._stream(columns, [])
 
     def axis(self, column: str) -> TimeAxis | None:
         """Dates with a time compare, and so do numbers of one unit."""
@@ -122,71 +91,51 @@ class SqlalchemySource(SlicedSource):
             return None
         time = self._table.c[column]
         smallest, largest = self._one_row(sa.select(sa.func.min(time), sa.func.max(time)).where(time > 0))
-        if smallest is None:
-            return None
-        unit = clock.microseconds_per_unit(float(largest))
-        same = clock.microseconds_per_unit(float(smallest)) == unit
-        return TimeAxis(column, "number", unit, granularity=1_000_000) if same else None
+        return number_axis(column, smallest, largest)
 
-    def bounds(self, axis: TimeAxis) -> tuple[int, int] | None:
-        """Smallest and largest readable key."""
-        time = self._table.c[axis.column]
-        query = sa.select(sa.func.min(time), sa.func.max(time)).where(*_between(time, axis, *_READABLE))
-        smallest, largest = self._one_row(query)
-        return None if smallest is None else (_key(smallest, axis), _key(largest, axis))
+    def count(self, keys: Keys | None = None) -> int:
+        query = sa.select(sa.func.count()).select_from(self._table)
+        return int(self._one_row(query.where(*self._between(keys)))[0])
 
-    def first_key(self, axis: TimeAxis, start: int, end: int) -> int | None:
+    def extreme(self, function: Literal["min", "max"], keys: Keys) -> int | None:
         """Answered by an index on the time column, if there is one."""
-        time = self._table.c[axis.column]
-        found = self._one_row(sa.select(sa.func.min(time)).where(*_between(time, axis, start, end)))[0]
-        return None if found is None else _key(found, axis)
+        query = sa.select(getattr(sa.func, function)(self._table.c[keys.axis.column]))
+        found = self._one_row(query.where(*self._between(keys)))[0]
+        return None if found is None else _key(found, keys.axis)
 
-    def rows_between(self, axis: TimeAxis, start: int, end: int) -> int:
-        """Counted by the database."""
-        return self._count(_between(self._table.c[axis.column], axis, start, end))
-
-    def rows_without_key(self, axis: TimeAxis) -> int:
-        """Rows whose time is null or not of the years 1900 to 2199."""
-        return self._count([]) - self._count(_between(self._table.c[axis.column], axis, *_READABLE))
-
-    def expected_rows(self, axis: TimeAxis) -> int:
-        """Counted by the database."""
-        del axis
-        return self._count([])
-
-    def read_slice(self, columns: Sequence[str], axis: TimeAxis, start: int, end: int) -> Iterator[pa.RecordBatch]:
-        """Stream one slice; in the order in which the database gives it."""
-        return self._stream(columns, _between(self._table.c[axis.column], axis, start, end))
-
-    def _stream(self, columns: Sequence[str], conditions: Sequence[Any]) -> Iterator[pa.RecordBatch]:
+    def stream(self, columns: Sequence[str], keys: Keys | None = None) -> Iterator[pa.RecordBatch]:
+        """Rows in the order in which the database gives them."""
         chosen = [self._table.c[name].label(f"c{number}") for number, name in enumerate(columns)]
         names = list(columns)
         if self._tenant is not None:
-            own = sa.cast(self._table.c[self._tenant.column], sa.String(128))
-            chosen.append(own.label("organization"))
+            chosen.append(self._as_text(self._tenant.column).label("organization"))
             names.append(f"{len(names)} organization")
-        query = sa.select(*chosen).where(*self._restricted(conditions))
+        query = sa.select(*chosen).where(*self._between(keys), *self._own_rows())
         streaming = {"stream_results": True, "yield_per": BATCH_ROWS}
         with self._connection() as connection, connection.execute(query, execution_options=streaming) as result:
             for rows in result.partitions():
                 batch = _to_batch(rows, names)
                 yield batch if self._tenant is None else self._tenant.own_rows(batch, self._tenant.organization_id)
 
-    def _restricted(self, conditions: Sequence[Any]) -> list[Any]:
-        tests = list(conditions)
-        if self.only is not None:
-            tests.append(sa.cast(self._table.c[self.only[0]], sa.String(128)).in_(self.only[1]))
-        if self._tenant is None:
-            return tests
-        own = sa.cast(self._table.c[self._tenant.column], sa.String(128))
-        return [*tests, own == self._tenant.organization_id]
+    def _between(self, keys: Keys | None) -> list[Any]:
+        if keys is None:
+            return []
+        time = self._table.c[keys.axis.column]
+        return [time >= _value(keys.axis, keys.start), time < _value(keys.axis, keys.end)]
 
-    def _count(self, conditions: Sequence[Any]) -> int:
-        return int(self._one_row(sa.select(sa.func.count()).select_from(self._table).where(*conditions))[0])
+    def _own_rows(self) -> list[Any]:
+        """What limits rows to `only` and, in a shared table, to the organisation."""
+        tests = [] if self.only is None else [self._as_text(self.only[0]).in_(self.only[1])]
+        if self._tenant is not None:
+            tests.append(self._as_text(self._tenant.column) == self._tenant.organization_id)
+        return tests
+
+    def _as_text(self, column: str) -> Any:
+        return sa.cast(self._table.c[column], sa.String(128))
 
     def _one_row(self, query: Any) -> Any:
         with self._connection() as connection:
-            return connection.execute(query.where(*self._restricted([]))).one()
+            return connection.execute(query.where(*self._own_rows())).one()
 
     @contextmanager
     def _connection(self) -> Iterator[sa.Connection]:
@@ -206,9 +155,9 @@ class SqlalchemySource(SlicedSource):
     def _reflect(self, wanted: str | None) -> sa.Table:
         inspector = sa.inspect(self._engine)
         tables = sorted([*inspector.get_table_names(), *inspector.get_view_names()])
-        listing = f"available: {', '.join(tables[:30])}" if tables else "the database has no table"
         if wanted is None:
-            raise ConfigError("no table is named", field="scadaDbConfig.table", hint=listing)
+            hint = listing(tables) if tables else _NO_TABLE
+            raise ConfigError("no table is named", field="scadaDbConfig.table", hint=hint)
         schema: str | None = None
         name = wanted
         if wanted not in tables and "." in wanted:
@@ -216,13 +165,9 @@ class SqlalchemySource(SlicedSource):
             known = schema in inspector.get_schema_names()
             tables = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)] if known else []
         if name not in tables:
-            guess = nearest(wanted, tables)
+            message = f'the database has no table "{wanted}"'
             raise missing_name(
-                SourceError,
-                wanted,
-                f'the database has no table "{wanted}"',
-                field="scadaDbConfig.table",
-                hint=f'did you mean "{guess}"? {listing}' if guess else listing,
+                SourceError, wanted, message, field="scadaDbConfig.table", available=tables, none=_NO_TABLE
             )
         return sa.Table(name, sa.MetaData(), schema=schema, autoload_with=self._engine)
 
@@ -297,13 +242,6 @@ def _safe_arguments(url: sa.URL, database: ScadaDbConfig) -> dict[str, Any]:
     given = {"sslmode": database.sslmode, "sslrootcert": database.ssl_root_cert}
     password = {} if url.password else {"password": ""}
     return {**LIBPQ_WITHOUT_LOGINS, **password, **{name: value for name, value in given.items() if value is not None}}
-
-
-_READABLE = (clock.EARLIEST, clock.LATEST)
-
-
-def _between(time: Any, axis: TimeAxis, start: int, end: int) -> list[Any]:
-    return [time >= _value(axis, start), time < _value(axis, end)]
 
 
 def _value(axis: TimeAxis, key: int) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import adbc_driver_manager
@@ -22,21 +22,21 @@ import pyarrow as pa
 from ml.cleaning import clock
 from ml.cleaning.time_range import TimeRange
 from ml.errors import ConfigError, DataError, SourceError
-from ml.ingest.sources.base import SlicedSource, TimeAxis, keys_within
+from ml.ingest.sources.base import Keys, SlicedSource, TimeAxis, keys_within, number_axis
 from ml.ingest.sources.driver_messages import words_of
 from ml.ingest.sources.interruptible import Cursor, interruptibly
 from ml.ingest.sources.shared_table import Tenant
 from ml.ingest.sources.sqlite_files import refuse_second_names, state_of
-from ml.options.base import missing_name, nearest
+from ml.options.base import listing, missing_name
 
 BATCH_ROWS = 65_536
+_NO_TABLE = "the database has no table"
 _MOST_CHARACTERS = 1_000  # of a text that is fetched; far more than any time, name or reading has
 _MOST_BYTES = 1 << 20  # of a value that is looked at: a small file can make many of any length, by a view
 _SECOND = 1_000_000  # microseconds; more than the rounding of any epoch number
 _DAY = 86_400 * _SECOND
 # Dates are compared as text without regard to their zone, so limits are widened by more than any offset.
 _ZONE_MARGIN = 2 * _DAY
-_READABLE = (clock.EARLIEST, clock.LATEST)
 _TABLES = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT GLOB 'sqlite_*'"
 _DATE_PATTERN = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
 # The driver takes a column's type from the first rows, where a sparse column may be all null. A first row of our own
@@ -47,35 +47,20 @@ _FIRST_VALUE = {"text": "x''", "number": "0.5"}
 class SqliteSource(SlicedSource):
     """One table or view of an SQLite file; with a tenant, the rows of one organisation in it.
 
-    Raises
-    ------
-    SourceError
-        If the file is missing, damaged or no database, or has no such table.
-    IsolationError
-        If the file, or one that SQLite opens beside it, has a second name; every reading raises it, too.
-    ConfigError
-        If no table is named.
-    MissingColumnError
-        If the organisation's column is missing.
+    Raises SourceError if the file is missing, damaged or no database, or has no such table; IsolationError if the file,
+    or one that SQLite opens beside it, has a second name; every reading raises it, too; ConfigError if no table is
+    named; MissingColumnError if the organisation's column is missing.
     """
 
     def __init__(self, path: Path, table: str | None, tenant: Tenant | None = None) -> None:
         _check_readable(path)
         self._path = path.resolve()  # SQLite looks for its other files beside what a link leads to
         self._table = self._find_table(table)
+        self.where = f'the table "{self._table}"'
+        self.identity = f"sqlite:{self._path}:{self._table}"
         self._tenant = tenant
         if tenant is not None:
             tenant.require_column(self.columns(), self.where)
-
-    @property
-    def where(self) -> str:
-        """The table in words."""
-        return f'the table "{self._table}"'
-
-    @property
-    def identity(self) -> str:
-        """File and table."""
-        return f"sqlite:{self._path}:{self._table}"
 
     @property
     def state(self) -> str:
@@ -83,7 +68,6 @@ class SqliteSource(SlicedSource):
         return state_of(self._path)
 
     def columns(self) -> list[str]:
-        """Names of all columns, in the order of the table."""
         return [str(row[0]) for row in self._fetch("SELECT name FROM pragma_table_xinfo(?)", [self._table])]
 
     def types(self, columns: Sequence[str]) -> Mapping[str, str]:
@@ -91,18 +75,14 @@ class SqliteSource(SlicedSource):
         declared = dict(self._fetch("SELECT name, type FROM pragma_table_xinfo(?)", [self._table]))
         return {name: str(declared[name]) for name in columns}
 
-    def row_count(self) -> int | None:
-        """Rows of the table."""
-        return self._count("")
+    def row_count(self) -> int:
+        return self.count()
 
     def read(self, columns: Sequence[str], *, time_column: str, within: TimeRange) -> Iterator[pa.RecordBatch]:
-        """Stream the columns; the range is applied by the database where all times are comparable."""
+        """The range is applied by the database where all times are comparable."""
         limited = within.start is not None or within.end is not None
         axis = self.axis(time_column) if limited else None
-        if axis is None:
-            return self._stream(columns, "", [])
-        start, end = keys_within(within, axis)
-        return self._stream(columns, *_between(axis, start, end))
+        return self.stream(columns, None if axis is None else Keys(axis, *keys_within(within, axis)))
 
     def axis(self, column: str) -> TimeAxis | None:
         """Dates as text compare by day, and numbers of one unit by second; anything else does not."""
@@ -116,61 +96,35 @@ class SqliteSource(SlicedSource):
         )
         if dates == others > 0:
             return TimeAxis(column, "text", granularity=_DAY, margin=_ZONE_MARGIN)
-        unit = clock.microseconds_per_unit(largest) if integers + reals == others > 0 else None
-        if unit is None or unit != clock.microseconds_per_unit(smallest):
-            return None
-        return TimeAxis(column, "number", unit, granularity=_SECOND, margin=_SECOND if reals else 0)
+        all_numbers = integers + reals == others
+        return number_axis(column, smallest, largest, _SECOND if reals else 0) if all_numbers else None
 
-    def bounds(self, axis: TimeAxis) -> tuple[int, int] | None:
-        """Smallest and largest key among readable years."""
-        condition, limits = _between(axis, *_READABLE)
-        time = _quoted(axis.column)
-        first, last = self._own(f"SELECT min({time}), max({time}) FROM {_quoted(self._table)}", condition, limits)[0]
-        return None if first is None else (_key(first, axis), _key(last, axis))
+    def count(self, keys: Keys | None = None) -> int:
+        condition, values = self._restricted(keys)
+        return int(self._fetch(f"SELECT count(*) FROM {_quoted(self._table)}{condition}", values)[0][0])
 
-    def first_key(self, axis: TimeAxis, start: int, end: int) -> int | None:
+    def extreme(self, function: Literal["min", "max"], keys: Keys) -> int | None:
         """Answered by an index on the time column, if there is one."""
-        condition, limits = _between(axis, start, end)
-        query = f"SELECT min({_quoted(axis.column)}) FROM {_quoted(self._table)}"
-        found = self._own(query, condition, limits)[0][0]
-        return None if found is None else _key(found, axis)
+        condition, values = self._restricted(keys)
+        query = f"SELECT {function}({_quoted(keys.axis.column)}) FROM {_quoted(self._table)}{condition}"
+        found = self._fetch(query, values)[0][0]
+        return None if found is None else _key(found, keys.axis)
 
-    def rows_between(self, axis: TimeAxis, start: int, end: int) -> int:
-        """Counted by the database."""
-        return self._count(*_between(axis, start, end))
-
-    def rows_without_key(self, axis: TimeAxis) -> int:
-        """Rows whose time is null or not of the years 1900 to 2199."""
-        return self._count("") - self._count(*_between(axis, *_READABLE))
-
-    def expected_rows(self, axis: TimeAxis) -> int:
-        """Rows of the table."""
-        del axis
-        return self._count("")
-
-    def read_slice(self, columns: Sequence[str], axis: TimeAxis, start: int, end: int) -> Iterator[pa.RecordBatch]:
-        """Stream one slice in the order of the rows."""
-        return self._stream(columns, *_between(axis, start, end))
-
-    def _stream(
-        self, columns: Sequence[str], condition: str, limits: Sequence[object] = ()
-    ) -> Iterator[pa.RecordBatch]:
-        condition, limits = self._restricted(condition, limits)
-        wanted = list(columns) if self._tenant is None else [*columns, self._tenant.column]
-        kinds = self._kinds(columns, condition, limits)
+    def stream(self, columns: Sequence[str], keys: Keys | None = None) -> Iterator[pa.RecordBatch]:
+        condition, values = self._restricted(keys)
+        kinds = self._kinds(columns, condition, values)
         # The organisation comes last, under a name of our own: it may be one of the columns as well.
         selected = [(name, name, kinds[name]) for name in columns]
         if self._tenant is not None:
-            selected.append((self._tenant.column, f"{len(wanted)} organization", "text"))
+            selected.append((self._tenant.column, f"{len(columns) + 1} organization", "text"))
         first = ", ".join(f"{_FIRST_VALUE[kind]} AS {_quoted(alias)}" for _, alias, kind in selected)
         rest = ", ".join(_as_text(name) if kind == "text" else _quoted(name) for name, _, kind in selected)
         # Rows in the order in which they were written make "the last of several" mean something, whatever the index.
         order = " ORDER BY rowid" if self._has_rowid() else ""
         inner = f"SELECT * FROM {_quoted(self._table)}{condition}{order}"
-        query = f"SELECT {first} UNION ALL SELECT {rest} FROM ({inner})"
         with self._cursor() as cursor:
             cursor.set_options(**{"adbc.sqlite.query.batch_rows": BATCH_ROWS})
-            cursor.execute(query, list(limits) or None)
+            cursor.execute(f"SELECT {first} UNION ALL SELECT {rest} FROM ({inner})", values or None)
             skip = 1
             for batch in cursor.batches():
                 refuse_second_names(self._path)
@@ -186,36 +140,30 @@ class SqliteSource(SlicedSource):
         named = {name.lower() for name in self.columns()} & {"rowid"}
         return not named and int(self._fetch(query, [self._table])[0][0]) == 1
 
-    def _restricted(self, condition: str, limits: Sequence[object]) -> tuple[str, list[object]]:
+    def _restricted(self, keys: Keys | None) -> tuple[str, list[object]]:
         """A WHERE clause and its parameters, limited to `only` and, in a shared table, to the organisation."""
-        tests: list[tuple[str, tuple[str, ...]]] = [] if self.only is None else [self.only]
+        tests, values = [], list[object]()
+        if keys is not None:
+            time = _quoted(keys.axis.column)
+            tests.append(f"{time} >= ? AND {time} < ?")
+            values += [_value(keys.axis, keys.start), _value(keys.axis, keys.end)]
+        named = [] if self.only is None else [self.only]
         if self._tenant is not None:
-            tests.append((self._tenant.column, (self._tenant.organization_id,)))
-        for column, texts in tests:
-            test = f"CAST({_quoted(column)} AS TEXT) IN ({', '.join('?' * len(texts))})"
-            condition = f"{condition} AND {test}" if condition else f" WHERE {test}"
-        return condition, [*limits, *(text for _, texts in tests for text in texts)]
-
-    def _own(self, query: str, condition: str, limits: Sequence[object]) -> list[tuple[Any, ...]]:
-        condition, limits = self._restricted(condition, limits)
-        return self._fetch(query + condition, limits)
-
-    def _count(self, condition: str, limits: Sequence[object] = ()) -> int:
-        return int(self._own(f"SELECT count(*) FROM {_quoted(self._table)}", condition, limits)[0][0])
+            named.append((self._tenant.column, (self._tenant.organization_id,)))
+        for column, texts in named:
+            tests.append(f"CAST({_quoted(column)} AS TEXT) IN ({', '.join('?' * len(texts))})")
+            values += texts
+        return f" WHERE {' AND '.join(tests)}" if tests else "", values
 
     def _find_table(self, table: str | None) -> str:
         tables = sorted(str(row[0]) for row in self._fetch(_TABLES))
-        listing = f"available: {', '.join(tables)}" if tables else "the database has no table"
         if table is None:
-            raise ConfigError("no table is named", field="scadaDbConfig.table", hint=listing)
+            hint = listing(tables) if tables else _NO_TABLE
+            raise ConfigError("no table is named", field="scadaDbConfig.table", hint=hint)
         if table not in tables:
-            guess = nearest(table, tables)
+            message = f'the database has no table "{table}"'
             raise missing_name(
-                SourceError,
-                table,
-                f'the database has no table "{table}"',
-                field="scadaDbConfig.table",
-                hint=f'did you mean "{guess}"? {listing}' if guess else listing,
+                SourceError, table, message, field="scadaDbConfig.table", available=tables, none=_NO_TABLE
             )
         return table
 
@@ -316,11 +264,6 @@ def _as_string(column: pa.Array) -> pa.Array:
     except pa.ArrowInvalid:
         texts = [None if value is None else value.decode(errors="replace") for value in column.to_pylist()]
         return pa.array(texts, pa.string())
-
-
-def _between(axis: TimeAxis, start: int, end: int) -> tuple[str, list[object]]:
-    time = _quoted(axis.column)
-    return f" WHERE {time} >= ? AND {time} < ?", [_value(axis, start), _value(axis, end)]
 
 
 def _value(axis: TimeAxis, key: int) -> object:

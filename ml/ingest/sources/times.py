@@ -15,15 +15,12 @@ from ml.ingest.sources.base import SlicedSource, Source
 def times_of(source: Source, column: str, told: str | None, zone: str, field: str) -> TimeFormat:
     """The format of a time column: as `told`, else as the rows show.
 
+    Raises DataError if the times can be read in two ways, and no row tells which.
+
     Parameters
     ----------
     field
         The key that tells it, for the refusal.
-
-    Raises
-    ------
-    DataError
-        If the times can be read in two ways, and no row tells which.
     """
     if told is not None:
         return TimeFormat(told)

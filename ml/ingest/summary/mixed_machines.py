@@ -15,6 +15,7 @@ from ml.cleaning.time_range import TimeRange
 from ml.errors import DataError, SourceError
 from ml.ingest.sources.base import Source
 from ml.ingest.sources.shared_table import USUAL_NAMES
+from ml.options.base import first_of
 from ml.options.schema import SchemaConfig
 
 FIELD = "schemaConfig.assetColumn"
@@ -27,7 +28,7 @@ _MOST_COLUMNS = 50
 _MOST_MACHINES = 20_000
 _ROWS_PER_MACHINE = 2  # on average at least; a column with fewer numbers rows
 _ALONE = 0.05  # share of repeated instants that may stay repeated within a machine
-_SHOWN = 4
+MACHINES_SHOWN = 4
 
 _MACHINE_WORDS = frozenset(
     {"asset", "machine", "device", "equipment", "unit", "serial", "serialnumber", "pump", "motor", "turbine", "engine"}
@@ -50,11 +51,8 @@ def note_machine_columns(
     What is found is put into `counts`. Without an asset column the source's unused columns are read once more, as far
     as their names or the rows give reason to.
 
-    Raises
-    ------
-    DataError
-        If there is no asset column and rows of one instant disagree; names the likely column and its values. Or if they
-        disagree at most instants of the machines.
+    Raises DataError if there is no asset column and rows of one instant disagree; names the likely column and its
+    values. Or if they disagree at most instants of the machines.
     """
     unused = [name for name in source.columns() if name not in plan.source_columns and not _is_spoken_for(name, schema)]
     named = [name for name in unused if sounds_like_a_machine(name)]
@@ -143,13 +141,7 @@ def _mixed(counts: Counts) -> DataError:
         )
     column, names = next(iter(counts.machine_columns.items()))
     return DataError(
-        f'{message}; the column "{column}" tells them apart ({in_words(names)})',
+        f'{message}; the column "{column}" tells them apart ({first_of(names, MACHINES_SHOWN)})',
         field=FIELD,
         hint=f'set schemaConfig.assetColumn to "{column}"',
     )
-
-
-def in_words(names: list[str]) -> str:
-    """Some names of machines."""
-    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Bools, Int64s
 from ml.cleaning.clock import to_text
 from ml.cleaning.counts import Counts
 from ml.config import OrganizationConfig
@@ -28,36 +29,6 @@ BLOCK_ROWS = 131_072  # rows whose figures are taken at once; it decides the las
 _SMALLEST_HISTORY = 10  # rows; what an asset with fewer does usually cannot be said
 _HOUR = 3_600
 LISTED_EVENTS = 1_000  # onsets in the summary; more would make it unreadable
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-
-
-def summarize(
-    frame: pd.DataFrame,
-    counts: Counts,
-    config: OrganizationConfig,
-    *,
-    source: str,
-    interval: int,
-    max_gap: int,
-    own_gaps: Mapping[str, int],
-    usual: Mapping[str, Usual],
-) -> dict[str, Any]:
-    """Describe prepared data in memory, as `Summary` does.
-
-    Parameters
-    ----------
-    frame
-        The labelled grid.
-    counts, config, source, interval, max_gap, own_gaps, usual
-        As of `Summary`.
-    """
-    summary = Summary(config, interval=interval, max_gap=max_gap, own_gaps=own_gaps, usual=usual)
-    summary.add_assets(frame)
-    for start in range(0, len(frame), BLOCK_ROWS):
-        summary.add_block(frame.iloc[start : start + BLOCK_ROWS])
-    return summary.to_json(counts, source)
 
 
 class Summary:
@@ -126,6 +97,11 @@ class Summary:
         self._add_classes(assets, label)
         self._add_pace(assets)
         self._add_events(assets, event, label, rows[MODES].to_numpy() if MODES in rows.columns else None)
+
+    def add_blocks(self, frame: pd.DataFrame) -> None:
+        """Take all rows, with their sensors, where they are held at once."""
+        for start in range(0, len(frame), BLOCK_ROWS):
+            self.add_block(frame.iloc[start : start + BLOCK_ROWS])
 
     def add_block(self, rows: pd.DataFrame) -> None:
         """Take the next `BLOCK_ROWS` rows, or the rest, with their sensors."""
@@ -230,7 +206,7 @@ class Summary:
         part = np.searchsorted(cuts, self._onset_hours, side="left")
         return [int(failures) for failures in np.bincount(part, minlength=len(cuts) + 1)]
 
-    def _add_classes(self, assets: _Assets, label: Ints) -> None:
+    def _add_classes(self, assets: _Assets, label: Int64s) -> None:
         """Rows with a label, when they are, and whether an asset has rows of one class alone."""
         hours, rows = np.unique(assets.seconds[label >= 0] // _HOUR, return_counts=True)
         self._labelled_hours.update(dict(zip(hours.tolist(), rows.tolist(), strict=True)))
@@ -245,13 +221,13 @@ class Summary:
             own = assets.seconds[assets.starts[asset] :][: assets.sizes[asset]]
             self._slow[assets.names[asset]] = int(np.median(np.diff(own)))
 
-    def _add_gaps(self, lengths: Ints) -> None:
+    def _add_gaps(self, lengths: Int64s) -> None:
         """Pauses between segments of an asset, from the last row before to the first row after."""
         self._gaps["count"] += len(lengths)
         self._gaps["totalSeconds"] += int(lengths.sum())
         self._gaps["longestSeconds"] = max(self._gaps["longestSeconds"], int(lengths.max(initial=0)))
 
-    def _add_events(self, assets: _Assets, event: Ints, label: Ints, modes: npt.NDArray[np.object_] | None) -> None:
+    def _add_events(self, assets: _Assets, event: Int64s, label: Int64s, modes: npt.NDArray[np.object_] | None) -> None:
         """Failure events: how many, when they began and for how long they stayed on the grid."""
         at_once = int((event[assets.starts] >= 0).sum())
         self._failed_at_once += at_once
@@ -282,7 +258,7 @@ class Summary:
             for onset, end in zip(onsets[: LISTED_EVENTS - len(self._events)], ends, strict=False)
         ]
 
-    def _add_modes(self, event: Ints, modes: npt.NDArray[np.object_]) -> None:
+    def _add_modes(self, event: Int64s, modes: npt.NDArray[np.object_]) -> None:
         """How often each mode began, of rows inside failures; and how often several began at once."""
         begins = np.flatnonzero((np.diff(event, prepend=-1) != 0) | (modes != np.roll(modes, 1)))
         for at in begins.tolist():
@@ -297,12 +273,12 @@ class _Assets:
     """Where the rows of each asset are, and when."""
 
     names: list[str]
-    starts: Ints  # (n_assets,) first row
-    sizes: Ints  # (n_assets,) rows
-    segments: Ints  # (n_assets,) segments
-    of_row: Ints  # (n_rows,) position of the asset
-    seconds: Ints  # (n_rows,)
-    pauses: npt.NDArray[np.bool_]  # (n_rows - 1,) whether a segment ends and the same asset goes on
+    starts: Int64s  # (n_assets,) first row
+    sizes: Int64s  # (n_assets,) rows
+    segments: Int64s  # (n_assets,) segments
+    of_row: Int64s  # (n_rows,) position of the asset
+    seconds: Int64s  # (n_rows,)
+    pauses: Bools  # (n_rows - 1,) whether a segment ends and the same asset goes on
 
     @classmethod
     def of(cls, rows: pd.DataFrame) -> _Assets:
@@ -317,7 +293,7 @@ class _Assets:
         segments = segment[starts + sizes - 1] - segment[starts] + 1
         return cls([str(name) for name in names], starts, sizes, segments, of_row, seconds, pauses)
 
-    def count(self, chosen: npt.NDArray[np.bool_]) -> Ints:
+    def count(self, chosen: Bools) -> Int64s:
         """How many of the chosen rows each asset has."""
         return np.bincount(self.of_row[chosen], minlength=len(self.names))
 

@@ -10,8 +10,9 @@ from ml.cleaning.likely_causes import WORDS, cause_of_unreadable, likely_time_fo
 from ml.cleaning.refusals import shown, words_seen
 from ml.findings import Finding
 from ml.ingest.summary.mixed_machines import FIELD as ASSET_COLUMN
-from ml.ingest.summary.mixed_machines import in_words
+from ml.ingest.summary.mixed_machines import MACHINES_SHOWN
 from ml.ingest.summary.wording import Told, names_of, percent
+from ml.options.base import first_of
 from ml.options.schema import SchemaConfig
 from ml.wording import plural
 
@@ -41,7 +42,7 @@ def _machines(counts: Counts, asset_column: str | None) -> Told:
             yield Finding(
                 "MACHINES_MIXED",
                 f'All rows are read as one machine, and the column "{column}" seems to name {len(names):,} '
-                f"({in_words(names)}).",
+                f"({first_of(names, MACHINES_SHOWN)}).",
                 ASSET_COLUMN,
                 f'set schemaConfig.assetColumn to "{column}" if it does',
             )
@@ -49,7 +50,7 @@ def _machines(counts: Counts, asset_column: str | None) -> Told:
             yield Finding(
                 "MACHINES_MIXED",
                 f'Rows of one asset and instant disagree, and the column "{column}" tells them apart '
-                f"({in_words(names)}).",
+                f"({first_of(names, MACHINES_SHOWN)}).",
                 ASSET_COLUMN,
                 "name a column in schemaConfig.assetColumn that tells all machines apart",
             )

@@ -6,8 +6,8 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ml.arrays import Bools, Float64s
 from ml.ingest.summary.unit_outliers import UnitOutliers, Usual
 
 # A sensor that varies counts as stuck when it shows one value for longer than all three: an hour, and so many times
@@ -15,9 +15,6 @@ from ml.ingest.summary.unit_outliers import UnitOutliers, Usual
 # what one reading alone makes on the grid, where it is carried for as long as the gap limit.
 STUCK_SECONDS = 3_600
 STUCK_FACTOR = 20
-
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 
 class SensorFigures:
@@ -43,7 +40,7 @@ class SensorFigures:
         self._runs: Counter[int] = Counter()
         self._last, self._run = np.nan, 0
 
-    def add(self, values: Floats, segment_starts: Bools, carried: Bools | None = None) -> None:
+    def add(self, values: Float64s, segment_starts: Bools, carried: Bools | None = None) -> None:
         """Take the next rows.
 
         Parameters
@@ -82,10 +79,10 @@ class SensorFigures:
             "stuck": stuck > 0,
             "stuckRows": stuck,
             **self._outliers.to_json(),
-            "repeatedValues": [each.to_json() for each in self._usual.repeated],
+            "repeatedValues": list(self._usual.repeated),
         }
 
-    def _add_moments(self, known: Floats) -> None:
+    def _add_moments(self, known: Float64s) -> None:
         """Join the moments of a block to those before it (Chan, Golub and LeVeque, 1979)."""
         count, mean = len(known), float(known.mean())
         squares = float(np.square(known - mean).sum())
@@ -95,7 +92,7 @@ class SensorFigures:
         self._known = total
         self._min, self._max = min(self._min, float(known.min())), max(self._max, float(known.max()))
 
-    def _add_runs(self, values: Floats, segment_starts: Bools) -> None:
+    def _add_runs(self, values: Float64s, segment_starts: Bools) -> None:
         """Lengths of runs of one value within a segment; NaN, which equals nothing, is in no run."""
         before = np.concatenate([[self._last], values[:-1]])
         starts = np.flatnonzero(segment_starts | (values != before))

@@ -22,12 +22,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from ml.arrays import Float64s
 from ml.options.schema import SchemaConfig
-
-Floats = npt.NDArray[np.float64]
 
 FAR = 5.0
 USUAL = 1.5
@@ -41,21 +39,13 @@ _FEWEST = 3  # values; one or two may be anything
 
 @dataclass(frozen=True)
 class Conversion:
-    """From a unit that a value may be in to that of the other values.
+    """From a unit that a value may be in to that of the other values."""
 
-    Attributes
-    ----------
-    quantity
-        What both are units of; None for any.
-    factor, offset
-        ``value * factor + offset`` is the value in the unit of the others.
-    """
-
-    quantity: str | None
+    quantity: str | None  # what both are units of; None for any
     factor: float
-    offset: float = 0.0
+    offset: float = 0.0  # ``value * factor + offset`` is the value in the unit of the others
 
-    def __call__(self, values: Floats) -> Floats:
+    def __call__(self, values: Float64s) -> Float64s:
         """Converted values."""
         return values * self.factor + self.offset
 
@@ -109,19 +99,19 @@ class Fences:
     high: float
 
     @classmethod
-    def of(cls, sample: Floats) -> Fences | None:
+    def of(cls, sample: Float64s) -> Fences | None:
         """The fences of a sample without NaN; None of fewer than a hundred values, or if half of them are equal."""
         if len(sample) < _SMALLEST_SAMPLE:
             return None
         low, high = (float(quartile) for quartile in np.quantile(sample, (0.25, 0.75)))
         return None if low == high else cls(low, high)
 
-    def far(self, values: Floats) -> Floats:
+    def far(self, values: Float64s) -> Float64s:
         """Those values that lie far outside; NaN does not."""
         reach = FAR * (self.high - self.low)
         return values[(values < self.low - reach) | (values > self.high + reach)]
 
-    def usual(self, values: Floats) -> int:
+    def usual(self, values: Float64s) -> int:
         """How many values lie within Tukey's fences."""
         reach = (0.5 + USUAL) * (self.high - self.low)
         return int(np.count_nonzero(np.abs(values - (self.low + self.high) / 2) <= reach))
@@ -145,7 +135,7 @@ class UnitOutliers:
     far: int = 0
     fitting: Counter[str] = field(default_factory=Counter)
 
-    def add(self, values: Floats) -> None:
+    def add(self, values: Float64s) -> None:
         """Look at the next values; NaN counts as nothing."""
         if self.fences is None:
             return
@@ -164,36 +154,11 @@ class UnitOutliers:
         return {"unitOutliers": count if found else 0, "unitOutliersAre": best if found else None}
 
 
-@dataclass(frozen=True)
-class RepeatedValue:
-    """A number far from all others that comes again and again.
-
-    Attributes
-    ----------
-    share
-        Of the readings that have a value.
-    rest
-        Smallest and largest of the other values.
-    """
-
-    value: float
-    share: float
-    rest: tuple[float, float]
-
-    def to_json(self) -> dict[str, Any]:
-        """As part of the summary."""
-        return {"value": self.value, "share": self.share, "othersFrom": self.rest[0], "othersTo": self.rest[1]}
-
-
 # Numbers that loggers, historians and file formats write for "no value", and ends of the ranges of integers.
 _PLACEHOLDERS = frozenset(
     float(np.float32(value))
     for value in (
-        *(
-            sign * digits
-            for digits in (99, 999, 999.25, 9999, 999.9, 9999.9, 99999, 999999, 9999999)
-            for sign in (-1, 1)
-        ),
+        *(sign * nines for nines in (99, 999, 999.25, 9999, 999.9, 9999.9, 99999, 999999, 9999999) for sign in (-1, 1)),
         *(255, 32767, -32768, 65535, 8388607, 16777215, 2147483647, -2147483648, 4294967295),
         *(1e20, 1e30, -1e30, 1e35, 1e37, -1e37, 1e38, -1e38, 3.4028235e38, -3.4028235e38, 9.969209968386869e36),
     )
@@ -204,8 +169,11 @@ _APART = 3.0  # times the range of the other values; of a known placeholder half
 _APART_KNOWN = 0.5
 
 
-def repeated_values(sample: Floats) -> list[RepeatedValue]:
-    """Values at either end of a sample (n_values,) without NaN that are repeated and far from all others."""
+def repeated_values(sample: Float64s) -> list[dict[str, float]]:
+    """Values at either end of a sample (n_values,) without NaN that are repeated and far from all others.
+
+    Each with its ``share`` of the sample, and ``othersFrom`` and ``othersTo``, the ends of the other values.
+    """
     values, counts = np.unique(sample, return_counts=True)
     found: list[tuple[float, int]] = []
     while len(values) > 2 and len(found) < _MOST_REPEATED:
@@ -221,8 +189,10 @@ def repeated_values(sample: Floats) -> list[RepeatedValue]:
                 break
         else:
             break
-    rest_of = (float(values[0]), float(values[-1])) if len(values) else (0.0, 0.0)
-    return [RepeatedValue(value, count / len(sample), rest_of) for value, count in found]
+    low, high = (float(values[0]), float(values[-1])) if len(values) else (0.0, 0.0)
+    return [
+        {"value": value, "share": count / len(sample), "othersFrom": low, "othersTo": high} for value, count in found
+    ]
 
 
 @dataclass(frozen=True)
@@ -230,10 +200,10 @@ class Usual:
     """What most values of a sensor are like, and which ones stand for no value."""
 
     fences: Fences | None = None
-    repeated: tuple[RepeatedValue, ...] = ()
+    repeated: tuple[dict[str, float], ...] = ()
 
     @classmethod
-    def of(cls, sample: Floats) -> Usual:
+    def of(cls, sample: Float64s) -> Usual:
         """Of a sample without NaN."""
         return cls(Fences.of(sample), tuple(repeated_values(sample)))
 
@@ -266,10 +236,3 @@ class UsualValues:
         """What is usual for each sensor."""
         sample = pd.concat(self._kept, ignore_index=True) if self._kept else pd.DataFrame(columns=self._sensors)
         return {name: Usual.of(sample[name].dropna().to_numpy(dtype=np.float64)) for name in self._sensors}
-
-
-def find_unit_outliers(values: Floats, quantity: str | None = None) -> UnitOutliers:
-    """The unit outliers of all values of a sensor, without NaN."""
-    found = UnitOutliers(Fences.of(values), quantity)
-    found.add(values)
-    return found

@@ -8,9 +8,9 @@ from typing import Any
 
 from ml.config import OrganizationConfig
 from ml.errors import EagleError, NoRowsError, TooFewFailuresError
-from ml.findings import Finding
+from ml.findings import Finding, distinct
 from ml.windows.serving import timing_findings
-from ml.workspace.files import read_json
+from ml.workspace.files import json_if_readable
 from ml.workspace.paths import OrganizationPaths
 
 Warnings = list[dict[str, Any]]
@@ -53,13 +53,5 @@ def told_with_failures(summary: Mapping[str, Any]) -> Iterator[None]:
 
 def warnings_of_training(paths: OrganizationPaths, version: str) -> Warnings:
     """What training told about the version; nothing if it left no metrics.json."""
-    try:
-        told = read_json(paths.metrics(version), "metrics.json").get("warnings")
-    except EagleError:
-        return []
+    told = json_if_readable(paths.metrics(version)).get("warnings")
     return [entry for entry in told if isinstance(entry, dict)] if isinstance(told, list) else []
-
-
-def distinct(warnings: Warnings) -> Warnings:
-    """Each warning once, in the order of its first appearance."""
-    return [entry for at, entry in enumerate(warnings) if entry not in warnings[:at]]

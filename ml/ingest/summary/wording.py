@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ml.findings import Finding
+from ml.options.base import first_of
 
 LISTED = 12  # assets or sensors that one sentence names
 _UNITS = (("days", 86_400), ("hours", 3_600), ("minutes", 60))
@@ -20,11 +21,9 @@ def sentence(told: str | Finding) -> str:
     return told.message if told.hint is None else f"{told.message.rstrip('.')}; {told.hint}."
 
 
-def names_of(assets: Iterable[str]) -> str:
+def names_of(names: Iterable[str]) -> str:
     """The first names of a list."""
-    names = list(assets)
-    more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
+    return first_of(names, LISTED)
 
 
 def percent(share: float) -> str:

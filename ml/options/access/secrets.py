@@ -61,12 +61,8 @@ def secret_in_file(organization_id: str, name: str, *, field: str) -> str:
 
     Links are followed within the organisation's folder, as mounted secrets need it.
 
-    Raises
-    ------
-    ConfigError
-        If the operator keeps no secrets in files, or the file is missing or holds anything but one line of text.
-    IsolationError
-        If a link leads out of the organisation's folder of secrets.
+    Raises ConfigError if the operator keeps no secrets in files, or the file is missing or holds anything but one line
+    of text; IsolationError if a link leads out of the organisation's folder of secrets.
     """
     folder = secrets_folder()
     if folder is None:

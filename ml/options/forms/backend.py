@@ -11,7 +11,7 @@ in `ml.options.forms.keys`.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from pydantic import Field
 
 from ml.errors import ConfigError
 from ml.findings import Finding
-from ml.options.base import DistinctColumns, Section, nearest
+from ml.options.base import DistinctColumns, Section, nearest, quoted
 from ml.options.forms.columns import column_list, fold_columns, in_our_names, listed, other_columns
 from ml.options.forms.feature_names import sensors_of
 from ml.options.forms.keys import KEYS, Json, fold_forms, read_sections
@@ -34,7 +34,6 @@ ALWAYS_SENT = frozenset(("temperature", "pressure", "flow_rate", "vibration", "c
 """featureColumns that the backend's HTTP routes send, whatever the organisation has: they say nothing of it."""
 
 _NULLABLE_SECTIONS = ("scadaDbConfig", "schemaConfig", "dataRange", "dataSource", "failureConfig")
-_WITHOUT_A_WISH = (None, ".", "./")  # as outputPath: the working directory, which is no artifact folder
 _MODEL_FILE = re.compile(r"model_(?P<version>.+)\.onnx")
 
 
@@ -55,42 +54,37 @@ _FLAT_KEYS = ("hyperparameters", "validationSplit", "targetColumn", "featureColu
 
 
 class Folded(NamedTuple):
-    """A configuration in the nested form.
+    """A configuration in the nested form."""
 
-    Attributes
-    ----------
-    data
-        The nested form.
-    findings
-        What was left out, guessed or mapped.
-    optional_columns
-        Sensors that nobody of the organisation named for certain; the source may lack them.
-    """
-
-    data: Json
-    findings: list[Finding]
+    data: Json  # the nested form
+    findings: list[Finding]  # what was left out, guessed or mapped
     optional_columns: frozenset[str]
+    """Sensors that nobody of the organisation named for certain; the source may lack them."""
 
 
 def fold_backend_form(data: Json) -> Folded:
     """The nested form of `data`; already nested input comes back equal.
 
-    Raises
-    ------
-    ConfigError
-        If a flat key contradicts its nested twin, is refused, or `featureColumns` names nothing of the organisation.
+    Raises ConfigError if a flat key contradicts its nested twin, is refused, or `featureColumns` names nothing of the
+    organisation.
     """
     findings: list[Finding] = []
     nested = dict(data)
     read_sections(nested, (*_FLAT_KEYS, "modelPath"))
     nested = {key: value for key, value in nested.items() if not (key in _NULLABLE_SECTIONS and value is None)}
-    is_flat = any(key in nested for key in (*_FLAT_KEYS, *(form.path for form in KEYS if "." not in form.path)))
-    _move(nested, "hyperparameters", "trainingConfig", "lgbParams")
-    _move(nested, "validationSplit", "dataConfig", "validationSplit")
+    is_flat = any(key in nested for key in (*_FLAT_KEYS, *(form.path for form in KEYS if form.is_flat)))
     _fold_model_path(nested)
     findings += fold_forms(nested)
-    if "outputPath" in nested and nested["outputPath"] in _WITHOUT_A_WISH[1:]:
-        findings.append(_output_path_left_out(nested.pop("outputPath")))
+    if nested.get("outputPath") in (".", "./"):
+        path = nested.pop("outputPath")
+        findings.append(
+            Finding(
+                "OUTPUT_PATH_LEFT_OUT",
+                f'outputPath "{path}" is the working directory and no artifact folder; artifacts are written to '
+                "artifacts/<organizationId>/<version>",
+                "outputPath",
+            )
+        )
     optional = fold_columns(nested, findings)
     _fold_target(nested, findings)
     optional |= _fold_features(nested, findings)
@@ -116,15 +110,6 @@ def _apply_flat_defaults(data: Json, findings: list[Finding]) -> None:
         )
 
 
-def _output_path_left_out(path: Any) -> Finding:
-    return Finding(
-        "OUTPUT_PATH_LEFT_OUT",
-        f'outputPath "{path}" is the working directory and no artifact folder; artifacts are written to '
-        "artifacts/<organizationId>/<version>",
-        "outputPath",
-    )
-
-
 def _fold_model_path(data: Json) -> None:
     """`modelPath` tells the version by its file's name or its folder's; a model that is of no version is refused."""
     if "modelPath" not in data:
@@ -143,22 +128,6 @@ def _fold_model_path(data: Json) -> None:
             field="modelPath",
             hint='leave modelPath out: the step works on the model of "version"',
         )
-
-
-def _move(data: Json, flat: str, section: str, key: str) -> None:
-    if flat not in data:
-        return
-    value = data.pop(flat)
-    inner = data.get(section, {})
-    if not isinstance(inner, dict) or value is None:
-        return  # the section's own validation says what is wrong
-    if key in inner and inner[key] != value:
-        raise ConfigError(
-            f'"{flat}" and "{section}.{key}" contradict each other ({value!r} and {inner[key]!r})',
-            field=flat,
-            hint="give only one of them",
-        )
-    data[section] = {**inner, key: value}
 
 
 def _fold_target(data: Json, findings: list[Finding]) -> None:
@@ -239,16 +208,16 @@ def _limit_columns(data: Json, schema: Json, wanted: list[str], findings: list[F
         findings.append(
             Finding(
                 "FEATURE_NAMES_MAPPED",
-                f"featureColumns names {_some(mapped)}, which are features; they are made of "
-                f"{_some([name for name in sensors if name in used])}",
+                f"featureColumns names {quoted(mapped)}, which are features; they are made of "
+                f"{quoted([name for name in sensors if name in used])}",
                 "featureColumns",
             )
         )
     if unknown and not used and not ALWAYS_SENT.issuperset(unknown):
         raise ConfigError(
-            f"featureColumns names nothing that schemaConfig has: {_some(unknown)}",
+            f"featureColumns names nothing that schemaConfig has: {quoted(unknown)}",
             field="featureColumns",
-            hint=f"the columns are {_some(sensors)}",
+            hint=f"the columns are {quoted(sensors)}",
         )
     if unknown:
         findings.append(_unknown_columns(unknown, sensors, everything=not used))
@@ -259,7 +228,7 @@ def _limit_columns(data: Json, schema: Json, wanted: list[str], findings: list[F
         findings.append(
             Finding(
                 "COLUMNS_NOT_USED",
-                f"schemaConfig.continuousColumns also has {_some(left_out)}, which featureColumns does not name",
+                f"schemaConfig.continuousColumns also has {quoted(left_out)}, which featureColumns does not name",
                 "featureColumns",
                 "name them in featureColumns, or leave featureColumns out, to use them",
             )
@@ -275,7 +244,7 @@ def _unknown_columns(unknown: list[str], sensors: Collection[str], *, everything
     done = "all columns of schemaConfig are used" if everything else "left out"
     return Finding(
         "FEATURE_COLUMNS_UNKNOWN",
-        f"featureColumns names {_some(unknown)}, which schemaConfig does not have: {done}",
+        f"featureColumns names {quoted(unknown)}, which schemaConfig does not have: {done}",
         "featureColumns",
         "; ".join(f'did you mean "{guess}" by "{name}"?' for name, guess in list(guesses.items())[:3]) or None,
     )
@@ -296,6 +265,9 @@ def _limited(schema: Json, kept: list[str]) -> Json:
 def without_columns(families: Json, gone: set[str]) -> Json:
     """`featureConfig.families` without columns and pairs of columns that are gone."""
 
+    def speaks_of(pair: Any) -> bool:
+        return isinstance(pair, list | tuple) and any(isinstance(name, str) and name in gone for name in pair)
+
     def limited(family: Any) -> Any:
         if not isinstance(family, dict):
             return family
@@ -303,14 +275,10 @@ def without_columns(families: Json, gone: set[str]) -> Json:
         if (names := listed(family, "columns")) and family["columns"]:
             family["columns"] = [name for name in names if name not in gone]
         if isinstance(family.get("pairs"), list | tuple):
-            family["pairs"] = [pair for pair in family["pairs"] if not _speaks_of(pair, gone)]
+            family["pairs"] = [pair for pair in family["pairs"] if not speaks_of(pair)]
         return family
 
     return {name: limited(family) for name, family in families.items()}
-
-
-def _speaks_of(pair: Any, names: set[str]) -> bool:
-    return isinstance(pair, list | tuple) and any(isinstance(name, str) and name in names for name in pair)
 
 
 def _mapped_columns(data: Json) -> set[str]:
@@ -326,10 +294,3 @@ def _template_columns(data: Json) -> set[str]:
     if not isinstance(industry, str) or industry not in TEMPLATES or not isinstance(schema, dict):
         return set()
     return set() if "continuousColumns" in schema else set(TEMPLATES[industry]["schemaConfig"]["continuousColumns"])
-
-
-def _some(names: Iterable[str]) -> str:
-    """Names in quotes, the first ten of them."""
-    every = [f'"{name}"' for name in names]
-    more = f" and {len(every) - 10} more" if len(every) > 10 else ""
-    return ", ".join(every[:10]) + more

@@ -26,10 +26,7 @@ _ONE_COLUMN = ("targetColumn", "assetColumn", "timestampColumn")
 def fold_columns(data: Json, findings: list[Finding]) -> set[str]:
     """Bring the columns of ``schemaConfig`` into our form, in place; gives those that were guessed.
 
-    Raises
-    ------
-    ConfigError
-        If a list of columns is none.
+    Raises ConfigError if a list of columns is none.
     """
     if not isinstance(data.get("schemaConfig"), dict):
         return set()

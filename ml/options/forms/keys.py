@@ -46,30 +46,21 @@ _SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+")
 
 @dataclass(frozen=True)
 class KeyForm:
-    """What becomes of one key.
+    """What becomes of one key."""
 
-    Attributes
-    ----------
-    path
-        The key as others write it, in camelCase, with the sections that it stands in; snake_case is read alike.
-    to
-        Keys of ours that take its value; empty: none.
-    convert
-        From its value to ours; what it gives as None is left out.
-    told
-        Why it is left out, or the hint of the refusal. Empty: that it was read as another key is all there is to tell.
-    refused
-        Whether it is refused.
-    silent
-        Whether it belongs to a documented form, and need not be told.
-    """
-
-    path: str
-    to: tuple[str, ...] = ()
-    convert: Callable[[Any], Any] | None = None
+    path: str  # the key as others write it, in camelCase, with the sections that it stands in; snake_case is read alike
+    to: tuple[str, ...] = ()  # keys of ours that take its value; empty: none
+    convert: Callable[[Any], Any] | None = None  # from its value to ours; what it gives as None is left out
     told: str = ""
-    refused: bool = False
-    silent: bool = False
+    """Why it is left out, or the hint of the refusal. Empty: that it was read as another key is all there is to tell.
+    """
+    refused: bool = False  # whether it is refused
+    silent: bool = False  # whether it belongs to a documented form, and need not be told
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it stands in no section."""
+        return "." not in self.path
 
 
 def _read_as(to: str, *paths: str, convert: Callable[[Any], Any] | None = None) -> list[KeyForm]:
@@ -134,7 +125,9 @@ def _balanced(value: Any) -> Any:
 
 
 KEYS: tuple[KeyForm, ...] = (
-    # The flat requests for a search and for a validation.
+    # The flat requests for a training, a search and a validation.
+    KeyForm("hyperparameters", (_LGB,), silent=True),
+    KeyForm("validationSplit", ("dataConfig.validationSplit",), silent=True),
     KeyForm("modelType", ("trainingConfig.modelType",), silent=True),
     *(KeyForm(key, (f"tuningConfig.{key}",), silent=True) for key in ("searchMethod", "nTrials", "cvFolds")),
     *(KeyForm(key, (f"tuningConfig.{key}",), silent=True) for key in ("scoringMetric", "searchSpace")),
@@ -238,39 +231,28 @@ KEYS: tuple[KeyForm, ...] = (
 )
 """Every key of others. A value of ours beside it must be the same."""
 
+
+def _values(ours_and_others: Mapping[str, str]) -> dict[str, str]:
+    return {other: ours for ours, others in ours_and_others.items() for other in others.split(" | ")}
+
+
 VALUES: dict[str, dict[str, str]] = {
-    "trainingConfig.modelType": {
-        "lgb": "lightgbm",
-        "lgbm": "lightgbm",
-        "lgbmclassifier": "lightgbm",
-        "lightgbm.lgbmclassifier": "lightgbm",
-        "rf": "random_forest",
-        "randomforest": "random_forest",
-        "random forest": "random_forest",
-        "randomforestclassifier": "random_forest",
-        "sklearn.ensemble.randomforestclassifier": "random_forest",
-        "logistic": "logistic_regression",
-        "logreg": "logistic_regression",
-        "logistic regression": "logistic_regression",
-        "logisticregression": "logistic_regression",
-        "sklearn.linear_model.logisticregression": "logistic_regression",
-        "xgb": "xgboost",
-        "xgbclassifier": "xgboost",
-        "xgboost.xgbclassifier": "xgboost",
-    },
-    "featureConfig.scaling": {
-        "standardscaler": "standard",
-        "minmaxscaler": "minmax",
-        "robustscaler": "robust",
-    },
-    "tuningConfig.searchMethod": {
-        "bayesian": "optuna",
-        "bayesian_optimization": "optuna",
-        "grid_search": "grid",
-        "random_search": "random",
-    },
+    "trainingConfig.modelType": _values(
+        {
+            "lightgbm": "lgb | lgbm | lgbmclassifier | lightgbm.lgbmclassifier",
+            "random_forest": "rf | randomforest | random forest | randomforestclassifier"
+            " | sklearn.ensemble.randomforestclassifier",
+            "logistic_regression": "logistic | logreg | logistic regression | logisticregression"
+            " | sklearn.linear_model.logisticregression",
+            "xgboost": "xgb | xgbclassifier | xgboost.xgbclassifier",
+        }
+    ),
+    "featureConfig.scaling": {"standardscaler": "standard", "minmaxscaler": "minmax", "robustscaler": "robust"},
+    "tuningConfig.searchMethod": _values(
+        {"optuna": "bayesian | bayesian_optimization", "grid": "grid_search", "random": "random_search"}
+    ),
     "tuningConfig.scoringMetric": {"auc": "roc_auc", "neg_log_loss": "log_loss"},
-    "scadaDbConfig.driver": {"postgres": "postgresql", "pg": "postgresql", "timescaledb": "postgresql"},
+    "scadaDbConfig.driver": _values({"postgresql": "postgres | pg | timescaledb"}),
 }
 """Values of others -> ours, whatever their case."""
 
@@ -278,17 +260,14 @@ VALUES: dict[str, dict[str, str]] = {
 def read_sections(data: Json, known: Iterable[str]) -> None:
     """Parse the sections of `data` that are JSON text, and drop keys with an empty text, as a form leaves them.
 
+    Raises ConfigError if a text is no JSON.
+
     Parameters
     ----------
     data
         A copy of the caller's, changed in place; the caller's own sections stay as they are.
     known
         Further keys at the top, which may be written in snake_case as well.
-
-    Raises
-    ------
-    ConfigError
-        If a text is no JSON.
     """
     _in_camel_case(data, {form.path for form in KEYS} | {*SECTIONS, *known})
     for section in SECTIONS:
@@ -301,13 +280,11 @@ def read_sections(data: Json, known: Iterable[str]) -> None:
 def fold_forms(data: Json) -> list[Finding]:
     """Bring the keys and values of `data`, as `read_sections` left it, into our form in place; say what was done.
 
-    Raises
-    ------
-    ConfigError
-        If a key is refused, or two keys that mean the same have different values.
+    Raises ConfigError if a key is refused, or two keys that mean the same have different values.
     """
+    findings = [finding for form in KEYS if form.is_flat for finding in _apply(form, data)]
     _nested_parts_in_camel_case(data)
-    findings = [finding for form in KEYS for finding in _apply(form, data)]
+    findings += [finding for form in KEYS if not form.is_flat for finding in _apply(form, data)]
     _refuse_rest_of_model_config(data)
     return [*findings, *_translate_values(data)]
 
@@ -343,14 +320,10 @@ def _nested_parts_in_camel_case(data: Json) -> None:
             section, _, key = path.rpartition(".")
             parts.setdefault(section, set()).add(key)
     parts.setdefault("trainingConfig", set()).update(("lgbParams", "rfParams"))
-    for section in sorted(parts, key=lambda name: name.count(".")):
+    for section in sorted(filter(None, parts), key=lambda name: name.count(".")):
         part = _part(data, section)
-        if part is not None and section:
+        if part is not None:
             _in_camel_case(part, parts[section])
-            if section == "trainingConfig":
-                for name in ("lgbParams", "rfParams"):
-                    if isinstance(part.get(name), dict):
-                        part[name] = dict(part[name])
 
 
 def _part(data: Json, section: str) -> Json | None:

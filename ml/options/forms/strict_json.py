@@ -19,15 +19,12 @@ _HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
 def parse_json(text: str, what: str) -> Any:
     """The value that `text` is.
 
+    Raises ConfigError if it is not JSON, holds a key twice, NaN or an infinity, or a whole number of absurd length.
+
     Parameters
     ----------
     what
         What the text is, for messages: ``"the configuration"``.
-
-    Raises
-    ------
-    ConfigError
-        If it is not JSON, holds a key twice, NaN or an infinity, or a whole number of absurd length.
     """
     try:
         return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)

@@ -62,12 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run the fleet; returns its part of the JSON result.
 
-    Raises
-    ------
-    FleetError
-        If an organisation failed or was refused; all others have been run, and the summary is written.
-    UsageError, ConfigError, IsolationError, MissingLibraryError, ClusterError, StorageError
-        Before any organisation is run.
+    Raises FleetError if an organisation failed or was refused; all others have been run, and the summary is written;
+    UsageError, ConfigError, IsolationError, MissingLibraryError, ClusterError, StorageError before any organisation is
+    run.
     """
     began = time.monotonic()
     folder = summary_folder(arguments.summary)
@@ -134,12 +131,7 @@ def _refuse_budget(arguments: argparse.Namespace) -> None:
 
 
 def _told(whole: Budget, share: Budget) -> dict[str, int]:
-    return {
-        "cpus": whole.cpus,
-        "memoryBytes": whole.memory,
-        "taskCpus": share.cpus,
-        "taskMemoryBytes": share.memory,
-    }
+    return {"cpus": whole.cpus, "memoryBytes": whole.memory, "taskCpus": share.cpus, "taskMemoryBytes": share.memory}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,7 +11,7 @@ from ml.config import OrganizationConfig
 from ml.errors import EagleError, QualityGateError
 from ml.scale.fleet.steps import STEPS, TUNED_CONFIG
 from ml.workspace import audit
-from ml.workspace.files import read_json
+from ml.workspace.files import json_if_readable
 from ml.workspace.paths import OrganizationPaths
 
 _LONG_LISTS = ("failureList", "perAsset")  # the report itself has them
@@ -61,9 +61,8 @@ def read_history(config: OrganizationConfig, steps: Sequence[str], paths: Organi
 
 def read_findings(paths: OrganizationPaths, version: str) -> dict[str, Any]:
     """Verdict and event numbers of the validation report; empty if there is none that can be read."""
-    try:
-        report = read_json(paths.validation_report(version, ".json"), "the validation report")
-    except EagleError:
+    report = json_if_readable(paths.validation_report(version, ".json"))
+    if not report:
         return {}
     events = {key: value for key, value in (report.get("events") or {}).items() if key not in _LONG_LISTS}
     return {"status": report.get("status"), "verdict": report.get("verdict"), "events": events or None}

@@ -94,7 +94,7 @@ def render_html(summary: Summary) -> str:
         summary=" · ".join(f"{state}: {count}" for state, count in summary.counts.items()),
         trends=[],
         sections=[
-            {"heading": "Fleet", "note": "", "headings": _HEADINGS, "rows": [_cells(row) for row in summary.rows]},
+            {"heading": "Fleet", "note": "", "headings": _HEADINGS, "rows": [_cells(row) for row in summary.rows]}
         ],
     )
 

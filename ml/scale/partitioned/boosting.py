@@ -54,19 +54,14 @@ OnProgress = Callable[[dict[str, Any]], None]
 def grow_together(client: Client, common: Growth, rows: Bools, stop_by: Bools | None, on_progress: OnProgress) -> str:
     """LightGBM's text of the model fitted on `rows`.
 
+    Raises ClusterError if members were lost in every attempt, or no worker is left; EagleError: what a member raises.
+
     Parameters
     ----------
     rows, stop_by
         (n_rows,), true for the rows to fit, and to stop by.
     on_progress
         Called with what members tell, with their ``rank``, in this thread.
-
-    Raises
-    ------
-    ClusterError
-        If members were lost in every attempt, or no worker is left.
-    EagleError
-        What a member raises.
     """
     n_workers, reason = 0, ""
     for attempt in range(ATTEMPTS):
@@ -108,12 +103,7 @@ def _addresses(client: Client) -> set[str]:
 
 
 def _attempt(
-    client: Client,
-    workers: list[str],
-    common: Growth,
-    rows: Bools,
-    stop_by: Bools | None,
-    on_progress: OnProgress,
+    client: Client, workers: list[str], common: Growth, rows: Bools, stop_by: Bools | None, on_progress: OnProgress
 ) -> str:
     name = f"trees-{uuid.uuid4().hex[:12]}"
     group = _group(client, workers) if len(workers) > 1 else None
@@ -141,11 +131,7 @@ def _attempt(
 
 
 def _model(
-    client: Client,
-    workers: list[str],
-    futures: list[Future],
-    told: list[dict[str, Any]],
-    on_progress: OnProgress,
+    client: Client, workers: list[str], futures: list[Future], told: list[dict[str, Any]], on_progress: OnProgress
 ) -> str:
     """Wait for all members; raises what one of them raised, and MemberLostError if a worker is gone."""
     heard = time.monotonic()

@@ -53,21 +53,11 @@ Tell = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Group:
-    """How the members of a group reach each other.
+    """How the members of a group reach each other."""
 
-    Attributes
-    ----------
-    machines
-        Where LightGBM of each member listens, in the order of ranks.
-    exchange
-        Where rank 0 adds up metrics.
-    token
-        Shared by the members.
-    """
-
-    machines: tuple[Address, ...]
-    exchange: Address
-    token: bytes
+    machines: tuple[Address, ...]  # where LightGBM of each member listens, in the order of ranks
+    exchange: Address  # where rank 0 adds up metrics
+    token: bytes  # shared by the members
 
 
 @dataclass(frozen=True)
@@ -81,24 +71,14 @@ class MemberRows:
 
 @dataclass(frozen=True)
 class Growth:
-    """What all members of a group must know. It holds no secret.
+    """What all members of a group must know. It holds no secret."""
 
-    Attributes
-    ----------
-    settings, names
-        Training section, and the features' names.
-    parameters
-        LightGBM's, from the labels of all members.
-    sample
-        Scaled features of the rows that give the bins their thresholds, the same for every member.
-    """
-
-    stored: Stored
+    stored: Stored  # the prepared file
     state: State
     settings: TrainingConfig
-    names: tuple[str, ...]
-    parameters: dict[str, Any]
-    sample: Float32s
+    names: tuple[str, ...]  # the features' names
+    parameters: dict[str, Any]  # LightGBM's, from the labels of all members
+    sample: Float32s  # scaled features of the rows that give the bins their thresholds, the same for every member
 
 
 @dataclass(frozen=True)

@@ -32,14 +32,8 @@ def run_member(topic: str, common: Growth, share: MemberRows, group: Group | Non
 
     When its task is cancelled, or the client that asked for it is gone, the member is killed.
 
-    Raises
-    ------
-    MemberLostError
-        If it ended without a model for a reason that another attempt may not meet.
-    StorageError
-        If it needs more memory than the worker may use.
-    EagleError
-        As `ml.scale.partitioned.member.fit`.
+    Raises MemberLostError if it ended without a model for a reason that another attempt may not meet; StorageError if
+    it needs more memory than the worker may use; EagleError as `ml.scale.partitioned.member.fit`.
     """
     from distributed import get_worker
 

@@ -99,11 +99,7 @@ class StoredFeatureRows(FeatureRows):
     """
 
     def __init__(
-        self,
-        engineer: FeatureEngineer,
-        stored: StoredRows,
-        mask: Mask,
-        on_rows: Callable[[int], None] = lambda _: None,
+        self, engineer: FeatureEngineer, stored: StoredRows, mask: Mask, on_rows: Callable[[int], None] = lambda _: None
     ) -> None:
         self._first = max(0, mask.start - engineer.look_back)
         super().__init__(engineer, pd.DataFrame(), mask.after(self._first))

@@ -6,11 +6,10 @@ It lies beside the link, outside the version: the version's bytes do not know wh
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from ml.errors import IntegrityError, MissingArtifactError
-from ml.workspace.files import read_json, sha256, write_json
+from ml.errors import IntegrityError
+from ml.workspace.files import json_if_readable, read_json, sha256, write_json
 from ml.workspace.paths import OrganizationPaths
 
 _SCORES = ("accuracy", "precision", "recall", "auc")
@@ -28,10 +27,8 @@ def write_listing(paths: OrganizationPaths, version: str) -> None:
 def check_listing(paths: OrganizationPaths, version: str) -> None:
     """Compare the listing, where there is one, with the version.
 
-    Raises
-    ------
-    IntegrityError
-        If it is about another model than the version holds: a server would be told the wrong features.
+    Raises IntegrityError if it is about another model than the version holds: a server would be told the wrong
+    features.
     """
     listing = paths.model_listing(version)
     if not listing.exists():
@@ -50,7 +47,7 @@ def _listing(paths: OrganizationPaths, version: str) -> dict[str, Any]:
     model = folder / "model.onnx"
     if not model.is_file():
         raise IntegrityError(f'version "{version}" is listed for the backend, but has no {model.name}')
-    metadata = _read(folder / "metadata.json")
+    metadata = json_if_readable(folder / "metadata.json")
     scores = _scores(paths, version, metadata)
     return {
         "organizationId": paths.organization_id,
@@ -67,15 +64,7 @@ def _listing(paths: OrganizationPaths, version: str) -> dict[str, Any]:
 
 
 def _scores(paths: OrganizationPaths, version: str, metadata: dict[str, Any]) -> dict[str, Any]:
-    metrics, validation = _read(paths.metrics(version)), metadata.get("metrics")
+    metrics, validation = json_if_readable(paths.metrics(version)), metadata.get("metrics")
     if metrics.get("validation") == validation:
         return metrics
     return validation if isinstance(validation, dict) else {}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """What a file tells; nothing if it is missing or spoilt, which is for others to say."""
-    try:
-        return read_json(path, path.name)
-    except (MissingArtifactError, IntegrityError):
-        return {}

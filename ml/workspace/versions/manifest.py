@@ -30,13 +30,8 @@ def write_manifest(folder: Path, organization_id: str, version: str) -> None:
 def verify(folder: Path, organization_id: str, version: str) -> dict[str, Any]:
     """Check every byte in `folder` against its manifest, and return the manifest.
 
-    Raises
-    ------
-    MissingArtifactError
-        If there is no such version.
-    IntegrityError
-        If a file is changed, missing, added or a link; if the manifest is another organisation's or version's, or
-        written by a newer release.
+    Raises MissingArtifactError if there is no such version; IntegrityError if a file is changed, missing, added or a
+    link; if the manifest is another organisation's or version's, or written by a newer release.
     """
     if not folder.is_dir():
         raise MissingArtifactError(

@@ -34,12 +34,8 @@ def prune(paths: OrganizationPaths, keep: int) -> Pruned:
     A version goes by a rename, so that no reader sees half of one, together with its ``model_<version>.onnx``
     and the listing of that. What runs left in ``artifacts/`` stays. Each removal has its own records in the audit log.
 
-    Raises
-    ------
-    IntegrityError
-        If ``current`` does not lead to a version: then nothing is known to be safe to remove.
-    StorageError, BusyError
-        If the disk refuses, or another process holds the organisation's lock.
+    Raises IntegrityError if ``current`` does not lead to a version: then nothing is known to be safe to remove;
+    StorageError, BusyError if the disk refuses, or another process holds the organisation's lock.
     """
     with organization_lock(paths):
         with plain_storage_errors("the models folder"):

@@ -15,17 +15,13 @@ from ml.workspace.versions.store import METADATA_FILE, MODEL_FILE
 def require_passed_report(paths: OrganizationPaths, version: str, *, hint: str) -> None:
     """Refuse a version that did not pass validation as it is installed.
 
+    Raises QualityGateError if there is no report, it did not pass, or it is about another model or threshold;
+    MissingArtifactError, IntegrityError if a file of the version cannot be read.
+
     Parameters
     ----------
     hint
         How to publish it all the same.
-
-    Raises
-    ------
-    QualityGateError
-        If there is no report, it did not pass, or it is about another model or threshold.
-    MissingArtifactError, IntegrityError
-        If a file of the version cannot be read.
     """
     file = paths.validation_report(version, ".json")
     if not file.is_file():

@@ -18,8 +18,8 @@ from ml.workspace import audit
 from ml.workspace.files import (
     FILE_MODE,
     install_directory,
+    json_if_readable,
     plain_storage_errors,
-    read_json,
     scratch_directory,
     sync_folder,
 )
@@ -75,10 +75,7 @@ class Published:
 def recover(paths: OrganizationPaths) -> None:
     """Put the models in order after runs that were killed: a version that one had only moved aside comes back.
 
-    Raises
-    ------
-    StorageError, BusyError
-        If the disk refuses, or another process holds the organisation's lock.
+    Raises StorageError, BusyError if the disk refuses, or another process holds the organisation's lock.
     """
     with organization_lock(paths), plain_storage_errors("the models folder"):
         clear_leftovers(paths.models)
@@ -92,14 +89,9 @@ def stage_version(paths: OrganizationPaths, version: str) -> Iterator[Path]:
     A version with the same content is kept as it is. One with other content is replaced, unless it is published.
     If the block fails, nothing has changed.
 
-    Raises
-    ------
-    ConfigError
-        If the published version has this name and other content.
-    IntegrityError
-        If something in the folder is not a regular file.
-    StorageError, BusyError
-        If the disk refuses, or another process holds the organisation's lock.
+    Raises ConfigError if the published version has this name and other content; IntegrityError if something in the
+    folder is not a regular file; StorageError, BusyError if the disk refuses, or another process holds the
+    organisation's lock.
     """
     target = paths.version(version)
     recover(paths)
@@ -117,10 +109,7 @@ def stage_version(paths: OrganizationPaths, version: str) -> Iterator[Path]:
 def current_version(paths: OrganizationPaths) -> str | None:
     """Name of the published version, None if nothing is published.
 
-    Raises
-    ------
-    IntegrityError
-        If ``current`` is not a link to a version.
+    Raises IntegrityError if ``current`` is not a link to a version.
     """
     link = paths.current
     if not os.path.lexists(link):
@@ -197,12 +186,8 @@ def publications(paths: OrganizationPaths) -> dict[str, bool]:
 def rollback(paths: OrganizationPaths, to: str | None = None) -> Published:
     """Publish the version that was published before the current one, or the one named by `to`.
 
-    Raises
-    ------
-    MissingArtifactError
-        If none was published before that is still there.
-    IntegrityError
-        If the audit log, which tells what was published before, is broken.
+    Raises MissingArtifactError if none was published before that is still there; IntegrityError if the audit log, which
+    tells what was published before, is broken.
     """
     with organization_lock(paths):
         version = to or _published_before(paths)
@@ -212,10 +197,7 @@ def rollback(paths: OrganizationPaths, to: str | None = None) -> Published:
 def link_model(paths: OrganizationPaths, version: str) -> Path:
     """Make the name under which the backend opens this version's model lead to it, list it, and return that name.
 
-    Raises
-    ------
-    MissingArtifactError
-        If the version has no ``model.onnx``.
+    Raises MissingArtifactError if the version has no ``model.onnx``.
     """
     target = paths.version(version) / MODEL_FILE
     if not target.is_file():
@@ -264,20 +246,13 @@ def _switch(
 
 def _origin(folder: Path) -> tuple[str | None, str | None]:
     """SHA-256s of the configuration and of the data that a version was trained with, as far as it tells."""
-    metadata = _metadata(folder)
+    metadata = json_if_readable(folder / METADATA_FILE)
     data = metadata.get("data")
     config_digest, data_digest = metadata.get("configDigest"), data.get("digest") if isinstance(data, dict) else None
     return (
         config_digest if isinstance(config_digest, str) else None,
         data_digest if isinstance(data_digest, str) else None,
     )
-
-
-def _metadata(folder: Path) -> dict[str, Any]:
-    try:
-        return read_json(folder / METADATA_FILE, "the metadata")
-    except EagleError:
-        return {}
 
 
 def _current_if_whole(paths: OrganizationPaths) -> str | None:
@@ -351,7 +326,7 @@ def _published_records(paths: OrganizationPaths) -> list[dict[str, Any]]:
 
 
 def _info(folder: Path, current: bool, forced: bool) -> VersionInfo:
-    metadata = _metadata(folder)
+    metadata = json_if_readable(folder / METADATA_FILE)
     model_type, metrics = metadata.get("modelType"), metadata.get("metrics")
     return VersionInfo(
         name=folder.name,

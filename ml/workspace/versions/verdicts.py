@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ml.errors import EagleError
-from ml.workspace.files import read_json
+from ml.workspace.files import json_if_readable
 from ml.workspace.paths import OrganizationPaths
 
 
 def report_of(paths: OrganizationPaths, version: str) -> dict[str, Any] | None:
     """The content of the version's validation report; None if there is none that can be read."""
-    try:
-        return read_json(paths.validation_report(version, ".json"), "the validation report")
-    except EagleError:
-        return None
+    return json_if_readable(paths.validation_report(version, ".json")) or None
 
 
 def verdict_of(paths: OrganizationPaths, version: str) -> dict[str, Any]:

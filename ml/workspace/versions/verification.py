@@ -17,17 +17,13 @@ _NAMED_PROBLEMS = 5  # enough to act on; a thousand would not be read
 def verify_organization(paths: OrganizationPaths) -> dict[str, Any]:
     """Check every version's manifest and listing, the published link and the audit chain.
 
+    Raises MissingArtifactError if the organisation has neither models nor artifacts; IntegrityError if anything is not
+    as it was written; names what.
+
     Returns
     -------
     dict
         ``versions`` and ``auditRecords`` counted, ``current`` and ``auditHead``.
-
-    Raises
-    ------
-    MissingArtifactError
-        If the organisation has neither models nor artifacts.
-    IntegrityError
-        If anything is not as it was written; names what.
     """
     require_organization(paths)
     problems: list[str] = []

@@ -57,6 +57,16 @@ def code_words_of(page: Path) -> set[str]:
     return set(re.findall(r"`([^`\n]+)`", prose)) | {line.split("#")[0].strip() for line in commands.splitlines()}
 
 
+def test_each_of_twenty_changes_has_one_place_that_is_there() -> None:
+    text = CONTRIBUTING.read_text(encoding="utf-8")
+    places = re.findall(r"^\| [^|]+ \| `(\S+)`: `(\S+)`", text, re.MULTILINE)
+    assert len(places) == len({path for path, _ in places}) == 20
+    for path, name in places:
+        place = REPOSITORY / path
+        files = [place] if place.is_file() else sorted(place.glob("*.py"))
+        assert any(re.search(rf"(?<![\w-]){name}\b", file.read_text(encoding="utf-8")) for file in files), (path, name)
+
+
 class TestGenerated:
     def test_everything_is_up_to_date(self) -> None:
         assert [name_of(file) for file in generate.outdated()] == [], "run `make docs`"

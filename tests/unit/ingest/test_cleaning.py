@@ -13,7 +13,7 @@ import pytest
 from ml.errors import ConfigError
 from ml.ingest.prepare import prepare
 from ml.ingest.prepared.data import Prepared
-from ml.ingest.summary.unit_outliers import CONVERSIONS, find_unit_outliers, quantity_of, repeated_values
+from ml.ingest.summary.unit_outliers import CONVERSIONS, Fences, UnitOutliers, quantity_of, repeated_values
 from ml.options.schema import SchemaConfig
 from tests.unit.ingest.histories import config, raw_history
 
@@ -21,6 +21,12 @@ from tests.unit.ingest.histories import config, raw_history
 def prepared_from(frame: pd.DataFrame, folder: Path, **sections: dict[str, Any]) -> Prepared:
     frame.to_csv(folder / "history.csv", index=False)
     return prepare(config(folder / "history.csv", **sections))
+
+
+def find_unit_outliers(values: np.ndarray, quantity: str | None = None) -> UnitOutliers:
+    found = UnitOutliers(Fences.of(values), quantity)
+    found.add(values)
+    return found
 
 
 def told(prepared: Prepared, words: str) -> bool:
@@ -206,9 +212,9 @@ class TestRepeatedValues:
         random = np.random.default_rng(4)
         sample = np.where(random.random(25_000) < share, value, random.normal(50, 5, 25_000))
         found = repeated_values(sample.astype(np.float32).astype(np.float64))
-        assert [each.value for each in found] == [pytest.approx(value)]
-        assert found[0].share == pytest.approx(share, rel=0.3)
-        assert 20 < found[0].rest[0] < found[0].rest[1] < 80
+        assert [each["value"] for each in found] == [pytest.approx(value)]
+        assert found[0]["share"] == pytest.approx(share, rel=0.3)
+        assert 20 < found[0]["othersFrom"] < found[0]["othersTo"] < 80
 
     @pytest.mark.parametrize(
         "values",
@@ -228,7 +234,7 @@ class TestRepeatedValues:
         sample = np.concatenate(
             [np.random.default_rng(0).normal(50, 5, 1000), np.full(9, -9999.0), np.full(5, 32767.0)]
         )
-        assert {each.value for each in repeated_values(sample)} == {-9999.0, 32767.0}
+        assert {each["value"] for each in repeated_values(sample)} == {-9999.0, 32767.0}
 
     def test_the_bounds_that_leave_it_out_are_right(self, tmp_path: Path) -> None:
         frame = one_pump(1000).assign(temperature=lambda each: each["temperature"].where(each.index % 20 > 0, -9999))

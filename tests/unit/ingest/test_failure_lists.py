@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ml.config import OrganizationConfig
-from ml.errors import DataError, IsolationError, MissingColumnError
+from ml.errors import DataError, IntegrityError, IsolationError, MissingColumnError
 from ml.ingest.inputs import external_data, prepared_data
 from ml.ingest.prepare import prepare, prepare_to_file
 from ml.ingest.prepared.data import Prepared, read_prepared
+from ml.ingest.prepared.fingerprint import METADATA_KEY
 from ml.ingest.prepared_csv import is_prepared_csv, read_prepared_csv, write_prepared_csv
 from ml.learning.events.detection import find_events
 from ml.learning.events.failures import epoch_seconds, onsets
@@ -324,6 +326,23 @@ def test_prepared_data_is_made_again_when_the_list_changes(tmp_path: Path, monke
     write_events(tmp_path, "events", [Event("a", 9 * INTERVAL), Event("a", 25 * INTERVAL)])
     again = prepared_data(config, for_config(config))
     assert again.data.summary["failureEvents"]["total"] == 2
+
+
+@pytest.mark.parametrize("written", [b'{"formatVersion": 1}', b'{"formatVersion": 99}', b"{", b"{}"])
+def test_prepared_data_of_another_format_is_made_again_where_there_is_a_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bytes
+) -> None:
+    monkeypatch.setenv("ML_BASE_PATH", str(tmp_path / "base"))
+    simple(tmp_path, [Event("a", 5 * INTERVAL)])
+    config = configured(tmp_path, 3 * INTERVAL)
+    paths, first = for_config(config), prepared_data(config, for_config(config))
+    kept = paths.prepared_data(config.version)
+    table = pyarrow.parquet.read_table(kept).replace_schema_metadata({METADATA_KEY: written})
+    pyarrow.parquet.write_table(table, kept)
+    without_source = config.model_copy(update={"data_source": None})
+    with pytest.raises(IntegrityError, match=r"prepared data format|description inside"):
+        prepared_data(without_source, paths)
+    assert prepared_data(config, paths).digest == first.digest
 
 
 def test_splits_and_event_metrics_count_by_mode(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from ml.errors import (
     NoRowsError,
 )
 from ml.ingest.prepare import prepare
-from ml.ingest.prepared.data import Prepared, is_prepared, read_prepared, write_prepared
+from ml.ingest.prepared.data import Prepared, is_prepared, read_prepared
+from tests.prepared_file import write_prepared
 from tests.unit.ingest.histories import config, raw_history, to_sqlite
 
 
@@ -314,7 +315,7 @@ def test_prepared_data_is_not_prepared_twice(stored: Path) -> None:
 def edited(path: Path, change: object) -> Path:
     """The file with its metadata content changed."""
     table = pa.parquet.read_table(path)
-    content = json.loads(table.schema.metadata[b"eagle"])
+    content = json.loads(pa.parquet.read_metadata(path).metadata[b"eagle"])
     change(content)  # type: ignore[operator]
     pa.parquet.write_table(table.replace_schema_metadata({b"eagle": json.dumps(content)}), path)
     return path

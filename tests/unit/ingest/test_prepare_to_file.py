@@ -68,7 +68,7 @@ def history() -> pd.DataFrame:
 def test_equals_what_is_prepared_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aggregation: str, given: dict[str, Any]
 ) -> None:
-    for module, name in ((prepared_module, "ROW_GROUP_ROWS"), (quality, "BLOCK_ROWS"), (prepare_module, "BLOCK_ROWS")):
+    for module, name in ((prepared_module, "ROW_GROUP_ROWS"), (quality, "BLOCK_ROWS")):
         monkeypatch.setattr(module, name, 500)
     database = to_sqlite(history(), tmp_path / "a.db")
     settings = {"aggregation": aggregation, "timezone": "UTC", **given}
@@ -133,7 +133,10 @@ def test_many_small_assets_are_as_each_alone(tmp_path: Path, monkeypatch: pytest
 
 
 def summarize_one(frame: pd.DataFrame, configured: OrganizationConfig) -> dict[str, Any]:
-    return quality.summarize(frame, Counts(), configured, source="a", interval=60, max_gap=120, own_gaps={}, usual={})
+    summary = quality.Summary(configured, interval=60, max_gap=120, own_gaps={}, usual={})
+    summary.add_assets(frame)
+    summary.add_blocks(frame)
+    return summary.to_json(Counts(), "a")
 
 
 def test_machines_that_are_read_as_one_show_whatever_run_they_are_in(

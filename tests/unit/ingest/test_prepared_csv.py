@@ -9,8 +9,9 @@ import pytest
 from ml.config import OrganizationConfig
 from ml.errors import DataError, MissingColumnError, NoRowsError
 from ml.ingest.prepare import prepare
-from ml.ingest.prepared.data import Prepared, write_prepared
+from ml.ingest.prepared.data import Prepared
 from ml.ingest.prepared_csv import is_prepared_csv, read_prepared_csv, write_prepared_csv
+from tests.prepared_file import write_prepared
 
 
 @pytest.fixture

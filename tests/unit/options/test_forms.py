@@ -68,6 +68,7 @@ SAMPLES: Json = {
     "trainingConfig.lgbParams.objective": "binary",
     "trainingConfig.lgbParams.metric": "auc",
     "trainingConfig.lgbParams.extraTrees": True,
+    "trainingConfig.lgbParams": {"numLeaves": 7},
 }
 FACTORS = {"Minutes": 60, "Hours": 3600, "Days": 86_400}
 SHARES = ("Split", "Fraction", "minAccuracy", "minPrecision", "minRecall", "minAuc", "minF1", "TimeInAlarm")

@@ -7,6 +7,8 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,14 @@ from ml.workspace.temp_files import clear_leftovers, temporary_path
 
 class Killed(BaseException):
     pass
+
+
+@contextmanager
+def staged_directory(path: Path) -> Iterator[Path]:
+    """A folder that is installed as a model version is."""
+    with files.scratch_directory(path.parent, path.name) as staged:
+        yield staged
+        files.install_directory(staged, path)
 
 
 def test_a_file_is_written_whole_private_and_without_remains(tmp_path: Path) -> None:
@@ -104,10 +114,10 @@ def test_a_file_in_the_way_of_a_folder(tmp_path: Path) -> None:
 def test_a_staged_directory_replaces_as_a_whole(tmp_path: Path) -> None:
     target = tmp_path / "plots"
     for round_number in ("1", "2"):
-        with files.staged_directory(target) as folder:
+        with staged_directory(target) as folder:
             (folder / round_number).touch()
     assert [entry.name for entry in target.iterdir()] == ["2"]
-    with pytest.raises(Killed), files.staged_directory(target):
+    with pytest.raises(Killed), staged_directory(target):
         raise Killed
     assert [entry.name for entry in target.iterdir()] == ["2"]
     assert list(tmp_path.iterdir()) == [target]
@@ -117,7 +127,7 @@ def test_a_directory_that_cannot_be_renamed_in_leaves_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "plots"
-    with files.staged_directory(target) as folder:
+    with staged_directory(target) as folder:
         (folder / "1").touch()
     rename = Path.rename
 
@@ -127,7 +137,7 @@ def test_a_directory_that_cannot_be_renamed_in_leaves_the_old_one(
         return rename(self, new)
 
     monkeypatch.setattr(Path, "rename", refuse_second)
-    with pytest.raises(StorageError), files.staged_directory(target):
+    with pytest.raises(StorageError), staged_directory(target):
         pass
     assert [entry.name for entry in target.iterdir()] == ["1"]
     assert list(tmp_path.iterdir()) == [target]
@@ -179,11 +189,11 @@ def test_remains_of_killed_processes_are_cleared(tmp_path: Path) -> None:
 IN_ANOTHER_CONTAINER = """
 import sys
 from pathlib import Path
-from ml.workspace.files import scratch_directory, staged_directory, staged_file
+from ml.workspace.files import scratch_directory, staged_file
 from ml.workspace.temp_files import temporary_path
 folder = Path(sys.argv[1])
 with scratch_directory(folder, "readings") as scratch, staged_file(folder / "r.json") as file:
-    with staged_directory(folder / "plots") as plots, temporary_path(folder / "v1", "old") as aside:
+    with scratch_directory(folder, "plots") as plots, temporary_path(folder / "v1", "old") as aside:
         (scratch / "run_0.parquet").touch()
         (plots / "a.png").touch()
         aside.mkdir()
@@ -204,7 +214,7 @@ def test_what_a_process_of_another_container_works_on_is_left_alone(tmp_path: Pa
         clear_leftovers(tmp_path)
         other.communicate()
     assert other.returncode == 0
-    assert sorted(entry.name for entry in tmp_path.iterdir() if entry.name[0] != ".") == ["plots", "r.json"]
+    assert sorted(entry.name for entry in tmp_path.iterdir() if entry.name[0] != ".") == ["r.json"]
 
 
 def test_a_file_system_without_locks_keeps_remains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,6 +233,8 @@ def test_a_file_system_without_locks_keeps_remains(tmp_path: Path, monkeypatch: 
 def test_many_processes_write_and_clear_one_folder_at_once(tmp_path: Path) -> None:
     code = """
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from ml.workspace import files
 from ml.workspace.temp_files import clear_leftovers

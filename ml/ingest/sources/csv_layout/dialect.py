@@ -11,6 +11,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
@@ -42,35 +43,15 @@ _COMMENTS = ("#", "//")
 
 @dataclass(frozen=True)
 class Dialect:
-    """Where the header and the first reading of a file are.
+    """Where the header and the first reading of a file are."""
 
-    Attributes
-    ----------
-    separator
-        Between values.
-    columns
-        Names in the header.
-    skipped
-        Physical lines before the first reading, the header included.
-    as_header_says
-        Whether the header is the first line and readings follow at once, with as many values.
-    open_end
-        Whether lines of readings end with a separator and the header does not.
-    comment
-        How lines begin that hold no reading.
-    units
-        Texts below the names, by column.
-    found
-        What was found out, for the data summary.
-    """
-
-    separator: str
-    columns: tuple[str, ...]
-    skipped: int = 1
-    open_end: bool = False
-    comment: str | None = None
-    units: dict[str, str] = field(default_factory=dict)
-    found: dict[str, Any] = field(default_factory=dict)
+    separator: str  # between values
+    columns: tuple[str, ...]  # names in the header
+    skipped: int = 1  # physical lines before the first reading, the header included
+    open_end: bool = False  # whether lines of readings end with a separator and the header does not
+    comment: str | None = None  # how lines begin that hold no reading
+    units: dict[str, str] = field(default_factory=dict)  # texts below the names, by column
+    found: dict[str, Any] = field(default_factory=dict)  # what was found out, for the data summary
 
     @property
     def is_plain(self) -> bool:
@@ -86,10 +67,7 @@ class Dialect:
 def encoding_of(start: bytes, where: str, told: str | None, *, complete: bool) -> tuple[str, dict[str, Any]]:
     """The encoding of a file that begins with `start`, and what was found out.
 
-    Raises
-    ------
-    DataError
-        If it is none that can be told for certain, or no text.
+    Raises DataError if it is none that can be told for certain, or no text.
     """
     if told is not None:
         name = codecs.lookup(told).name
@@ -123,12 +101,10 @@ def _without_mark(start: bytes, where: str) -> tuple[str, dict[str, Any]]:
 
 
 def _windows(start: bytes, where: str, line: int) -> tuple[str, dict[str, Any]]:
-    try:
+    with suppress(UnicodeDecodeError):
         text = start.decode(_WINDOWS)
-    except UnicodeDecodeError:
-        text = ""
-    if text and _PLAUSIBLE.fullmatch(text) and not _FOREIGN_RUN.search(text):
-        return _WINDOWS, {"encoding": _WINDOWS}
+        if _PLAUSIBLE.fullmatch(text) and not _FOREIGN_RUN.search(text):
+            return _WINDOWS, {"encoding": _WINDOWS}
     raise DataError(
         f"{where} is not UTF-8 text at line {line}, and nothing tells for certain which other encoding it has",
         field="formatConfig.encoding",
@@ -139,28 +115,19 @@ def _windows(start: bytes, where: str, line: int) -> tuple[str, dict[str, Any]]:
 def dialect_of(lines: Sequence[str], form: FormatConfig) -> Dialect:
     """The layout of a file by its first lines; `columns` is empty without a header."""
     lines = [line.rstrip("\r\n") for line in lines]
-    comment, found = form.comment_prefix, {}
-    if comment is None and (comment := _comment_in(lines)) is not None:
-        found = {"commentPrefix": comment}
+    comment = form.comment_prefix or _comment_in(lines)
     if comment is not None:
         lines = [line for line in lines if not line.startswith(comment)]
-    form = form.model_copy(update={"comment_prefix": comment})
     if form.skip_rows is not None:
-        return _below(lines, form.skip_rows, form, found)
+        return _below(lines, form.skip_rows, form.delimiter, comment, form)
     above = len(list(takewhile(_is_above, lines)))
-    if above and (named := _NAMED_SEPARATOR.fullmatch(lines[above - 1].strip())) and form.delimiter is None:
-        form = form.model_copy(update={"delimiter": named[1]})
-    first = _below(lines, above, form, {**found, "skipRows": above} if above else found)
+    named = _NAMED_SEPARATOR.fullmatch(lines[above - 1].strip()) if above else None
+    delimiter = form.delimiter or (named[1] if named else None)
+    first = _below(lines, above, delimiter, comment, form)
     if _is_header_of(lines[above:], first):
         return first
-    further = _header_further_down(lines, form)
-    if further is None:
-        return first
-    place, separator = further
-    if form.delimiter is None and separator != ",":
-        found = {**found, "delimiter": separator}
-    form = form.model_copy(update={"delimiter": separator})
-    return _below(lines, place, form, {**found, "skipRows": place})
+    further = _header_further_down(lines, delimiter)
+    return first if further is None else _below(lines, *further, comment, form)
 
 
 def _comment_in(lines: Sequence[str]) -> str | None:
@@ -184,27 +151,30 @@ def _values(line: str, separator: str) -> list[str]:
     return next(csv.reader([line], delimiter=separator), [])
 
 
-def _below(lines: Sequence[str], above: int, form: FormatConfig, found: dict[str, Any]) -> Dialect:
+def _below(lines: Sequence[str], above: int, delimiter: str | None, comment: str | None, form: FormatConfig) -> Dialect:
     """The layout with the header behind so many lines."""
     header = lines[above] if above < len(lines) else ""
-    separator = form.delimiter or max(SEPARATORS, key=header.count)
-    if header and separator not in (",", form.delimiter):
-        found = {**found, "delimiter": separator}
+    separator = delimiter or max(SEPARATORS, key=header.count)
     names = _numbered(_values(header, separator))
     rows = list(csv.reader(lines[above + 1 :], delimiter=separator))
-    units = _rows_below([row for row in rows if row], names, form.units_row)
-    if units and form.units_row is None:
-        found = {**found, "unitsRow": True}
-    told: dict[str, str] = {}
-    skipped = above + 1
-    while units and rows:
+    rows_of_units = _rows_below([row for row in rows if row], names, form.units_row)
+    units: dict[str, str] = {}
+    skipped, left = above + 1, rows_of_units
+    while left and rows:
         row = rows.pop(0)
         skipped += 1
-        units -= bool(row)
-        told = told or {name: text.strip() for name, text in zip(names, row, strict=False) if text.strip()}
-    if open_end := _has_open_end([row for row in rows if row], len(names)):
-        found = {**found, "openEnd": True}
-    return Dialect(separator, tuple(names), skipped, open_end, form.comment_prefix, told, found)
+        left -= bool(row)
+        units = units or {name: text.strip() for name, text in zip(names, row, strict=False) if text.strip()}
+    open_end = _has_open_end([row for row in rows if row], len(names))
+    found = {
+        "commentPrefix": comment if form.comment_prefix is None else None,
+        "skipRows": above if form.skip_rows is None else 0,
+        "delimiter": separator if header and form.delimiter is None and separator != "," else None,
+        "unitsRow": bool(rows_of_units) and form.units_row is None,
+        "openEnd": open_end,
+    }
+    found = {key: value for key, value in found.items() if value}
+    return Dialect(separator, tuple(names), skipped, open_end, comment, units, found)
 
 
 def _numbered(names: list[str]) -> list[str]:
@@ -254,17 +224,14 @@ def _widths(lines: Sequence[str], separator: str) -> Counter[int]:
     return Counter(len(row) for row in csv.reader(lines, delimiter=separator) if row)
 
 
-def _header_further_down(lines: Sequence[str], form: FormatConfig) -> tuple[int, str] | None:
+def _header_further_down(lines: Sequence[str], delimiter: str | None) -> tuple[int, str] | None:
     """The first line that is as wide as nearly all lines after it and has a word in every cell."""
     best: tuple[float, int, str] | None = None
-    for separator in (form.delimiter,) if form.delimiter else SEPARATORS:
+    for separator in (delimiter,) if delimiter else SEPARATORS:
         for place, line in enumerate(lines[:-2]):
             cells = _values(line, separator)
-            if (
-                len(cells) < 2
-                or any(map(_is_value, cells))
-                or sum(bool(cell.strip()) for cell in cells) < len(cells) - 1
-            ):
+            filled = sum(bool(cell.strip()) for cell in cells)
+            if len(cells) < 2 or any(map(_is_value, cells)) or filled < len(cells) - 1:
                 continue
             widths = _widths(lines[place + 1 :], separator)
             alike = sum(widths[width] for width in (len(cells), len(cells) + 1)) / max(1, widths.total())

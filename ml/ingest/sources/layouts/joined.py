@@ -8,6 +8,7 @@ from itertools import chain
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml.arrays import Int64s
 from ml.cleaning import clock
 from ml.cleaning.notation.times import TimeFormat
 from ml.cleaning.parsing import asset_names, plain
@@ -16,9 +17,9 @@ from ml.config import OrganizationConfig
 from ml.errors import ConfigError, DataError
 from ml.findings import Finding
 from ml.ingest.sources.base import ShapedSource, Source
-from ml.ingest.sources.layouts.tables import Attributes, Counts, Ints
-from ml.ingest.sources.messages import listed, missing_column
+from ml.ingest.sources.layouts.tables import Attributes, Counts
 from ml.ingest.sources.times import times_of
+from ml.options.base import missing_column, quoted
 from ml.options.layout import JoinedTable
 from ml.options.schema import DEFAULT_TIMESTAMP_COLUMNS, SchemaConfig
 from ml.options.tables import TableReference
@@ -29,6 +30,9 @@ OpenTable = Callable[[OrganizationConfig, TableReference, str], Source]
 class JoinedSource(ShapedSource):
     """Rows of a source and of further tables of readings, each with the counts and attributes of its machine.
 
+    Raises MissingColumnError, DataError, SourceError, ConfigError, IsolationError if a table cannot be opened, lacks a
+    column, or holds what cannot be joined.
+
     Parameters
     ----------
     inner
@@ -37,11 +41,6 @@ class JoinedSource(ShapedSource):
         Names the tables.
     open_table
         Opens one of them: `ml.ingest.sources.open_table`. Tables of counts and attributes are read at once.
-
-    Raises
-    ------
-    MissingColumnError, DataError, SourceError, ConfigError, IsolationError
-        If a table cannot be opened, lacks a column, or holds what cannot be joined.
     """
 
     def __init__(self, inner: Source, config: OrganizationConfig, open_table: OpenTable) -> None:
@@ -118,7 +117,7 @@ class JoinedSource(ShapedSource):
             twice = [column for column in facts.columns if column in self._columns]
             if twice:
                 raise DataError(
-                    f"{source.where} would add {listed(twice)}, which the readings or another table have already",
+                    f"{source.where} would add {quoted(twice)}, which the readings or another table have already",
                     field=field,
                     hint="rename the column, in a view or in the file",
                 )
@@ -156,7 +155,7 @@ class JoinedSource(ShapedSource):
         arrays = [held[name] if name in held else pa.nulls(batch.num_rows) for name in columns]
         return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
-    def _times(self, column: pa.Array, name: str) -> Ints:
+    def _times(self, column: pa.Array, name: str) -> Int64s:
         if self._format is None:
             self._format = times_of(self._inner, name, self._told_format, self._zone, "formatConfig.timestampFormat")
         return self._format.to_microseconds(plain(column), self._zone, name)

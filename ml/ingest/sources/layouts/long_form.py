@@ -16,13 +16,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml.arrays import Int64s
 from ml.cleaning.parsing import plain
 from ml.cleaning.time_range import TimeRange
 from ml.errors import DataError
 from ml.findings import Finding
 from ml.ingest.sources.base import ShapedSource, SlicedSource, Source
-from ml.ingest.sources.messages import listed, missing_column
-from ml.options.base import nearest
+from ml.options.base import missing_column, nearest, quoted
 from ml.options.layout import LayoutConfig, pattern_of
 from ml.wording import plural
 
@@ -37,11 +37,12 @@ _ROWS_LOOKED_AT = 200_000  # when other tags are to be named
 _MUCH = 0.01  # share of values of bad quality from which on it is a finding
 _MOST_COUNTED = 200_000
 
-Ints = npt.NDArray[np.int64]
-
 
 class LongSource(ShapedSource):
     """A table of values, as a table with a column for each of the tags that are wanted.
+
+    Raises MissingColumnError if a column that `layout` names is missing; DataError if the table has a column of the
+    name that the machines are to have.
 
     Parameters
     ----------
@@ -53,13 +54,6 @@ class LongSource(ShapedSource):
         Names of the sensors that are wanted, as the table writes them.
     asset_column
         Name of the column of machines, where the tags hold them.
-
-    Raises
-    ------
-    MissingColumnError
-        If a column that `layout` names is missing.
-    DataError
-        If the table has a column of the name that the machines are to have.
     """
 
     def __init__(self, inner: Source, layout: LayoutConfig, tags: Sequence[str], asset_column: str | None) -> None:
@@ -111,10 +105,7 @@ class LongSource(ShapedSource):
     ) -> Iterator[pa.RecordBatch]:
         """Rows of one instant, in the order in which each was first seen; partial ones where it came in pieces.
 
-        Raises
-        ------
-        DataError
-            If no row has a wanted tag, or no value an accepted quality.
+        Raises DataError if no row has a wanted tag, or no value an accepted quality.
         """
         del time_column, within
         tags = [name for name in columns if name not in self._kept and name != self._asset]
@@ -141,7 +132,7 @@ class LongSource(ShapedSource):
             told.append(
                 Finding(
                     "TAGS_ABSENT",
-                    f"{self.where} has no row of the configured tag{'s' if len(absent) > 1 else ''} {listed(absent)}. "
+                    f"{self.where} has no row of the configured tag{'s' if len(absent) > 1 else ''} {quoted(absent)}. "
                     f"{self._others()}",
                     "layoutConfig.tagColumn",
                     "name tags as the source writes them, or map them with schemaConfig.columnMapping",
@@ -223,7 +214,7 @@ class LongSource(ShapedSource):
         if not self._values and self._look_for_others():
             guess = next((found for name in tags if (found := nearest(name, self._seen))), None)
             raise DataError(
-                f"{self.where} has no row of a configured tag ({listed(tags)}). {self._others()}",
+                f"{self.where} has no row of a configured tag ({quoted(tags)}). {self._others()}",
                 field="layoutConfig.tagColumn",
                 hint=(f'did you mean "{guess}"? ' if guess else "")
                 + "name tags in schemaConfig.continuousColumns or booleanColumns as the source writes them",
@@ -231,7 +222,7 @@ class LongSource(ShapedSource):
         if self._values and self._bad.total() == self._values:
             raise DataError(
                 f"no value of {self.where} has an accepted quality: it holds {_counted(self._bad)}, and accepted are "
-                f"{listed([str(value) for value in self._layout.accepted_quality])}",
+                f"{quoted([str(value) for value in self._layout.accepted_quality])}",
                 field="layoutConfig.acceptedQuality",
                 hint="name the qualities of values that are good",
             )
@@ -263,8 +254,8 @@ class LongSource(ShapedSource):
     def _others(self) -> str:
         others = [name for name in self._seen if name and name not in self._tags]
         unfit = [str(text) for text, parts in self._names.items() if parts == (None, None) and text]
-        words = f"Tags that nothing names: {listed(others)}." if others else "It has no other tags."
-        return words + (f" Tags that do not fit tagPattern: {listed(unfit)}." if unfit else "")
+        words = f"Tags that nothing names: {quoted(others)}." if others else "It has no other tags."
+        return words + (f" Tags that do not fit tagPattern: {quoted(unfit)}." if unfit else "")
 
 
 _VALUE, _CODE = "\0value", "\0tag"  # no column of a source has such a name
@@ -297,19 +288,19 @@ def _pivoted(piece: pa.Table, keys: Sequence[str], tags: Sequence[str]) -> Itera
         yield _batch(names, first[start:end], tags, wide)
 
 
-def _grouped(piece: pa.Table, keys: Sequence[str]) -> tuple[Ints, Ints]:
+def _grouped(piece: pa.Table, keys: Sequence[str]) -> tuple[Int64s, Int64s]:
     """The number of each row's combination of keys, in the order of their first rows, and those rows."""
     combined = np.zeros(piece.num_rows, dtype=np.int64)
     for name in keys:
         codes, different = _codes(piece.column(name))
         combined = pd.factorize(combined * different + codes)[0] if combined.any() else codes
-    group: Ints = pd.factorize(combined)[0]
+    group: Int64s = pd.factorize(combined)[0]
     first = np.empty(int(group.max()) + 1 if len(group) else 0, dtype=np.int64)
     first[group[::-1]] = np.arange(len(group))[::-1]
     return group, first
 
 
-def _codes(column: pa.ChunkedArray) -> tuple[Ints, int]:
+def _codes(column: pa.ChunkedArray) -> tuple[Int64s, int]:
     """A number for each value of a column, nulls alike, and how many there are."""
     encoded = plain(column.combine_chunks()).dictionary_encode(null_encoding="encode")
     return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), max(1, len(encoded.dictionary))
@@ -321,7 +312,7 @@ def _chosen(values: pa.Array, position: npt.NDArray[Any]) -> pa.Array:
     return values.take(pa.array(position, mask=missing) if missing.any() else pa.array(position))
 
 
-def _batch(names: pa.Table, rows: Ints, tags: Sequence[str], wide: list[pa.Array]) -> pa.RecordBatch:
+def _batch(names: pa.Table, rows: Int64s, tags: Sequence[str], wide: list[pa.Array]) -> pa.RecordBatch:
     taken = names.take(pa.array(rows)).combine_chunks()
     columns = [taken.column(name).combine_chunks() for name in taken.column_names]
     return pa.RecordBatch.from_arrays([*columns, *wide], names=[*taken.column_names, *tags])

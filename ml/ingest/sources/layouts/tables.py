@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml.arrays import Float64s, Int64s
 from ml.cleaning import clock
 from ml.cleaning.parsing import asset_names, clean_text, is_text, plain, to_numbers
 from ml.cleaning.refusals import MOST_ODD_TIMES
@@ -18,8 +18,8 @@ from ml.config import OrganizationConfig
 from ml.errors import ConfigError, DataError
 from ml.findings import Finding
 from ml.ingest.sources.base import Source
-from ml.ingest.sources.messages import listed, missing_column
 from ml.ingest.sources.times import times_of
+from ml.options.base import missing_column, quoted
 from ml.options.layout import JoinedTable
 from ml.wording import plural
 
@@ -27,8 +27,6 @@ _MOST_ROWS = 20_000_000  # events: 24 bytes each
 _MOST_MACHINES = 1_000_000
 _MOST_WORDS = 1_000  # of one column: each becomes a sensor
 _MICROSECONDS = 1_000_000
-
-Ints = npt.NDArray[np.int64]
 
 
 class Counts:
@@ -47,7 +45,7 @@ class Counts:
     """
 
     def __init__(
-        self, kinds: Sequence[str], machines: Sequence[str] | None, events: tuple[Ints, Ints, Ints], window: int
+        self, kinds: Sequence[str], machines: Sequence[str] | None, events: tuple[Int64s, Int64s, Int64s], window: int
     ) -> None:
         self.columns = list(kinds)
         self._machines = None if machines is None else pa.array(machines, pa.string())
@@ -65,12 +63,8 @@ class Counts:
     ) -> Self:
         """Read all events of a table.
 
-        Raises
-        ------
-        MissingColumnError, DataError, SourceError
-            If a column is missing, there are too many kinds or events, or too many times cannot be read.
-        ConfigError
-            If nothing says in which time events count.
+        Raises MissingColumnError, DataError, SourceError if a column is missing, there are too many kinds or events, or
+        too many times cannot be read; ConfigError if nothing says in which time events count.
         """
         seconds = table.count_seconds or config.data_config.sampling_interval_seconds
         if seconds is None:
@@ -85,7 +79,7 @@ class Counts:
         zone = table.timezone or config.data_config.zone
         times = times_of(source, time, table.timestamp_format, zone, f"{field}.timestampFormat")
         kinds, machines = _Numbers(), _Numbers()
-        parts: list[tuple[Ints, Ints, Ints]] = []
+        parts: list[tuple[Int64s, Int64s, Int64s]] = []
         rows = undated = 0
         wanted = list(dict.fromkeys([time, column, *([] if asset is None else [asset])]))
         for batch in source.read(wanted, time_column=time, within=TimeRange()):
@@ -122,7 +116,7 @@ class Counts:
         made._undated = undated
         return made
 
-    def of_rows(self, assets: pa.Array | None, time: Ints, columns: Sequence[str]) -> dict[str, pa.Array]:
+    def of_rows(self, assets: pa.Array | None, time: Int64s, columns: Sequence[str]) -> dict[str, pa.Array]:
         """Counts for readings; of a machine without events 0, without a time null.
 
         Parameters
@@ -169,7 +163,7 @@ class Attributes:
         Numbers by sensor, each of shape (n_machines,), NaN where unknown.
     """
 
-    def __init__(self, machines: pa.Array, values: Mapping[str, npt.NDArray[np.float64]]) -> None:
+    def __init__(self, machines: pa.Array, values: Mapping[str, Float64s]) -> None:
         self.columns = list(values)
         self._machines = machines
         self._values = {name: pa.array(numbers, from_pandas=True) for name, numbers in values.items()}
@@ -178,10 +172,8 @@ class Attributes:
     def read(cls, source: Source, table: JoinedTable, asset: str | None, field: str) -> Self:
         """Read the attributes of all machines.
 
-        Raises
-        ------
-        MissingColumnError, DataError, SourceError
-            If a column is missing or cannot be understood, or a machine has two rows.
+        Raises MissingColumnError, DataError, SourceError if a column is missing or cannot be understood, or a machine
+        has two rows.
         """
         available, key = source.columns(), str(asset)
         for name in table.columns:
@@ -206,12 +198,12 @@ class Attributes:
                 field=field,
                 hint="attributes have one row per machine; what changes in time is a table of readings",
             )
-        values: dict[str, npt.NDArray[np.float64]] = {}
+        values: dict[str, Float64s] = {}
         for place, name in enumerate(wanted, start=1):
             values |= _as_sensors(name, pa.chunked_array([part[place] for part in parts]), source.where, field)
         return cls(machines, values)
 
-    def of_rows(self, assets: pa.Array | None, time: Ints, columns: Sequence[str]) -> dict[str, pa.Array]:
+    def of_rows(self, assets: pa.Array | None, time: Int64s, columns: Sequence[str]) -> dict[str, pa.Array]:
         """Attributes for readings of machines, null for a machine that is not in the table; as of `Counts`."""
         del time
         place = pc.index_in(assets, value_set=self._machines, skip_nulls=True)
@@ -223,7 +215,7 @@ class Attributes:
         if absent:
             yield Finding(
                 "MACHINES_WITHOUT_ATTRIBUTES",
-                f"{name} has no row of {plural(len(absent), 'machine')} ({listed(absent)}): its sensors are missing.",
+                f"{name} has no row of {plural(len(absent), 'machine')} ({quoted(absent)}): its sensors are missing.",
                 f"layoutConfig.tables.{name}",
             )
         yield from _unknown_machines(name, self._machines, seen)
@@ -239,16 +231,16 @@ class _Numbers:
     def names(self) -> list[str]:
         return list(self._known)
 
-    def of(self, words: pa.Array) -> Ints:
+    def of(self, words: pa.Array) -> Int64s:
         """The number of each word, -1 for null."""
         encoded = words.dictionary_encode()
         known = [self._known.setdefault(word, len(self._known)) for word in encoded.dictionary.to_pylist()]
         place = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
-        numbers: Ints = np.array([*known, -1], dtype=np.int64)[place]
+        numbers: Int64s = np.array([*known, -1], dtype=np.int64)[place]
         return numbers
 
 
-def _as_sensors(name: str, column: pa.ChunkedArray, where: str, field: str) -> dict[str, npt.NDArray[np.float64]]:
+def _as_sensors(name: str, column: pa.ChunkedArray, where: str, field: str) -> dict[str, Float64s]:
     """A column of numbers as it is, one of words as a 0 or 1 for each word."""
     values: Any = column.combine_chunks()
     if not is_text(values.type):
@@ -280,7 +272,7 @@ def _unknown_machines(name: str, machines: pa.Array | None, seen: set[str]) -> I
     if unknown:
         yield Finding(
             "MACHINES_NOT_IN_READINGS",
-            f"{name} names {plural(len(unknown), 'machine')} that the readings do not have ({listed(unknown)}).",
+            f"{name} names {plural(len(unknown), 'machine')} that the readings do not have ({quoted(unknown)}).",
             f"layoutConfig.tables.{name}",
             "name machines alike in all tables",
         )

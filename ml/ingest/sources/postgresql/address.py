@@ -18,10 +18,7 @@ _SSL_KEYS = ("rejectUnauthorized", "ca")
 def connection_string(database: ScadaDbConfig, password: str | None) -> str:
     """Keywords and values for libpq, the password among them: never to be written anywhere.
 
-    Raises
-    ------
-    ConfigError
-        If `ssl` holds what has no counterpart.
+    Raises ConfigError if `ssl` holds what has no counterpart.
     """
     sslmode, authority = _encryption(database)
     parts: dict[str, Any] = {

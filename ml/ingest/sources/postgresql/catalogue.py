@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from ml.errors import ConfigError, DataError, SourceError
 from ml.ingest.sources.postgresql.session import Transaction
-from ml.options.base import missing_name, nearest
+from ml.options.base import listing, missing_name
 
 _TABLE_FIELD = "scadaDbConfig.table"
-_LISTED = 30
+_NO_TABLE = "the role sees no table"
 _TABLES = """
 SELECT n.nspname::text, c.relname::text, c.oid::int8, pg_catalog.has_table_privilege(c.oid, 'SELECT')
     OR pg_catalog.has_any_column_privilege(c.oid, 'SELECT')
@@ -74,10 +74,7 @@ class Column:
     def sql(self) -> str:
         """What to select so that the value arrives in a type that readers know.
 
-        Raises
-        ------
-        DataError
-            If the type can hold neither numbers nor text nor times.
+        Raises DataError if the type can hold neither numbers nor text nor times.
         """
         if self.base in _NATIVE:
             return quoted(self.name)
@@ -103,29 +100,19 @@ def quoted(name: str) -> str:
 def find_table(transaction: Transaction, wanted: str | None) -> Table:
     """The table that `wanted` names as ``table`` or ``schema.table``; without a schema, public comes first.
 
-    Raises
-    ------
-    ConfigError
-        If no table is named, or several schemas have one of that name.
-    SourceError
-        If there is no such table, or the role may not read it.
+    Raises ConfigError if no table is named, or several schemas have one of that name; SourceError if there is no such
+    table, or the role may not read it.
     """
     entries = transaction.rows(_TABLES)
     names = [name if schema == "public" else f"{schema}.{name}" for schema, name, _, _ in entries]
-    listing = f"available: {', '.join(names[:_LISTED])}" if names else "the role sees no table"
     if wanted is None:
-        raise ConfigError("no table is named", field=_TABLE_FIELD, hint=listing)
+        hint = listing(names) if names else _NO_TABLE
+        raise ConfigError("no table is named", field=_TABLE_FIELD, hint=hint)
     found = [entry for entry in entries if wanted in (entry[1], f"{entry[0]}.{entry[1]}")]
     found = [entry for entry in found if entry[0] == "public"] or found
     if not found:
-        guess = nearest(wanted, names)
-        raise missing_name(
-            SourceError,
-            wanted,
-            f'the database has no table "{wanted}" that the role may see',
-            field=_TABLE_FIELD,
-            hint=f'did you mean "{guess}"? {listing}' if guess else listing,
-        )
+        message = f'the database has no table "{wanted}" that the role may see'
+        raise missing_name(SourceError, wanted, message, field=_TABLE_FIELD, available=names, none=_NO_TABLE)
     if len(found) > 1:
         raise ConfigError(
             f'several schemas have a table "{wanted}": {", ".join(entry[0] for entry in found)}',

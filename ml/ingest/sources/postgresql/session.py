@@ -54,15 +54,12 @@ _STREAMED = {
 class Session:
     """Connects when it is first used, and again after a failure.
 
+    Raises ConfigError if `ssl` asks for what is not supported.
+
     Parameters
     ----------
     database, password
         Where to connect, as whom, and the timeouts.
-
-    Raises
-    ------
-    ConfigError
-        If `ssl` asks for what is not supported.
     """
 
     def __init__(self, database: ScadaDbConfig, password: str | None) -> None:
@@ -81,12 +78,8 @@ class Session:
     def transaction(self, values: Mapping[str, str] | None = None) -> Iterator[Transaction]:
         """A transaction in which ``current_setting('eagle.<name>')`` gives each of `values`.
 
-        Raises
-        ------
-        SourceError
-            If the database cannot be reached, fails or refuses; also inside the block.
-        DataError
-            If a value cannot be read as the type that a statement casts it to.
+        Raises SourceError if the database cannot be reached, fails or refuses; also inside the block; DataError if a
+        value cannot be read as the type that a statement casts it to.
         """
         with self._plain_errors():
             if self._connection is None:

@@ -11,15 +11,14 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml.cleaning import clock
-from ml.cleaning.time_range import TimeRange
 from ml.errors import DataError, IsolationError, MissingColumnError
-from ml.ingest.sources.base import SlicedSource, TimeAxis
+from ml.ingest.sources.base import Keys, SlicedSource, TimeAxis, number_axis
 from ml.ingest.sources.postgresql.catalogue import Column, columns_of, excessive_powers, find_table, quoted
 from ml.ingest.sources.postgresql.session import Session
 from ml.ingest.sources.shared_table import Tenant
@@ -48,6 +47,10 @@ _NUMBERS = ("integer", "bigint", "numeric", "double precision")
 class PostgresqlSource(SlicedSource):
     """One table or view, read by a role that had better be able to do nothing else.
 
+    Raises SourceError if the database cannot be reached, or has no such table, or does not let the role read it;
+    ConfigError if no table is named, or the name is not unique; IsolationError if the role may do more than it is
+    allowed to; MissingColumnError if the organisation's column is missing.
+
     Parameters
     ----------
     database, password
@@ -56,28 +59,18 @@ class PostgresqlSource(SlicedSource):
         As configured.
     tenant
         Restricts a shared table to one organisation.
-
-    Raises
-    ------
-    SourceError
-        If the database cannot be reached, or has no such table, or does not let the role read it.
-    ConfigError
-        If no table is named, or the name is not unique.
-    IsolationError
-        If the role may do more than it is allowed to.
-    MissingColumnError
-        If the organisation's column is missing.
     """
 
     def __init__(self, database: ScadaDbConfig, password: str | None, table: str | None, tenant: Tenant | None) -> None:
         self._session = Session(database, password)
-        self._identity = f"postgresql:{database.host}:{database.port}:{database.database}"
         self._tenant = tenant
         try:
             self._own_name = self._look_up(table, refuse_power=database.require_least_privilege)
         except BaseException:
             self._session.close()
             raise
+        server = f"postgresql:{database.host}:{database.port}:{database.database}"
+        self.identity = f"{server}:{self._table.sql}"
 
     def _look_up(self, table: str | None, *, refuse_power: bool) -> str:
         """Find the table and its columns, look at the role; gives the organisation as the database spells it."""
@@ -85,6 +78,7 @@ class PostgresqlSource(SlicedSource):
             self._table = find_table(transaction, table)
             self._columns = columns_of(transaction, self._table)
             role, powers = excessive_powers(transaction, self._table)
+        self.where = f'the table "{self._table.name}"'
         if powers:
             _object_to(role, powers, refuse=refuse_power)
         if self._tenant is None:
@@ -92,27 +86,10 @@ class PostgresqlSource(SlicedSource):
         self._tenant.require_column(self.columns(), self.where)
         return self._canonical_name(self._tenant)
 
-    @property
-    def where(self) -> str:
-        """The table in words."""
-        return f'the table "{self._table.name}"'
-
-    @property
-    def identity(self) -> str:
-        """Server, database and table."""
-        return f"{self._identity}:{self._table.sql}"
-
-    @property
-    def state(self) -> str:
-        """Late rows and deletions show in the number of rows of a slice."""
-        return ""
-
     def close(self) -> None:
-        """Close the connection."""
         self._session.close()
 
     def columns(self) -> list[str]:
-        """Names of all columns, in the order of the table."""
         return list(self._columns)
 
     def types(self, columns: Sequence[str]) -> Mapping[str, str]:
@@ -120,15 +97,6 @@ class PostgresqlSource(SlicedSource):
         for name in columns:
             _ = self._columns[name].sql
         return {name: self._columns[name].declared for name in columns}
-
-    def row_count(self) -> int | None:
-        """Not known without reading the table through."""
-        return None
-
-    def read(self, columns: Sequence[str], *, time_column: str, within: TimeRange) -> Iterator[pa.RecordBatch]:
-        """Stream the whole table."""
-        del time_column, within
-        yield from self._stream(columns, [], {})
 
     def axis(self, column: str) -> TimeAxis | None:
         """Times with and without zone, dates, and epoch numbers of one unit compare; text does not."""
@@ -138,55 +106,41 @@ class PostgresqlSource(SlicedSource):
         if base not in _NUMBERS:
             return None
         time = quoted(column)
-        condition = self._where([f"{time} > 0"])
-        extent = self._one_row(f"SELECT min({time})::float8, max({time})::float8 FROM {self._table.sql}{condition}")
-        if extent[0] is None or extent[1] is None:
-            return None
-        unit = clock.microseconds_per_unit(extent[1])
-        same = clock.microseconds_per_unit(extent[0]) == unit
-        return TimeAxis(column, "number", unit, granularity=1_000_000) if same else None
+        extent = self._one_row(f"min({time})::float8, max({time})::float8", [f"{time} > 0"])
+        return number_axis(column, *extent)
 
-    def bounds(self, axis: TimeAxis) -> tuple[int, int] | None:
-        """Smallest and largest key; two statements, so that an index answers each."""
-        found = [self._extreme(function, axis, clock.EARLIEST, clock.LATEST) for function in ("min", "max")]
-        return None if found[0] is None or found[1] is None else (found[0], found[1])
+    def count(self, keys: Keys | None = None) -> int:
+        return int(self._one_row("count(*)", self._between(keys), _limits(keys))[0])
 
-    def first_key(self, axis: TimeAxis, start: int, end: int) -> int | None:
+    def extreme(self, function: Literal["min", "max"], keys: Keys) -> int | None:
         """Answered by an index on the time column, if there is one."""
-        return self._extreme("min", axis, start, end)
-
-    def rows_between(self, axis: TimeAxis, start: int, end: int) -> int:
-        """Counted by the server."""
-        return self._count(self._between(axis), _limits(axis, start, end))
+        query = f"SELECT {function}({quoted(keys.axis.column)}) AS found FROM {self._table.sql}"
+        with self._session.transaction(self._values(_limits(keys))) as transaction:
+            (batch,) = transaction.stream(query + self._where(self._between(keys)))
+        return _key(batch.column(0), keys.axis)
 
     def rows_without_key(self, axis: TimeAxis) -> int:
-        """Rows whose time is null, infinite, or not of the years 1900 to 2199."""
+        """Counted in one query: rows that come meanwhile are in none of two numbers or in both."""
         time = quoted(axis.column)
         outside = (
             f"({time} IS NULL OR {time} < {self._setting('start', axis)} OR {time} >= {self._setting('end', axis)})"
         )
-        return self._count([outside], _limits(axis, clock.EARLIEST, clock.LATEST))
+        return int(self._one_row("count(*)", [outside], _limits(Keys(axis)))[0])
 
-    def expected_rows(self, axis: TimeAxis) -> int:
+    def expected_rows(self) -> int:
         """What the server's planner expects."""
-        del axis
         with self._session.transaction(self._values({})) as transaction:
             plan = transaction.plan(f"SELECT 1 FROM {self._table.sql}{self._where([])}")
         return int(json.loads(plan)[0]["Plan"]["Plan Rows"])
 
-    def read_slice(self, columns: Sequence[str], axis: TimeAxis, start: int, end: int) -> Iterator[pa.RecordBatch]:
-        """Stream one slice from one snapshot."""
-        yield from self._stream(columns, self._between(axis), _limits(axis, start, end))
-
-    def _stream(
-        self, columns: Sequence[str], conditions: Sequence[str], values: Mapping[str, str]
-    ) -> Iterator[pa.RecordBatch]:
+    def stream(self, columns: Sequence[str], keys: Keys | None = None) -> Iterator[pa.RecordBatch]:
+        """Rows of one snapshot."""
         chosen = [self._columns[name].sql for name in columns]
         chosen = [f"{sql} AS {quoted(name)}" for sql, name in zip(chosen, columns, strict=True)]
         if self._tenant is not None:
             chosen.append(f'{quoted(self._tenant.column)}::text AS "organization"')
-        statement = f"SELECT {', '.join(chosen)} FROM {self._table.sql}{self._where(conditions)}"
-        with self._session.transaction(self._values(values)) as transaction:
+        statement = f"SELECT {', '.join(chosen)} FROM {self._table.sql}{self._where(self._between(keys))}"
+        with self._session.transaction(self._values(_limits(keys))) as transaction:
             self._check_unchanged(columns, columns_of(transaction, self._table))
             transaction.set(_IN_TABLE_ORDER)
             for batch in transaction.stream(statement):
@@ -218,9 +172,11 @@ class PostgresqlSource(SlicedSource):
             tests.append(f"{side} = (SELECT current_setting('eagle.organization')::{own.comparable})")
         return f" WHERE {' AND '.join(tests)}" if tests else ""
 
-    def _between(self, axis: TimeAxis) -> list[str]:
-        time = quoted(axis.column)
-        start, end = self._setting("start", axis), self._setting("end", axis)
+    def _between(self, keys: Keys | None) -> list[str]:
+        if keys is None:
+            return []
+        time = quoted(keys.axis.column)
+        start, end = self._setting("start", keys.axis), self._setting("end", keys.axis)
         return [f"{time} >= {start}", f"{time} < {end}"]
 
     def _setting(self, name: str, axis: TimeAxis) -> str:
@@ -235,25 +191,20 @@ class PostgresqlSource(SlicedSource):
     def _canonical_name(self, tenant: Tenant) -> str:
         """How the database spells the organisation once it is of the column's type."""
         own = self._columns[tenant.column]
-        return str(self._one_row(f"SELECT current_setting('eagle.organization')::{own.comparable}::text")[0])
+        with self._session.transaction(self._values({})) as transaction:
+            found = transaction.rows(f"SELECT current_setting('eagle.organization')::{own.comparable}::text")
+        return str(found[0][0])
 
-    def _extreme(self, function: str, axis: TimeAxis, start: int, end: int) -> int | None:
-        condition = self._where(self._between(axis))
-        statement = f"SELECT {function}({quoted(axis.column)}) AS found FROM {self._table.sql}{condition}"
-        with self._session.transaction(self._values(_limits(axis, start, end))) as transaction:
-            (batch,) = transaction.stream(statement)
-        return _key(batch.column(0), axis)
-
-    def _count(self, conditions: Sequence[str], values: Mapping[str, str]) -> int:
-        return int(self._one_row(f"SELECT count(*) FROM {self._table.sql}{self._where(conditions)}", values)[0])
-
-    def _one_row(self, statement: str, values: Mapping[str, str] | None = None) -> tuple[Any, ...]:
+    def _one_row(
+        self, selected: str, conditions: Sequence[str], values: Mapping[str, str] | None = None
+    ) -> tuple[Any, ...]:
+        statement = f"SELECT {selected} FROM {self._table.sql}{self._where(conditions)}"
         with self._session.transaction(self._values(values or {})) as transaction:
             return transaction.rows(statement)[0]
 
 
-def _limits(axis: TimeAxis, start: int, end: int) -> dict[str, str]:
-    return {"start": _literal(axis, start), "end": _literal(axis, end)}
+def _limits(keys: Keys | None) -> dict[str, str]:
+    return {} if keys is None else {name: _literal(keys.axis, getattr(keys, name)) for name in ("start", "end")}
 
 
 def _literal(axis: TimeAxis, key: int) -> str:

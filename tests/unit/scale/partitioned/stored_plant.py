@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from ml.config import OrganizationConfig
-from ml.ingest.prepared.data import Prepared, write_prepared
+from ml.ingest.prepared.data import Prepared
 from ml.ingest.prepared.label_columns import STATUSES
 from ml.scale.partitioned.stored import Stored
 from ml.workspace.files import sha256
+from tests.prepared_file import write_prepared
 from tests.unit.learning.grid_frames import regular_plant
 
 INTERVAL, HORIZON = 60, 600
