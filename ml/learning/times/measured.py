@@ -101,6 +101,11 @@ def stored_times(folder: Path, described: TimeToFailure | None, engineer: Featur
     return ExportedTimes(model, horizons, asked, described.measured)
 
 
+def stored_story(folder: Path) -> pd.DataFrame:
+    """What was said before failures, from the folder of a version whose manifest was checked before."""
+    return pd.read_parquet(folder / TIMES_STORY_FILE)
+
+
 def _doubt(measured: MeasuredTimes) -> str | None:
     """Why the interval cannot be relied on, or is not known to be."""
     first = measured.first_alarms
