@@ -74,4 +74,5 @@ def _fan(axes: Axes, rows: pd.DataFrame, reach: float, unit: float, name: str) -
     alarm = shown["alarm"].to_numpy()
     axes.scatter(truth[alarm], np.zeros(int(alarm.sum())), color=VERMILION, s=6, clip_on=False, zorder=3)
     axes.set(xlim=(reach / unit, 0), ylim=(0, reach / unit), xlabel=f"{name.capitalize()} before the failure")
+    axes.set_ylabel(f"Said, {name}")
     axes.set_title(shorten(str(shown["asset_id"].iloc[0]), 24))
