@@ -37,10 +37,12 @@ from ml.evaluation.report.page.document import render_html
 from ml.evaluation.report.report import ValidationReport
 from ml.evaluation.report.split_picture import split_pictures
 from ml.evaluation.report.timeline import timeline, timeline_csv, timeline_data
+from ml.evaluation.report.times import times_picture
 from ml.evaluation.rows import EvaluatedData, evaluated_data
 from ml.export.session import Scorer
 from ml.findings import Finding, distinct
 from ml.ingest.summary.warnings import warnings_of, warnings_of_training
+from ml.learning.times.measured import stored_story
 from ml.options.thresholds import MOST_HEALTHY_TIME
 from ml.progress import ProgressCallback, silent
 from ml.windows.parallel import available_cpus
@@ -206,6 +208,7 @@ def _assemble(
     subject: _Subject, measured: _Measured, compared: _Compared, robustness: list[RobustnessPoint]
 ) -> ValidationReport:
     config, trained, rows = subject.config, subject.trained, subject.rows
+    times = trained.metadata.time_to_failure
     values = measured_values(measured.metrics, measured.events, measured.latency, measured.window_latency)
     against_published = None if compared.champion is None else champion_gate(compared.champion)
     gates = [*check_gates(values, config.validation_config), against_published]
@@ -232,6 +235,7 @@ def _assemble(
         drift=() if rows.judged else tuple(drift_of(trained, rows)),
         importances=trained.estimator.importances(),
         explanation=measured.explanation,
+        time_to_failure=None if times is None else times.measured.model_dump(mode="json", by_alias=True),
         split=measured.split,
         data_summary=rows.summary,
         suspicious_columns=trained.metadata.suspicious_columns,
@@ -262,6 +266,9 @@ def _written(subject: _Subject, measured: _Measured, report: ValidationReport) -
     rows = subject.rows
     drawings = _draw(report, rows, subject.probability, subject.threshold, measured.references)
     drawings |= {name: (png, png) for name, png in split_pictures(subject.config, subject.trained, rows).items()}
+    if report.time_to_failure is not None:
+        png = times_picture(stored_story(subject.trained.folder), report.horizon_seconds)
+        drawings["time_to_failure"] = png, png
     predictions = rows.table[["asset_id", "timestamp", "label"]].assign(probability=subject.probability)
     story = _story(rows, subject.probability)
     vectors = {name: vector for name, (vector, _) in drawings.items()}

@@ -26,6 +26,7 @@ from ml.errors import IntegrityError, MissingArtifactError
 from ml.export.builder import IR_VERSION, ML_DOMAIN, ML_OPSET, OPSET
 from ml.export.graph.calibration import Calibration
 from ml.export.reasons.exact import Reasons
+from ml.export.times.described import TimeToFailure
 from ml.options.base import Identifier, Section, explain
 from ml.options.columns.kinds import Running
 from ml.workspace.files import parse_json
@@ -283,6 +284,9 @@ class ModelMetadata(Section):
     libraries: dict[str, str] = Field(description="Versions of this program, Python and the libraries used.")
     reasons: Reasons | None = Field(
         default=None, description="What reasons.onnx gives; null where there is no such file."
+    )
+    time_to_failure: TimeToFailure | None = Field(
+        default=None, description="What time_to_failure.onnx gives; null where there is no such file."
     )
     parity: Parity | None = Field(default=None, description="Null while the model has not been compared.")
     runtime: Runtime = Field(default=Runtime(), description="What the models must be run with.")

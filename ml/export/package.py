@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from ml.export.metadata import FileChecksum, ModelMetadata, Parity
 from ml.export.parity import check_leaves, check_parity
 from ml.export.reasons.exact import ExplainedModel, Reasons, exact_reasons
 from ml.export.session import Scorer, open_model
+from ml.export.times.exact import ExportedTimes, exact_times
 from ml.export.trees.ensemble import TreeEnsemble
 from ml.export.window.graph import build_feature_probe, build_window_model
 from ml.export.window.parity import check_windows, sample_rows
@@ -27,9 +29,11 @@ from ml.workspace.files import sha256, write_bytes
 MODEL_FILE = "model.onnx"
 WINDOW_FILE = "window.onnx"
 REASONS_FILE = "reasons.onnx"
+TIMES_FILE = "time_to_failure.onnx"
 METADATA_FILE = "metadata.json"
 _LEAF_ROWS = 5_000
 _WINDOW_ROWS = 4_096
+_TIMES_ROWS = 10_000
 
 
 class ExportableModel(ExplainedModel, Protocol):
@@ -44,16 +48,19 @@ class OnnxModels:
     """The ONNX forms of one model: from features (``model.onnx``), and from raw readings (``window.onnx``).
 
     ``reasons.onnx`` says what each sensor adds to a score; None where the model type has no contributions.
+    ``time_to_failure.onnx`` says when a failure is to be expected; None where no such model was trained.
     """
 
     model: bytes
     window: bytes
     reasons: bytes | None = None
+    times: bytes | None = None
 
     @property
     def files(self) -> dict[str, bytes]:
         """Name and content of each file."""
         named = {MODEL_FILE: self.model, WINDOW_FILE: self.window, REASONS_FILE: self.reasons}
+        named |= {TIMES_FILE: self.times}
         return {name: content for name, content in named.items() if content is not None}
 
 
@@ -65,6 +72,7 @@ def exact_models(
     frame: pd.DataFrame,
     real_rows: Float32s,
     parity_rows: int,
+    others: Sequence[TreeEnsemble] = (),
 ) -> tuple[OnnxModels, ModelMetadata]:
     """Both ONNX models, and the metadata with the figures of their comparison with the trained model.
 
@@ -76,6 +84,8 @@ def exact_models(
         Grid frame whose rows, a few thousand of them, the window graph is compared on.
     real_rows, parity_rows
         As in `exact_model`.
+    others
+        Trees of the version's other graphs, whose features ``window.onnx`` gives as well.
     """
     model, metadata = exact_model(trained, metadata, real_rows=real_rows, parity_rows=parity_rows)
     form = trained.form()
@@ -85,6 +95,7 @@ def exact_models(
         threshold=metadata.threshold,
         metadata=_graph_metadata(metadata),
         calibration=metadata.calibration,
+        also=sorted({int(each) for trees in others for each in trees.used_features() if each < len(metadata.features)}),
     )
     figures = check_windows(
         engineer,
@@ -190,3 +201,21 @@ def _checksum(file: Path) -> FileChecksum:
 
 def _graph_metadata(metadata: ModelMetadata) -> dict[str, str]:
     return {"organizationId": metadata.organization_id, "version": metadata.version}
+
+
+def with_times(
+    models: OnnxModels, times: ExportedTimes, metadata: ModelMetadata, *, real_rows: Float32s, parity_rows: int
+) -> tuple[OnnxModels, ModelMetadata]:
+    """The same with ``time_to_failure.onnx``, and what metadata says of it; parameters and error as `exact_models`."""
+    n_rows = min(parity_rows, _TIMES_ROWS)
+    content = exact_times(
+        times,
+        n_features=len(metadata.features),
+        scaling=metadata.scaling.model_dump(),
+        real_rows=real_rows,
+        n_rows=n_rows,
+        seed=metadata.training.seed,
+        metadata=_graph_metadata(metadata),
+    )
+    described = times.described(n_rows)
+    return replace(models, times=content), metadata.model_copy(update={"time_to_failure": described})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from ml.learning.held_out import HeldOut, HeldOutFold
 from ml.learning.imbalance import compare_imbalance
 from ml.learning.leakage import SuspiciousColumn, suspicious_columns
 from ml.learning.thresholds.policy import ThresholdChoice, choose_threshold
+from ml.learning.times.training import FoldTimes, TimesTraining, TrainedTimes
 from ml.options.learning import TrainingConfig
 from ml.progress import ProgressCallback, silent
 
@@ -67,6 +68,8 @@ class TrainedModel:
         Probabilities of the test rows by models that have not seen them; None where the shipped model has not.
     family_choice
         Whether the family *history* is on; None where the configuration decides.
+    times
+        The model of the time to failure; None where there is none.
     """
 
     engine: Engine
@@ -82,6 +85,7 @@ class TrainedModel:
     validation_probability: Float32s
     judged: HeldOut | None = None
     family_choice: FamilyChoice | None = None
+    times: TrainedTimes | None = None
 
     @property
     def threshold(self) -> float:
@@ -94,6 +98,10 @@ class TrainedModel:
 
     def held_out(self) -> npt.NDArray[Any]:
         """Probability of a failure of the test part, (n_test_rows,), by models that have not seen it."""
+        return self._held_out
+
+    @cached_property
+    def _held_out(self) -> npt.NDArray[Any]:
         return self._predicted(self.engine, self.parts.test) if self.judged is None else self.judged.probability
 
     def _predicted(self, engine: Engine, rows: Bools) -> Float64s:
@@ -148,6 +156,7 @@ class _Fold:
     scores: Float64s
     """Raw scores of the validation rows; empty where no calibration needs them."""
     family_choice: FamilyChoice | None
+    times: FoldTimes | None
 
 
 @dataclass(frozen=True)
@@ -205,6 +214,9 @@ class _Fitting:
             decided.probability.astype(np.float32),
             judged,
             fold.family_choice,
+            self._times().finished(
+                [fold.times], fold.engineer, {"none": None, "validation": (known, 1), "all": (every, 1)}[refit]
+            ),
         )
 
     def backtest(self) -> TrainedModel:
@@ -243,6 +255,7 @@ class _Fitting:
             decided.probability.astype(np.float32),
             judged,
             choice,
+            self._times().finished([fold.times for fold in folds], engineer, (every, LEAST_TREES)),
         )
 
     def _fold(self, parts: Parts, *, choose: bool) -> _Fold:
@@ -256,7 +269,10 @@ class _Fitting:
         scores = np.empty(0)
         if config.training_config.calibration != "none":
             scores = self.engine.predicted(estimator.scores, engineer, parts.validation)
-        return _Fold(parts, engineer, estimator, own, scores, choice)
+        return _Fold(parts, engineer, estimator, own, scores, choice, self._times().fold(parts, engineer))
+
+    def _times(self) -> TimesTraining:
+        return TimesTraining(self.config, self.engine, self.interval, self.tell)
 
     def _chosen_family(self, rows: Bools) -> tuple[OrganizationConfig, FamilyChoice | None]:
         self.tell(0, 1, "choosing feature families")

@@ -158,6 +158,12 @@ class TrainingConfig(Section):
         "or on all rows; the verdict is then of a model that has not seen the rows that it is judged on. Default: all "
         "after a backtest, else none.",
     )
+    time_to_failure: Literal["off", "on", "auto"] = Field(
+        default="off",
+        description="on: fit a second model that gives alarms an interval for the time to failure, written as "
+        "time_to_failure.onnx; training takes about three times as long. auto: where the data allow it and failures "
+        "of the test part (validation part, without one) show that the interval can be relied on.",
+    )
     export_onnx: bool = Field(default=True, description="Write model.onnx beside the model.")
     threads: Annotated[int, Field(ge=1, le=_MAX_THREADS)] | None = Field(
         default=None, description="CPU threads. Default: those this process may use."

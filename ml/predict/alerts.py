@@ -21,6 +21,19 @@ class Reason:
 
 
 @dataclass(frozen=True)
+class TimeToFailure:
+    """Seconds from an instant within which the asset fails with 10, 50 and 90 %; infinite beyond the model's reach."""
+
+    p10: float
+    p50: float
+    p90: float
+
+    def to_json(self) -> dict[str, float | None]:
+        """Whole seconds; null where infinite."""
+        return {name: round(each) if np.isfinite(each) else None for name, each in vars(self).items()}
+
+
+@dataclass(frozen=True)
 class Alert:
     """One alarm of one asset.
 
@@ -32,6 +45,8 @@ class Alert:
         Of a failure within the model's horizon, at the peak.
     reasons
         The sensors that raised the score most at the peak, largest first; empty if the model gives none.
+    time_to_failure
+        Counted from `end`, the newest row in alarm; None if the model gives none.
     """
 
     asset: str
@@ -41,6 +56,7 @@ class Alert:
     probability: float
     reasons: tuple[Reason, ...]
     model_version: str
+    time_to_failure: TimeToFailure | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The alert under its JSON names; times in ISO 8601."""
@@ -52,10 +68,18 @@ class Alert:
             "probability": self.probability,
             "reasons": [{"sensor": each.sensor, "contribution": each.contribution} for each in self.reasons],
             "modelVersion": self.model_version,
+            "timeToFailure": self.time_to_failure and self.time_to_failure.to_json(),
         }
 
 
-def alerts_of(alarms: pd.DataFrame, reasons: pd.DataFrame | None, *, gap_seconds: int, version: str) -> list[Alert]:
+def alerts_of(
+    alarms: pd.DataFrame,
+    reasons: pd.DataFrame | None,
+    *,
+    gap_seconds: int,
+    version: str,
+    times: pd.DataFrame | None = None,
+) -> list[Alert]:
     """Rows in alarm, by asset and time, as alerts; rows at most `gap_seconds` apart are one.
 
     Parameters
@@ -64,6 +88,8 @@ def alerts_of(alarms: pd.DataFrame, reasons: pd.DataFrame | None, *, gap_seconds
         ``asset_id``, ``timestamp`` and ``probability`` of the rows.
     reasons
         Contributions of the same rows, a column per sensor.
+    times
+        ``p10``, ``p50`` and ``p90`` of the same rows, in seconds.
     """
     return [
         Alert(
@@ -74,6 +100,7 @@ def alerts_of(alarms: pd.DataFrame, reasons: pd.DataFrame | None, *, gap_seconds
             probability=float(group["probability"].iloc[peak]),
             reasons=() if reasons is None else _reasons(reasons.iloc[first + peak]),
             model_version=version,
+            time_to_failure=None if times is None else TimeToFailure(*times.iloc[first + len(group) - 1].tolist()),
         )
         for first, group in _groups(alarms, gap_seconds)
         for peak in [int(np.argmax(group["probability"].to_numpy()))]

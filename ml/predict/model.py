@@ -18,9 +18,10 @@ from ml.export.engineer import engineer_of
 from ml.export.graph.model import INPUT
 from ml.export.metadata import ModelMetadata, parse_metadata
 from ml.export.onnx_runtime import onnxruntime
-from ml.export.package import METADATA_FILE, MODEL_FILE, REASONS_FILE
+from ml.export.package import METADATA_FILE, MODEL_FILE, REASONS_FILE, TIMES_FILE
 from ml.export.reasons.graph import CONTRIBUTIONS
 from ml.export.session import BATCH_ROWS, Scorer, batches, open_model
+from ml.export.times.graph import TIMES
 from ml.features import FeatureEngineer
 from ml.grid.regular import resolve_max_gap, to_grid
 from ml.grid.running import off_rows
@@ -51,6 +52,7 @@ class LoadedModel:
     engineer: FeatureEngineer
     scorer: Scorer
     reasons_session: onnxruntime.InferenceSession | None = None
+    times_session: onnxruntime.InferenceSession | None = None
 
     @property
     def max_gap(self) -> int:
@@ -138,8 +140,29 @@ class LoadedModel:
         empty = np.empty((0, len(described.sensors)), dtype=np.float32)
         return pd.DataFrame(np.concatenate([empty, *parts]), columns=list(described.sensors))
 
+    def times_to_failure(self, X: Float32s) -> pd.DataFrame:
+        """Seconds within which feature rows fail with 10, 50 and 90 %: float32 ``p10``, ``p50``, ``p90``.
+
+        Infinite beyond ``metadata.time_to_failure.horizons_seconds``; ``metadata.time_to_failure.measured`` says how
+        often the truth lay between p10 and p90. See `predict_features` for the rows.
+
+        Raises
+        ------
+        MissingArtifactError
+            If the model has no time_to_failure.onnx.
+        """
+        if self.times_session is None:
+            raise MissingArtifactError(
+                f'version "{self.version}" has no time_to_failure.onnx',
+                hint='train with trainingConfig.timeToFailure "on"',
+            )
+        parts = [self.times_session.run([TIMES], {INPUT: X[part]})[0] for part in batches(len(X), BATCH_ROWS // 8)]
+        return pd.DataFrame(np.concatenate([np.empty((0, 3), np.float32), *parts]), columns=["p10", "p50", "p90"])
+
     def alerts(self, readings: pd.DataFrame, *, cooldown_seconds: int = 0) -> list[Alert]:
-        """The alarms in a table of readings, each with its peak and the sensors that raised it; see `predict`.
+        """The alarms in a table of readings, each with its peak, the sensors that raised it, and the time to failure.
+
+        See `predict` for the readings.
 
         Parameters
         ----------
@@ -151,11 +174,13 @@ class LoadedModel:
         alarm = np.flatnonzero(scored["label"].to_numpy() == 1)
         wanted = np.zeros(len(frame), dtype=np.bool_)
         wanted[alarm] = True
+        features = self.engineer.matrix(frame, rows=wanted)
         reasons = None
         if self.reasons_session is not None and alarm.size:
-            reasons = self.reasons(self.engineer.matrix(frame, rows=wanted))
+            reasons = self.reasons(features)
+        times = None if self.times_session is None else self.times_to_failure(features)
         gap = max(cooldown_seconds, self.engineer.interval)
-        return alerts_of(scored.iloc[alarm], reasons, gap_seconds=gap, version=self.version)
+        return alerts_of(scored.iloc[alarm], reasons, gap_seconds=gap, version=self.version, times=times)
 
 
 def manifest_digest(folder: Path, version: str) -> str:
@@ -192,7 +217,8 @@ def read_model(paths: OrganizationPaths, version: str) -> LoadedModel:
             f"{MODEL_FILE} takes {scorer.n_features} features, but {METADATA_FILE} names {len(metadata.features)}"
         )
     reasons = open_model(_checked_content(folder, REASONS_FILE, files)) if REASONS_FILE in files else None
-    return LoadedModel(paths.organization_id, version, digest, metadata, engineer_of(metadata), scorer, reasons)
+    times = open_model(_checked_content(folder, TIMES_FILE, files)) if TIMES_FILE in files else None
+    return LoadedModel(paths.organization_id, version, digest, metadata, engineer_of(metadata), scorer, reasons, times)
 
 
 def _checked_content(folder: Path, name: str, files: Mapping[str, Any]) -> bytes:

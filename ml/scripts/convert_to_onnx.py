@@ -97,8 +97,9 @@ def run(
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.arrays import spread
     from ml.evaluation.model_version import load_version
-    from ml.export.package import MODEL_FILE, exact_models
+    from ml.export.package import MODEL_FILE, exact_models, with_times
     from ml.ingest import inputs
+    from ml.learning.times.measured import stored_times
     from ml.workspace.paths import for_config
     from ml.workspace.versions.release import has_passed, require_passed_report
     from ml.workspace.versions.store import is_current, link_model, publish
@@ -114,16 +115,23 @@ def run(
         sample = inputs.external_data(trained.config, paths, Path(sample_data)).data
 
     tell(1, 3, "comparing the ONNX model with the trained one")
-    rows = (sample.frame["label"] >= 0).to_numpy()
+    parity_rows = config.conversion_config.parity_rows
+    rows = spread((sample.frame["label"] >= 0).to_numpy(), parity_rows)
+    real_rows = trained.engineer.matrix(sample.frame, rows=rows)
+    # Its figures are of the version's own alarms, so another model in its place does not get it.
+    times = None if model_file else stored_times(trained.folder, trained.metadata.time_to_failure, trained.engineer)
     models, metadata = exact_models(
         trained.estimator,
         trained.engineer,
-        trained.metadata,
+        trained.metadata if times else trained.metadata.model_copy(update={"time_to_failure": None}),
         frame=sample.frame,
-        real_rows=trained.engineer.matrix(sample.frame, rows=spread(rows, config.conversion_config.parity_rows)),
-        parity_rows=config.conversion_config.parity_rows,
+        real_rows=real_rows,
+        parity_rows=parity_rows,
+        others=[times.model.ensemble()] if times else [],
     )
     models, metadata = _with_kept_reasons(trained, models, metadata)
+    if times is not None:
+        models, metadata = with_times(models, times, metadata, real_rows=real_rows, parity_rows=parity_rows)
     if not (is_current(paths, config.version) and _is_shipped(trained.folder, models)):
         _install(config, paths, trained, models, metadata, model_file)
     link_model(paths, config.version)
@@ -163,6 +171,7 @@ def _install(
     """Put the exported model into the version; the rest of the version stays as it is."""
     from ml.export.package import write_package
     from ml.learning.held_out import HELD_OUT_FILE
+    from ml.learning.times.measured import TIMES_MODEL_FILE, TIMES_STORY_FILE
     from ml.workspace.files import write_bytes
     from ml.workspace.safe_open import read_bytes
     from ml.workspace.versions.store import stage_version
@@ -172,6 +181,8 @@ def _install(
         kept = [own_model, "scaler.pkl"]
         if model_file is None and trained.judged is not None:
             kept.append(HELD_OUT_FILE)
+        if metadata.time_to_failure is not None:
+            kept += [TIMES_MODEL_FILE, TIMES_STORY_FILE]
         for name in kept:
             write_bytes(folder / name, read_bytes(trained.folder / name))
         if model_file is not None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ml.export.metadata import ModelMetadata
     from ml.ingest.inputs import Input
     from ml.learning.engine import Engine
+    from ml.learning.times.measured import JudgedTimes
     from ml.learning.training import TrainedModel
     from ml.workspace.paths import OrganizationPaths
 
@@ -91,9 +92,10 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
     with told_with_failures(source.data.summary), _engine(config, paths, source, progress) as engine:
         model = train(config, engine, source.data.interval, progress)
         _refuse_constant(model)
-        metrics = _metrics(config, source, model)
+        times = _times(config, source, model)
+        metrics = _metrics(config, source, model, times)
         with stage_version(paths, config.version) as folder:
-            _write_version(folder, config, source, model, metrics)
+            _write_version(folder, config, source, model, metrics, times)
     write_json(paths.metrics(config.version), metrics)
     model_path = (
         link_model(paths, config.version)
@@ -185,7 +187,24 @@ def _fit_findings(model: TrainedModel) -> list[Finding]:
     return found
 
 
-def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> dict[str, Any]:
+def _times(config: OrganizationConfig, source: Input, model: TrainedModel) -> JudgedTimes | None:
+    """The time to failure with its figures; None where there is none, or it is kept only if it can be relied on."""
+    from ml.learning.events.alarm_rows import is_alarm
+    from ml.learning.times.measured import JudgedTimes
+
+    if model.times is None:
+        return None
+    tested = bool(model.parts.test.any())
+    threshold = model.threshold if model.judged is None else model.judged.threshold
+    alarm = is_alarm(model.held_out() if tested else model.validation_probability, threshold)
+    return JudgedTimes.of(
+        model.times, source.data.frame, alarm, "test" if tested else "validation", config, source.data.interval
+    )
+
+
+def _metrics(
+    config: OrganizationConfig, source: Input, model: TrainedModel, times: JudgedTimes | None
+) -> dict[str, Any]:
     """Scores on the test part (on the validation part where none is held out), and on the validation part."""
     import numpy as np
 
@@ -221,6 +240,7 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
         "scheme": model.scheme,
         "seen": model.seen,
         **({"familyChoice": model.family_choice.to_json()} if model.family_choice else {}),
+        **({"timeToFailure": times.to_json()} if times else {}),
         "suspiciousColumns": [finding.to_json() for finding in model.suspicious],
         "split": parts.describe(),
         "warnings": warnings_of(
@@ -230,6 +250,7 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
             [
                 *_threshold_findings(model),
                 *_fit_findings(model),
+                *([times.finding] if times and times.finding else []),
                 *serving_findings(config, source.data.interval, model.threshold),
             ],
         ),
@@ -237,25 +258,39 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
 
 
 def _write_version(
-    folder: Path, config: OrganizationConfig, source: Input, model: TrainedModel, metrics: dict[str, Any]
+    folder: Path,
+    config: OrganizationConfig,
+    source: Input,
+    model: TrainedModel,
+    metrics: dict[str, Any],
+    times: JudgedTimes | None,
 ) -> None:
     from ml.arrays import spread
     from ml.export.graph.scaling import scaler_pickle
-    from ml.export.package import exact_models, write_package
+    from ml.export.package import exact_models, with_times, write_package
     from ml.workspace.files import write_bytes
 
     metadata = _metadata(config, source, model, metrics)
+    if times and times.kept:
+        metadata = metadata.model_copy(update={"time_to_failure": times.exported().described(parity_rows=0)})
+        times.save(folder)
     models = None
     if config.training_config.export_onnx:
         parity_rows = config.conversion_config.parity_rows
+        real_rows = model.engine.features(model.engineer, spread(model.parts.validation, parity_rows))
         models, metadata = exact_models(
             model.estimator,
             model.engineer,
             metadata,
             frame=model.engine.excerpt(),
-            real_rows=model.engine.features(model.engineer, spread(model.parts.validation, parity_rows)),
+            real_rows=real_rows,
             parity_rows=parity_rows,
+            others=[times.trained.model.ensemble()] if times and times.kept else [],
         )
+        if times and times.kept:
+            models, metadata = with_times(
+                models, times.exported(), metadata, real_rows=real_rows, parity_rows=parity_rows
+            )
     model.estimator.save(folder / model.estimator.model_file)
     if model.judged is not None:
         model.judged.save(folder)

@@ -49,11 +49,11 @@ def pipeline(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Pipeli
 
 @pytest.fixture(scope="session")
 def two_versions(pipeline: PipelineRun, tmp_path_factory: pytest.TempPathFactory) -> PipelineRun:
-    """A copy of the workspace in which a random forest, version v2, was published after v1. To be read only."""
+    """A copy of the workspace; a random forest with times, version v2, was published after v1. To be read only."""
     folder = tmp_path_factory.mktemp("two_versions")
     root = folder / "workspace"
     shutil.copytree(pipeline.root, root, symlinks=True)
-    training = pipeline.config["trainingConfig"] | {"modelType": "random_forest"}
+    training = pipeline.config["trainingConfig"] | {"modelType": "random_forest", "timeToFailure": "on"}
     config = pipeline.config | {"version": "v2", "trainingConfig": training}
     file = write_json(folder / "config.json", config)
     outcomes = {step: run_here(step, file, root=root) for step in ("train_model", "validate_model", "convert_to_onnx")}

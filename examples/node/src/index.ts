@@ -12,4 +12,4 @@ export type { Progress, Step, StepOptions, StepResult } from "./step.js";
 export { currentVersion, readCurrent, readVersion } from "./stored_version.js";
 export type { Organization, StoredVersion } from "./stored_version.js";
 export { WindowModel } from "./window_model.js";
-export type { Prediction, Reason } from "./window_model.js";
+export type { Prediction, Reason, TimeToFailure } from "./window_model.js";

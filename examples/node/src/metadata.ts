@@ -67,6 +67,16 @@ export interface ChannelBaseline {
   readonly missing: number;
 }
 
+/** How often the truth lay between p10 and p90. */
+export interface Coverage {
+  /** Rows or failures counted: those whose truth is known as far as p90. (whole number, >= 0) */
+  readonly count: number;
+  /** Those of them in which the truth lay inside; null without any. */
+  readonly share: number | null;
+  /** 95 % interval of the share; null where it is unknown. */
+  readonly interval: readonly [number, number] | null;
+}
+
 /** Which data the model has seen. */
 export interface DataOrigin {
   /** SHA-256 of the prepared data. */
@@ -150,6 +160,25 @@ export interface LeafFigures {
   readonly differing: number;
 }
 
+/**
+ * The time to failure on rows of the test part (of the validation part where there is none), by
+ * unseeing models.
+ */
+export interface MeasuredTimes {
+  /** Which rows; validation rows have stopped the fit. */
+  readonly part: "test" | "validation";
+  /** All rows. */
+  readonly rows: Coverage;
+  /** Rows in alarm. */
+  readonly alarmRows: Coverage;
+  /** The first row in alarm of each failure, within four horizons of it. */
+  readonly firstAlarms: Coverage;
+  /** Median of |truth - p50| at these first alarms; null if p50 is infinite at most of them. */
+  readonly medianErrorSeconds: number | null;
+  /** Median of p90 - p10 at these first alarms; null if p90 is infinite at most of them. */
+  readonly medianWidthSeconds: number | null;
+}
+
 /** What the comparison of the ONNX model with the trained one found. */
 export interface Parity {
   /** Probabilities and labels. */
@@ -227,6 +256,28 @@ export interface SensorStatistics {
   readonly mean: number | null;
   /** Standard deviation, ddof = 1, in the sensor's unit. */
   readonly std: number | null;
+}
+
+/**
+ * What ``time_to_failure.onnx`` gives for a row of features: three quantiles of the seconds to the
+ * next failure.
+ */
+export interface TimeToFailure {
+  /** Of the columns of `time_to_failure`. */
+  readonly levels: readonly number[];
+  /** Where the model was asked; a quantile beyond the last is +Infinity. */
+  readonly horizonsSeconds: readonly number[];
+  /**
+   * How a quantile between two horizons is found; below the first, the probability is linear and p10
+   * is 0.
+   */
+  readonly between: "logOddsLinearInTime";
+  /** Trees of the model. (whole number, > 0) */
+  readonly trees: number;
+  /** On rows that the models had not seen. */
+  readonly measured: MeasuredTimes;
+  /** Rows in which the graph gave the same bits as numpy. (whole number, >= 0) */
+  readonly parityRows: number;
 }
 
 /** How the model was fitted. */
@@ -332,6 +383,8 @@ export interface ModelMetadata {
   readonly libraries: Readonly<Record<string, string>>;
   /** What reasons.onnx gives; null where there is no such file. */
   readonly reasons: Reasons | null;
+  /** What time_to_failure.onnx gives; null where there is no such file. */
+  readonly timeToFailure: TimeToFailure | null;
   /** Null while the model has not been compared. */
   readonly parity: Parity | null;
   /** What the models must be run with. */

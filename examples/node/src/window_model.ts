@@ -1,6 +1,6 @@
 /** `window.onnx` as a function of raw readings on the grid. */
 
-import type { InferenceSession as Session } from "onnxruntime-node";
+import type { InferenceSession as Session, Tensor as Rows } from "onnxruntime-node";
 
 import { ModelError } from "./errors.js";
 import type { ModelMetadata } from "./metadata.js";
@@ -13,6 +13,13 @@ export interface Reason {
   readonly contribution: number;
 }
 
+/** Seconds from the row's instant within which the asset fails with 10, 50 and 90 %; Infinity beyond the model's reach. */
+export interface TimeToFailure {
+  readonly p10: number;
+  readonly p50: number;
+  readonly p90: number;
+}
+
 /** What the model says of one asset at one instant. */
 export interface Prediction {
   /** Probability of a failure within the horizon: a float32, with the bits that Python computes; NaN while off. */
@@ -21,6 +28,8 @@ export interface Prediction {
   readonly alarm: boolean;
   /** Of an alarm, every sensor, the one that raised the score most first; empty if the model gives no reasons. */
   readonly reasons: readonly Reason[];
+  /** Of an alarm, if the model gives it; `metadata.timeToFailure.measured` says how often it was right. */
+  readonly timeToFailure: TimeToFailure | null;
   /** False while the machine is off by `metadata.runningWhen`: nothing is predicted then. */
   readonly running: boolean;
 }
@@ -34,6 +43,7 @@ export class WindowModel {
     readonly metadata: ModelMetadata,
     private readonly session: Session,
     private readonly reasonsSession: Session | undefined,
+    private readonly timesSession: Session | undefined,
   ) {}
 
   /** Open a version; rejects with a ModelError if it has no usable window.onnx, or needs a newer onnxruntime-node. */
@@ -50,10 +60,12 @@ export class WindowModel {
       intraOpNumThreads: metadata.runtime.intraOpNumThreads,
       interOpNumThreads: 1,
     };
-    const reasons = stored.files.get("reasons.onnx");
+    const create = (file: Uint8Array | undefined) => file && InferenceSession.create(file, options);
     try {
       const session = await InferenceSession.create(content, options);
-      return new WindowModel(metadata, session, reasons && (await InferenceSession.create(reasons, options)));
+      const reasons = await create(stored.files.get("reasons.onnx"));
+      const times = await create(stored.files.get("time_to_failure.onnx"));
+      return new WindowModel(metadata, session, reasons, times);
     } catch (cause) {
       throw new ModelError("INTEGRITY_REFUSED", `a model of "${stored.version}" cannot be opened`, { cause });
     }
@@ -87,33 +99,51 @@ export class WindowModel {
         return isRunning(this.metadata, windows.subarray(end - channels.length, end));
       });
       const alarms = seconds.map((_, row) => row).filter((row) => running[row] && alarm[row] === 1n);
-      const reasons = await this.reasonsOf(alarms, features?.data as Float32Array);
+      const alarmRows = this.rowsOf(alarms, features?.data as Float32Array);
+      const reasons = await this.reasonsOf(alarms, alarmRows);
+      const times = await this.timesOf(alarms, alarmRows);
       return seconds.map((_, row) => {
-        if (!running[row]) return { probability: NaN, alarm: false, running: false, reasons: [] };
+        if (!running[row]) return { probability: NaN, alarm: false, running: false, reasons: [], timeToFailure: null };
         return {
           probability: probability[2 * row + 1]!,
           alarm: alarm[row] === 1n,
           running: true,
           reasons: reasons.get(row) ?? [],
+          timeToFailure: times.get(row) ?? null,
         };
       });
     });
   }
 
-  /** The contributions of some rows of features, n × features. */
-  private async reasonsOf(rows: readonly number[], features: Float32Array): Promise<Map<number, readonly Reason[]>> {
-    const sensors = this.metadata.reasons?.sensors;
-    if (this.reasonsSession === undefined || !sensors || rows.length === 0) return new Map();
+  /** Some rows of features, n × features, as a tensor. */
+  private rowsOf(rows: readonly number[], features: Float32Array): Rows {
     const width = this.metadata.features.length;
     const input = new Float32Array(rows.length * width);
     rows.forEach((row, at) => input.set(features.subarray(row * width, (row + 1) * width), at * width));
-    const { contributions } = await this.reasonsSession.run({ input: new Tensor("float32", input, [rows.length, width]) });
+    return new Tensor("float32", input, [rows.length, width]);
+  }
+
+  /** The contributions of some rows. */
+  private async reasonsOf(rows: readonly number[], input: Rows): Promise<Map<number, readonly Reason[]>> {
+    const sensors = this.metadata.reasons?.sensors;
+    if (this.reasonsSession === undefined || !sensors || rows.length === 0) return new Map();
+    const { contributions } = await this.reasonsSession.run({ input });
     const values = contributions?.data as Float32Array;
     return new Map(
       rows.map((row, at) => {
         const own = sensors.map((sensor, s) => ({ sensor, contribution: values[at * sensors.length + s]! }));
         return [row, own.sort((a, b) => b.contribution - a.contribution)];
       }),
+    );
+  }
+
+  /** The time to failure of some rows. */
+  private async timesOf(rows: readonly number[], input: Rows): Promise<Map<number, TimeToFailure>> {
+    if (this.timesSession === undefined || rows.length === 0) return new Map();
+    const { time_to_failure } = await this.timesSession.run({ input });
+    const values = time_to_failure?.data as Float32Array;
+    return new Map(
+      rows.map((row, at) => [row, { p10: values[3 * at]!, p50: values[3 * at + 1]!, p90: values[3 * at + 2]! }]),
     );
   }
 
@@ -128,6 +158,7 @@ export class WindowModel {
     if (this.running > 0) await new Promise<void>((resolve) => (this.ended = resolve));
     await this.session.release();
     await this.reasonsSession?.release();
+    await this.timesSession?.release();
   }
 
   private async whileOpen<Result>(work: () => Promise<Result>): Promise<Result> {

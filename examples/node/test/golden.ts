@@ -11,6 +11,8 @@ import type { Expected } from "./replay.js";
 
 export interface GoldenVersion extends Expected {
   readonly windows: readonly { readonly row: number; readonly values: readonly (number | null)[] }[];
+  /** Bits of p10, p50 and p90 of each window; null for a version without times. */
+  readonly times: readonly number[] | null;
 }
 
 export interface Golden {

@@ -70,6 +70,25 @@ test("an alarm comes with the contribution of each sensor, largest first, which 
   assert.ok(alarms > 0);
 });
 
+test("an alarm comes with the time to failure that Python computes, bit by bit, and other rows without", async () => {
+  const stored = await readVersion(organization, "v2");
+  const model = await WindowModel.open(stored);
+  const { windows, seconds, times } = golden.versions.v2;
+  assert.ok(stored.metadata.timeToFailure!.horizonsSeconds.length > 2);
+  const together = Float64Array.from(windows.flatMap(({ values }) => withNaN(values)));
+  const found = await model.predict(together, windows.map(({ row }) => seconds[row]!));
+  let alarms = 0;
+  for (const [place, { alarm, timeToFailure }] of found.entries()) {
+    const given = timeToFailure && [timeToFailure.p10, timeToFailure.p50, timeToFailure.p90].map(bits);
+    assert.deepEqual(given, alarm ? times!.slice(3 * place, 3 * place + 3) : null);
+    alarms += Number(alarm);
+  }
+  assert.ok(alarms > 3);
+  const without = await WindowModel.open(await readVersion(organization, "v1"));
+  const first = await without.predict(together.subarray(0, together.length / windows.length), [seconds[windows[0]!.row]!]);
+  assert.equal(first[0]!.timeToFailure, null);
+});
+
 test("nothing is predicted while the machine is off, and rows without a value count", async () => {
   const stored = await readVersion(organization, "v1");
   const { channels } = stored.metadata.window;

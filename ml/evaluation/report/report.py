@@ -59,6 +59,8 @@ class ValidationReport:
     """Feature -> gain."""
     explanation: Explanation | None = None
     """What drove alarms; None where the model type cannot tell."""
+    time_to_failure: Mapping[str, Any] | None = None
+    """Coverage, error and width under their JSON names, as measured in training; None where there is none."""
     split: Mapping[str, Any] | None = None
     data_summary: Mapping[str, Any] | None = None
     suspicious_columns: Sequence[Mapping[str, Any]] = ()
@@ -122,6 +124,7 @@ class ValidationReport:
             "drift": [each.to_json() for each in self.drift],
             "importances": self.ranked_importances(),
             "explanation": None if self.explanation is None else self.explanation.to_json(),
+            "timeToFailure": self.time_to_failure,
             "split": self.split,
             "dataSummary": self.data_summary,
             "suspiciousColumns": self.suspicious_columns,

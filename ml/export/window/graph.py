@@ -31,6 +31,7 @@ def build_window_model(
     threshold: float,
     metadata: Mapping[str, str],
     calibration: Calibration = AS_IT_IS,
+    also: Sequence[int] = (),
 ) -> bytes:
     """The ONNX model that computes the features of `engineer` itself, byte for byte the same for the same arguments.
 
@@ -38,14 +39,19 @@ def build_window_model(
     or before the segment's start, counters as totals; W is `engineer.look_back`, the columns are `engineer.channels`.
     ``timestamp`` int64 (N,), epoch seconds of the last row, UTC. Outputs as `build_model` gives them for those rows,
     then ``features`` float32 (N, n_features), the input that ``model.onnx`` and ``reasons.onnx`` take. Features that
-    the model does not ask for are not computed, and NaN.
+    neither the model nor `also` ask for are not computed, and NaN.
 
     Raises ParityError if the threshold is not a finite number, or the scaling constants are unusable.
+
+    Parameters
+    ----------
+    also
+        Numbers of features that other graphs of the version ask for.
     """
     check_width(form, len(engineer.features))
     if not math.isfinite(threshold):
         raise ParityError(f"the alarm threshold is {threshold}; allowed are finite numbers")
-    used = form.used_features()
+    used = np.union1d(form.used_features(), np.array(also, dtype=np.int64))
     graph = GraphBuilder()
     values, column, width = _add_columns(graph, engineer, [engineer.features[index] for index in used])
     scaling = _moved(engineer.scaling.to_dict(), len(engineer.features), used, column, width)

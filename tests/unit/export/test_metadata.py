@@ -45,6 +45,7 @@ def content(**changes: Any) -> dict[str, Any]:
         },
         "differences": [{"name": "apart", "value": "temperature", "setPoint": "wanted"}],
         "reasons": None,
+        "timeToFailure": None,
         "runningWhen": {"column": "temperature", "equals": None, "above": 5.0},
         "grid": {
             "instants": "multiplesOfIntervalSinceEpoch",

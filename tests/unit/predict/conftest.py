@@ -15,7 +15,7 @@ def _installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("installed")
     paths = OrganizationPaths("plant_a", root)
     for seed, version in enumerate(("v1", "v2", "v3")):
-        install(paths, version, seed=seed)
+        install(paths, version, seed=seed, times=version == "v1")
     install(paths, "plain", onnx=False)
     install(OrganizationPaths("plant_b", root), "v1", seed=9)
     publish(paths, "v1")

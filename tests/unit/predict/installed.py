@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from ml.arrays import Float32s
 from ml.cleaning.table import from_table
 from ml.export.metadata import ModelMetadata
-from ml.export.package import exact_models, write_package
+from ml.export.package import exact_models, with_times, write_package
+from ml.export.times.described import Coverage, MeasuredTimes
+from ml.export.times.exact import ExportedTimes
 from ml.features import FeatureEngineer
 from ml.grid.regular import to_grid
 from ml.learning import estimators
+from ml.learning.folds.fitting import Labels
+from ml.learning.times.pooled import HorizonModel
 from ml.options.learning import TrainingConfig
 from ml.workspace.paths import OrganizationPaths
 from ml.workspace.versions.store import stage_version
@@ -17,7 +22,7 @@ from tests.unit.export.test_metadata import content
 from tests.unit.predict.irregular import INTERVAL, MAX_GAP, config, readings
 
 
-def install(paths: OrganizationPaths, version: str, *, seed: int = 0, onnx: bool = True) -> None:
+def install(paths: OrganizationPaths, version: str, *, seed: int = 0, onnx: bool = True, times: bool = False) -> None:
     """A version of a model fitted on random labels, which differ by `seed`."""
     settings = config().model_copy(update={"organization_id": paths.organization_id})
     frame = to_grid(
@@ -49,6 +54,23 @@ def install(paths: OrganizationPaths, version: str, *, seed: int = 0, onnx: bool
     models = None
     if onnx:
         models, metadata = exact_models(model, engineer, metadata, frame=frame, real_rows=rows, parity_rows=200)
+        if times:
+            models, metadata = with_times(
+                models, timed(options, rows, label), metadata, real_rows=rows, parity_rows=200
+            )
     with stage_version(paths, version) as folder:
         model.save(folder / model.model_file)
         write_package(folder, metadata, models)
+
+
+def timed(options: TrainingConfig, rows: Float32s, label: Labels) -> ExportedTimes:
+    """A model of the time to failure that was fitted on one horizon and random labels."""
+    model = HorizonModel(HorizonModel.settings(options))
+    model.width = rows.shape[1]
+    asked = np.column_stack([rows, np.where(label, 3, 1)]).astype(np.float32)
+    model.fit(asked, label, names=[f"f{number}" for number in range(asked.shape[1])])
+    none = Coverage(count=0, share=None, interval=None)
+    measured = MeasuredTimes(
+        part="test", rows=none, alarm_rows=none, first_alarms=none, median_error_seconds=None, median_width_seconds=None
+    )
+    return ExportedTimes(model, (60, 120, 240), np.array([1.0, 2.0, 3.0]), measured)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -37,3 +38,12 @@ def test_the_cool_down_decides(gap, expected):
 
 def test_no_alarm_no_alert():
     assert alerts_of(rows(), None, gap_seconds=3600, version="v1") == []
+
+
+def test_the_time_to_failure_is_that_of_the_newest_row():
+    alarms = rows(("a", "2024-01-01T00:00", 0.9), ("a", "2024-01-01T01:00", 0.6), ("b", "2024-01-01T03:00", 0.8))
+    times = pd.DataFrame({"p10": [9.0, 100.4, 1], "p50": [9.0, 200, 2], "p90": [9.0, np.inf, 3]})
+    first, second = alerts_of(alarms, None, gap_seconds=3600, version="v1", times=times)
+    assert first.to_json()["timeToFailure"] == {"p10": 100, "p50": 200, "p90": None}
+    assert (second.time_to_failure.p10, second.time_to_failure.p90) == (1, 3)
+    assert alerts_of(alarms, None, gap_seconds=3600, version="v1")[0].to_json()["timeToFailure"] is None

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ml.cleaning.table import from_table
-from ml.errors import DataError, MissingColumnError
+from ml.errors import DataError, MissingArtifactError, MissingColumnError
 from ml.export.session import open_model
 from ml.export.window.parity import window_batch
 from ml.grid.regular import to_grid
@@ -70,6 +70,16 @@ def test_alerts_have_the_rows_in_alarm_and_their_reasons(model):
     assert max(alert.probability for alert in alerts) == pytest.approx(alarms["probability"].max())
     assert all(reason.sensor in model.metadata.reasons.sensors for alert in alerts for reason in alert.reasons)
     assert any(alert.reasons for alert in alerts)
+    times = model.times_to_failure(model.engineer.matrix(model.grid_of(table)))
+    last = scored.index[(scored["asset_id"] == alerts[0].asset) & (scored["timestamp"] == alerts[0].end)]
+    assert [tuple(row) for row in times.loc[last].to_numpy()] == [tuple(vars(alerts[0].time_to_failure).values())]
+
+
+def test_a_model_without_times_says_so(root):
+    model = load_model("plant_a", version="v2", root=root)
+    assert model.alerts(readings(400))[0].time_to_failure is None
+    with pytest.raises(MissingArtifactError, match=r"no time_to_failure\.onnx"):
+        model.times_to_failure(np.empty((0, len(model.metadata.features)), dtype=np.float32))
 
 
 def test_nothing_is_predicted_while_the_machine_is_off_and_other_rows_stay_as_they_are(model, grid):

@@ -249,6 +249,10 @@ def _pictures(report: ValidationReport, plots: Mapping[str, bytes]) -> dict[str,
         ),
         "score_distribution": ("Scores by class", "Histogram of the probability of positive and of negative rows."),
         "calibration": ("Calibration", "Predicted probability against the share of positive rows."),
+        "time_to_failure": (
+            "Time to failure",
+            "Said against true time to failure: the first alarm of every failure, and five failures on the way.",
+        ),
         "split": ("Parts", "Assets over time: which rows are training, validation, test or purged, and the failures."),
         "folds": ("Folds of the search", "Assets over time: which rows each fold of the search holds out."),
         **{

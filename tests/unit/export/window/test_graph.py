@@ -308,6 +308,13 @@ def test_features_that_no_tree_asks_for_are_not_computed(options):
     used = from_lightgbm(booster).used_features()
     np.testing.assert_array_equal(given[:, used], engineer.matrix(frame)[:, used])
     assert np.isnan(np.delete(given, used, axis=1)).all()
+    also = [0, len(engineer.features) - 1, 7]
+    wider = build_window_model(engineer, from_lightgbm(booster), threshold=0.3, metadata={}, also=also)
+    again, _, more = open_model(wider).run(None, {"window": window, "timestamp": timestamp})
+    assert again.tobytes() == probabilities.tobytes()
+    known = np.union1d(used, also)
+    np.testing.assert_array_equal(more[:, known], engineer.matrix(frame)[:, known])
+    assert np.isnan(np.delete(more, known, axis=1)).all()
 
 
 def test_inputs_versions_and_bytes_are_as_promised():
