@@ -92,16 +92,18 @@ def _compare(arguments: argparse.Namespace, _: Redactor) -> Mapping[str, Any]:
         {"name": each.name, "values": [_value(version, each) for version in (a, b)], "words": _words(each, a, b)}
         for each in _NUMBERS
     ]
-    common = _common_rows(paths, a, b)
+    common = None if _question(a) != _question(b) else _common_rows(paths, a, b)
     page = paths.comparison(b.name, a.name)
-    write_text(page, _page(paths, a, b, numbers, common))
+    write_text(page, _page(paths, a, b, numbers, _on_common_rows(a, b, common)))
     write_index(paths)
     return {
         "organizationId": paths.organization_id,
         "versions": [a.name, b.name],
         "verdicts": [each.report["status"] for each in (a, b)],
+        "horizonSeconds": [each.metadata["horizonSeconds"] for each in (a, b)],
         "numbers": numbers,
         "commonRows": common,
+        "inWords": _on_common_rows(a, b, common),
         "comparisonPath": str(page),
     }
 
@@ -146,8 +148,9 @@ def _common_rows(paths: OrganizationPaths, a: _Version, b: _Version) -> dict[str
     if not all(file.is_file() for file in files):
         return None
     first, second = (pd.read_parquet(file).dropna(subset=["probability"]) for file in files)
-    both = first.merge(second, on=["asset_id", "timestamp", "label"]).sort_values(["asset_id", "timestamp"])
-    label = both["label"].to_numpy()
+    shared = first.merge(second, on=["asset_id", "timestamp"], suffixes=("_x", "_y"))
+    both = shared[shared["label_x"] == shared["label_y"]].sort_values(["asset_id", "timestamp"])
+    label = both["label_x"].to_numpy()
     if not ((label == 1).any() and (label == 0).any()):
         return None
     groups = independent_groups(both["asset_id"])
@@ -157,17 +160,33 @@ def _common_rows(paths: OrganizationPaths, a: _Version, b: _Version) -> dict[str
     samples = [resampled_average_precision(label, score, groups, drawn) for score in scores]
     return {
         "rows": len(both),
+        "rowsWithOtherLabels": len(shared) - len(both),
         "averagePrecision": [float(resampled_average_precision(label, score, groups, once)[0]) for score in scores],
         "difference": percentile_interval(samples[1] - samples[0]),
     }
 
 
-def _on_common_rows(common: Mapping[str, Any] | None) -> str:
+def _question(version: _Version) -> tuple[int, int]:
+    """What a version predicts: its horizon, and how far its rows are apart, both in seconds."""
+    return version.metadata["horizonSeconds"], version.metadata["samplingIntervalSeconds"]
+
+
+def _on_common_rows(a: _Version, b: _Version, common: Mapping[str, Any] | None) -> str:
+    if _question(a) != _question(b):
+        horizons, steps = (
+            [wording.duration(value) for value in each] for each in zip(_question(a), _question(b), strict=True)
+        )
+        what = (
+            f"horizons ({' and '.join(horizons)})" if horizons[0] != horizons[1] else f"grids ({' and '.join(steps)})"
+        )
+        return f"The two have different {what}, so they answer different questions and share no rows to compare."
     if common is None:
         return "The two were tested on different rows, so a part of every difference is in the data."
     before, after = (wording.score(value) for value in common["averagePrecision"])
     rows = wording.plural(common["rows"], "row")
-    told = f"On the {rows} that both were tested on, average precision went from {before} to {after}"
+    left_out = common["rowsWithOtherLabels"]
+    also = f" and that have the same label in both ({left_out:,} more do not)" if left_out else ""
+    told = f"On the {rows} that both were tested on{also}, average precision went from {before} to {after}"
     if common["difference"] is None:
         return f"{told}."
     low, high = common["difference"]
@@ -177,7 +196,9 @@ def _on_common_rows(common: Mapping[str, Any] | None) -> str:
     return f"{told}. The difference lies between {low:+.3f} and {high:+.3f} (95 %), so it {beyond}."
 
 
-def _page(paths: OrganizationPaths, a: _Version, b: _Version, numbers: Sequence[Mapping[str, Any]], common: Any) -> str:
+def _page(
+    paths: OrganizationPaths, a: _Version, b: _Version, numbers: Sequence[Mapping[str, Any]], summary: str
+) -> str:
     names = ("", a.name, b.name)
     sections = [
         {
@@ -207,7 +228,7 @@ def _page(paths: OrganizationPaths, a: _Version, b: _Version, numbers: Sequence[
         "page.html.j2",
         title=f"{a.name} and {b.name}",
         above=Link(paths.organization_id, f"../{INDEX}"),
-        summary=_on_common_rows(common),
+        summary=summary,
         trends=[],
         sections=sections,
     )
@@ -272,10 +293,11 @@ def _in_words(result: Mapping[str, Any]) -> Iterator[str]:
     rows = [
         ["", *result["versions"]],
         ["Verdict", *result["verdicts"]],
+        ["Horizon", *(wording.duration(each) for each in result["horizonSeconds"])],
         *([each["name"], *each["words"]] for each in result["numbers"]),
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-    yield _on_common_rows(result["commonRows"])
+    yield result["inWords"]
     yield f"  Page  {shown(result['comparisonPath'])}"
