@@ -15,7 +15,7 @@ def version(horizon: int = 48 * HOUR, interval: int = HOUR) -> _Version:
 
 @pytest.mark.parametrize(
     ("other", "words"),
-    [(version(horizon=96 * HOUR), "different horizons (48 h and 96 h)"), (version(interval=60), "different grids")],
+    [(version(horizon=96 * HOUR), "different horizons (2 days and 4 days)"), (version(interval=60), "different grids")],
 )
 def test_other_horizons_and_grids_are_other_questions(other: _Version, words: str) -> None:
     assert words in _on_common_rows(version(), other, None)
