@@ -63,6 +63,10 @@ class EventCounts:
     """The same, of events that would end before they start."""
     overlapping: int = 0
     """Events that start before another of the same asset and mode has ended."""
+    at_midnight: int = 0
+    """Events that start at midnight by the clock of the list."""
+    dated: int = 0
+    """Events with a start and an asset."""
     local_times: int = 0
     """Events whose start names no time zone."""
     unknown_assets: dict[str, int] = field(default_factory=dict)
@@ -215,6 +219,8 @@ def _events(
     named = np.array([name is not None for name in names], dtype=np.bool_)
     counts.without_asset += int((readable & ~named).sum())
     keep = readable & named
+    counts.dated += int(keep.sum())
+    counts.at_midnight += _at_midnight(start[keep], zone)
     counts.local_times += int((keep & times[table.start_column].carries_no_zone(starts)).sum())
     return pd.DataFrame(
         {
@@ -224,6 +230,11 @@ def _events(
             "mode": pd.Series(_modes(batch, table), dtype="str"),
         }
     )[keep]
+
+
+def _at_midnight(start: Int64s, zone: str) -> int:
+    local = pd.to_datetime(start, unit="us", utc=True).tz_convert(zone)
+    return int((local == local.normalize()).sum())
 
 
 def _names(batch: pa.RecordBatch, column: str | None, table: EventTable) -> list[str | None]:

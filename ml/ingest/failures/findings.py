@@ -12,6 +12,7 @@ from ml.options.failures import canonical
 from ml.wording import plural
 
 _SHOWN = 5
+_ENOUGH_DATES = 3  # fewer can be midnight by chance
 
 
 def tell_lists(config: OrganizationConfig, lists: Mapping[str, ListedEvents], assets: Sequence[str]) -> list[Finding]:
@@ -30,6 +31,8 @@ def tell_lists(config: OrganizationConfig, lists: Mapping[str, ListedEvents], as
         _refuse_strangers(listed, field, assets)
         found += _odd_rows(listed.counts, listed.where, field)
         found += _places(listed.counts, listed.where, field)
+        if name == "events":
+            found += _dates(listed.counts, listed.where, field)
         table = config.failure_config.tables[name]
         if listed.counts.local_times and table.timezone is None and config.data_config.timezone is None:
             found.append(
@@ -73,6 +76,18 @@ def _odd_rows(counts: EventCounts, where: str, field: str) -> Iterator[Finding]:
             f"{plural(counts.overlapping, 'event')} of {where} began before another of the same asset and mode had "
             "ended; such events are one.",
             field,
+        )
+
+
+def _dates(counts: EventCounts, where: str, field: str) -> Iterator[Finding]:
+    """Failures known by their day alone: their onsets are up to a day early."""
+    if counts.at_midnight == counts.dated >= _ENOUGH_DATES:
+        yield Finding(
+            "EVENTS_ARE_DATES",
+            f"All {counts.dated:,} events of {where} start at midnight, as dates without a time of day do. The failures "
+            "of that day then begin too early, by up to 24 h, and the hours before them count as failed or healthy.",
+            f"{field}.startColumn",
+            "name a column that holds the time of day too, or give each failure its time in the list",
         )
 
 

@@ -224,6 +224,14 @@ def test_what_was_odd_about_a_list_is_counted_and_told(tmp_path: Path) -> None:
     assert prepared.summary["failureEvents"]["total"] == 2
 
 
+@pytest.mark.parametrize(("hour", "told"), [("", True), (" 00:00", True), (" 06:30", False)])
+def test_failures_that_are_known_by_their_day_alone_are_told(hour: str, told: bool, tmp_path: Path) -> None:
+    write_readings(tmp_path, {"a": [*range(0, 900 * INTERVAL, INTERVAL)]})
+    rows = [f"a;2024-03-{day}{hour};;p" for day in (11, 13, 15)]
+    (tmp_path / "events.csv").write_text("\n".join(["unit;begin;finish;what", *rows, ""]))
+    assert ("EVENTS_ARE_DATES" in codes_of(prepare(configured(tmp_path, 3 * INTERVAL)))) is told
+
+
 def test_ends_that_cannot_be_read_are_told_and_lists_of_maintenance_may_be_empty(tmp_path: Path) -> None:
     write_readings(tmp_path, {"a": [*range(0, 30 * INTERVAL, INTERVAL)]})
     for name in ("maintenance", "downtime"):
