@@ -249,6 +249,11 @@ class ModelMetadata(Section):
     serving_profile: Literal["backend"] | None = Field(
         default=None, description="The server that computes these features itself; null where only window.onnx does."
     )
+    score_kind: Literal["probability", "anomaly"] = Field(
+        default="probability",
+        description="What the second column of probabilities is: the probability of a failure, or how far the machine "
+        "is from normal behaviour (score / (score + 1), 0.5 at the limit), which is none.",
+    )
     threshold: Probability = Field(description="label is 1 where the float32 probability is at least this.")
     suggested_threshold: Probability | None = Field(
         default=None, description="The same, for a server that has an alarm threshold of its own."

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml.config import OrganizationConfig
+from ml.findings import Finding
 from ml.progress import ProgressCallback
 from ml.workspace.configurations import beside_config
 from ml.workspace.process.libraries import require_psycopg
@@ -45,8 +46,9 @@ class TuningResult:
 
     training_config: Path
     best_parameters: dict[str, Any]
-    best_score: float
-    baseline_score: float
+    best_score: float | None
+    """None where there was nothing to search by."""
+    baseline_score: float | None
     metric: str
     trials: int
     selection: str
@@ -110,6 +112,9 @@ def run(
     journal, training_config = (paths.tuning_file(config.version, name) for name in (JOURNAL, "training_config.json"))
     data = inputs.prepared_data(config, paths, progress, argument=prepared_data).data
     make_folder(folder)
+    if not estimators.get(config.training_config.model_type).search_space():
+        write_text(training_config, config.to_json() + "\n")
+        return _nothing_to_search(config, training_config, warnings_of(config, data.summary, data.interval))
     with told_with_failures(data.summary):
         result = _search(without_copies(config, data.summary), data, journal, progress)
     leaks = config.tuning_config.shuffled_folds == "leaks"
@@ -128,6 +133,17 @@ def run(
         leaks=leaks,
         warnings=warnings_of(config, data.summary, data.interval),
     )
+
+
+def _nothing_to_search(config: OrganizationConfig, file: Path, warnings: list[dict[str, Any]]) -> TuningResult:
+    """Of a model type that has no parameters to search: without failures there is no score to search by."""
+    finding = Finding(
+        "NOTHING_TO_SEARCH",
+        f"{config.training_config.model_type} has no parameters to search; the configuration was passed on as it is",
+        "tuningConfig",
+    )
+    metric = config.tuning_config.scoring_metric
+    return TuningResult(file, {}, None, None, metric, 0, "none", False, [*warnings, finding.to_json()])
 
 
 def _check_what_is_there(config: OrganizationConfig) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ml.export.metadata import ModelMetadata
     from ml.ingest.inputs import Input
     from ml.learning.engine import Engine
-    from ml.learning.training import TrainedModel
+    from ml.learning.trained_model import TrainedModel
     from ml.workspace.paths import OrganizationPaths
 
 
@@ -195,13 +195,17 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
 
     frame, parts = source.data.frame, model.parts
     label = frame["label"].to_numpy()
-    scores = {
-        "validation": row_metrics(label[parts.validation], model.validation_probability, model.threshold).to_json()
-    }
+    is_anomaly = model.estimator.score_kind == "anomaly"
+
+    def measured(*of: Any) -> dict[str, Any]:
+        metrics = row_metrics(*of)
+        return (metrics.without_probabilities() if is_anomaly else metrics).to_json()
+
+    scores = {"validation": measured(label[parts.validation], model.validation_probability, model.threshold)}
     if parts.test.any():
         probability = model.held_out().astype(np.float32)
         threshold = model.threshold if model.judged is None else model.judged.threshold
-        scores["test"] = row_metrics(label[parts.test], probability, threshold).to_json()
+        scores["test"] = measured(label[parts.test], probability, threshold)
     part = "test" if "test" in scores else "validation"
     return {
         **scores[part],
@@ -209,7 +213,9 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
         "dataPoints": int(parts.train.sum()),
         "features": model.engineer.get_feature_names_out(),
         "servingProfile": config.feature_config.serving_profile,
-        "modelType": config.training_config.model_type,
+        "modelType": type(model.estimator).model_type,
+        "scoreKind": model.estimator.score_kind,
+        **({"normalBehaviour": model.normal} if model.normal else {}),
         "engine": config.training_config.engine,
         "threshold": model.threshold,
         "suggestedThreshold": model.threshold,
@@ -230,6 +236,7 @@ def _metrics(config: OrganizationConfig, source: Input, model: TrainedModel) -> 
             [
                 *_threshold_findings(model),
                 *_fit_findings(model),
+                *model.findings,
                 *serving_findings(config, source.data.interval, model.threshold),
             ],
         ),
@@ -291,7 +298,8 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
     return ModelMetadata(
         organization_id=config.organization_id,
         version=config.version,
-        model_type=config.training_config.model_type,
+        model_type=type(model.estimator).model_type,
+        score_kind=model.estimator.score_kind,
         features=tuple(engineer.get_feature_names_out()),
         horizon_seconds=config.data_config.prediction_horizon_seconds,
         sampling_interval_seconds=engineer.interval,

@@ -273,6 +273,35 @@ FAMILIES: tuple[Family, ...] = (
 )
 
 
+def watched_channels(config: OrganizationConfig) -> tuple[str, ...]:
+    """Channels that a model of normal behaviour reads: continuous ones, and what tells that the machine runs."""
+    schema = config.schema_config
+    running = () if schema.running_when is None else (schema.running_when.column,)
+    return tuple(dict.fromkeys((*schema.continuous_channels, *running)))
+
+
+def sample_name(channel: str, steps: int) -> str:
+    """Name of the feature that holds a channel so many samples ago."""
+    return f"{channel}__sample__{steps}"
+
+
+def _samples(request: Request) -> Iterator[Feature]:
+    config = request.config
+    horizon = config.data_config.prediction_horizon_seconds
+    recent, baseline = config.training_config.normal_behaviour.samples(horizon, request.interval)
+    for name in watched_channels(config):
+        for steps in (*recent, *baseline):
+            yield Feature(sample_name(name, steps), ops.Sample(name, steps))
+
+
+SAMPLES = Family(
+    "samples",
+    "readings over the time that deviations persist, of which a model of normal behaviour makes its score",
+    (ops.Sample,),
+    _samples,
+)
+"""What the model types normal_behaviour and blend read, beside the families or in place of them."""
+
 _SERVED_STATISTICS: tuple[ServedStatistic, ...] = ("mean", "std", "min", "max", "range")
 
 
@@ -311,6 +340,9 @@ def list_features(config: OrganizationConfig, interval: int) -> list[Feature]:
     """
     if config.feature_config.serving_profile is not None:
         return _served(config, interval)
+    kind = config.training_config.model_type
+    if kind == "normal_behaviour":
+        return list(_samples(Request(config, interval, (), ())))
     request = Request.of(config, interval)
     features = [
         feature
@@ -320,7 +352,7 @@ def list_features(config: OrganizationConfig, interval: int) -> list[Feature]:
     ]
     if not features:
         raise ConfigError("featureConfig.families switches every feature off", field="featureConfig.families")
-    return features
+    return [*features, *_samples(request)] if kind == "blend" else features
 
 
 def _served(config: OrganizationConfig, interval: int) -> list[Feature]:

@@ -32,7 +32,7 @@ def constant_model(probability: npt.NDArray[Any]) -> Finding | None:
         return None
     return Finding(
         "MODEL_CONSTANT",
-        f"it gives the probability {float(values[0]):.4g} for all {wording.plural(len(values), 'row')}, so it tells no "
+        f"it gives the value {float(values[0]):.4g} for all {wording.plural(len(values), 'row')}, so it tells no "
         "row from another",
         hint="look at the findings about the data: sensors without readings, too few failures, or a smallest leaf "
         "(minDataInLeaf, minSamplesLeaf) that is too large for so few rows",
@@ -58,7 +58,7 @@ def constant_on_assets(
         return None
     return Finding(
         "CONSTANT_ON_ASSETS",
-        f"it gives one probability for all rows of {wording.listed([str(name) for name in constant])}, before failures "
+        f"it gives one value for all rows of {wording.listed([str(name) for name in constant])}, before failures "
         "and after",
         str(constant[0]),
         "these machines run at levels that the training rows do not have; give rows of more machines, or set "
