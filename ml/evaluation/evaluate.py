@@ -89,7 +89,7 @@ class _Subject:
     @property
     def score_name(self) -> str:
         """What the model's number is called."""
-        return "score" if self.is_anomaly else "probability"
+        return self.trained.metadata.score_name
 
 
 @dataclass(frozen=True)

@@ -306,6 +306,11 @@ class ModelMetadata(Section):
             raise PydanticCustomError("scaling", "scaling must hold {n} centers and scales", {"n": expected})
         return self
 
+    @property
+    def score_name(self) -> str:
+        """What a column with the model's answers is called."""
+        return "probability" if self.score_kind == "probability" else "score"
+
     def to_json_bytes(self) -> bytes:
         """UTF-8 JSON in the order of the fields; equal metadata, built alike, gives equal bytes."""
         content = self.model_dump(mode="json", by_alias=True)

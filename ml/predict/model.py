@@ -71,7 +71,8 @@ class LoadedModel:
         -------
         One row per asset and grid instant, by asset and time: ``asset_id``, ``timestamp`` (UTC), ``probability``
         (float32; NaN while the machine is off by the model's ``runningWhen``) and ``label`` (int64, 1 where the
-        probability reaches the model's threshold).
+        probability reaches the model's threshold). A model of normal behaviour has ``score`` in place of
+        ``probability``: how far the machine is from normal, 0.5 at the limit.
 
         Raises
         ------
@@ -103,7 +104,7 @@ class LoadedModel:
         if off.any():
             probability, label = np.where(off, np.float32(np.nan), probability), np.where(off, 0, label)
         scored = frame.iloc[skip:][["asset_id", "timestamp"]].reset_index(drop=True)
-        return scored.assign(probability=probability, label=label)
+        return scored.assign(**{self.metadata.score_name: probability}, label=label)
 
     def predict_features(self, X: Float32s) -> tuple[Probabilities, Labels]:
         """Probability, float32 (n_rows,), and label, int64 (n_rows,), of features float32 (n_rows, n_features).
@@ -155,7 +156,8 @@ class LoadedModel:
         if self.reasons_session is not None and alarm.size:
             reasons = self.reasons(self.engineer.matrix(frame, rows=wanted))
         gap = max(cooldown_seconds, self.engineer.interval)
-        return alerts_of(scored.iloc[alarm], reasons, gap_seconds=gap, version=self.version)
+        alarms, name = scored.iloc[alarm], self.metadata.score_name
+        return alerts_of(alarms, reasons, gap_seconds=gap, version=self.version, score_name=name)
 
 
 def manifest_digest(folder: Path, version: str) -> str:

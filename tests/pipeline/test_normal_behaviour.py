@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import ml.predict.__main__
 from tests.pipeline.backend import STEPS, Json, run_here
 from tests.pipeline.small_plant import write_json
 
@@ -26,8 +27,9 @@ def day_one(readings: Path, **training: Json) -> Json:
 
 
 def test_without_any_target_all_five_steps_lead_to_a_published_model(
-    readings: Path, root: Path, tmp_path: Path
+    readings: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("ML_BASE_PATH", str(root))
     config = day_one(readings)
     file = write_json(tmp_path / "config.json", config)
     documents = {}
@@ -63,6 +65,13 @@ def test_without_any_target_all_five_steps_lead_to_a_published_model(
     assert "score" in pd.read_parquet(artifacts / "predictions.parquet").columns
     metadata = json.loads((root / "models" / "plant_n" / "current" / "metadata.json").read_text())
     assert (metadata["scoreKind"], metadata["threshold"]) == ("anomaly", 0.5)
+
+    scored = tmp_path / "scored.csv"
+    assert ml.predict.__main__.main([str(file), str(readings), str(scored)]) == 0
+    assert pd.read_csv(scored).columns.tolist() == ["asset_id", "timestamp", "score", "label"]
+    alerts = ml.predict.load_model("plant_n").alerts(pd.read_parquet(readings))
+    assert alerts
+    assert "probability" not in alerts[0].to_json()
 
 
 def test_episodes_that_someone_confirmed_are_the_failures_of_the_next_training(

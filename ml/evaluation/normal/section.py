@@ -59,6 +59,7 @@ class NormalSection:
     interval: tuple[float, float]
     healthy_time_in_alarm: float
     healthy_days: float
+    history_is_clean: bool
     failures: int
     detected: int
     sensors: Mapping[str, Mapping[str, Any]]
@@ -72,6 +73,7 @@ class NormalSection:
             "interval": list(self.interval),
             "healthyTimeInAlarm": self.healthy_time_in_alarm,
             "healthyDays": self.healthy_days,
+            "historyIsClean": self.history_is_clean,
             "knownFailures": self.failures,
             "detected": self.detected if self.failures else None,
             "sensors": self.sensors,
@@ -84,15 +86,22 @@ class NormalSection:
         return str(pd.DataFrame(self.episodes, columns=list(COLUMNS)).to_csv(index=False))
 
     @property
-    def gate(self) -> Gate:
-        """Whether the rate that was aimed at lies within, or above, what the evaluated rows leave open."""
+    def gate(self) -> Gate | None:
+        """Whether the rate that was aimed at lies within, or above, what the evaluated rows leave open.
+
+        None of a history that nobody has checked: its alarms may be right.
+        """
         low = self.interval[0]
-        return Gate(
-            name="Alarms per asset-day of history taken for healthy, beyond chance",
-            key=RATE_KEY,
-            limit=self.target,
-            value=low,
-            passed=low <= self.target,
+        return (
+            None
+            if not self.history_is_clean
+            else Gate(
+                name="Alarms per asset-day of history taken for healthy, beyond chance",
+                key=RATE_KEY,
+                limit=self.target,
+                value=low,
+                passed=low <= self.target,
+            )
         )
 
 
@@ -127,6 +136,7 @@ def normal_section(
         interval=rate_interval(events["falseAlarms"], events["assetDays"]),
         healthy_time_in_alarm=events["healthyTimeInAlarm"] or 0.0,
         healthy_days=events["healthyDays"],
+        history_is_clean=bool(told.get("historyIsClean")),
         failures=events["failures"],
         detected=events["detected"],
         sensors=sensors,

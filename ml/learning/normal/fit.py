@@ -127,13 +127,14 @@ def fit_normal(
     form = replace(form, mean_center=mean_center, mean_spread=np.where(mean_spread > 0, mean_spread, 1.0))
     of_mean, largest, squares = form.combine(mean, count)
     value = np.empty(len(of_mean))
+    asset_day = None if history.is_clean else history.asset_day
     for block in np.unique(history.block):
         own = history.block == block
         others = judged & ~own
-        limits = limits_for(of_mean, largest, others if others.any() else judged, curve, rate)
+        limits = limits_for(of_mean, largest, others if others.any() else judged, curve, rate, asset_day)
         score = np.maximum(of_mean[own] / limits[0], largest[own] / limits[1])
         value[own] = score / (score + 1)
-    limits = limits_for(of_mean, largest, judged, curve, rate)
+    limits = limits_for(of_mean, largest, judged, curve, rate, asset_day)
     return FittedNormal(
         replace(form, mean_limit=limits[0], single_limit=limits[1]),
         tuple(sensors[kept].tolist()),

@@ -20,6 +20,9 @@ BLOCKS = 5
 """Blocks of history; limits and figures are of rows whose block the expectation was not fitted on."""
 
 
+_DAY = 86_400
+
+
 @dataclass(frozen=True)
 class History:
     """Rows of a grid frame; every array has n_rows.
@@ -32,6 +35,8 @@ class History:
         Number of the row's block, from 0: stretches of time, or whole assets where parts are split by asset.
     healthy
         Rows that are not known to be bad: labelled 0, the machine runs, and the day is not excluded.
+    is_clean
+        Whether it is taken to hold no failure that is not recorded.
     """
 
     channels: tuple[str, ...]
@@ -41,6 +46,12 @@ class History:
     seconds: Int64s
     block: Int64s
     healthy: Bools
+    is_clean: bool
+
+    @property
+    def asset_day(self) -> Int64s:
+        """Number of the row's asset and day."""
+        return np.unique(np.column_stack([self.asset, self.seconds // _DAY]), axis=0, return_inverse=True)[1].ravel()
 
     @classmethod
     def of(cls, config: OrganizationConfig, frame: pd.DataFrame) -> History:
@@ -52,7 +63,7 @@ class History:
         healthy = (frame["label"].to_numpy() == 0) & ~off_rows(frame, config.schema_config.running)
         for days in config.training_config.normal_behaviour.exclude:
             first, end = (np.datetime64(day, "s").astype(np.int64) for day in (days.from_, days.to))
-            healthy &= ~((seconds >= first) & (seconds < end + 86_400))
+            healthy &= ~((seconds >= first) & (seconds < end + _DAY))
         asset = frame["asset_id"].factorize()[0].astype(np.int64)
         by_asset = config.data_config.split_by == "asset" and len(np.unique(asset[healthy])) > 1
         return cls(
@@ -63,6 +74,7 @@ class History:
             seconds,
             _blocks_of_assets(asset, config.training_config.random_state) if by_asset else _blocks(seconds, healthy),
             healthy,
+            _is_clean(config, frame),
         )
 
     def means(self, form: NormalForm, residual: Float64s, samples: tuple[int, ...]) -> tuple[Float64s, Float64s]:
@@ -85,6 +97,14 @@ class History:
         for own, values in parts:
             residual[own] = values
         return residual
+
+
+def _is_clean(config: OrganizationConfig, frame: pd.DataFrame) -> bool:
+    settings = config.training_config.normal_behaviour
+    if settings.history_is_clean is not None:
+        return settings.history_is_clean
+    recorded = bool((frame["event"] >= 0).any() or (frame["label"] == 1).any())
+    return recorded or bool(config.failure_config.tables or settings.exclude)
 
 
 def _blocks(seconds: Int64s, healthy: Bools) -> Int64s:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from ml.arrays import Bools, Float64s
+from ml.arrays import Bools, Float64s, Int64s
 from ml.learning.events.alarm_curve import AlarmCurve
 
 MEAN_SHARE = 0.8
 """Of the rate, for the limit on the mean over sensors; the rest is for that on the largest deviation."""
+
+_QUARTILES = np.array([0.25, 0.75])
+_LEAST_DAYS = 40
 
 Curve = Callable[[Bools, Float64s], AlarmCurve]
 """False alarms at every threshold of some rows (n_all,) of a table, with values from 0 to 1 of these, (n_rows,)."""
@@ -32,12 +37,35 @@ def limit_for(value: Float64s, rows: Bools, curve: Curve, rate: float) -> float:
     return max(float(limit), float(np.finfo(np.float64).tiny))
 
 
-def limits_for(mean: Float64s, largest: Float64s, rows: Bools, curve: Curve, rate: float) -> tuple[float, float]:
-    """Limits on the mean square over sensors and on the largest square, which share the rate."""
-    return (
-        limit_for(mean, rows, curve, MEAN_SHARE * rate),
-        limit_for(largest, rows, curve, (1 - MEAN_SHARE) * rate),
-    )
+def limits_for(
+    mean: Float64s, largest: Float64s, rows: Bools, curve: Curve, rate: float, asset_day: Int64s | None
+) -> tuple[float, float]:
+    """Limits on the mean square over sensors and on the largest square, which share the rate.
+
+    `asset_day` numbers the asset-days of a history that may hold unknown failures, (n_all,); None of a clean one.
+    """
+    found = []
+    for value, share in ((mean, MEAN_SHARE), (largest, 1 - MEAN_SHARE)):
+        limit = limit_for(value, rows, curve, share * rate)
+        expected = None if asset_day is None else tail_limit(value[rows], asset_day[rows], share * rate)
+        found.append(limit if expected is None else min(limit, expected))
+    return found[0], found[1]
+
+
+def tail_limit(value: Float64s, asset_day: Int64s, rate: float) -> float | None:
+    """The limit that the middle of the asset-days lets expect; None where there are too few.
+
+    The root of the highest value of each asset-day is taken for Gumbel distributed, with the quartiles of the days. A
+    quarter of the days may hold failures that nobody recorded, and the limit hardly moves.
+    """
+    highest = pd.Series(value).groupby(asset_day).max().to_numpy()
+    if len(highest) < _LEAST_DAYS or rate >= 1:
+        return None
+    low, high = np.quantile(np.sqrt(highest), _QUARTILES)
+    places = -np.log(-np.log(_QUARTILES))
+    slope = (high - low) / (places[1] - places[0])
+    limit = float(low - slope * places[0] - slope * math.log(rate)) ** 2
+    return limit if limit > 0 else None
 
 
 def rate_interval(alarms: int, asset_days: float) -> tuple[float, float]:

@@ -58,7 +58,7 @@ def train_normal(config: OrganizationConfig, engine: Engine, interval: int, tell
     figures = achieved(curve(judged, fitted.value[judged]), ALARM, rate)
     held_out = _held_out(engine, history, fitted, judged)
     policy = ThresholdPolicy(rule="maxFalseAlarmsPerAssetDay", limit=rate)
-    met = figures["falseAlarmsPerAssetDayInterval"][0] <= rate
+    met = figures["falseAlarmsPerAssetDayInterval"][0] <= rate or not history.is_clean
     choice = ThresholdChoice(ALARM, policy, met, figures, config.validation_config.alarm_cooldown_seconds)
     tell(3, 3, "fitted")
     return TrainedModel(
@@ -75,7 +75,7 @@ def train_normal(config: OrganizationConfig, engine: Engine, interval: int, tell
         fitted.value[judged].astype(np.float32),
         held_out,
         findings=tuple(_findings(config, history, fitted, figures, rate * days)),
-        normal=_described(fitted, judged, days),
+        normal=_described(fitted, judged, days, is_clean=history.is_clean),
     )
 
 
@@ -143,7 +143,18 @@ def _findings(
                 f"{FEW_ALARMS} need {FEW_ALARMS / rate:.3g} asset-days",
             )
         )
-    if figures["falseAlarmsPerAssetDayInterval"][0] > rate:
+    if not history.is_clean:
+        found.append(
+            Finding(
+                "HISTORY_UNCHECKED",
+                "no failure, maintenance or downtime is recorded, so the history may hold failures; limits were not "
+                f"set above what most asset-days let expect, and {figures['falseAlarmsPerAssetDay']:.2g} alarms per "
+                f"asset-day in it may be false, or right ({rate:.2g} false ones were aimed at)",
+                "trainingConfig.normalBehaviour.historyIsClean",
+                "confirm or dismiss the episodes that the report lists; or set it to true if there was no failure",
+            )
+        )
+    elif figures["falseAlarmsPerAssetDayInterval"][0] > rate:
         low, high = figures["falseAlarmsPerAssetDayInterval"]
         found.append(
             Finding(
@@ -167,10 +178,10 @@ def _findings(
     return found
 
 
-def _described(fitted: FittedNormal, judged: Bools, days: float) -> dict[str, Any]:
+def _described(fitted: FittedNormal, judged: Bools, days: float, *, is_clean: bool) -> dict[str, Any]:
     """What the report tells of each sensor: its fit, and in how many alarm rows it deviated most."""
     alarm = judged & (fitted.value >= ALARM)
     first = np.argmax(fitted.squares[alarm], axis=1)
     often = np.bincount(first, minlength=len(fitted.sensors))
     sensors = {name: {**fitted.fit[name], "alarmRowsFirst": int(often[at])} for at, name in enumerate(fitted.sensors)}
-    return {"healthyDays": days, "sensors": sensors}
+    return {"healthyDays": days, "historyIsClean": is_clean, "sensors": sensors}

@@ -74,6 +74,12 @@ class NormalBehaviourParams(Section):
         "the asset's own past baselineSeconds, which forgives old differences, repairs and seasons, and slow wear.",
     )
     baseline_seconds: PositiveSeconds = Field(default=7 * SECONDS_PER_DAY, description="Of the baseline asset.")
+    history_is_clean: bool | None = Field(
+        default=None,
+        description="Whether the history holds no failure that is not recorded. If not, limits are not set above what "
+        "the middle of the asset-days lets expect, and the rate is a guess. Default: true where failures, maintenance, "
+        "downtime or days to exclude are recorded.",
+    )
     exclude: tuple[ExcludedDates, ...] = Field(
         default=(), description='Days to leave out of what is normal, such as `[{"from": "2024-05-01", "to": ...}]`.'
     )
