@@ -241,7 +241,13 @@ def _assemble(
         test_set=rows.describe(),
         metrics=measured.metrics,
         gates=tuple(gate for gate in gates if gate is not None),
-        refusals=refusals(subject.probability, measured.events, horizon=horizon, interval=trained.engineer.interval),
+        refusals=refusals(
+            subject.probability,
+            measured.events,
+            horizon=horizon,
+            interval=trained.engineer.interval,
+            score_name=subject.score_name,
+        ),
         warnings=_warnings(subject, _findings(subject, measured, horizon)),
         events=measured.events,
         references=reference_results(rows.label, measured.references),
@@ -275,7 +281,9 @@ def _findings(subject: _Subject, measured: _Measured, horizon: int) -> list[Find
         chosen_with if isinstance(chosen_with, int) else None, options.alarm_cooldown_seconds, interval
     )
     table = subject.rows.table
-    constant = constant_on_assets(table["asset_id"].to_numpy(), subject.rows.label, subject.probability)
+    constant = constant_on_assets(
+        table["asset_id"].to_numpy(), subject.rows.label, subject.probability, subject.score_name
+    )
     found += [each for each in (other, constant) if each is not None]
     return (
         found

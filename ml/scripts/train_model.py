@@ -135,7 +135,9 @@ def _engine(
 def _refuse_constant(model: TrainedModel) -> None:
     from ml.evaluation.checks.degenerate import constant_model
 
-    finding = constant_model(model.validation_probability)
+    finding = constant_model(
+        model.validation_probability, "probability" if model.estimator.score_kind == "probability" else "score"
+    )
     if finding is not None:
         raise QualityGateError(f"the model has learned nothing: {finding.message}", hint=finding.hint)
 
