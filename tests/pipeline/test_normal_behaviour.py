@@ -72,6 +72,7 @@ def test_without_any_target_all_five_steps_lead_to_a_published_model(
     alerts = ml.predict.load_model("plant_n").alerts(pd.read_parquet(readings))
     assert alerts
     assert "probability" not in alerts[0].to_json()
+    assert alerts[0].reasons[0].sensor in SENSORS
 
 
 def test_episodes_that_someone_confirmed_are_the_failures_of_the_next_training(

@@ -191,7 +191,7 @@ class NormalForm:
         parts = [np.empty((0, len(self.center)))]
         for part in self._batches(rows):
             mean, largest, squares = self.combine(*self._means(part))
-            total = squares.sum(axis=1)
+            total = np.cumsum(squares, axis=1)[:, -1]
             whole = self._score(mean, largest) / np.where(total > 0, total, 1.0)
             parts.append(squares * whole[:, None])
         return np.concatenate(parts)
@@ -206,7 +206,15 @@ class NormalForm:
 
     def add_score(self, graph: GraphBuilder, features: str) -> str:
         """score / (score + 1) of float32 `features` (N, n_features): float64 (N, 1)."""
-        return _Nodes(graph).score(self, features)
+        return _Nodes(graph).bounded(self, features)
+
+    def add_shares(self, graph: GraphBuilder, features: str) -> str:
+        """As `shares`, of float32 `features` (N, n_features): float64 (N, n_sensors)."""
+        return _Nodes(graph).shares(self, features)
+
+    def sensors(self, channels: Sequence[str]) -> tuple[str, ...]:
+        """Names of the sensors, in order, by those of the channels."""
+        return tuple(channels[at] for group in self.groups for at in group.sensors)
 
     def _score(self, mean: Float64s, largest: Float64s) -> Float64s:
         of_mean, of_largest = mean / self.mean_limit, largest / self.single_limit
@@ -230,7 +238,19 @@ class _Nodes:
     def __init__(self, graph: GraphBuilder) -> None:
         self._graph = graph
 
-    def score(self, form: NormalForm, features: str) -> str:
+    def bounded(self, form: NormalForm, features: str) -> str:
+        score, _ = self._score(form, features)
+        return self._do("Div", score, self._do("Add", score, 1.0))
+
+    def shares(self, form: NormalForm, features: str) -> str:
+        score, size = self._score(form, features)
+        squares = self._do("Mul", size, size)
+        total = self._last(squares, len(form.center))
+        whole = self._do("Div", score, self._do("Where", self._do("Greater", total, 0.0), total, 1.0))
+        return self._do("Mul", squares, whole)
+
+    def _score(self, form: NormalForm, features: str) -> tuple[str, str]:
+        """The score (N, 1), and the size of each sensor's deviation (N, n_sensors)."""
         (held,) = self._graph.shared_node("Gather", [features, self._constant(form.places)], axis=1)
         (values,) = self._graph.shared_node("Cast", [held], to=DOUBLE)
         known, z = self._residuals(form, values)
@@ -248,8 +268,7 @@ class _Nodes:
         of_mean = self._do("Div", self._do("Div", squares, self._at_least(sensors, 1.0)), form.mean_limit)
         (largest,) = self._graph.shared_node("ReduceMax", [size, self._constant(np.array([1]))], keepdims=1)
         of_largest = self._do("Div", self._do("Mul", largest, largest), form.single_limit)
-        score = self._do("Where", self._do("Less", of_mean, of_largest), of_largest, of_mean)
-        return self._do("Div", score, self._do("Add", score, 1.0))
+        return self._do("Where", self._do("Less", of_mean, of_largest), of_largest, of_mean), size
 
     def _residuals(self, form: NormalForm, values: str) -> tuple[str, str]:
         """Whether there is a residual, and the clipped residual, 0 where there is none."""
