@@ -18,6 +18,7 @@ from ml.errors import TooFewFailuresError
 from ml.export.graph.calibration import Calibration
 from ml.features import FeatureEngineer
 from ml.learning import estimators
+from ml.learning.auto import train_auto
 from ml.learning.calibration import FittedCalibration, fit_calibration
 from ml.learning.engine import Engine
 from ml.learning.estimators.base import Estimator
@@ -65,8 +66,10 @@ def train(
     progress
         Called with rounds done, rounds at most, and what is being done.
     """
-    estimators.get(config.training_config.model_type)
     engine = Engine(config, data) if isinstance(data, pd.DataFrame) else data
+    if config.training_config.model_type == estimators.AUTO:
+        return train_auto(config, engine.frame, lambda chosen: train(chosen, engine, interval, progress))
+    estimators.get(config.training_config.model_type)
     if config.training_config.model_type == "normal_behaviour":
         from ml.learning.normal.training import train_normal
 

@@ -129,8 +129,8 @@ class TrainingConfig(Section):
     )
     model_type: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] = Field(
         default="lightgbm",
-        description="lightgbm, random_forest, logistic_regression, xgboost, normal_behaviour (needs no failures), or "
-        "another file in ml/learning/estimators.",
+        description="lightgbm, random_forest, logistic_regression, xgboost, normal_behaviour (needs no failures), auto "
+        "(normal_behaviour or lightgbm, by the failures that are known), or another file in ml/learning/estimators.",
     )
     lgb_params: LgbParams = Field(default=LgbParams(), description="Parameters of lightgbm.")
     rf_params: RfParams = Field(default=RfParams(), description="Parameters of random_forest.")

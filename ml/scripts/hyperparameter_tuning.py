@@ -112,14 +112,18 @@ def run(
     journal, training_config = (paths.tuning_file(config.version, name) for name in (JOURNAL, "training_config.json"))
     data = inputs.prepared_data(config, paths, progress, argument=prepared_data).data
     make_folder(folder)
-    if not estimators.get(config.training_config.model_type).search_space():
+    searched = _to_search(config, data)
+    result = None
+    if searched is not None:
+        with told_with_failures(data.summary):
+            result = _search(without_copies(searched, data.summary), data, journal, progress)
+    if result is None:
         write_text(training_config, config.to_json() + "\n")
         return _nothing_to_search(config, training_config, warnings_of(config, data.summary, data.interval))
-    with told_with_failures(data.summary):
-        result = _search(without_copies(config, data.summary), data, journal, progress)
     leaks = config.tuning_config.shuffled_folds == "leaks"
     write_results(folder, result, marks=LEAKING if leaks else {})
-    tuned = with_features(config, result.best_features).model_copy(update={"training_config": result.best})
+    best_training = result.best.model_copy(update={"model_type": config.training_config.model_type})
+    tuned = with_features(config, result.best_features).model_copy(update={"training_config": best_training})
     write_text(training_config, tuned.to_json() + "\n")
     best = next(trial for trial in result.trials if trial["number"] == result.best_number)
     return TuningResult(
@@ -135,11 +139,22 @@ def run(
     )
 
 
+def _to_search(config: OrganizationConfig, data: Prepared) -> OrganizationConfig | None:
+    """The configuration of the model type that is searched; None where that has nothing to search."""
+    from ml.learning import estimators
+    from ml.learning.auto import CLASSIFIER, ENOUGH, known_failures, with_model_type
+
+    if config.training_config.model_type == estimators.AUTO:
+        enough = known_failures(config, data.frame) >= max(ENOUGH, 3 * config.data_config.min_failure_events)
+        return with_model_type(config, CLASSIFIER) if enough else None
+    return config if estimators.get(config.training_config.model_type).search_space() else None
+
+
 def _nothing_to_search(config: OrganizationConfig, file: Path, warnings: list[dict[str, Any]]) -> TuningResult:
-    """Of a model type that has no parameters to search: without failures there is no score to search by."""
+    """Of a model type that has no parameters to search, or too few failures to search by."""
     finding = Finding(
         "NOTHING_TO_SEARCH",
-        f"{config.training_config.model_type} has no parameters to search; the configuration was passed on as it is",
+        f"{config.training_config.model_type} has nothing to search by; the configuration was passed on as it is",
         "tuningConfig",
     )
     metric = config.tuning_config.scoring_metric

@@ -300,7 +300,7 @@ SAMPLES = Family(
     (ops.Sample,),
     _samples,
 )
-"""What the model types normal_behaviour and blend read, beside the families or in place of them."""
+"""What the model type normal_behaviour reads, in place of the families."""
 
 _SERVED_STATISTICS: tuple[ServedStatistic, ...] = ("mean", "std", "min", "max", "range")
 
@@ -340,8 +340,7 @@ def list_features(config: OrganizationConfig, interval: int) -> list[Feature]:
     """
     if config.feature_config.serving_profile is not None:
         return _served(config, interval)
-    kind = config.training_config.model_type
-    if kind == "normal_behaviour":
+    if config.training_config.model_type == "normal_behaviour":
         return list(_samples(Request(config, interval, (), ())))
     request = Request.of(config, interval)
     features = [
@@ -352,7 +351,7 @@ def list_features(config: OrganizationConfig, interval: int) -> list[Feature]:
     ]
     if not features:
         raise ConfigError("featureConfig.families switches every feature off", field="featureConfig.families")
-    return [*features, *_samples(request)] if kind == "blend" else features
+    return features
 
 
 def _served(config: OrganizationConfig, interval: int) -> list[Feature]:

@@ -10,7 +10,7 @@ import numpy as np
 from ml import wording
 from ml.arrays import Bools, Float64s
 from ml.config import OrganizationConfig
-from ml.errors import NoRowsError
+from ml.errors import ConfigError, NoRowsError
 from ml.export.graph.calibration import Calibration
 from ml.features import FeatureEngineer
 from ml.findings import Finding
@@ -26,6 +26,7 @@ from ml.learning.normal.history import History
 from ml.learning.normal.limits import achieved
 from ml.learning.thresholds.policy import ThresholdChoice
 from ml.learning.trained_model import TrainedModel
+from ml.options.features import SelectionConfig
 from ml.options.thresholds import ThresholdPolicy
 from ml.progress import ProgressCallback
 
@@ -39,8 +40,10 @@ _SECONDS_PER_DAY = 86_400
 def train_normal(config: OrganizationConfig, engine: Engine, interval: int, tell: ProgressCallback) -> TrainedModel:
     """Fit the model on all healthy rows, and answer for every labelled row out of fold.
 
-    Raises NoRowsError if there is no healthy row, or so few that the rate allows not one alarm among them.
+    Raises NoRowsError if there is no healthy row, or so few that the rate allows not one alarm among them, and
+    ConfigError if a server that computes features itself is to serve the model.
     """
+    config = _with_features_as_they_are(config)
     frame = engine.frame
     tell(0, 3, "reading the history")
     history = History.of(config, frame)
@@ -77,6 +80,20 @@ def train_normal(config: OrganizationConfig, engine: Engine, interval: int, tell
         findings=tuple(_findings(config, history, fitted, figures, rate * days)),
         normal=_described(fitted, judged, days, is_clean=history.is_clean),
     )
+
+
+def _with_features_as_they_are(config: OrganizationConfig) -> OrganizationConfig:
+    """The configuration without scaling and selection: the model reads readings in their own units, and all of them."""
+    features = config.feature_config
+    if features.serving_profile is not None:
+        raise ConfigError(
+            "a model of normal behaviour reads the samples of a window, and the server of "
+            f'"{features.serving_profile}" does not compute these',
+            field="featureConfig.servingProfile",
+            hint="set it to null and serve window.onnx, or choose another trainingConfig.modelType",
+        )
+    kept = features.model_copy(update={"scaling": "none", "selection": SelectionConfig(method="none")})
+    return config.model_copy(update={"feature_config": kept})
 
 
 def _curve(config: OrganizationConfig, engine: Engine, interval: int, rows: Bools, value: Float64s) -> AlarmCurve:

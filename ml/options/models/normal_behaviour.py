@@ -51,7 +51,7 @@ def _distinct_members(groups: dict[str, ColumnGroup]) -> dict[str, ColumnGroup]:
 
 
 class NormalBehaviourParams(Section):
-    """Parameters of normal_behaviour, and of that part of blend and auto."""
+    """Parameters of normal_behaviour, also where auto chooses it."""
 
     false_alarms_per_asset_day: PositiveFloat | None = Field(
         default=None,

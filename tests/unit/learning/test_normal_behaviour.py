@@ -233,3 +233,30 @@ def test_intervals_of_a_rate_are_exact() -> None:
     assert rate_interval(0, 10)[0] == 0
     assert rate_interval(0, 10)[1] == pytest.approx(0.3689, abs=1e-4)
     assert rate_interval(10, 1) == pytest.approx((4.795, 18.390), abs=1e-3)
+
+
+def test_scaling_and_selection_of_a_classifier_change_nothing() -> None:
+    frame = history(2, 700)
+    content = configured().model_dump(mode="json", by_alias=True)
+    content["featureConfig"] |= {"scaling": "robust", "selection": {"method": "f_test", "k": 2}}
+    other = train(OrganizationConfig.from_dict(content), frame, INTERVAL)
+    rows = np.arange(len(frame)) % 50 == 0
+    np.testing.assert_array_equal(other.predict(frame, rows), trained(frame).predict(frame, rows))
+
+
+@pytest.mark.parametrize(
+    ("failures", "chosen"), [(0, "normal_behaviour"), (4, "either"), (12, "lightgbm")], ids=["none", "few", "many"]
+)
+def test_auto_chooses_by_the_failures_that_are_known(failures: int, chosen: str) -> None:
+    content = configured(falseAlarmsPerAssetDay=0.5).model_dump(mode="json", by_alias=True)
+    content["trainingConfig"] |= {"modelType": "auto", "lgbParams": {"numIterations": 30}}
+    frame = history(failures or 2, 700, failures=1 if failures else 0)
+    model = train(OrganizationConfig.from_dict(content), frame, INTERVAL)
+    told = model.findings[0]
+    assert told.code == "MODEL_TYPE_CHOSEN"
+    assert told.message.startswith(f"{type(model.estimator).model_type} was chosen: {failures} failures are known")
+    if chosen == "either":
+        assert "out of fold" in told.message or "no classifier can be fitted" in told.message
+    else:
+        assert type(model.estimator).model_type == chosen
+    assert model.engineer.config.training_config.model_type == type(model.estimator).model_type
