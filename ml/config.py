@@ -42,6 +42,7 @@ from ml.options.forms.strict_json import parse_json, refuse_unusual
 from ml.options.forms.templates import fill_from_template
 from ml.options.layout import LayoutConfig, name_the_asset
 from ml.options.learning import TrainingConfig, TuningConfig
+from ml.options.models.normal_behaviour import LEARN_WITHOUT_FAILURES
 from ml.options.schema import SchemaConfig
 from ml.options.serving_profile import check_profile
 from ml.options.source import FOLDER, DataRange, DataSource, ScadaDbConfig
@@ -105,6 +106,16 @@ class OrganizationConfig(Section):
     def optional_columns(self) -> frozenset[str]:
         """Sensors that were guessed, or that the backend maps; the source may lack them, and they are left out then."""
         return self._notes.optional_columns
+
+    @property
+    def may_lack_failures(self) -> bool:
+        """Whether the source need not say when an asset had failed: nothing is named that does, and none is needed."""
+        schema = self.schema_config
+        unnamed = schema.target_column == SchemaConfig.model_fields["target_column"].default
+        failures = self.failure_config
+        given = failures.defining_columns or failures.failed_words or failures.events is not None
+        given = given or self.data_config.label_column is not None
+        return self.training_config.model_type in LEARN_WITHOUT_FAILURES and unnamed and not given
 
     @property
     def tables(self) -> Mapping[str, TableReference]:

@@ -27,6 +27,7 @@ from ml.evaluation.events import Probabilities, evaluated_events, measured_event
 from ml.evaluation.latency import Latency
 from ml.evaluation.metrics import RowMetrics, reference_results, row_metrics
 from ml.evaluation.model_version import TrainedVersion
+from ml.evaluation.normal.section import NormalSection, gates_that_apply, normal_section
 from ml.evaluation.onnx_model import model_latency, shipped_model, window_latency
 from ml.evaluation.perturbations.kinds import SensorProfile
 from ml.evaluation.perturbations.robustness import RobustnessPoint, robustness_curves
@@ -58,6 +59,8 @@ class Evaluation:
     html: str
     pictures: dict[str, bytes]
     predictions: pd.DataFrame
+    episodes_csv: str | None
+    """Of a model of normal behaviour: the strongest past episodes."""
     timeline_csv: str
     """The rows behind the picture of the probability over time."""
 
@@ -80,6 +83,16 @@ class _Subject:
     features: Float32s
     probability: Probabilities
 
+    @property
+    def is_anomaly(self) -> bool:
+        """Whether it is a distance from normal behaviour."""
+        return self.trained.metadata.score_kind == "anomaly"
+
+    @property
+    def score_name(self) -> str:
+        """What the model's number is called."""
+        return self.trained.metadata.score_name
+
 
 @dataclass(frozen=True)
 class _Measured:
@@ -91,6 +104,7 @@ class _Measured:
     latency: Latency
     window_latency: Latency | None
     explanation: Explanation | None
+    normal: NormalSection | None
     split: dict[str, Any] | None
 
 
@@ -162,8 +176,9 @@ def _measure(subject: _Subject) -> _Measured:
     options = config.validation_config
     found = evaluated_events(config, trained, rows, probability, subject.limit)
     events = measured_events(config, rows, probability, found)
+    metrics = row_metrics(rows.label, probability, subject.limit)
     return _Measured(
-        metrics=row_metrics(rows.label, probability, subject.limit),
+        metrics=metrics.without_probabilities() if subject.is_anomaly else metrics,
         events=events,
         references={each.name: read_reference(each, rows.table, subject.paths) for each in options.reference_scores},
         latency=model_latency(subject.content, subject.features, options.latency_runs),
@@ -172,6 +187,7 @@ def _measure(subject: _Subject) -> _Measured:
         explanation=None
         if rows.judged
         else explanation_of(trained, rows, subject.features, probability, found, events),
+        normal=normal_section(config, subject.paths, trained, rows, probability, subject.threshold, events),
         split=rows.split if rows.judged is None else judged_split(rows, rows.judged, found, probability),
     )
 
@@ -181,12 +197,14 @@ def _compare(subject: _Subject, progress: ProgressCallback) -> _Compared:
     progress(0, 1, "comparing with the published version")
     champion = compare_with_published(config, paths, trained, rows, subject.probability, subject.limit)
     progress(0, 1, "trying simpler alarms")
+    if subject.is_anomaly and not (rows.judged and (rows.label == 1).any()):
+        return _Compared((), champion)
     return _Compared(baselines(config, paths, trained, rows, progress), champion)
 
 
 def _stress(subject: _Subject, progress: ProgressCallback) -> list[RobustnessPoint]:
     config, trained, rows = subject.config, subject.trained, subject.rows
-    if rows.judged is not None:
+    if rows.judged is not None or subject.is_anomaly:
         return []  # on rows that the model has been fitted on, nothing would look like trouble
     return robustness_curves(
         rows.frame,
@@ -212,6 +230,9 @@ def _assemble(
     values = measured_values(measured.metrics, measured.events, measured.latency, measured.window_latency)
     against_published = None if compared.champion is None else champion_gate(compared.champion)
     gates = [*check_gates(values, config.validation_config), against_published]
+    if measured.normal is not None:
+        configured = gates_that_apply([gate for gate in gates if gate is not None], config.validation_config)
+        gates = [measured.normal.gate, *configured]
     horizon = 0 if "detectionDelaySeconds" in measured.events else trained.metadata.horizon_seconds
     return ValidationReport(
         organization_id=config.organization_id,
@@ -223,7 +244,13 @@ def _assemble(
         test_set=rows.describe(),
         metrics=measured.metrics,
         gates=tuple(gate for gate in gates if gate is not None),
-        refusals=refusals(subject.probability, measured.events, horizon=horizon, interval=trained.engineer.interval),
+        refusals=refusals(
+            subject.probability,
+            measured.events,
+            horizon=horizon,
+            interval=trained.engineer.interval,
+            score_name=subject.score_name,
+        ),
         warnings=_warnings(subject, _findings(subject, measured, horizon)),
         events=measured.events,
         references=reference_results(rows.label, measured.references),
@@ -236,6 +263,7 @@ def _assemble(
         importances=trained.estimator.importances(),
         explanation=measured.explanation,
         time_to_failure=None if times is None else times.measured.model_dump(mode="json", by_alias=True),
+        normal=measured.normal,
         split=measured.split,
         data_summary=rows.summary,
         suspicious_columns=trained.metadata.suspicious_columns,
@@ -257,19 +285,25 @@ def _findings(subject: _Subject, measured: _Measured, horizon: int) -> list[Find
         chosen_with if isinstance(chosen_with, int) else None, options.alarm_cooldown_seconds, interval
     )
     table = subject.rows.table
-    constant = constant_on_assets(table["asset_id"].to_numpy(), subject.rows.label, subject.probability)
+    constant = constant_on_assets(
+        table["asset_id"].to_numpy(), subject.rows.label, subject.probability, subject.score_name
+    )
     found += [each for each in (other, constant) if each is not None]
-    return found if subject.rows.judged is None else [*found, recipe_judged(subject.rows.judged)]
+    return (
+        found
+        if subject.rows.judged is None
+        else [*found, recipe_judged(subject.rows.judged, is_anomaly=subject.is_anomaly)]
+    )
 
 
 def _written(subject: _Subject, measured: _Measured, report: ValidationReport) -> Evaluation:
     rows = subject.rows
-    drawings = _draw(report, rows, subject.probability, subject.threshold, measured.references)
+    drawings = _draw(report, rows, subject.probability, subject.threshold, measured.references, subject.score_name)
     drawings |= {name: (png, png) for name, png in split_pictures(subject.config, subject.trained, rows).items()}
     if report.time_to_failure is not None:
         png = times_picture(stored_story(subject.trained.folder), report.horizon_seconds)
         drawings["time_to_failure"] = png, png
-    predictions = rows.table[["asset_id", "timestamp", "label"]].assign(probability=subject.probability)
+    predictions = rows.table[["asset_id", "timestamp", "label"]].assign(**{subject.score_name: subject.probability})
     story = _story(rows, subject.probability)
     vectors = {name: vector for name, (vector, _) in drawings.items()}
     return Evaluation(
@@ -277,7 +311,8 @@ def _written(subject: _Subject, measured: _Measured, report: ValidationReport) -
         render_html(report, vectors, timeline_data(story, subject.threshold)),
         {name: bitmap for name, (_, bitmap) in drawings.items()},
         predictions.reset_index(drop=True),
-        timeline_csv(story, subject.threshold),
+        None if report.normal is None else report.normal.episodes_csv(),
+        timeline_csv(story, subject.threshold, subject.score_name),
     )
 
 
@@ -311,10 +346,13 @@ def _draw(
     probability: Probabilities,
     threshold: float,
     references: dict[str, Float64s],
+    score_name: str,
 ) -> dict[str, tuple[bytes, bytes]]:
     """Each picture as the report embeds it (vectors where lines are few) and as a PNG file."""
     label = rows.label
-    dense = timeline(_story(rows, probability), threshold)
+    dense = timeline(_story(rows, probability), threshold, score_name=score_name)
+    if report.normal is not None:
+        return {"timeline": (dense, dense)}
     drawings: dict[str, Callable[[ImageFormat], bytes]] = {
         "precision_recall": lambda kind: plots.precision_recall(label, probability, references, kind),
         "roc": lambda kind: plots.roc(label, probability, references, kind),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,10 @@ class RowMetrics(Record):
     calibration_error: float | None
     confusion: tuple[tuple[int, int], tuple[int, int]]
     """``((tn, fp), (fn, tp))``: first the true class, then the predicted one."""
+
+    def without_probabilities(self) -> RowMetrics:
+        """Those of a score that is no probability."""
+        return replace(self, brier=None, calibration_error=None)
 
 
 @dataclass(frozen=True)

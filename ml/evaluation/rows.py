@@ -163,7 +163,7 @@ def evaluated_data(
         source.data.frame, scored, source.source, source.digest, horizon, parts, source.data.summary, judged
     )
     positives = int((rows.label == 1).sum())
-    if positives in (0, rows.label.size):
+    if positives in (0, rows.label.size) and trained.metadata.score_kind == "probability":
         raise TooFewFailuresError(
             f"the {rows.label.size} test rows hold one class only ({positives} are positive) and evaluate nothing",
             hint="give test data with rows before failures and rows of healthy operation",

@@ -250,6 +250,11 @@ class ModelMetadata(Section):
     serving_profile: Literal["backend"] | None = Field(
         default=None, description="The server that computes these features itself; null where only window.onnx does."
     )
+    score_kind: Literal["probability", "anomaly"] = Field(
+        default="probability",
+        description="What the second column of probabilities is: the probability of a failure, or how far the machine "
+        "is from normal behaviour (score / (score + 1), 0.5 at the limit), which is none.",
+    )
     threshold: Probability = Field(description="label is 1 where the float32 probability is at least this.")
     suggested_threshold: Probability | None = Field(
         default=None, description="The same, for a server that has an alarm threshold of its own."
@@ -304,6 +309,11 @@ class ModelMetadata(Section):
         if {len(self.scaling.center), len(self.scaling.scale)} - {expected}:
             raise PydanticCustomError("scaling", "scaling must hold {n} centers and scales", {"n": expected})
         return self
+
+    @property
+    def score_name(self) -> str:
+        """What a column with the model's answers is called."""
+        return "probability" if self.score_kind == "probability" else "score"
 
     def to_json_bytes(self) -> bytes:
         """UTF-8 JSON in the order of the fields; equal metadata, built alike, gives equal bytes."""

@@ -14,16 +14,19 @@ from ml.arrays import Float32s
 from ml.export.adversarial import adversarial_rows, edge_rows
 from ml.export.graph.forms import ModelForm
 from ml.export.graph.model import build_model
+from ml.export.graph.normal import NormalForm
 from ml.export.graph.scaling import apply_scaling
 from ml.export.metadata import FileChecksum, ModelMetadata, Parity
 from ml.export.parity import check_leaves, check_parity
 from ml.export.reasons.exact import ExplainedModel, Reasons, exact_reasons
+from ml.export.reasons.normal import normal_reasons
 from ml.export.session import Scorer, open_model
 from ml.export.times.exact import ExportedTimes, exact_times
 from ml.export.trees.ensemble import TreeEnsemble
 from ml.export.window.graph import build_feature_probe, build_window_model
 from ml.export.window.parity import check_windows, sample_rows
 from ml.features import FeatureEngineer
+from ml.windows.catalogue import watched_channels
 from ml.workspace.files import sha256, write_bytes
 
 MODEL_FILE = "model.onnx"
@@ -117,6 +120,11 @@ def exact_models(
 def _reasons(
     trained: ExportableModel, form: ModelForm, engineer: FeatureEngineer, metadata: ModelMetadata, real_rows: Float32s
 ) -> tuple[bytes, Reasons] | None:
+    if isinstance(form, NormalForm):
+        rows = _probing_rows(form, _LEAF_ROWS, real_rows[:_LEAF_ROWS], metadata)
+        sensors = form.sensors(watched_channels(engineer.config))
+        scaling: dict[str, Any] = metadata.scaling.model_dump()
+        return normal_reasons(form, sensors, rows, scaling=scaling, metadata=_graph_metadata(metadata))
     if not isinstance(form, TreeEnsemble):
         return None
     return exact_reasons(

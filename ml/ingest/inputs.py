@@ -184,7 +184,8 @@ def _origin(config: OrganizationConfig) -> str:
     file = source.path if source else database.database_file if database else None
     files = [file, *(table.path for table in config.tables.values())]
     changed = "".join(_state_of(Path(each)) for each in files if each is not None)
-    return f"{config.settings_digest()}:{config.source_digest()}{changed}"
+    without = ":withoutFailures" if config.may_lack_failures else ""
+    return f"{config.settings_digest()}:{config.source_digest()}{changed}{without}"
 
 
 def _state_of(path: Path) -> str:

@@ -105,6 +105,7 @@ def plan_of(config: OrganizationConfig, source: Source) -> ColumnPlan:
         source.columns(),
         source.where,
         failures=config.failure_config,
+        target_required=not config.may_lack_failures,
     )
 
 

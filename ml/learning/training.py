@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ml.arrays import Bools, Float32s, Float64s
+from ml.arrays import Bools, Float64s
 from ml.config import OrganizationConfig
 from ml.errors import TooFewFailuresError
 from ml.export.graph.calibration import Calibration
 from ml.features import FeatureEngineer
 from ml.learning import estimators
+from ml.learning.auto import train_auto
 from ml.learning.calibration import FittedCalibration, fit_calibration
 from ml.learning.engine import Engine
 from ml.learning.estimators.base import Estimator
@@ -31,7 +32,8 @@ from ml.learning.held_out import HeldOut, HeldOutFold
 from ml.learning.imbalance import compare_imbalance
 from ml.learning.leakage import SuspiciousColumn, suspicious_columns
 from ml.learning.thresholds.policy import ThresholdChoice, choose_threshold
-from ml.learning.times.training import FoldTimes, TimesTraining, TrainedTimes
+from ml.learning.times.training import FoldTimes, TimesTraining
+from ml.learning.trained_model import TrainedModel
 from ml.options.learning import TrainingConfig
 from ml.progress import ProgressCallback, silent
 
@@ -40,72 +42,6 @@ _log = logging.getLogger(__name__)
 
 LEAST_TREES = 20
 """Trees below which early stopping on few failures has found chance; rounds of several folds never go below."""
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """A fitted model together with the features it reads.
-
-    Attributes
-    ----------
-    parts
-        Rows by their use. After a backtest, which holds every row out once, the parts overlap: training has all.
-    scheme
-        ``holdout`` or ``backtest``.
-    seen
-        What the shipped model was fitted on: ``training``, ``trainingAndValidation`` or ``all``.
-    calibration
-        What turns scores into probabilities, fitted on the validation rows.
-    choice
-        The alarm threshold, chosen by the configured policy on the validation rows.
-    suspicious
-        Sensors of the training part that know too much; they were used all the same.
-    imbalance
-        Validation scores of each way of weighing classes, where they were asked for.
-    validation_probability
-        float32 probabilities of the validation rows by models that were not fitted on them, before any refit.
-    judged
-        Probabilities of the test rows by models that have not seen them; None where the shipped model has not.
-    family_choice
-        Whether the family *history* is on; None where the configuration decides.
-    times
-        The model of the time to failure; None where there is none.
-    """
-
-    engine: Engine
-    engineer: FeatureEngineer
-    estimator: Estimator
-    parts: Parts
-    scheme: str
-    seen: str
-    calibration: FittedCalibration
-    choice: ThresholdChoice
-    suspicious: tuple[SuspiciousColumn, ...]
-    imbalance: dict[str, dict[str, float]]
-    validation_probability: Float32s
-    judged: HeldOut | None = None
-    family_choice: FamilyChoice | None = None
-    times: TrainedTimes | None = None
-
-    @property
-    def threshold(self) -> float:
-        """The alarm threshold; exactly a float32."""
-        return self.choice.threshold
-
-    def predict(self, frame: pd.DataFrame, rows: Bools) -> Float64s:
-        """Probability of a failure of some rows of a grid frame, float64 (n_wanted,)."""
-        return self._predicted(Engine(self.engineer.config, frame), rows)
-
-    def held_out(self) -> npt.NDArray[Any]:
-        """Probability of a failure of the test part, (n_test_rows,), by models that have not seen it."""
-        return self._held_out
-
-    @cached_property
-    def _held_out(self) -> npt.NDArray[Any]:
-        return self._predicted(self.engine, self.parts.test) if self.judged is None else self.judged.probability
-
-    def _predicted(self, engine: Engine, rows: Bools) -> Float64s:
-        return engine.predicted(partial(self.calibration.map.predict, self.estimator), self.engineer, rows)
 
 
 def train(
@@ -131,8 +67,14 @@ def train(
     progress
         Called with rounds done, rounds at most, and what is being done.
     """
-    estimators.get(config.training_config.model_type)
     engine = Engine(config, data) if isinstance(data, pd.DataFrame) else data
+    if config.training_config.model_type == estimators.AUTO:
+        return train_auto(config, engine.frame, lambda chosen: train(chosen, engine, interval, progress))
+    estimators.get(config.training_config.model_type)
+    if config.training_config.model_type == "normal_behaviour":
+        from ml.learning.normal.training import train_normal
+
+        return train_normal(config, engine, interval, progress or silent)
     fitting = _Fitting(config, engine, interval, progress or silent)
     if scheme_of(config, engine.frame) == "backtest":
         try:

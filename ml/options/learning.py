@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 from ml.options.access.database_url import UrlError, parse_url
 from ml.options.access.secrets import SecretName, secret_in_file, secret_in_variable
 from ml.options.base import PositiveSeconds, Section, distinct
+from ml.options.models.normal_behaviour import NormalBehaviourParams
 from ml.options.thresholds import ThresholdPolicy
 
 _MAX_THREADS = 1024  # above any machine's cores; the thread pools of the learners crash when asked for a million
@@ -128,10 +129,14 @@ class TrainingConfig(Section):
     )
     model_type: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] = Field(
         default="lightgbm",
-        description="lightgbm, random_forest, logistic_regression, xgboost, or another file in ml/learning/estimators.",
+        description="lightgbm, random_forest, logistic_regression, xgboost, normal_behaviour (needs no failures), auto "
+        "(normal_behaviour or lightgbm, by the failures that are known), or another file in ml/learning/estimators.",
     )
     lgb_params: LgbParams = Field(default=LgbParams(), description="Parameters of lightgbm.")
     rf_params: RfParams = Field(default=RfParams(), description="Parameters of random_forest.")
+    normal_behaviour: NormalBehaviourParams = Field(
+        default=NormalBehaviourParams(), description="Parameters of normal_behaviour; docs/normal-behaviour.md."
+    )
     model_params: dict[str, Any] = Field(default={}, description="Parameters of any other model type.")
     imbalance: Literal["none", "balanced"] = Field(
         default="none", description="Weigh classes equally, or as they come. Weights distort probabilities."

@@ -56,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ml.predict", description="Score a file of readings.")
     parser.add_argument("config", help="configuration of the organisation (JSON); says where the columns are in DATA")
     parser.add_argument("data", help="CSV or Parquet of readings, in any order; no target is needed")
-    parser.add_argument("out", help=".parquet or .csv to write: asset_id, timestamp, probability, label")
+    parser.add_argument("out", help=".parquet or .csv to write: asset_id, timestamp, probability (or score), label")
     parser.add_argument("--version", default=CURRENT, help="version of the model; default: the published one")
     add_common_options(parser)
     return parser

@@ -42,7 +42,7 @@ class Alert:
     start, end, peak
         Grid instants (UTC): the first and the last row in alarm, and the one of highest probability.
     probability
-        Of a failure within the model's horizon, at the peak.
+        Of a failure within the model's horizon, at the peak; of a model of normal behaviour its score, which is none.
     reasons
         The sensors that raised the score most at the peak, largest first; empty if the model gives none.
     time_to_failure
@@ -57,6 +57,7 @@ class Alert:
     reasons: tuple[Reason, ...]
     model_version: str
     time_to_failure: TimeToFailure | None = None
+    score_name: str = "probability"
 
     def to_json(self) -> dict[str, Any]:
         """The alert under its JSON names; times in ISO 8601."""
@@ -65,7 +66,7 @@ class Alert:
             "start": self.start.isoformat(),
             "end": self.end.isoformat(),
             "peak": self.peak.isoformat(),
-            "probability": self.probability,
+            self.score_name: self.probability,
             "reasons": [{"sensor": each.sensor, "contribution": each.contribution} for each in self.reasons],
             "modelVersion": self.model_version,
             "timeToFailure": self.time_to_failure and self.time_to_failure.to_json(),
@@ -79,13 +80,14 @@ def alerts_of(
     gap_seconds: int,
     version: str,
     times: pd.DataFrame | None = None,
+    score_name: str = "probability",
 ) -> list[Alert]:
     """Rows in alarm, by asset and time, as alerts; rows at most `gap_seconds` apart are one.
 
     Parameters
     ----------
     alarms
-        ``asset_id``, ``timestamp`` and ``probability`` of the rows.
+        ``asset_id``, ``timestamp`` and ``probability`` (or ``score``, as `score_name` says) of the rows.
     reasons
         Contributions of the same rows, a column per sensor.
     times
@@ -97,13 +99,14 @@ def alerts_of(
             start=group["timestamp"].iloc[0],
             end=group["timestamp"].iloc[-1],
             peak=group["timestamp"].iloc[peak],
-            probability=float(group["probability"].iloc[peak]),
+            probability=float(group[score_name].iloc[peak]),
             reasons=() if reasons is None else _reasons(reasons.iloc[first + peak]),
             model_version=version,
             time_to_failure=None if times is None else TimeToFailure(*times.iloc[first + len(group) - 1].tolist()),
+            score_name=score_name,
         )
         for first, group in _groups(alarms, gap_seconds)
-        for peak in [int(np.argmax(group["probability"].to_numpy()))]
+        for peak in [int(np.argmax(group[score_name].to_numpy()))]
     ]
 
 

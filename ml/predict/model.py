@@ -73,7 +73,8 @@ class LoadedModel:
         -------
         One row per asset and grid instant, by asset and time: ``asset_id``, ``timestamp`` (UTC), ``probability``
         (float32; NaN while the machine is off by the model's ``runningWhen``) and ``label`` (int64, 1 where the
-        probability reaches the model's threshold).
+        probability reaches the model's threshold). A model of normal behaviour has ``score`` in place of
+        ``probability``: how far the machine is from normal, 0.5 at the limit.
 
         Raises
         ------
@@ -105,7 +106,7 @@ class LoadedModel:
         if off.any():
             probability, label = np.where(off, np.float32(np.nan), probability), np.where(off, 0, label)
         scored = frame.iloc[skip:][["asset_id", "timestamp"]].reset_index(drop=True)
-        return scored.assign(probability=probability, label=label)
+        return scored.assign(**{self.metadata.score_name: probability}, label=label)
 
     def predict_features(self, X: Float32s) -> tuple[Probabilities, Labels]:
         """Probability, float32 (n_rows,), and label, int64 (n_rows,), of features float32 (n_rows, n_features).
@@ -180,7 +181,8 @@ class LoadedModel:
             reasons = self.reasons(features)
         times = None if self.times_session is None else self.times_to_failure(features)
         gap = max(cooldown_seconds, self.engineer.interval)
-        return alerts_of(scored.iloc[alarm], reasons, gap_seconds=gap, version=self.version, times=times)
+        alarms, name = scored.iloc[alarm], self.metadata.score_name
+        return alerts_of(alarms, reasons, gap_seconds=gap, version=self.version, times=times, score_name=name)
 
 
 def manifest_digest(folder: Path, version: str) -> str:

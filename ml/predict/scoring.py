@@ -135,7 +135,7 @@ def _score(
     )
     rows = alarms = 0
     begun = _Begun(timedelta(seconds=(model.engineer.look_back - 1) * model.engineer.interval))
-    with score_writer(output) as write:
+    with score_writer(output, model.metadata.score_name) as write:
         for piece in grid.pieces(_told(readings, progress)):
             scored = model.predict_grid(piece.frame, skip=piece.history)
             write(scored)

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml.config import OrganizationConfig
+from ml.findings import Finding
 from ml.progress import ProgressCallback
 from ml.workspace.configurations import beside_config
 from ml.workspace.process.libraries import require_psycopg
@@ -45,8 +46,9 @@ class TuningResult:
 
     training_config: Path
     best_parameters: dict[str, Any]
-    best_score: float
-    baseline_score: float
+    best_score: float | None
+    """None where there was nothing to search by."""
+    baseline_score: float | None
     metric: str
     trials: int
     selection: str
@@ -110,11 +112,18 @@ def run(
     journal, training_config = (paths.tuning_file(config.version, name) for name in (JOURNAL, "training_config.json"))
     data = inputs.prepared_data(config, paths, progress, argument=prepared_data).data
     make_folder(folder)
-    with told_with_failures(data.summary):
-        result = _search(without_copies(config, data.summary), data, journal, progress)
+    searched = _to_search(config, data)
+    result = None
+    if searched is not None:
+        with told_with_failures(data.summary):
+            result = _search(without_copies(searched, data.summary), data, journal, progress)
+    if result is None:
+        write_text(training_config, config.to_json() + "\n")
+        return _nothing_to_search(config, training_config, warnings_of(config, data.summary, data.interval))
     leaks = config.tuning_config.shuffled_folds == "leaks"
     write_results(folder, result, marks=LEAKING if leaks else {})
-    tuned = with_features(config, result.best_features).model_copy(update={"training_config": result.best})
+    best_training = result.best.model_copy(update={"model_type": config.training_config.model_type})
+    tuned = with_features(config, result.best_features).model_copy(update={"training_config": best_training})
     write_text(training_config, tuned.to_json() + "\n")
     best = next(trial for trial in result.trials if trial["number"] == result.best_number)
     return TuningResult(
@@ -128,6 +137,28 @@ def run(
         leaks=leaks,
         warnings=warnings_of(config, data.summary, data.interval),
     )
+
+
+def _to_search(config: OrganizationConfig, data: Prepared) -> OrganizationConfig | None:
+    """The configuration of the model type that is searched; None where that has nothing to search."""
+    from ml.learning import estimators
+    from ml.learning.auto import CLASSIFIER, ENOUGH, known_failures, with_model_type
+
+    if config.training_config.model_type == estimators.AUTO:
+        enough = known_failures(config, data.frame) >= max(ENOUGH, 3 * config.data_config.min_failure_events)
+        return with_model_type(config, CLASSIFIER) if enough else None
+    return config if estimators.get(config.training_config.model_type).search_space() else None
+
+
+def _nothing_to_search(config: OrganizationConfig, file: Path, warnings: list[dict[str, Any]]) -> TuningResult:
+    """Of a model type that has no parameters to search, or too few failures to search by."""
+    finding = Finding(
+        "NOTHING_TO_SEARCH",
+        f"{config.training_config.model_type} has nothing to search by; the configuration was passed on as it is",
+        "tuningConfig",
+    )
+    metric = config.tuning_config.scoring_metric
+    return TuningResult(file, {}, None, None, metric, 0, "none", False, [*warnings, finding.to_json()])
 
 
 def _check_what_is_there(config: OrganizationConfig) -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ml.ingest.inputs import Input
     from ml.learning.engine import Engine
     from ml.learning.times.measured import JudgedTimes
-    from ml.learning.training import TrainedModel
+    from ml.learning.trained_model import TrainedModel
     from ml.workspace.paths import OrganizationPaths
 
 
@@ -137,7 +137,9 @@ def _engine(
 def _refuse_constant(model: TrainedModel) -> None:
     from ml.evaluation.checks.degenerate import constant_model
 
-    finding = constant_model(model.validation_probability)
+    finding = constant_model(
+        model.validation_probability, "probability" if model.estimator.score_kind == "probability" else "score"
+    )
     if finding is not None:
         raise QualityGateError(f"the model has learned nothing: {finding.message}", hint=finding.hint)
 
@@ -214,13 +216,17 @@ def _metrics(
 
     frame, parts = source.data.frame, model.parts
     label = frame["label"].to_numpy()
-    scores = {
-        "validation": row_metrics(label[parts.validation], model.validation_probability, model.threshold).to_json()
-    }
+    is_anomaly = model.estimator.score_kind == "anomaly"
+
+    def measured(*of: Any) -> dict[str, Any]:
+        metrics = row_metrics(*of)
+        return (metrics.without_probabilities() if is_anomaly else metrics).to_json()
+
+    scores = {"validation": measured(label[parts.validation], model.validation_probability, model.threshold)}
     if parts.test.any():
         probability = model.held_out().astype(np.float32)
         threshold = model.threshold if model.judged is None else model.judged.threshold
-        scores["test"] = row_metrics(label[parts.test], probability, threshold).to_json()
+        scores["test"] = measured(label[parts.test], probability, threshold)
     part = "test" if "test" in scores else "validation"
     return {
         **scores[part],
@@ -228,7 +234,9 @@ def _metrics(
         "dataPoints": int(parts.train.sum()),
         "features": model.engineer.get_feature_names_out(),
         "servingProfile": config.feature_config.serving_profile,
-        "modelType": config.training_config.model_type,
+        "modelType": type(model.estimator).model_type,
+        "scoreKind": model.estimator.score_kind,
+        **({"normalBehaviour": model.normal} if model.normal else {}),
         "engine": config.training_config.engine,
         "threshold": model.threshold,
         "suggestedThreshold": model.threshold,
@@ -251,6 +259,7 @@ def _metrics(
                 *_threshold_findings(model),
                 *_fit_findings(model),
                 *([times.finding] if times and times.finding else []),
+                *model.findings,
                 *serving_findings(config, source.data.interval, model.threshold),
             ],
         ),
@@ -326,7 +335,8 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
     return ModelMetadata(
         organization_id=config.organization_id,
         version=config.version,
-        model_type=config.training_config.model_type,
+        model_type=type(model.estimator).model_type,
+        score_kind=model.estimator.score_kind,
         features=tuple(engineer.get_feature_names_out()),
         horizon_seconds=config.data_config.prediction_horizon_seconds,
         sampling_interval_seconds=engineer.interval,

@@ -36,6 +36,8 @@ class ValidationResult:
     report_html: Path
     report_json: Path
     predictions: Path
+    episodes: Path | None = None
+    """Of a model of normal behaviour: its strongest past episodes."""
 
     def to_json(self) -> dict[str, Any]:
         """The step's part of the JSON result."""
@@ -48,6 +50,7 @@ class ValidationResult:
             "metrics": content["metrics"],
             "references": content["references"],
             "gates": content["gates"],
+            **({"episodesPath": str(self.episodes)} if self.episodes else {}),
             "warnings": content["warnings"],
         }
 
@@ -85,6 +88,8 @@ def run(
     for name, picture in evaluated.pictures.items():
         write_bytes(plots / f"{name}.png", picture)
     write_text(plots / "timeline.csv", evaluated.timeline_csv)
+    if evaluated.episodes_csv is not None:
+        write_text(paths.episodes(config.version), evaluated.episodes_csv)
     with staged_file(paths.predictions(config.version)) as staged:
         evaluated.predictions.to_parquet(staged, index=False)
     write_text(paths.validation_report(config.version, ".html"), evaluated.html)
@@ -94,6 +99,7 @@ def run(
         paths.validation_report(config.version, ".html"),
         paths.validation_report(config.version, ".json"),
         paths.predictions(config.version),
+        None if evaluated.episodes_csv is None else paths.episodes(config.version),
     )
     if evaluated.report.status != "PASSED":
         raise QualityGateError(evaluated.report.verdict, hint=f"the report says why: {result.report_html}")

@@ -273,6 +273,35 @@ FAMILIES: tuple[Family, ...] = (
 )
 
 
+def watched_channels(config: OrganizationConfig) -> tuple[str, ...]:
+    """Channels that a model of normal behaviour reads: continuous ones, and what tells that the machine runs."""
+    schema = config.schema_config
+    running = () if schema.running_when is None else (schema.running_when.column,)
+    return tuple(dict.fromkeys((*schema.continuous_channels, *running)))
+
+
+def sample_name(channel: str, steps: int) -> str:
+    """Name of the feature that holds a channel so many samples ago."""
+    return f"{channel}__sample__{steps}"
+
+
+def _samples(request: Request) -> Iterator[Feature]:
+    config = request.config
+    horizon = config.data_config.prediction_horizon_seconds
+    recent, baseline = config.training_config.normal_behaviour.samples(horizon, request.interval)
+    for name in watched_channels(config):
+        for steps in (*recent, *baseline):
+            yield Feature(sample_name(name, steps), ops.Sample(name, steps))
+
+
+SAMPLES = Family(
+    "samples",
+    "readings over the time that deviations persist, of which a model of normal behaviour makes its score",
+    (ops.Sample,),
+    _samples,
+)
+"""What the model type normal_behaviour reads, in place of the families."""
+
 _SERVED_STATISTICS: tuple[ServedStatistic, ...] = ("mean", "std", "min", "max", "range")
 
 
@@ -311,6 +340,8 @@ def list_features(config: OrganizationConfig, interval: int) -> list[Feature]:
     """
     if config.feature_config.serving_profile is not None:
         return _served(config, interval)
+    if config.training_config.model_type == "normal_behaviour":
+        return list(_samples(Request(config, interval, (), ())))
     request = Request.of(config, interval)
     features = [
         feature

@@ -187,6 +187,10 @@ class OrganizationPaths:
         """The validation report; `suffix` is ``.json`` or ``.html``."""
         return self._in_run(version, f"validation_report{suffix}")
 
+    def episodes(self, version: str) -> Path:
+        """The strongest past episodes of a model of normal behaviour, to be confirmed or dismissed."""
+        return self._in_run(version, "episodes.csv")
+
     def logs(self, version: str) -> Path:
         """Folder of the step logs."""
         return self._in_run(version, "training_logs")

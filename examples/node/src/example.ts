@@ -107,7 +107,8 @@ async function replay(model: LiveModel, arrived: readonly Arrived[]): Promise<vo
       if (prediction.alarm && !alarming.has(asset)) {
         alarms += 1;
         const when = new Date(seconds * 1000).toISOString();
-        say(`${when} ${asset}: alarm, probability ${prediction.probability.toFixed(3)}`);
+        const kind = model.metadata.scoreKind === "probability" ? "probability" : "score";
+        say(`${when} ${asset}: alarm, ${kind} ${prediction.score.toFixed(3)}`);
       }
       alarming[prediction.alarm ? "add" : "delete"](asset);
     }

@@ -344,6 +344,11 @@ export interface ModelMetadata {
   readonly samplingIntervalSeconds: number;
   /** The server that computes these features itself; null where only window.onnx does. */
   readonly servingProfile: "backend" | null;
+  /**
+   * What the second column of probabilities is: the probability of a failure, or how far the machine
+   * is from normal behaviour (score / (score + 1), 0.5 at the limit), which is none.
+   */
+  readonly scoreKind: "probability" | "anomaly";
   /** label is 1 where the float32 probability is at least this. (>= 0, <= 1) */
   readonly threshold: number;
   /** The same, for a server that has an alarm threshold of its own. */

@@ -22,9 +22,14 @@ export interface TimeToFailure {
 
 /** What the model says of one asset at one instant. */
 export interface Prediction {
-  /** Probability of a failure within the horizon: a float32, with the bits that Python computes; NaN while off. */
+  /**
+   * Probability of a failure within the horizon: a float32, with the bits that Python computes; NaN while off, and of a
+   * model of normal behaviour (`metadata.scoreKind` is "anomaly"), which knows none.
+   */
   readonly probability: number;
-  /** Whether the probability reaches the stored threshold; never while off. */
+  /** The probability, or of a model of normal behaviour how far the machine is from normal, 0.5 at the limit. */
+  readonly score: number;
+  /** Whether the score reaches the stored threshold; never while off. */
   readonly alarm: boolean;
   /** Of an alarm, every sensor, the one that raised the score most first; empty if the model gives no reasons. */
   readonly reasons: readonly Reason[];
@@ -103,9 +108,11 @@ export class WindowModel {
       const reasons = await this.reasonsOf(alarms, alarmRows);
       const times = await this.timesOf(alarms, alarmRows);
       return seconds.map((_, row) => {
-        if (!running[row]) return { probability: NaN, alarm: false, running: false, reasons: [], timeToFailure: null };
+        if (!running[row]) return { probability: NaN, score: NaN, alarm: false, running: false, reasons: [], timeToFailure: null };
+        const score = probability[2 * row + 1]!;
         return {
-          probability: probability[2 * row + 1]!,
+          probability: this.metadata.scoreKind === "probability" ? score : NaN,
+          score,
           alarm: alarm[row] === 1n,
           running: true,
           reasons: reasons.get(row) ?? [],

@@ -18,29 +18,37 @@ _SECONDS_PER_DAY = 86_400
 
 
 def refusals(
-    probability: npt.NDArray[Any], events: Mapping[str, Any], *, horizon: int, interval: int
+    probability: npt.NDArray[Any],
+    events: Mapping[str, Any],
+    *,
+    horizon: int,
+    interval: int,
+    score_name: str = "probability",
 ) -> tuple[Finding, ...]:
     """Why a model is refused whatever is configured; parameters as of `constant_model` and `standing_alarm`."""
-    found = constant_model(probability), standing_alarm(events, horizon=horizon, interval=interval)
+    found = constant_model(probability, score_name), standing_alarm(events, horizon=horizon, interval=interval)
     return tuple(finding for finding in found if finding is not None)
 
 
-def constant_model(probability: npt.NDArray[Any]) -> Finding | None:
+def constant_model(probability: npt.NDArray[Any], score_name: str = "probability") -> Finding | None:
     """A finding if all probabilities, as float32, are one; (n_rows,)."""
     values = np.asarray(probability, dtype=np.float32)
     if not len(values) or values.min() != values.max():
         return None
     return Finding(
         "MODEL_CONSTANT",
-        f"it gives the probability {float(values[0]):.4g} for all {wording.plural(len(values), 'row')}, so it tells no "
-        "row from another",
+        f"it gives the {score_name} {float(values[0]):.4g} for all {wording.plural(len(values), 'row')}, so it tells "
+        "no row from another",
         hint="look at the findings about the data: sensors without readings, too few failures, or a smallest leaf "
         "(minDataInLeaf, minSamplesLeaf) that is too large for so few rows",
     )
 
 
 def constant_on_assets(
-    asset: npt.NDArray[Any], label: npt.NDArray[Any], probability: npt.NDArray[Any]
+    asset: npt.NDArray[Any],
+    label: npt.NDArray[Any],
+    probability: npt.NDArray[Any],
+    score_name: str = "probability",
 ) -> Finding | None:
     """A finding if the model gives one value for all rows of a machine that fails, though the rows are many.
 
@@ -58,8 +66,8 @@ def constant_on_assets(
         return None
     return Finding(
         "CONSTANT_ON_ASSETS",
-        f"it gives one probability for all rows of {wording.listed([str(name) for name in constant])}, before failures "
-        "and after",
+        f"it gives one {score_name} for all rows of {wording.listed([str(name) for name in constant])}, before "
+        "failures and after",
         str(constant[0]),
         "these machines run at levels that the training rows do not have; give rows of more machines, or set "
         "featureConfig.families.history to true",

@@ -12,6 +12,7 @@ from ml.evaluation.comparison import Baseline, Champion
 from ml.evaluation.drift.evaluated import Drift
 from ml.evaluation.latency import Latency
 from ml.evaluation.metrics import ReferenceResult, RowMetrics
+from ml.evaluation.normal.section import NormalSection
 from ml.evaluation.perturbations.robustness import RobustnessPoint
 from ml.evaluation.report.verdict import verdict
 from ml.evaluation.rows import EvaluatedRows
@@ -48,6 +49,8 @@ class ValidationReport:
     baselines: tuple[Baseline, ...] = ()
     champion: Champion | None = None
     """None where no version was published, or the comparison was not wanted."""
+    normal: NormalSection | None = None
+    """Of a model of normal behaviour, whose score is no probability; None of any other."""
     latency: Latency | None = None
     """Of ``model.onnx``."""
     window_latency: Latency | None = None
@@ -118,6 +121,7 @@ class ValidationReport:
             "references": [reference.to_json() for reference in self.references],
             "baselines": [baseline.to_json() for baseline in self.baselines],
             "champion": None if self.champion is None else self.champion.to_json(),
+            **({} if self.normal is None else {"normalBehaviour": self.normal.to_json()}),
             "latencyMs": None if self.latency is None else self.latency.to_json(),
             "windowLatencyMs": None if self.window_latency is None else self.window_latency.to_json(),
             "robustness": [point.to_json() for point in self.robustness],

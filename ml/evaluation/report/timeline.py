@@ -55,7 +55,12 @@ class _Track:
 
 
 def timeline(
-    frame: pd.DataFrame, threshold: float, *, max_assets: int = MAX_ASSETS, image_format: ImageFormat = "png"
+    frame: pd.DataFrame,
+    threshold: float,
+    *,
+    max_assets: int = MAX_ASSETS,
+    image_format: ImageFormat = "png",
+    score_name: str = "probability",
 ) -> bytes:
     """Probability over time for a few assets, with the alarm threshold, the positive rows and the failures.
 
@@ -69,6 +74,8 @@ def timeline(
         (1: positive) and, if known, ``event`` (number of the failure that the row lies in, -1 outside).
     threshold
         Alarm threshold.
+    score_name
+        What the number is called in the legend.
     """
     tracks = _choose(frame, max_assets)
 
@@ -83,7 +90,7 @@ def timeline(
             for axes in panels[:-1]:
                 axes.tick_params(labelbottom=False)
                 axes.xaxis.get_offset_text().set_visible(False)
-        figure.legend(handles=_legend_handles(), loc="outside upper left", ncols=6)
+        figure.legend(handles=_legend_handles(score_name), loc="outside upper left", ncols=6)
 
     return render(draw, (_WIDTH, 0.5 + _PANEL_HEIGHT * max(len(tracks), 1)), image_format)
 
@@ -113,14 +120,16 @@ def timeline_data(frame: pd.DataFrame, threshold: float, *, max_assets: int = MA
     return {"threshold": threshold, "tracks": tracks}
 
 
-def timeline_csv(frame: pd.DataFrame, threshold: float, *, max_assets: int = MAX_ASSETS) -> str:
+def timeline_csv(
+    frame: pd.DataFrame, threshold: float, score_name: str = "probability", *, max_assets: int = MAX_ASSETS
+) -> str:
     """The rows behind the picture; parameters as of `timeline`."""
     tables = [
         pd.DataFrame(
             {
                 "asset_id": track.name,
                 "timestamp": track.time,
-                "probability": track.probability.astype(np.float32),
+                score_name: track.probability.astype(np.float32),
                 "alarm": (np.nan_to_num(track.probability, nan=-1.0) >= np.float32(threshold)).astype(int),
                 "positive": track.positive.astype(int),
                 "failed": (track.event >= 0).astype(int),
@@ -210,9 +219,9 @@ def _failures(event: Int64s) -> list[tuple[int, int]]:
     return [(int(rows[0]), int(rows[-1])) for rows in (np.flatnonzero(event == number) for number in numbers)]
 
 
-def _legend_handles() -> list[Patch | Line2D]:
+def _legend_handles(score_name: str) -> list[Patch | Line2D]:
     return [
-        Line2D([], [], color=BLUE, linewidth=1.4, label="probability"),
+        Line2D([], [], color=BLUE, linewidth=1.4, label=score_name),
         Line2D([], [], color=VERMILION, linewidth=2.2, label="alarm"),
         Line2D([], [], color=MUTED, linewidth=1, linestyle="--", label="threshold"),
         Patch(color=GREEN, alpha=0.25, linewidth=0, label="positive rows (an alarm here is right)"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ml import wording
 from ml.evaluation.checks.gates import Gate
 from ml.evaluation.comparison import Baseline
+from ml.evaluation.normal.section import in_short
 
 if TYPE_CHECKING:
     from ml.evaluation.report.report import ValidationReport
@@ -47,6 +48,8 @@ def measured(gate: Gate) -> str:
 
 
 def _in_short(report: ValidationReport) -> str:
+    if report.normal is not None:
+        return f": {in_short(report.normal)}"
     events = report.events
     if not events or not events.get("failures"):
         return ""

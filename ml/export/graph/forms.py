@@ -15,6 +15,7 @@ import onnx
 from ml.arrays import Float32s, Float64s, Int64s
 from ml.errors import ParityError
 from ml.export.builder import DOUBLE, GraphBuilder
+from ml.export.graph.normal import NormalForm
 from ml.export.trees.ensemble import Link, TreeEnsemble
 
 
@@ -158,7 +159,7 @@ class MovedForm:
         return self.form.add_score(graph, ordered)
 
 
-ModelForm = TreeEnsemble | LinearForm | ConvertedForm
+ModelForm = TreeEnsemble | LinearForm | ConvertedForm | NormalForm
 PlacedForm = ModelForm | MovedForm
 
 

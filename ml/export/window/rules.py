@@ -131,6 +131,11 @@ def _lag(context: GraphContext, operations: list[ops.Lag]) -> Iterator[Columns]:
         yield context.readings.normal.at(_channels(group), steps), group
 
 
+def _sample(context: GraphContext, operations: list[ops.Sample]) -> Iterator[Columns]:
+    for steps, group in _grouped(operations, lambda op: op.steps):
+        yield context.readings.physical.at(_channels(group), steps), group
+
+
 def _rolling(context: GraphContext, operations: list[ops.Rolling]) -> Iterator[Columns]:
     asked = {(op.statistic, op.window, op.channel): op for op in operations}
     statistics = dict.fromkeys(op.statistic for op in operations)
@@ -306,6 +311,7 @@ def _served_share(context: GraphContext, operations: list[ops.ServedShare]) -> I
 RULES: dict[type[Operation], _Rule] = {
     ops.Value: _value,
     ops.Lag: _lag,
+    ops.Sample: _sample,
     ops.Rolling: _rolling,
     ops.Rate: _rate,
     ops.Acceleration: _acceleration,

@@ -84,8 +84,8 @@ def _dates(counts: EventCounts, where: str, field: str) -> Iterator[Finding]:
     if counts.at_midnight == counts.dated >= _ENOUGH_DATES:
         yield Finding(
             "EVENTS_ARE_DATES",
-            f"All {counts.dated:,} events of {where} start at midnight, as dates without a time of day do. The failures "
-            "of that day then begin too early, by up to 24 h, and the hours before them count as failed or healthy.",
+            f"All {counts.dated:,} events of {where} start at midnight, as dates without a time of day do. The "
+            "failures of that day then begin too early, by up to 24 h, and the hours before are labelled wrongly.",
             f"{field}.startColumn",
             "name a column that holds the time of day too, or give each failure its time in the list",
         )

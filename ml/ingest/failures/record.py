@@ -69,6 +69,8 @@ class FailureRecord:
             pieces = self._with_list(pieces, interval, reach)
         elif len(self.flags) > 1 or self.modes:
             pieces = map(self._with_flags, pieces)
+        if self._config.may_lack_failures:
+            pieces = map(_never_failed, pieces)
         if not self._lists:
             yield from pieces
             return
@@ -223,6 +225,13 @@ class FailureRecord:
                 down = (downtime[asset].at(own) >= 0) & (target[start:stop] != 1)
                 target[start:stop][down] = np.nan
         return piece.assign(**{TARGET: target, UNTIL: until})
+
+
+def _never_failed(piece: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a source that does not speak of failures, as if an empty list did: what is not in it was healthy."""
+    if TARGET in piece.columns:
+        return piece
+    return piece.assign(**{TARGET: np.float32(0), EPISODE: np.int64(-1)})
 
 
 def _count_places(listed: ListedEvents, spans: dict[str, tuple[int, int]], interval: int, reach: int) -> None:

@@ -24,6 +24,7 @@ from ml.ingest.summary.unit_outliers import Usual, quantity_of
 from ml.ingest.summary.verdict import describe, refusal
 from ml.modes import split_modes
 from ml.options.data import DataConfig
+from ml.options.models.normal_behaviour import LEARN_WITHOUT_FAILURES
 
 BLOCK_ROWS = 131_072  # rows whose figures are taken at once; it decides the last digits of a mean, so it is fixed
 _SMALLEST_HISTORY = 10  # rows; what an asset with fewer does usually cannot be said
@@ -192,7 +193,11 @@ class Summary:
             findings = [*findings, copies_finding(copies)]
         if lists:
             summary["lists"] = dict(lists)
-        summary["refusal"] = refusal(summary, config.data_config)
+        summary["refusal"] = refusal(
+            summary,
+            config.data_config,
+            needs_failures=config.training_config.model_type not in LEARN_WITHOUT_FAILURES,
+        )
         summary["verdict"], found = describe(summary, counts, config, findings)
         summary["findings"] = [finding.to_json() for finding in found]
         return summary

@@ -15,6 +15,7 @@ from ml.ingest.summary.mixed_machines import FIELD as ASSET_COLUMN
 from ml.ingest.summary.reading_findings import tell_reading
 from ml.ingest.summary.wording import LISTED, Told, duration, names_of, percent, sentence
 from ml.options.data import DataConfig
+from ml.options.models.normal_behaviour import LEARN_WITHOUT_FAILURES
 from ml.wording import plural
 
 FEW_EVENTS = 10  # fewer failures than this leave every score to chance; worth a warning, not a refusal
@@ -38,7 +39,7 @@ def describe(
     """
     told = [
         _overview(summary),
-        *_failures(summary, config.data_config),
+        *_failures(summary, config),
         *_lists(summary),
         *of_lists,
         *_labels(summary),
@@ -52,8 +53,10 @@ def describe(
     return [sentence(each) for each in told], [each for each in told if isinstance(each, Finding)]
 
 
-def refusal(summary: dict[str, Any], settings: DataConfig) -> str | None:
+def refusal(summary: dict[str, Any], settings: DataConfig, *, needs_failures: bool = True) -> str | None:
     """Why training on this data will be refused, as far as the number of failures tells; None if it need not be."""
+    if not needs_failures:
+        return None
     parts = 2 + (settings.test_split > 0)
     total, needed = summary["failureEvents"]["total"], settings.min_failure_events
     if total == 0:
@@ -85,9 +88,17 @@ def _overview(summary: dict[str, Any]) -> str:
     )
 
 
-def _failures(summary: dict[str, Any], settings: DataConfig) -> Told:
-    events = summary["failureEvents"]
+def _failures(summary: dict[str, Any], config: OrganizationConfig) -> Told:
+    events, settings = summary["failureEvents"], config.data_config
     total = events["total"]
+    if total == 0 and config.training_config.model_type in LEARN_WITHOUT_FAILURES:
+        yield Finding(
+            "NO_FAILURE_KNOWN",
+            "No failure is known, so the model learns what is normal; whether it finds failures cannot be measured.",
+            "schemaConfig.targetColumn",
+            "confirm or dismiss the episodes that the report lists, and give a list of failures once there are some",
+        )
+        return
     if total == 0:
         column = summary["labelColumn"] or summary["targetColumn"]
         listed = "events" in summary.get("lists", {})

@@ -16,7 +16,10 @@ from ml.options.base import nearest
 if TYPE_CHECKING:
     from ml.learning.estimators.base import Estimator
 
-__all__ = ["available", "check", "get"]
+__all__ = ["AUTO", "available", "check", "get"]
+
+AUTO = "auto"
+"""What `check` knows as well: training chooses the type, as `ml.learning.auto` says."""
 
 
 def available() -> list[str]:
@@ -30,7 +33,7 @@ def check(model_type: str) -> None:
 
     Raises ConfigError if there is no such type.
     """
-    names = available()
+    names = [*available(), AUTO]
     if model_type not in names:
         guess = nearest(model_type, names)
         raise ConfigError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +48,8 @@ class Estimator(ABC):
     """Whether `fit` takes features that are computed when read; other types are given the whole table."""
     params_key: ClassVar[str] = "model_params"
     """Attribute of TrainingConfig that holds them."""
+    score_kind: ClassVar[Literal["probability", "anomaly"]] = "probability"
+    """What `predict` gives: the probability of a failure, or the distance from normal behaviour, from 0 to 1."""
     rounds_parameter: ClassVar[str | None] = None
     """Of model types that stop early: the parameter that says how many rounds are fitted at most."""
 

@@ -64,10 +64,12 @@ def alarm_curve(
     cooldown: int,
     interval: int,
     history: pd.DataFrame,
+    without_failures: bool = False,
 ) -> AlarmCurve:
     """Count alarms and failures at every threshold.
 
-    Raises TooFewFailuresError if no row is positive.
+    Raises TooFewFailuresError if no row is positive, unless `without_failures` says that false alarms are all that is
+    asked for.
 
     Parameters
     ----------
@@ -84,7 +86,7 @@ def alarm_curve(
     codes, names = pd.factorize(frame["asset_id"])
     asset = codes.astype(np.int64)
     seconds, positive = epoch_seconds(frame["timestamp"]), frame["label"].to_numpy() == 1
-    if not positive.any():
+    if not (positive.any() or without_failures):
         raise TooFewFailuresError(
             "a threshold cannot be chosen on rows without a positive one", hint="give a longer validation part"
         )

@@ -48,6 +48,17 @@ class Lag(OfSensor):
 
 
 @dataclass(frozen=True)
+class Sample(Lag):
+    """The reading some samples ago, in its own unit also where there are regimes."""
+
+    @classmethod
+    def plan(cls, operations: Sequence[Lag], columns: Int64s, context: Context) -> Step:
+        series = context.rows(channels_of(operations), "physical")
+        steps = integers(each.steps for each in operations)
+        return lambda block, to: pointwise.lags(block.values, block.start, block.first, series, steps, columns, *to)
+
+
+@dataclass(frozen=True)
 class Regime(Operation):
     """Number of the operating regime the row belongs to."""
 

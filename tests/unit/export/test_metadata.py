@@ -18,6 +18,7 @@ def content(**changes: Any) -> dict[str, Any]:
         "organizationId": "acme",
         "version": "2026-01-01",
         "modelType": "lightgbm",
+        "scoreKind": "probability",
         "features": ["temperature", "temperature__mean__w=5"],
         "horizonSeconds": 3600,
         "samplingIntervalSeconds": 60,

@@ -10,7 +10,8 @@ from sklearn.metrics import average_precision_score
 
 from ml.config import OrganizationConfig
 from ml.learning.held_out import HeldOut
-from ml.learning.training import LEAST_TREES, TrainedModel, train
+from ml.learning.trained_model import TrainedModel
+from ml.learning.training import LEAST_TREES, train
 from tests.unit.learning.grid_frames import regular_plant
 
 INTERVAL, HORIZON = 60, 600

@@ -16,6 +16,7 @@ from ml import wording
 from ml.evaluation.perturbations.robustness import RobustnessPoint
 from ml.evaluation.report.page.attributions import attribution_summary, bars_of
 from ml.evaluation.report.page.drift import drift_summary
+from ml.evaluation.report.page.normal import normal_page
 from ml.evaluation.report.page.tables import Table, breakable
 from ml.evaluation.report.plots import ROBUSTNESS_AXES, TOP_FEATURES
 from ml.evaluation.report.report import ValidationReport
@@ -91,6 +92,7 @@ def render_html(report: ValidationReport, plots: Mapping[str, bytes], story: Map
         provenance=_section(report.provenance, {}),
         robustness=_robustness_table(report),
         drift=drift_summary(report.drift),
+        normal=normal_page(report.normal),
         drivers=attribution_summary(report.explanation, interval),
         story=story,
         script=Markup(script),
@@ -236,8 +238,9 @@ def _what_was_done(point: RobustnessPoint) -> str:
 
 def _pictures(report: ValidationReport, plots: Mapping[str, bytes]) -> dict[str, Picture]:
     (tn, fp), (fn, tp) = report.metrics.confusion
+    score_name = "Probability" if report.normal is None else "Score"
     texts = {
-        "timeline": ("Probability over time", "Probability over time, alarms and failures of some assets."),
+        "timeline": (f"{score_name} over time", f"{score_name} over time, alarms and failures of some assets."),
         "precision_recall": (
             "Precision and recall",
             f"Precision-recall curve; average precision {wording.score(report.metrics.average_precision)}.",

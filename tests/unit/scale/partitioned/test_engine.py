@@ -23,7 +23,8 @@ from ml.evaluation.drift.baseline import learn_baseline
 from ml.features import FeatureEngineer
 from ml.ingest.prepared import data as prepared
 from ml.learning.folds.splits import split_of
-from ml.learning.training import TrainedModel, train
+from ml.learning.trained_model import TrainedModel
+from ml.learning.training import train
 from ml.progress import ProgressCallback, silent
 from ml.scale.clients import SCHEDULER_VARIABLE
 from ml.scale.partitioned import boosting, masks
