@@ -34,8 +34,8 @@ from ml.findings import Finding
 from ml.options.access.file_format import FormatConfig
 from ml.options.base import Identifier, Section, explain
 from ml.options.data import DataConfig
-from ml.options.delivery import ConversionConfig, ValidationConfig
-from ml.options.failures import FailureConfig
+from ml.options.delivery import ConversionConfig, MonitoringConfig, ValidationConfig
+from ml.options.failures import FailureConfig, FeedbackTable
 from ml.options.features import FamiliesConfig, FeatureConfig
 from ml.options.forms.backend import BackendKeys, fold_backend_form, without_columns
 from ml.options.forms.strict_json import parse_json, refuse_unusual
@@ -84,6 +84,10 @@ class OrganizationConfig(Section):
     tuning_config: TuningConfig = Field(default=TuningConfig(), description="Parameter search.")
     validation_config: ValidationConfig = Field(default=ValidationConfig(), description="Validation.")
     conversion_config: ConversionConfig = Field(default=ConversionConfig(), description="Export and publishing.")
+    feedback_config: FeedbackTable | None = Field(default=None, description="Answers of operators to alarms.")
+    monitoring_config: MonitoringConfig = Field(
+        default=MonitoringConfig(), description="What a published model is held to."
+    )
     _notes: _Notes = PrivateAttr(default_factory=lambda: _Notes())
 
     @property
@@ -295,8 +299,13 @@ class OrganizationConfig(Section):
         return self.model_dump(mode="json", by_alias=True)
 
     def digest(self) -> str:
-        """SHA-256 of the configuration, passwords left out, in canonical JSON."""
-        return _canonical_digest(self.model_dump(mode="json", by_alias=True))
+        """SHA-256 of what the steps are asked for, passwords left out, in canonical JSON.
+
+        What only looks at a published model is left out, too: no step gives another result for it.
+        """
+        return _canonical_digest(
+            self.model_dump(mode="json", by_alias=True, exclude={"feedback_config", "monitoring_config"})
+        )
 
     def settings_digest(self) -> str:
         """SHA-256 of what makes prepared data out of readings: columns, grid and labels; not the split or features."""

@@ -54,7 +54,7 @@ def refuse_foreign_source(config: OrganizationConfig, paths: OrganizationPaths) 
         As `OrganizationPaths.readable_file`.
     """
     if config.data_source is not None:
-        _readable_files(Path(config.data_source.path), paths, "dataSource.path")
+        refuse_foreign_files(Path(config.data_source.path), paths, "dataSource.path")
     refuse_foreign_tables(config, paths)
     if config.scada_db_config is not None and config.scada_db_config.driver == "sqlite":
         refuse_second_names(paths.readable_file(config.scada_db_config.database, "scadaDbConfig.database"))
@@ -67,11 +67,11 @@ def refuse_foreign_tables(config: OrganizationConfig, paths: OrganizationPaths, 
     """As `refuse_foreign_source`, of the tables beside the readings that are named in a section, or in any."""
     for field, table in config.tables.items():
         if table.path is not None and field.startswith(section):
-            _readable_files(Path(table.path), paths, f"{field}.path")
+            refuse_foreign_files(Path(table.path), paths, f"{field}.path")
 
 
-def _readable_files(path: Path, paths: OrganizationPaths, what: str) -> None:
-    """Check a file, or every file of a folder or pattern."""
+def refuse_foreign_files(path: Path, paths: OrganizationPaths, what: str) -> None:
+    """Check a file, or every file of a folder or pattern; raises as `refuse_foreign_source`."""
     several = "\0" not in str(path) and is_several(path)
     if several:
         paths.not_foreign(folder_of(path), what)  # before anything in it is looked at

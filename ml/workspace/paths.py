@@ -190,6 +190,10 @@ class OrganizationPaths:
         """The validation report; `suffix` is ``.json`` or ``.html``."""
         return self._in_run(version, f"validation_report{suffix}")
 
+    def monitoring(self, version: str, suffix: str) -> Path:
+        """What production has shown of the version; `suffix` is ``.json`` or ``.html``."""
+        return self._in_run(version, f"monitoring{suffix}")
+
     def logs(self, version: str) -> Path:
         """Folder of the step logs."""
         return self._in_run(version, "training_logs")
