@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from ml import monitor as monitor_command
+from ml import retrain as retrain_command
 from ml.command import run as run_command
 from ml.command.line import COMMANDS
 from ml.config import OrganizationConfig
@@ -144,6 +145,11 @@ def monitor_arguments() -> str:
     return _command("python -m ml.monitor", monitor_command.build_parser())
 
 
+def retrain_arguments() -> str:
+    """The command line of retraining."""
+    return _command("python -m ml.retrain", retrain_command.build_parser())
+
+
 def _command(start: str, parser: argparse.ArgumentParser) -> str:
     arguments = list(_actions(parser))
     usage = " ".join([start, *(_in_usage(argument) for argument in arguments)])
@@ -176,4 +182,5 @@ PARTS: dict[str, Callable[[], str]] = {
     "fleet arguments": fleet_arguments,
     "predict arguments": predict_arguments,
     "monitor arguments": monitor_arguments,
+    "retrain arguments": retrain_arguments,
 }

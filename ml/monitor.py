@@ -91,7 +91,7 @@ def run(
     from ml.workspace.files import plain, write_json, write_text
     from ml.workspace.versions.verdicts import report_of
 
-    paths = for_config(config)
+    paths = OrganizationPaths(config.organization_id)  # outputPath is another version's
     version = published_version(paths)
     mark = "" if since or until else fingerprint(config, paths, version)  # before rows are read, which may come later
     span = Span(since or _went_live(paths, version), until or datetime.now(UTC))
@@ -134,8 +134,8 @@ def configuration_of(organization: str) -> Path:
     Raises MissingArtifactError if none was kept in its artifacts, and as `published_version`.
     """
     paths = OrganizationPaths(organization)
-    run_folder = paths.run(published_version(paths))
-    for file in (run_folder / "training_config.json", run_folder / "hyperparameter_results" / "training_config.json"):
+    version = published_version(paths)
+    for file in (paths.request(version), paths.tuning(version) / "training_config.json"):
         if file.is_file():
             return file
     raise MissingArtifactError(

@@ -24,12 +24,13 @@ EVALUATION = "evaluation"
 PREDICT = "predict"
 MONITORING = "monitoring"
 MONITOR = "monitor"
+RETRAIN = "retrain"
 INSPECT = "inspect"
 SCRIPTS = "scripts"
 FLEET = "fleet"
 SCALE = "scale"
 COMMAND = {"__main__", "command"}
-ABOVE = {EVALUATION, PREDICT, MONITORING, MONITOR, INSPECT, SCRIPTS, SCALE, FLEET}
+ABOVE = {EVALUATION, PREDICT, MONITORING, MONITOR, RETRAIN, INSPECT, SCRIPTS, SCALE, FLEET}
 FOUND_BESIDE_A_SCRIPT = "_bootstrap"
 
 MOST_FILES = 15
@@ -47,6 +48,8 @@ LIGHT_MODULES = [
     "ml.predict.__main__",
     "ml.monitor",
     "ml.monitoring.kept",
+    "ml.retrain",
+    "ml.scale.fleet.retraining",
     "ml.monitoring.decision",
     "ml.inspect.__main__",
     "ml.scale.fleet.command",
@@ -135,7 +138,9 @@ def test_only_data_prep_and_init_import_the_inspection() -> None:
 
 def test_only_scripts_and_the_command_use_more_than_one_process() -> None:
     turned = {
-        pair for pair in arrows() if room(pair[0]) not in {SCALE, SCRIPTS, FLEET, *COMMAND} and room(pair[1]) == SCALE
+        pair
+        for pair in arrows()
+        if room(pair[0]) not in {SCALE, SCRIPTS, FLEET, RETRAIN, *COMMAND} and room(pair[1]) == SCALE
     }
     assert turned == set()
 
