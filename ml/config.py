@@ -109,7 +109,15 @@ class OrganizationConfig(Section):
     def tables(self) -> Mapping[str, TableReference]:
         """Tables and files beside the readings, by the key that names each; every section that has some adds them."""
         layouts = {f"layoutConfig.tables.{name}": table for name, table in self.layout_config.tables.items()}
-        return layouts | {f"failureConfig.{name}": table for name, table in self.failure_config.tables.items()}
+        failures = {f"failureConfig.{name}": table for name, table in self.failure_config.tables.items()}
+        answers = {} if self.learned_feedback is None else {"feedbackConfig": self.learned_feedback}
+        return layouts | failures | answers
+
+    @property
+    def learned_feedback(self) -> FeedbackTable | None:
+        """The answers to alarms, if labels depend on them."""
+        feedback = self.feedback_config
+        return feedback if feedback is not None and feedback.use_in_training else None
 
     @model_validator(mode="before")
     @classmethod
@@ -304,12 +312,13 @@ class OrganizationConfig(Section):
         What only looks at a published model is left out, too: no step gives another result for it.
         """
         return _canonical_digest(
-            self.model_dump(mode="json", by_alias=True, exclude={"feedback_config", "monitoring_config"})
+            self.model_dump(mode="json", by_alias=True, exclude={"monitoring_config", *self._feedback_not_learned()})
         )
 
     def settings_digest(self) -> str:
         """SHA-256 of what makes prepared data out of readings: columns, grid and labels; not the split or features."""
         recorded = {"failure_config"} if self.failure_config.records_anything else set()
+        recorded |= {"feedback_config"} - self._feedback_not_learned()
         unused = {
             key for key in ("running_when", "categorical_columns", "convert_to") if not getattr(self.schema_config, key)
         }
@@ -354,6 +363,9 @@ class OrganizationConfig(Section):
         )
         written = self.format_config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         return _canonical_digest({**source, "formatConfig": written} if written else source)
+
+    def _feedback_not_learned(self) -> set[str]:
+        return {"feedback_config"} if self.learned_feedback is None else set()
 
     def _told_layout(self) -> set[str]:
         """The layout, for a digest, where there is one."""

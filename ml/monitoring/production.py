@@ -16,6 +16,7 @@ from ml.config import OrganizationConfig
 from ml.errors import NoRowsError
 from ml.evaluation.drift.baseline import learn_baseline, stability_index
 from ml.evaluation.drift.evaluated import sensor_drift
+from ml.ingest.failures.answers import FIELD, Verdict, read_answers
 from ml.ingest.inputs import refuse_foreign_files, refuse_foreign_source
 from ml.ingest.model_grid import on_grid_of
 from ml.ingest.prepare import prepare
@@ -23,7 +24,7 @@ from ml.learning.events.detection import find_events
 from ml.learning.events.failures import epoch_seconds, event_horizon, onsets
 from ml.learning.events.windows import SECONDS_PER_DAY
 from ml.monitoring.alarms import Alarms, Outcome, find_alarms
-from ml.monitoring.answers import FIELD, Matched, Verdict, match_answers, read_answers
+from ml.monitoring.answers import Matched, match_answers
 from ml.monitoring.sequential import confidence_sequence
 from ml.options.source import DataRange
 from ml.predict.model import LoadedModel

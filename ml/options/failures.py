@@ -143,6 +143,11 @@ class FeedbackTable(EventTable):
         description="An answer belongs to an alarm of its asset that lasts at its time, or is at most so far from it. "
         "Default: validationConfig.alarmCooldownSeconds, at least one sampling interval.",
     )
+    use_in_training: bool = Field(
+        default=False,
+        description="Rows less than the horizon before or after a confirmed alarm are no healthy examples: a failure "
+        "may have been prevented there. Rows before a failure keep their label.",
+    )
 
     @model_validator(mode="after")
     def words_say_one_thing(self) -> Self:

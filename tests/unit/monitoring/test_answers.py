@@ -9,8 +9,9 @@ import pytest
 
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError, DataError, MissingColumnError
+from ml.ingest.failures.answers import Answers, Verdict, read_answers
 from ml.monitoring.alarms import Alarms
-from ml.monitoring.answers import Answers, Matched, Verdict, match_answers, read_answers
+from ml.monitoring.answers import Matched, match_answers
 from ml.monitoring.production import precision_of
 
 DAY = 86_400
