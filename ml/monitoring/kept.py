@@ -46,7 +46,8 @@ def kept_result(config: OrganizationConfig, paths: OrganizationPaths, version: s
     """The content of ``monitoring.json``, if a look now would find the same; None if it must be taken."""
     try:
         content = read_json(paths.monitoring(version, ".json"), "the result of monitoring")
-        return content if content.get("fingerprint") == fingerprint(config, paths, version) else None
+        is_whole = isinstance(content.get("verdict"), str) and isinstance(content.get("reasons"), list)
+        return content if is_whole and content.get("fingerprint") == fingerprint(config, paths, version) else None
     except (EagleError, OSError):
         return None
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ml.config import OrganizationConfig
-from ml.errors import ERRORS, ConfigError, EagleError, QualityGateError
+from ml.errors import ERRORS, ConfigError, EagleError, IntegrityError, QualityGateError
 from ml.monitoring.kept import kept_result
 from ml.options.source import DataRange
 from ml.scale.fleet.step_process import StepProcess
@@ -104,7 +104,7 @@ def _reasons(
         if "retrain" not in looked.document:
             return Outcome(task.organization_id, published, "failed", error=looked.error())
         found = looked.document
-    if found["retrain"] != "yes":
+    if found.get("retrain") != "yes":
         return _unchanged(task, published, found["verdict"])
     pause = timedelta(days=config.monitoring_config.pause_days)
     if last.get("outcome") == _KEPT and datetime.now(UTC) < datetime.fromisoformat(last["ended"]) + pause:
@@ -230,4 +230,25 @@ def _named(task: OrganizationTask, tell: Tell) -> Tell:
 
 
 def _state(paths: OrganizationPaths) -> dict[str, Any]:
-    return read_json(paths.retraining, "the state of retraining") if paths.retraining.is_file() else {"outcome": None}
+    """What the last retraining wrote down; nothing but an outcome of None before the first.
+
+    Raises IntegrityError if it is not what a retraining writes.
+    """
+    if not paths.retraining.is_file():
+        return {"outcome": None}
+    state = read_json(paths.retraining, "the state of retraining")
+    times = [state.get("began"), *([state.get("ended")] if "outcome" in state else [])]
+    named = isinstance(state.get("version"), str) and isinstance(state.get("reasons"), list)
+    if not named or "previousVersion" not in state or not all(map(_is_time, times)):
+        raise IntegrityError(
+            f"{paths.retraining.name} is not what a retraining has written",
+            hint="remove it; the next retraining then begins anew",
+        )
+    return state
+
+
+def _is_time(text: Any) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except (TypeError, ValueError):
+        return False

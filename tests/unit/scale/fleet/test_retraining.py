@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ml.config import OrganizationConfig
-from ml.errors import BusyError, ConfigError, DataError, SourceError
+from ml.errors import BusyError, ConfigError, DataError, IntegrityError, IsolationError, SourceError
 from ml.monitoring.kept import fingerprint, kept_result
 from ml.scale.fleet import retraining
 from ml.scale.fleet.budget import Budget
@@ -212,6 +212,34 @@ def test_a_killed_one_of_another_configuration_is_given_up(
 def test_two_at_once_are_one(task: OrganizationTask, paths: OrganizationPaths) -> None:
     with retraining_lock(paths), ThreadPoolExecutor() as beside, pytest.raises(BusyError):
         beside.submit(retrain, task, tell).result()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{}",
+        "[]",
+        "not JSON",
+        '{"version": 3, "reasons": [], "previousVersion": null, "began": "2026-01-01T00:00:00Z"}',
+        '{"version": "v2", "reasons": [], "previousVersion": null, "began": "soon"}',
+        '{"version": "v2", "reasons": [], "previousVersion": null, "began": "2026-01-01T00:00:00Z", "outcome": "kept"}',
+    ],
+)
+def test_a_state_that_no_retraining_wrote_is_refused(
+    task: OrganizationTask, paths: OrganizationPaths, content: str
+) -> None:
+    paths.retraining.parent.mkdir(exist_ok=True)
+    paths.retraining.write_text(content)
+    with pytest.raises(IntegrityError):
+        retrain(task, tell)
+
+
+def test_a_state_cannot_name_another_place(task: OrganizationTask, paths: OrganizationPaths) -> None:
+    digest = OrganizationConfig.load_from_file(task.config_file).digest()
+    state = {"version": "../../rival/v1", "reasons": [], "previousVersion": None, "began": "2026-01-01T00:00:00Z"}
+    write_json(paths.retraining, state | {"configDigest": digest})
+    with pytest.raises(IsolationError):
+        retrain(task, tell)
 
 
 def test_a_password_is_not_written_down(paths: OrganizationPaths, tmp_path: Path) -> None:
