@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
+from ml import monitor as monitor_command
+from ml import retrain as retrain_command
 from ml.command import run as run_command
 from ml.command.line import COMMANDS
 from ml.config import OrganizationConfig
@@ -138,6 +140,16 @@ def predict_arguments() -> str:
     return _command("python -m ml.predict", predict_command.build_parser())
 
 
+def monitor_arguments() -> str:
+    """The command line of monitoring."""
+    return _command("python -m ml.monitor", monitor_command.build_parser())
+
+
+def retrain_arguments() -> str:
+    """The command line of retraining."""
+    return _command("python -m ml.retrain", retrain_command.build_parser())
+
+
 def _command(start: str, parser: argparse.ArgumentParser) -> str:
     arguments = list(_actions(parser))
     usage = " ".join([start, *(_in_usage(argument) for argument in arguments)])
@@ -169,4 +181,6 @@ PARTS: dict[str, Callable[[], str]] = {
     "workspace arguments": workspace_arguments,
     "fleet arguments": fleet_arguments,
     "predict arguments": predict_arguments,
+    "monitor arguments": monitor_arguments,
+    "retrain arguments": retrain_arguments,
 }

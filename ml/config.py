@@ -34,8 +34,8 @@ from ml.findings import Finding
 from ml.options.access.file_format import FormatConfig
 from ml.options.base import Identifier, Section, explain
 from ml.options.data import DataConfig
-from ml.options.delivery import ConversionConfig, ValidationConfig
-from ml.options.failures import FailureConfig
+from ml.options.delivery import ConversionConfig, MonitoringConfig, ValidationConfig
+from ml.options.failures import FailureConfig, FeedbackTable
 from ml.options.features import FamiliesConfig, FeatureConfig
 from ml.options.forms.backend import BackendKeys, fold_backend_form, without_columns
 from ml.options.forms.strict_json import parse_json, refuse_unusual
@@ -85,6 +85,10 @@ class OrganizationConfig(Section):
     tuning_config: TuningConfig = Field(default=TuningConfig(), description="Parameter search.")
     validation_config: ValidationConfig = Field(default=ValidationConfig(), description="Validation.")
     conversion_config: ConversionConfig = Field(default=ConversionConfig(), description="Export and publishing.")
+    feedback_config: FeedbackTable | None = Field(default=None, description="Answers of operators to alarms.")
+    monitoring_config: MonitoringConfig = Field(
+        default=MonitoringConfig(), description="What a published model is held to."
+    )
     _notes: _Notes = PrivateAttr(default_factory=lambda: _Notes())
 
     @property
@@ -121,7 +125,15 @@ class OrganizationConfig(Section):
     def tables(self) -> Mapping[str, TableReference]:
         """Tables and files beside the readings, by the key that names each; every section that has some adds them."""
         layouts = {f"layoutConfig.tables.{name}": table for name, table in self.layout_config.tables.items()}
-        return layouts | {f"failureConfig.{name}": table for name, table in self.failure_config.tables.items()}
+        failures = {f"failureConfig.{name}": table for name, table in self.failure_config.tables.items()}
+        answers = {} if self.learned_feedback is None else {"feedbackConfig": self.learned_feedback}
+        return layouts | failures | answers
+
+    @property
+    def learned_feedback(self) -> FeedbackTable | None:
+        """The answers to alarms, if labels depend on them."""
+        feedback = self.feedback_config
+        return feedback if feedback is not None and feedback.use_in_training else None
 
     @model_validator(mode="before")
     @classmethod
@@ -311,12 +323,18 @@ class OrganizationConfig(Section):
         return self.model_dump(mode="json", by_alias=True)
 
     def digest(self) -> str:
-        """SHA-256 of the configuration, passwords left out, in canonical JSON."""
-        return _canonical_digest(self.model_dump(mode="json", by_alias=True))
+        """SHA-256 of what the steps are asked for, passwords left out, in canonical JSON.
+
+        What only looks at a published model is left out, too: no step gives another result for it.
+        """
+        return _canonical_digest(
+            self.model_dump(mode="json", by_alias=True, exclude={"monitoring_config", *self._feedback_not_learned()})
+        )
 
     def settings_digest(self) -> str:
         """SHA-256 of what makes prepared data out of readings: columns, grid and labels; not the split or features."""
         recorded = {"failure_config"} if self.failure_config.records_anything else set()
+        recorded |= {"feedback_config"} - self._feedback_not_learned()
         unused = {
             key for key in ("running_when", "categorical_columns", "convert_to") if not getattr(self.schema_config, key)
         }
@@ -361,6 +379,9 @@ class OrganizationConfig(Section):
         )
         written = self.format_config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         return _canonical_digest({**source, "formatConfig": written} if written else source)
+
+    def _feedback_not_learned(self) -> set[str]:
+        return {"feedback_config"} if self.learned_feedback is None else set()
 
     def _told_layout(self) -> set[str]:
         """The layout, for a digest, where there is one."""

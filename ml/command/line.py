@@ -22,7 +22,7 @@ NEW_WORKSPACE = "workspace"
 _PARTS = ("models", "artifacts")
 
 
-_CHANGES_INDEX = ("run", "validate", "convert", "publish", "rollback", "prune", "fleet")
+_CHANGES_INDEX = ("run", "validate", "convert", "publish", "rollback", "prune", "fleet", "retrain")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ COMMANDS = {
     "validate": Command("ml.scripts.validate_model", "validate it on the test part and write the report"),
     "convert": Command("ml.scripts.convert_to_onnx", "compare the ONNX files once more and publish the version"),
     "predict": Command("ml.predict.__main__", "score a file of readings"),
+    "monitor": Command("ml.monitor", "is the published model still right, and is a new one due"),
+    "retrain": Command("ml.retrain", "a new version on the newest rows, published if it is not worse"),
     "report": Command("ml.workspace.__main__", "where the report of a version is; --open shows it", ("report",)),
     "list": Command("ml.workspace.__main__", "the versions of an organisation, with their verdicts", ("list",)),
     "compare": Command("ml.command.compare", "two versions side by side"),

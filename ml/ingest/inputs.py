@@ -43,7 +43,7 @@ def refuse_foreign_source(config: OrganizationConfig, paths: OrganizationPaths) 
     Raises IsolationError, MissingArtifactError, DataError as `OrganizationPaths.readable_file`.
     """
     if config.data_source is not None:
-        _readable_files(Path(config.data_source.path), paths, "dataSource.path")
+        refuse_foreign_files(Path(config.data_source.path), paths, "dataSource.path")
     refuse_foreign_tables(config, paths)
     if (database := config.scada_db_config) is not None:
         if database.database_file is not None:
@@ -56,11 +56,11 @@ def refuse_foreign_tables(config: OrganizationConfig, paths: OrganizationPaths, 
     """As `refuse_foreign_source`, of the tables beside the readings that are named in a section, or in any."""
     for field, table in config.tables.items():
         if table.path is not None and field.startswith(section):
-            _readable_files(Path(table.path), paths, f"{field}.path")
+            refuse_foreign_files(Path(table.path), paths, f"{field}.path")
 
 
-def _readable_files(path: Path, paths: OrganizationPaths, what: str) -> None:
-    """Check a file, or every file of a folder or pattern."""
+def refuse_foreign_files(path: Path, paths: OrganizationPaths, what: str) -> None:
+    """Check a file, or every file of a folder or pattern; raises as `refuse_foreign_source`."""
     several = "\0" not in str(path) and is_several(path)
     if several:
         paths.not_foreign(folder_of(path), what)  # before anything in it is looked at

@@ -1,4 +1,4 @@
-"""`validationConfig` and `conversionConfig`: what a model must show, and when it is published."""
+"""`validationConfig`, `conversionConfig`: when a model may be published; `monitoringConfig`: when a new one is due."""
 
 from __future__ import annotations
 
@@ -103,4 +103,31 @@ class ConversionConfig(Section):
     )
     parity_rows: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
         default=20_000, description="Rows compared between the model and its ONNX form."
+    )
+
+
+class MonitoringConfig(Section):
+    """What a published model is held to in production, and what comes of it."""
+
+    min_precision: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.8,
+        description="Share of right alarms that is asked for. A new model is due when the share is below this, and "
+        "below what validation had shown (the lower end of its interval), beyond chance.",
+    )
+    max_drift: Annotated[float, Field(gt=0)] = Field(
+        default=0.25,
+        description="Population stability index of a sensor above which a new model is due; see "
+        "[the definitions](monitoring.md#drift).",
+    )
+    drift_days: Annotated[int, Field(ge=1, le=3650)] = Field(
+        default=28, description="Days of newest rows that drift is looked for in."
+    )
+    max_age_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
+        default=None, description="Days after going live at which a new model is due anyway. Default: age is no reason."
+    )
+    pause_days: Annotated[int, Field(ge=0, le=3650)] = Field(
+        default=28, description="Days that `ml.retrain --if-needed` waits after a new model that was not better."
+    )
+    keep_versions: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=5, description="Versions that retraining keeps beside the published one; older ones are removed."
     )

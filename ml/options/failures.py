@@ -1,4 +1,5 @@
-"""`failureConfig`: how a plant records its failures, where that is not one column of 0 and 1."""
+"""`failureConfig`: how a plant records its failures, where that is not one column of 0 and 1; `feedbackConfig`: answers
+to alarms, a list of the same kind."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from ml.options.base import ColumnName, DistinctColumns, Section, nearest
+from ml.options.base import ColumnName, DistinctColumns, PositiveSeconds, Section, nearest
 from ml.options.tables import TableReference
 
 MOST_MODES = 31
@@ -72,6 +73,16 @@ class EventTable(TableReference):
         default={}, description="Names of machines: as this table has them -> as the readings have them."
     )
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """Columns of text that come along with each event, by the name that they get."""
+        return {}
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether the table may have no rows yet."""
+        return False
+
 
 class MaintenanceTable(EventTable):
     """Maintenance as a list of events."""
@@ -90,11 +101,75 @@ class MaintenanceTable(EventTable):
             raise PydanticCustomError("no_mode_column", "prevents names kinds, and modeColumn does not say where")
         return self
 
+    @property
+    def may_be_empty(self) -> bool:
+        """There was none yet."""
+        return True
+
 
 class DowntimeTable(EventTable):
     """Times at which a machine was neither failed nor healthy."""
 
     end_column: ColumnName = Field(description="Column with the time at which it ended.")
+
+    @property
+    def may_be_empty(self) -> bool:
+        """There was none yet."""
+        return True
+
+
+class FeedbackTable(EventTable):
+    """Answers to alarms, in a table or file of their own: each says what came of one alarm."""
+
+    start_column: ColumnName = Field(
+        alias="alarmColumn", description="Column with the time of the alarm: its start, or any time while it lasted."
+    )
+    end_column: ColumnName | None = Field(
+        default=None, alias="answeredColumn", description="Column with the time of the answer."
+    )
+    mode_column: ColumnName | None = Field(default=None, description="Column that says what was found to fail.")
+    verdict_column: ColumnName = Field(description="Column with the answer.")
+    confirmed: Annotated[Words, Field(min_length=1)] = Field(
+        default=("confirmed", "accurate", "correct", "true"), description="Answers that say the alarm was right."
+    )
+    dismissed: Annotated[Words, Field(min_length=1)] = Field(
+        default=("dismissed", "inaccurate", "wrong", "false"), description="Answers that say it was false."
+    )
+    unknown: Words = Field(
+        default=("unknown",), description="Answers that say nobody knows; an empty cell says so as well."
+    )
+    match_within_seconds: PositiveSeconds | None = Field(
+        default=None,
+        description="An answer belongs to an alarm of its asset that lasts at its time, or is at most so far from it. "
+        "Default: validationConfig.alarmCooldownSeconds, at least one sampling interval.",
+    )
+    use_in_training: bool = Field(
+        default=False,
+        description="Rows less than the horizon before or after a confirmed alarm are no healthy examples: a failure "
+        "may have been prevented there. Rows before a failure keep their label.",
+    )
+
+    @model_validator(mode="after")
+    def words_say_one_thing(self) -> Self:
+        """A word cannot confirm and dismiss."""
+        every = [canonical(word) for words in (self.confirmed, self.dismissed, self.unknown) for word in words]
+        if twice := sorted({word for word in every if every.count(word) > 1}):
+            raise PydanticCustomError(
+                "said_twice",
+                "confirmed, dismissed and unknown name {names} more than once",
+                {"names": ", ".join(twice)},
+            )
+        return self
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The answer comes along."""
+        return {"verdict": self.verdict_column}
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Nobody has answered yet."""
+        return True
 
 
 class FailureConfig(Section):

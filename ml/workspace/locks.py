@@ -52,6 +52,13 @@ def slices_lock(paths: OrganizationPaths) -> Iterator[None]:
 
 
 @contextmanager
+def retraining_lock(paths: OrganizationPaths) -> Iterator[None]:
+    """Hold the organisation's retraining; raises BusyError at once if another process retrains."""
+    with _held(paths.retraining_lock, 0.0, "a new version of this organisation is", "wait until it has ended"):
+        yield
+
+
+@contextmanager
 def audit_lock(paths: OrganizationPaths) -> Iterator[None]:
     """Hold the audit log's lock, waiting for others; raises BusyError after a minute."""
     with _held(paths.audit_lock, SHORT_WORK_SECONDS, "this organisation's audit log is", _LATER):

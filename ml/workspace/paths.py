@@ -24,11 +24,13 @@ _SEEN_LIMIT = 80
 _AUDIT_LOG = "audit.jsonl"
 _SCORES = "scores"
 _SLICES = "slices"
+_RETRAINING = "retraining.json"
 INDEX = "index.html"
 """Name of a page that leads to others, in an organisation's artifacts and in the workspace."""
 _RESERVED = {
     _AUDIT_LOG: "the audit log has this name",
     _SLICES: "the rows fetched from the database lie there",
+    _RETRAINING: "what retraining has done last stands there",
     INDEX: "the page that leads to the reports has this name",
 }
 
@@ -125,6 +127,16 @@ class OrganizationPaths:
         return self._inside(self.artifacts / ".slices.lock")
 
     @property
+    def retraining(self) -> Path:
+        """What retraining is doing, or has done last."""
+        return self._inside(self.artifacts / _RETRAINING)
+
+    @property
+    def retraining_lock(self) -> Path:
+        """Lock file that a retraining holds from its beginning to its end."""
+        return self._inside(self.artifacts / ".retraining.lock")
+
+    @property
     def organization_lock(self) -> Path:
         """Lock file for installing, publishing and rolling back."""
         return self._inside(self.models / ".lock")
@@ -171,6 +183,10 @@ class OrganizationPaths:
         """The same as CSV."""
         return self._in_run(version, "prepared_data.csv")
 
+    def request(self, version: str) -> Path:
+        """The configuration by which the backend, or retraining, has asked for the version."""
+        return self._in_run(version, "training_config.json")
+
     def data_summary(self, version: str) -> Path:
         """What preparation found in the data."""
         return self._in_run(version, "data_summary.json")
@@ -190,6 +206,10 @@ class OrganizationPaths:
     def episodes(self, version: str) -> Path:
         """The strongest past episodes of a model of normal behaviour, to be confirmed or dismissed."""
         return self._in_run(version, "episodes.csv")
+
+    def monitoring(self, version: str, suffix: str) -> Path:
+        """What production has shown of the version; `suffix` is ``.json`` or ``.html``."""
+        return self._in_run(version, f"monitoring{suffix}")
 
     def logs(self, version: str) -> Path:
         """Folder of the step logs."""

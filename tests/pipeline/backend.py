@@ -79,7 +79,7 @@ def spawn(
 
 def run_here(step: str, *arguments: str | Path, root: Path) -> Outcome:
     """Run the step's `main` in this process; asserts what `spawn` does."""
-    outcome = _called(f"ml.scripts.{step}", arguments, root)
+    outcome = called(f"ml.scripts.{step}", arguments, root)
     assert outcome.document["step"] == step
     return outcome
 
@@ -96,7 +96,7 @@ def predict(*arguments: str | Path, root: Path, terminate_on: Callable[[Json], b
 
 def predict_here(*arguments: str | Path, root: Path) -> Outcome:
     """Run the `main` of ``python -m ml.predict`` in this process."""
-    return _called("ml.predict.__main__", arguments, root)
+    return called("ml.predict.__main__", arguments, root)
 
 
 def fleet(
@@ -212,7 +212,8 @@ def _describe(path: Path) -> str:
     return "/" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _called(module: str, arguments: Sequence[str | Path], root: Path) -> Outcome:
+def called(module: str, arguments: Sequence[str | Path], root: Path) -> Outcome:
+    """Run the `main` of a module in this process."""
     stdout, stderr = io.StringIO(), io.StringIO()
     workspace = patch.dict(os.environ, {"ML_BASE_PATH": str(root)})
     with workspace, redirect_stdout(stdout), redirect_stderr(stderr):

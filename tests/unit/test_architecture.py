@@ -22,12 +22,15 @@ BASE = {
 SUBJECTS = {"ingest", "learning", "export", "workspace"}
 EVALUATION = "evaluation"
 PREDICT = "predict"
+MONITORING = "monitoring"
+MONITOR = "monitor"
+RETRAIN = "retrain"
 INSPECT = "inspect"
 SCRIPTS = "scripts"
 FLEET = "fleet"
 SCALE = "scale"
 COMMAND = {"__main__", "command"}
-ABOVE = {EVALUATION, PREDICT, INSPECT, SCRIPTS, SCALE, FLEET}
+ABOVE = {EVALUATION, PREDICT, MONITORING, MONITOR, RETRAIN, INSPECT, SCRIPTS, SCALE, FLEET}
 FOUND_BESIDE_A_SCRIPT = "_bootstrap"
 
 MOST_FILES = 15
@@ -43,6 +46,11 @@ LIGHT_MODULES = [
     "ml.workspace.step_runner",
     "ml.workspace.__main__",
     "ml.predict.__main__",
+    "ml.monitor",
+    "ml.monitoring.kept",
+    "ml.retrain",
+    "ml.scale.fleet.retraining",
+    "ml.monitoring.decision",
     "ml.inspect.__main__",
     "ml.scale.fleet.command",
     "ml.command.line",
@@ -109,14 +117,17 @@ def test_the_base_knows_nothing_of_what_is_built_on_it() -> None:
     assert turned == set()
 
 
-def test_nothing_but_scripts_imports_the_evaluation() -> None:
-    turned = {pair for pair in arrows() if room(pair[0]) not in {EVALUATION, SCRIPTS} and room(pair[1]) == EVALUATION}
-    assert turned == set()
-
-
-@pytest.mark.parametrize("top", [PREDICT, SCRIPTS])
-def test_nothing_imports_what_stands_at_the_top(top: str) -> None:
-    turned = {pair for pair in arrows() if room(pair[0]) != top and room(pair[1]) == top}
+@pytest.mark.parametrize(
+    ("room_above", "users"),
+    [
+        (EVALUATION, {SCRIPTS, MONITORING}),
+        (PREDICT, {MONITORING, MONITOR}),
+        (MONITORING, {MONITOR, SCALE}),
+        (SCRIPTS, set()),
+    ],
+)
+def test_nothing_else_imports_what_stands_above(room_above: str, users: set[str]) -> None:
+    turned = {pair for pair in arrows() if room(pair[0]) not in {room_above, *users} and room(pair[1]) == room_above}
     assert turned == set()
 
 
@@ -127,7 +138,9 @@ def test_only_data_prep_and_init_import_the_inspection() -> None:
 
 def test_only_scripts_and_the_command_use_more_than_one_process() -> None:
     turned = {
-        pair for pair in arrows() if room(pair[0]) not in {SCALE, SCRIPTS, FLEET, *COMMAND} and room(pair[1]) == SCALE
+        pair
+        for pair in arrows()
+        if room(pair[0]) not in {SCALE, SCRIPTS, FLEET, RETRAIN, *COMMAND} and room(pair[1]) == SCALE
     }
     assert turned == set()
 

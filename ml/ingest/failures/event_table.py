@@ -29,7 +29,7 @@ from ml.ingest.sources import open_table
 from ml.ingest.sources.base import Source
 from ml.ingest.sources.times import times_of
 from ml.options.base import missing_column
-from ml.options.failures import DowntimeTable, EventTable, MaintenanceTable, canonical
+from ml.options.failures import EventTable, canonical
 
 UNNAMED_MODE = "unnamed"
 """Mode of an event whose cell is empty."""
@@ -84,13 +84,20 @@ class EventCounts:
 
 @dataclass(frozen=True)
 class ListedEvents:
-    """Events by asset and time, each once."""
+    """Events by asset and time, each once; of a table with `texts` in the table's order.
+
+    Attributes
+    ----------
+    events
+        ``asset`` (as the readings name it), ``start``, ``end`` (microseconds; the start where there is no end) and
+        ``mode`` (text; empty where no column says), and the table's `texts`.
+    where
+        The table in words.
+    """
 
     events: pd.DataFrame
-    """``asset`` (as the readings name it), ``start``, ``end`` (microseconds; the start where there is no end) and
-    ``mode`` (text; empty where no column says)."""
     counts: EventCounts
-    where: str  # the table in words
+    where: str
 
 
 def read_events(config: OrganizationConfig, table: EventTable, field: str, *, before: int | None) -> ListedEvents:
@@ -121,9 +128,12 @@ def _read(
     source: Source, config: OrganizationConfig, table: EventTable, field: str, before: int | None
 ) -> ListedEvents:
     asset = _asset_column(source, config, table, field)
-    _require(source, field, startColumn=table.start_column, endColumn=table.end_column, modeColumn=table.mode_column)
+    named = ("start_column", "end_column", "mode_column", *(f"{name}_column" for name in table.texts))
+    _require(source, field, **{key_of(table, name): getattr(table, name) for name in named})
     _require(source, field, **{f"include.{name}": name for name in table.include})
-    columns = dict.fromkeys([table.start_column, table.end_column, asset, table.mode_column, *table.include])
+    columns = dict.fromkeys(
+        [table.start_column, table.end_column, asset, table.mode_column, *table.include, *table.texts.values()]
+    )
     names = [name for name in columns if name is not None]
     zone = table.timezone or config.data_config.zone
     times = {
@@ -139,8 +149,9 @@ def _read(
         kept = batch.filter(pa.array(_included(batch, table, seen)))
         counts.not_included += batch.num_rows - kept.num_rows
         parts.append(_events(kept, config, table, times, asset, counts, odd))
-    if counts.rows == 0 and isinstance(table, MaintenanceTable | DowntimeTable):
-        return ListedEvents(_NO_EVENTS, counts, source.where)  # there was none yet
+    if counts.rows == 0 and table.may_be_empty:
+        none = _NO_EVENTS.assign(**{name: pd.Series([], dtype="str") for name in table.texts})
+        return ListedEvents(none, counts, source.where)
     if counts.rows == 0:
         raise NoRowsError(f"{source.where} has no rows", field=field, hint="check that it is the right table or file")
     if counts.rows == counts.not_included:
@@ -151,8 +162,10 @@ def _read(
     if before is not None:
         counts.after = int((events["start"] >= before).sum())
         events = events[events["start"] < before]
-    different = events.drop_duplicates(ignore_index=True)
+    different = events.drop_duplicates(keep="last", ignore_index=True)
     counts.duplicates = len(events) - len(different)
+    if table.texts:  # what is said later may count, and the table's order tells what was
+        return ListedEvents(different, counts, source.where)
     ordered = different.sort_values(["asset", "start", "end", "mode"], kind="stable", ignore_index=True)
     counts.overlapping = _overlapping(ordered)
     return ListedEvents(ordered, counts, source.where)
@@ -171,6 +184,11 @@ def _asset_column(source: Source, config: OrganizationConfig, table: EventTable,
     if found is None:
         _require(source, field, assetColumn=schema.asset_column)
     return found
+
+
+def key_of(table: EventTable, name: str) -> str:
+    """The JSON key of a table's setting, which is not the same for every kind of table."""
+    return type(table).model_fields[name].alias or name
 
 
 def _require(source: Source, field: str, **columns: str | None) -> None:
@@ -228,6 +246,10 @@ def _events(
             "start": start,
             "end": _ends(batch, table, times, zone, start, keep, counts),
             "mode": pd.Series(_modes(batch, table), dtype="str"),
+            **{
+                name: pd.Series(words(plain(batch.column(column)), column).fill_null("").to_pylist(), dtype="str")
+                for name, column in table.texts.items()
+            },
         }
     )[keep]
 
@@ -286,7 +308,7 @@ def _refuse_times(source: Source, table: EventTable, field: str, counts: EventCo
     raise DataError(
         f'{counts.without_start:,} of {included:,} rows of {source.where} have no time in "{table.start_column}" that '
         f"can be read{examples}" + (f"; they look like {form}" if form else ""),
-        field=f"{field}.startColumn",
+        field=f"{field}.{key_of(table, 'start_column')}",
         hint="times are ISO 8601 text, dates of the database or file, or Unix epoch numbers",
     )
 

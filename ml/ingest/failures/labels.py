@@ -28,6 +28,8 @@ without readings have no label.
 What **prevents** a failure ends the observation, too, and so does the start of downtime: a row is labelled only if
 nothing of the kind comes until ``t + H``, or if an onset comes first.
 
+Where answers to alarms are learned from, rows near a **confirmed** alarm are censored if their label would be 0.
+
 H = 0 is detection: the label is the target wherever that is known.
 
 Rows while the machine is off have the status ``off`` and no label, unless they are ``in_failure`` or ``unknown``. That
@@ -58,7 +60,9 @@ UNSEEN = "\x1funseen"
 """Whether a row stands for an onset without readings."""
 UNTIL = "\x1funtil"
 """Instant (seconds) after each row at which its observation ends without a failure."""
-KNOWN = (MODES, EPISODE, UNSEEN, UNTIL)
+DOUBTED = "\x1fdoubted"
+"""Whether a failure may have been prevented near a row: it is no healthy example then."""
+KNOWN = (MODES, EPISODE, UNSEEN, UNTIL, DOUBTED)
 """All of them."""
 
 Codes = npt.NDArray[np.int8]
@@ -109,6 +113,9 @@ def label_grid(
     if UNSEEN in grid.columns:
         blind = grid[UNSEEN].to_numpy() & (status == _LABELLED)
         label, status = np.where(blind, NO_LABEL, label).astype(np.int8), np.where(blind, _IN_FAILURE, status)
+    if DOUBTED in grid.columns:
+        doubted = grid[DOUBTED].to_numpy() & (label == 0)
+        label, status = np.where(doubted, NO_LABEL, label).astype(np.int8), np.where(doubted, _CENSORED, status)
     if off is not None:
         label = np.where(off, NO_LABEL, label).astype(np.int8)
         status = np.where(off & ~np.isin(status, (_IN_FAILURE, _UNKNOWN)), _OFF, status).astype(np.int8)

@@ -13,10 +13,11 @@ from ml.cleaning.flags import TARGET, failure_flags
 from ml.config import OrganizationConfig
 from ml.errors import DataError
 from ml.findings import Finding
+from ml.ingest.failures.answers import Verdict, read_answers
 from ml.ingest.failures.event_table import ListedEvents, read_events
 from ml.ingest.failures.findings import tell_lists
 from ml.ingest.failures.grid_events import Intervals, OnsetRows, asset_blocks, rows_of, seconds_of
-from ml.ingest.failures.labels import EPISODE, UNSEEN, UNTIL
+from ml.ingest.failures.labels import DOUBTED, EPISODE, UNSEEN, UNTIL
 from ml.ingest.prepared.label_columns import MODES
 from ml.modes import join_modes
 from ml.options.failures import MOST_MODES, canonical
@@ -49,6 +50,7 @@ class FailureRecord:
             name: read_events(config, table, f"failureConfig.{name}", before=before)
             for name, table in self._settings.tables.items()
         }
+        self._confirmed, self._answers_told = self._read_confirmed()
         self._modes = self._mode_names()
         self.modes = tuple(join_modes([name]) for name in self._modes)
         """Names of the modes, in order; none where failures are all of one mode."""
@@ -71,6 +73,8 @@ class FailureRecord:
             pieces = map(self._with_flags, pieces)
         if self._config.may_lack_failures:
             pieces = map(_never_failed, pieces)
+        if self._confirmed:
+            pieces = (self._with_doubts(piece, reach) for piece in pieces)
         if not self._lists:
             yield from pieces
             return
@@ -87,7 +91,7 @@ class FailureRecord:
 
         Raises DataError if no event of a list is of an asset that has readings.
         """
-        return tell_lists(self._config, self._lists, self._assets)
+        return [*tell_lists(self._config, self._lists, self._assets), *self._answers_told]
 
     def to_json(self) -> dict[str, Any]:
         """Figures of the lists for the summary, once all rows have been given out."""
@@ -111,6 +115,30 @@ class FailureRecord:
                 hint="group them in failureConfig.modes, or leave failureConfig.events.modeColumn out",
             )
         return named
+
+    def _read_confirmed(self) -> tuple[dict[str, Int64s], tuple[Finding, ...]]:
+        """Epoch seconds of the alarms that were confirmed at last, of each asset, if labels depend on them."""
+        feedback = self._config.learned_feedback
+        if feedback is None:
+            return {}, ()
+        answers = read_answers(self._config, feedback)
+        last = answers.table.drop_duplicates(["asset", "time"], keep="last")
+        confirmed = last[last["verdict"] == Verdict.CONFIRMED]
+        times = {
+            str(asset): np.sort(confirmed["time"].to_numpy()[rows])
+            for asset, rows in confirmed.groupby("asset").indices.items()
+        }
+        return times, answers.findings
+
+    def _with_doubts(self, piece: pd.DataFrame, reach: int) -> pd.DataFrame:
+        """Rows with `DOUBTED`: whether a confirmed alarm of their asset is at most `reach` seconds away."""
+        seconds, doubted = seconds_of(piece), np.zeros(len(piece), dtype=np.bool_)
+        for asset, start, stop in asset_blocks(piece):
+            times = self._confirmed.get(asset, np.zeros(0, dtype=np.int64))
+            own = seconds[start:stop]
+            first = np.searchsorted(times, own - reach, side="left")
+            doubted[start:stop] = first < np.searchsorted(times, own + reach, side="right")
+        return piece.assign(**{DOUBTED: doubted})
 
     def _with_flags(self, piece: pd.DataFrame) -> pd.DataFrame:
         """Any flag that says failed counts; else one that is unknown; else the asset is healthy."""

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ml.learning.memory import give_back
-from ml.scale.fleet.steps import STOPPED_EXITS
+from ml.scale.fleet.steps import MONITOR, STOPPED_EXITS
 from ml.workspace.process.parent_death import end_with
 
 _PROCESS = Path("/proc/self")
@@ -37,7 +37,8 @@ def main(parent: str) -> int:
     for line in _taken_stdin():
         asked = json.loads(line)
         _reset_peak()
-        status: int = importlib.import_module(f"ml.scripts.{asked['step']}").main([asked["config"]])
+        module = asked["step"] if asked["step"] == MONITOR else f"scripts.{asked['step']}"
+        status: int = importlib.import_module(f"ml.{module}").main([asked["config"]])
         sys.stdout.write(json.dumps({"exitCode": status, "peakMemoryBytes": _peak()}) + "\n")
         sys.stdout.flush()
         if status in STOPPED_EXITS:

@@ -5,7 +5,8 @@
 Reads: every ``*.json`` in CONFIG_DIR, one configuration each. Writes: what the steps write, for each organisation in
 its own folders, and ``summary.json`` and ``summary.html`` in the folder that --summary names (default:
 ``fleet_summary`` in the workspace). An organisation whose steps have all succeeded with the same configuration is not
-run again, and neither is one that validation has refused; --force runs them again. Exit status: 0 if every
+run again, and neither is one that validation has refused; --force runs them again. With --if-needed each organisation
+gets a new version if its published one is due, and none otherwise. Exit status: 0 if every
 organisation is done, 7 if some failed or were refused, others: see ml/errors.py.
 """
 
@@ -55,7 +56,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--task-cpus", type=parse_count, default=1, help="CPUs for one organisation; default: 1")
     parser.add_argument("--task-memory", type=parse_size, help="memory for one organisation; default: its CPUs' share")
     parser.add_argument("--summary", help="folder for the summary; default: fleet_summary in the workspace")
-    parser.add_argument("--force", action="store_true", help="run again what is done already")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--force", action="store_true", help="run again what is done already")
+    what.add_argument(
+        "--if-needed",
+        action="store_true",
+        help="make a new version where the published one is due, as python -m ml.retrain --if-needed does",
+    )
     return parser
 
 
@@ -105,6 +112,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                     share=share,
                     force=arguments.force,
                     digest=found.digest,
+                    if_needed=arguments.if_needed,
                 )
 
         outcomes = work_off(pool, tasks(), share, whole.memory, display.on_outcome)

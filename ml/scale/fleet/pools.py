@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from ml.errors import ClusterError
 from ml.scale.fleet.budget import Budget
-from ml.scale.fleet.task import OrganizationTask, Outcome, run_organization, stop_run, work_on
+from ml.scale.fleet.retraining import carry_out, run_organization
+from ml.scale.fleet.task import OrganizationTask, Outcome, stop_run
 from ml.workspace.step_runner import as_told_to_user
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def local_pool(side_by_side: int, run: str, on_progress: OnProgress) -> Iterator
 
     def work(task: OrganizationTask, done: Callable[[Outcome], None]) -> None:
         try:
-            outcome = work_on(task, on_progress)
+            outcome = carry_out(task, on_progress)
         except Exception as error:
             outcome = Outcome(task.organization_id, task.version, "failed", error=as_told_to_user(error).to_json())
         done(outcome)

@@ -10,6 +10,8 @@ from ml.workspace.paths import OrganizationPaths
 from ml.workspace.versions.manifest import verify
 
 TUNED_CONFIG = "training_config.json"
+MONITOR = "monitor"
+"""What a process of an organisation can run beside the steps."""
 STOPPED_EXITS = (130, 143)
 """Exit status of a step that was told to stop."""
 

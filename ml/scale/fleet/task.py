@@ -43,6 +43,8 @@ class OrganizationTask:
     force: bool
     digest: str | None = None
     """SHA-256 of the configuration file that was checked; None: whatever is there."""
+    if_needed: bool = False
+    """Make a new version if the published one is due, in place of the configuration's own version."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +78,6 @@ class Outcome:
             "steps": list(self.steps),
             **({"configFile": self.config_file} if self.config_file else {}),
         }
-
-
-def run_organization(task: OrganizationTask) -> Outcome:
-    """Run the task on a Dask worker; its progress goes to the fleet's topic on the scheduler."""
-    from distributed import get_worker
-
-    worker = get_worker()
-    return work_on(task, lambda event: worker.log_event(task.run, event))
 
 
 def stop_run(run: str) -> None:

@@ -163,6 +163,10 @@ def _predicted(result: Mapping[str, Any]) -> tuple[str, str]:
     ]
 
 
+def _monitored(result: Mapping[str, Any]) -> tuple[str, str]:
+    return f"Version {result['version']}: {result['verdict']}", result["reportPath"]
+
+
 _SUMMARIES = {
     "data_prep": _prepared,
     "hyperparameter_tuning": _tuned,
@@ -170,4 +174,5 @@ _SUMMARIES = {
     "validate_model": _validated,
     "convert_to_onnx": _converted,
     "predict": _predicted,
+    "monitor": _monitored,
 }

@@ -183,6 +183,19 @@ def publications(paths: OrganizationPaths) -> dict[str, bool]:
         return {}
 
 
+def live_since(paths: OrganizationPaths, version: str) -> datetime | None:
+    """When the published version went live: the first of the publications in a row that it is in now.
+
+    None where the audit log does not know of it; raises IntegrityError where that is broken.
+    """
+    since = None
+    for record in reversed(_published_records(paths)):
+        if record["version"] != version:
+            break
+        since = datetime.fromisoformat(record["time"])
+    return since
+
+
 def rollback(paths: OrganizationPaths, to: str | None = None) -> Published:
     """Publish the version that was published before the current one, or the one named by `to`.
 
