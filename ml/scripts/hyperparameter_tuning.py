@@ -97,6 +97,7 @@ def run(
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.ingest import inputs
     from ml.ingest.failures.copies import without_copies
+    from ml.ingest.failures.since import with_event_inputs
     from ml.ingest.present_columns import with_present_columns
     from ml.ingest.summary.warnings import told_with_failures, warnings_of
     from ml.learning.search.feature_sets import with_features
@@ -111,7 +112,7 @@ def run(
     data = inputs.prepared_data(config, paths, progress, argument=prepared_data).data
     make_folder(folder)
     with told_with_failures(data.summary):
-        result = _search(without_copies(config, data.summary), data, journal, progress)
+        result = _search(with_event_inputs(without_copies(config, data.summary), data.summary), data, journal, progress)
     leaks = config.tuning_config.shuffled_folds == "leaks"
     write_results(folder, result, marks=LEAKING if leaks else {})
     tuned = with_features(config, result.best_features).model_copy(update={"training_config": result.best})

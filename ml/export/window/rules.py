@@ -305,6 +305,7 @@ def _served_share(context: GraphContext, operations: list[ops.ServedShare]) -> I
 
 RULES: dict[type[Operation], _Rule] = {
     ops.Value: _value,
+    ops.Since: _value,
     ops.Lag: _lag,
     ops.Rolling: _rolling,
     ops.Rate: _rate,
