@@ -41,7 +41,8 @@ def exit_codes() -> str:
 def feature_families() -> str:
     """One table per family: the features that the example configuration gets, and what their operations declare."""
     config = OrganizationConfig.load_from_file(_EXAMPLE)
-    words = {"categorical_columns": {"product": ("A", "B")}}  # the example organisation makes one product only
+    # The example organisation makes one product only, and keeps no lists of events.
+    words = {"categorical_columns": {"product": ("A", "B")}, "event_inputs": {"since_maintenance": ("maintenance",)}}
     config = config.model_copy(update={"schema_config": config.schema_config.model_copy(update=words)})
     request = Request.of(config, _EXAMPLE_INTERVAL)
     return "\n\n".join(_family(family, request) for family in FAMILIES)

@@ -166,6 +166,16 @@ class OrganizationConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def events_tell_no_label(self) -> Self:
+        """Where rows of a failure are positive, a repair beside it would say so."""
+        if self.schema_config.event_inputs and not self.data_config.looks_ahead_only:
+            raise PydanticCustomError(
+                "event_leak",
+                'schemaConfig.eventInputs needs a predictionHorizonSeconds above 0 and duringFailure "exclude"',
+            )
+        return self
+
+    @model_validator(mode="after")
     def categories_are_not_scaled(self) -> Self:
         """Scaled, a category would no longer be a whole number, and the first word is 0."""
         if self.schema_config.categorical_columns and self.feature_config.scaling != "none":
@@ -336,7 +346,9 @@ class OrganizationConfig(Section):
         recorded = {"failure_config"} if self.failure_config.records_anything else set()
         recorded |= {"feedback_config"} - self._feedback_not_learned()
         unused = {
-            key for key in ("running_when", "categorical_columns", "convert_to") if not getattr(self.schema_config, key)
+            key
+            for key in ("running_when", "categorical_columns", "convert_to", "event_inputs")
+            if not getattr(self.schema_config, key)
         }
         return _canonical_digest(
             self.model_dump(

@@ -118,8 +118,8 @@ class FeatureEngineer:
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Sensors that a window holds, in order."""
-        return self.config.schema_config.sensor_columns
+        """Columns of a window, in order: sensors, then times since events."""
+        return self.config.schema_config.window_columns
 
     @property
     def regimes(self) -> Regimes | None:

@@ -68,11 +68,12 @@ class WindowFigures(Section):
 
 
 class Channel(Section):
-    """One sensor of the window."""
+    """One column of the window."""
 
     name: str = Field(min_length=1, description="Column name of the sensor.")
-    kind: Literal["continuous", "boolean", "counter", "categorical"] = Field(
-        description="A reading, 0 or 1, a running total of which increases are used, or the code of a word."
+    kind: Literal["continuous", "boolean", "counter", "categorical", "event"] = Field(
+        description="A reading, 0 or 1, a running total of which increases are used, the code of a word, or the time "
+        "since events."
     )
     role: str | None = Field(default=None, description="What it measures, such as temperature.")
     unit: str | None = Field(default=None, description="Its unit; null where the configuration names none.")
@@ -85,6 +86,14 @@ class Channel(Section):
     words: tuple[str, ...] = Field(
         default=(),
         description="Of a categorical channel: the code of a word is its position, from 0; others are missing.",
+    )
+
+    events: tuple[str, ...] = Field(
+        default=(),
+        description="Of an event channel: the events of the asset that count, each `failure` or `maintenance` (all of "
+        "them), or one with a kind, such as `maintenance:filter`, in lower case. The row of an event is the first grid "
+        "row at or after its end. It counts in that row and later ones, a failure in those after it. The value is "
+        "seconds from the latest row of an event that counts, 315,360,000 at most; missing before the first.",
     )
 
 

@@ -14,6 +14,7 @@ _SENSORS = (
     "operating_columns",
     "set_point_pairs",
     "running_when",
+    "event_inputs",
 )
 _GRID = ("aggregation", "max_gap_seconds", "during_failure", "recovery_seconds", "prediction_horizon_seconds")
 

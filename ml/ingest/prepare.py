@@ -111,6 +111,7 @@ def prepare_to_file(
     kinds = {name: np.float64 if name in schema.counter_columns else np.float32 for name in schema.sensor_columns}
     with scratch_directory(target.parent, target.name) as folder:
         made = _Preparation(config, slices=slices, folder=folder, progress=progress)
+        kinds |= dict.fromkeys(made.inputs, np.float32)
         with PreparedWriter(target, kinds, made.summary.add_block, modes=bool(made.modes)) as writer:
             for piece in made.rows():
                 writer.add(piece)
@@ -124,7 +125,7 @@ def prepare_to_file(
                     own_gaps=made.own_gaps,
                     horizon=config.data_config.prediction_horizon_seconds,
                     config_digest=config_digest,
-                    sensors=tuple(schema.sensor_columns),
+                    sensors=tuple(kinds),
                     modes=made.modes,
                     summary=found,
                 )
@@ -167,7 +168,7 @@ class _Preparation:
                 folder=folder,
                 on_run=usual.add,
             )
-        self.modes = self._record.modes
+        self.modes, self.inputs = self._record.modes, self._record.inputs
         self._contested_at_once = self._readings.counts.contested
         interval = interval or config.data_config.sampling_interval_seconds
         if interval is None:
@@ -209,6 +210,7 @@ class _Preparation:
             lists=self._record.to_json(),
             findings=self._record.findings(),
         )
+        found |= self._record.inputs_to_json()
         for sentence in found["verdict"]:
             log.info(sentence)
         self._report(_DONE, _DONE, f"{found['gridRows']:,} rows prepared")

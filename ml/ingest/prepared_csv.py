@@ -95,6 +95,7 @@ def read_prepared_csv(path: Path, config: OrganizationConfig, *, interval: int |
     absent = [name for name in sensors if name not in present]
     if absent:
         raise MissingColumnError(f'{path.name} has no column "{absent[0]}"', hint=_HINT)
+    sensors |= {name: np.float32 for name in schema.event_inputs or () if name in present}
     columns = [*LEADING_COLUMNS, *sensors, *TRAILING_COLUMNS, *([MODES] if MODES in present else [])]
     try:
         frame = pd.read_csv(

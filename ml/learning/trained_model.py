@@ -47,8 +47,8 @@ class TrainedModel:
         float32 probabilities of the validation rows by models that were not fitted on them, before any refit.
     judged
         Probabilities of the test rows by models that have not seen them; None where the shipped model has not.
-    family_choice
-        Whether the family *history* is on; None where the configuration decides.
+    family_choices
+        Which families are on that the configuration leaves open.
     times
         The model of the time to failure; None where there is none.
     findings
@@ -69,7 +69,7 @@ class TrainedModel:
     imbalance: dict[str, dict[str, float]]
     validation_probability: Float32s
     judged: HeldOut | None = None
-    family_choice: FamilyChoice | None = None
+    family_choices: tuple[FamilyChoice, ...] = ()
     times: TrainedTimes | None = None
     findings: tuple[Finding, ...] = ()
     normal: dict[str, Any] | None = None

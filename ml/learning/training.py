@@ -25,7 +25,7 @@ from ml.learning.estimators.base import Estimator
 from ml.learning.events.alarm_curve import alarm_curve
 from ml.learning.events.failures import event_horizon
 from ml.learning.events.resampling import independent_groups
-from ml.learning.family_choice import FamilyChoice, with_chosen_family
+from ml.learning.family_choice import FAMILIES, WITHOUT_LOOK_BACK, FamilyChoice, with_chosen_families
 from ml.learning.folds.backtest import backtest_parts, scheme_of
 from ml.learning.folds.splits import Parts, split_of
 from ml.learning.held_out import HeldOut, HeldOutFold
@@ -97,7 +97,7 @@ class _Fold:
     """Probability of the validation rows, not calibrated."""
     scores: Float64s
     """Raw scores of the validation rows; empty where no calibration needs them."""
-    family_choice: FamilyChoice | None
+    family_choices: tuple[FamilyChoice, ...]
     times: FoldTimes | None
 
 
@@ -129,7 +129,7 @@ class _Fitting:
         """One model on one training part; where it is refitted on all rows, judged as it was before."""
         settings, frame = self.config.training_config, self.engine.frame
         parts = split_of(self.config, frame, FeatureEngineer(self.config, self.interval))
-        fold = self._fold(parts, choose=True)
+        fold = self._fold(parts, FAMILIES)
         parts = fold.parts
         decided = self._decided([fold])
         imbalance = self._imbalance(fold)
@@ -155,7 +155,7 @@ class _Fitting:
             imbalance,
             decided.probability.astype(np.float32),
             judged,
-            fold.family_choice,
+            fold.family_choices,
             self._times().finished(
                 [fold.times], fold.engineer, {"none": None, "validation": (known, 1), "all": (every, 1)}[refit]
             ),
@@ -167,8 +167,8 @@ class _Fitting:
         engineer = FeatureEngineer(self.config, self.interval)
         divided = backtest_parts(self.config, frame, look_back=engineer.look_back, interval=self.interval)
         # A longer look-back would need folds that are purged of more; whole assets need no purging.
-        choose = self.config.data_config.split_by == "asset"
-        folds = [self._fold(parts, choose=choose) for parts in divided]
+        chosen_from = FAMILIES if self.config.data_config.split_by == "asset" else WITHOUT_LOOK_BACK
+        folds = [self._fold(parts, chosen_from) for parts in divided]
         judges = []
         for fold in folds:
             # Nothing may be decided by rows that the fold is judged on.
@@ -177,7 +177,7 @@ class _Fitting:
             judges.append((fold, estimator, decided))
         judged = self._judge(judges)
         decided = self._decided(folds)
-        config, choice = self._chosen_family(every) if choose else (self.config, None)
+        config, choices = self._chosen_families(every, chosen_from)
         engineer = FeatureEngineer(config, self.interval)
         validation = np.logical_or.reduce([fold.parts.validation for fold in folds])
         test = np.zeros(len(every), dtype=np.bool_)
@@ -196,29 +196,31 @@ class _Fitting:
             {},
             decided.probability.astype(np.float32),
             judged,
-            choice,
+            choices,
             self._times().finished([fold.times for fold in folds], engineer, (every, LEAST_TREES)),
         )
 
-    def _fold(self, parts: Parts, *, choose: bool) -> _Fold:
+    def _fold(self, parts: Parts, chosen_from: Sequence[str]) -> _Fold:
         """A model on the training rows of a division, stopped by its validation rows."""
-        config, choice = self._chosen_family(parts.train) if choose else (self.config, None)
+        config, choices = self._chosen_families(parts.train, chosen_from)
         engineer = FeatureEngineer(config, self.interval)
-        if choice is not None and choice.chosen and parts.description:
+        if any(choice.chosen for choice in choices) and parts.description:
             parts = split_of(config, self.engine.frame, engineer)  # the same rows, described with the longer look-back
         estimator = self._fitted(config.training_config, engineer, parts.train, parts.validation)
         own = self.engine.predicted(estimator.predict, engineer, parts.validation)
         scores = np.empty(0)
         if config.training_config.calibration != "none":
             scores = self.engine.predicted(estimator.scores, engineer, parts.validation)
-        return _Fold(parts, engineer, estimator, own, scores, choice, self._times().fold(parts, engineer))
+        return _Fold(parts, engineer, estimator, own, scores, choices, self._times().fold(parts, engineer))
 
     def _times(self) -> TimesTraining:
         return TimesTraining(self.config, self.engine, self.interval, self.tell)
 
-    def _chosen_family(self, rows: Bools) -> tuple[OrganizationConfig, FamilyChoice | None]:
+    def _chosen_families(
+        self, rows: Bools, families: Sequence[str]
+    ) -> tuple[OrganizationConfig, tuple[FamilyChoice, ...]]:
         self.tell(0, 1, "choosing feature families")
-        return with_chosen_family(self.config, self.engine.frame, self.interval, rows)
+        return with_chosen_families(self.config, self.engine.frame, self.interval, rows, families)
 
     def _fitted(
         self, settings: TrainingConfig, engineer: FeatureEngineer, rows: Bools, stop_by: Bools | None

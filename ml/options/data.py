@@ -71,6 +71,11 @@ class DataConfig(Section):
     )
 
     @property
+    def looks_ahead_only(self) -> bool:
+        """Whether no row of a failure has a label: what is known of the failure itself tells none then."""
+        return self.prediction_horizon_seconds > 0 and self.during_failure == "exclude" and self.label_column is None
+
+    @property
     def zone(self) -> str:
         """The zone in which timestamps without one are read."""
         return self.timezone or "UTC"

@@ -94,11 +94,21 @@ class MaintenanceTable(EventTable):
         "failure that came first.",
     )
 
+    resets: Words = Field(
+        default=(),
+        description="Values of modeColumn that start a new life of what they name, such as a replaced component; a "
+        "failure of the mode of that name starts one, too. Each gives a time since then, `life_<value>`.",
+    )
+
     @model_validator(mode="after")
     def kinds_have_a_column(self) -> Self:
-        """Kinds are values of a column."""
-        if self.prevents is not None and self.mode_column is None:
-            raise PydanticCustomError("no_mode_column", "prevents names kinds, and modeColumn does not say where")
+        """Kinds are values of a column, and each is named once."""
+        for key, words in (("prevents", self.prevents), ("resets", self.resets or None)):
+            if words is not None and self.mode_column is None:
+                raise PydanticCustomError(
+                    "no_mode_column", "{key} names kinds, and modeColumn does not say where", {"key": key}
+                )
+        _different(self.resets)
         return self
 
     @property

@@ -77,6 +77,16 @@ class HistoryFamily(ColumnFamily):
     )
 
 
+class SinceFamily(Family):
+    """Time since failures and maintenance."""
+
+    enabled: bool | None = Field(  # type: ignore[assignment]
+        default=None,
+        description="Whether the family is computed, where there are lists of events. Default: where folds over the "
+        "assets of the training part predict assets that they have not seen better with it.",
+    )
+
+
 class RegimeFamily(Family):
     """Operating regimes learned from `operatingColumns`; sensors are z-scored within them."""
 
@@ -128,6 +138,9 @@ class FamiliesConfig(Section):
     )
     history: Annotated[HistoryFamily, _switchable(HistoryFamily)] = Field(
         default=HistoryFamily(), description="Distance from the asset's own long past."
+    )
+    since: Annotated[SinceFamily, _switchable(SinceFamily)] = Field(
+        default=SinceFamily(), description="Time since failures and maintenance."
     )
     regime: Annotated[RegimeFamily, _switchable(RegimeFamily)] = Field(
         default=RegimeFamily(), description="Operating regimes."

@@ -29,6 +29,9 @@ ColumnRole = Literal[
 # Columns that the prepared grid adds beside the sensors; a sensor of that name could not be told from them.
 RESERVED_COLUMNS = ("asset_id", "timestamp", "segment", "target", "event", "label", "status", "modes")
 
+EventName = Annotated[str, Field(max_length=200, pattern=r"^(failure|maintenance)(:.*\S.*)?$")]
+"""All failures or maintenance of an asset, or those of one mode or kind: ``failure``, ``maintenance:filter``."""
+
 Unit = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^\S([^\x00-\x1f]*\S)?$")]
 """A unit as people write it (``°C``, ``l/min``); shown to clients, and interpreted for `convertTo` only."""
 
@@ -67,6 +70,13 @@ class SchemaConfig(Section):
         default=None,
         description='What tells that the machine runs, such as `{"column": "motor_on", "equals": 1}` or `{"column": '
         '"speed", "above": 5}`; other rows are not learned from, not evaluated and raise no alarm. Default: always.',
+    )
+    event_inputs: dict[ColumnName, Annotated[tuple[EventName, ...], Field(min_length=1)]] | None = Field(
+        default=None,
+        description='Times since events, as inputs beside the sensors, such as `{"since_overhaul": '
+        '["maintenance:overhaul"]}`: seconds since the newest of these events of failureConfig.events (`failure`, '
+        "`failure:<mode>`) and failureConfig.maintenance (`maintenance`, `maintenance:<kind>`). Default: one of all, "
+        "and one of each mode and kind, that these tables hold.",
     )
     column_roles: dict[ColumnName, ColumnRole] = Field(
         default={}, description="Physical meaning of columns, for the domain features."
@@ -117,8 +127,13 @@ class SchemaConfig(Section):
 
     @property
     def sensor_columns(self) -> tuple[str, ...]:
-        """Continuous, boolean, then categorical columns by name: the channel order of every window."""
+        """Continuous, boolean, then categorical columns by name: what is read from the source."""
         return self.continuous_columns + self.boolean_columns + tuple(sorted(self.categorical_columns))
+
+    @property
+    def window_columns(self) -> tuple[str, ...]:
+        """The sensors, then the times since events: the columns of every window."""
+        return self.sensor_columns + tuple(self.event_inputs or ())
 
     @property
     def running(self) -> Running | None:
@@ -149,8 +164,8 @@ class SchemaConfig(Section):
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """The sensors, then the differences: everything that features are made of."""
-        return (*self.sensor_columns, *self.differences)
+        """The columns of a window, then the differences: everything that features are made of."""
+        return (*self.window_columns, *self.differences)
 
     @model_validator(mode="after")
     def columns_name_one_thing_each(self) -> Self:
@@ -161,7 +176,10 @@ class SchemaConfig(Section):
         both = {*self.continuous_columns, *self.boolean_columns} & {*self.categorical_columns}
         if both:
             raise _column_error("{names} cannot be categorical and something else", both)
-        sensors = set(self.sensor_columns)
+        both = {*self.sensor_columns} & {*(self.event_inputs or ())}
+        if both:
+            raise _column_error("{names} cannot be a sensor and one of eventInputs", both)
+        sensors = set(self.window_columns)
         reserved = sensors & set(RESERVED_COLUMNS)
         if reserved:
             raise _column_error("{names}: reserved for the prepared grid; rename with columnMapping", reserved)
@@ -204,7 +222,7 @@ class SchemaConfig(Section):
                         f"setPointPairs[{position}].{key} names {name}, which is {problem}", name, alike
                     )
         names = [pair.difference for pair in self.set_point_pairs]
-        others = {*self.sensor_columns, *RESERVED_COLUMNS, self.target_column, self.asset_column, self.timestamp_column}
+        others = {*self.window_columns, *RESERVED_COLUMNS, self.target_column, self.asset_column, self.timestamp_column}
         taken = {name for name in names if names.count(name) > 1 or name in others}
         if taken:
             raise _column_error("setPointPairs: the name {names} is taken; give the difference another name", taken)

@@ -100,6 +100,8 @@ def run(
     tell = progress or silent
     tell(0.0, 1.0, "reading the model")
     model = load_model(config.organization_id, version)
+    if model.engineer.config.schema_config.event_inputs:
+        refuse_foreign_tables(config, paths, "failureConfig.")
     with scratch_directory(paths.run(model.version), "readings") as scratch, staged_file(target) as staged:
         scored = score_file(model, config, source, staged, scratch=scratch, progress=tell)
     return PredictionResult(target, model.version, model.manifest_digest, sha256(source), scored)

@@ -25,6 +25,7 @@ from ml.export.times.graph import TIMES
 from ml.features import FeatureEngineer
 from ml.grid.regular import resolve_max_gap, to_grid
 from ml.grid.running import off_rows
+from ml.ingest.failures.since import times_since
 from ml.predict.alerts import Alert, alerts_of
 from ml.windows.parallel import available_cpus
 from ml.workspace.paths import OrganizationPaths
@@ -59,7 +60,7 @@ class LoadedModel:
         """Seconds that a reading is carried forward on the model's grid."""
         return resolve_max_gap(self.engineer.config.data_config.max_gap_seconds, self.engineer.interval)
 
-    def predict(self, readings: pd.DataFrame) -> pd.DataFrame:
+    def predict(self, readings: pd.DataFrame, events: pd.DataFrame | None = None) -> pd.DataFrame:
         """The probability of a failure within the model's horizon, at every grid instant of a table of readings.
 
         Parameters
@@ -68,6 +69,10 @@ class LoadedModel:
             One row per reading, (n_readings, ...), with the columns that the model was trained on, in any order of
             rows; no target is needed. To predict for now, give at least the last ``metadata.window.look_back``
             sampling intervals: the rows after that many have their full history.
+        events
+            Failures and maintenance of all the assets' past, for a model with channels of the kind ``event``:
+            ``asset_id`` (none: one asset), ``event`` as those channels name it, and ``timestamp``, when it ended.
+            Without them the times since events are missing, of which the model knows as much as before a first event.
 
         Returns
         -------
@@ -83,12 +88,12 @@ class LoadedModel:
         DataError
             If there is no row, or a column cannot hold what the model was trained on.
         """
-        return self.predict_grid(self.grid_of(readings))
+        return self.predict_grid(self.grid_of(readings, events))
 
-    def grid_of(self, readings: pd.DataFrame) -> pd.DataFrame:
+    def grid_of(self, readings: pd.DataFrame, events: pd.DataFrame | None = None) -> pd.DataFrame:
         """The grid rows of a table of readings; see `predict`."""
         config = self.engineer.config
-        return to_grid(
+        frame = to_grid(
             from_table(readings, config).frame,
             schema=config.schema_config,
             interval=self.engineer.interval,
@@ -97,6 +102,10 @@ class LoadedModel:
             flags=(),
             own_gaps=self.metadata.grid.own_gaps,
         )
+        inputs = config.schema_config.event_inputs
+        if inputs and events is not None:
+            frame = frame.assign(**times_since(inputs, events, self.engineer.interval).columns(frame))
+        return frame
 
     def predict_grid(self, frame: pd.DataFrame, *, skip: int = 0) -> pd.DataFrame:
         """As `predict`, of a grid frame; the first `skip` rows serve as history and are left out."""
@@ -160,17 +169,19 @@ class LoadedModel:
         parts = [self.times_session.run([TIMES], {INPUT: X[part]})[0] for part in batches(len(X), BATCH_ROWS // 8)]
         return pd.DataFrame(np.concatenate([np.empty((0, 3), np.float32), *parts]), columns=["p10", "p50", "p90"])
 
-    def alerts(self, readings: pd.DataFrame, *, cooldown_seconds: int = 0) -> list[Alert]:
+    def alerts(
+        self, readings: pd.DataFrame, events: pd.DataFrame | None = None, *, cooldown_seconds: int = 0
+    ) -> list[Alert]:
         """The alarms in a table of readings, each with its peak, the sensors that raised it, and the time to failure.
 
-        See `predict` for the readings.
+        See `predict` for the readings and events.
 
         Parameters
         ----------
         cooldown_seconds
             Alarm rows of an asset that are at most so far apart are one alert. Default: one sampling interval.
         """
-        frame = self.grid_of(readings)
+        frame = self.grid_of(readings, events)
         scored = self.predict_grid(frame)
         alarm = np.flatnonzero(scored["label"].to_numpy() == 1)
         wanted = np.zeros(len(frame), dtype=np.bool_)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -20,6 +20,7 @@ from ml.config import OrganizationConfig
 from ml.errors import DataError, NoRowsError
 from ml.findings import Finding
 from ml.grid.streamed import StreamedGrid
+from ml.ingest.failures.since import TimesSince, read_times_since
 from ml.ingest.model_grid import on_grid_of
 from ml.ingest.prepared.data import is_prepared
 from ml.ingest.read_source import add_rows
@@ -122,6 +123,7 @@ def _score(
     schema = settings.schema_config
     plan = replace(plan_columns(schema, None, source.columns(), source.where, target_required=False), flags=())
     readings = _sorted(source, plan, settings, model.metadata.data.notation, scratch, progress)
+    since = read_times_since(settings, model.engineer.interval) if schema.event_inputs else None
     own_gaps = model.metadata.grid.own_gaps
     slow = {name: pace for name, pace in readings.paces(model.engineer.interval).items() if name not in own_gaps}
     grid = StreamedGrid(
@@ -137,7 +139,8 @@ def _score(
     begun = _Begun(timedelta(seconds=(model.engineer.look_back - 1) * model.engineer.interval))
     with score_writer(output, model.metadata.score_name) as write:
         for piece in grid.pieces(_told(readings, progress)):
-            scored = model.predict_grid(piece.frame, skip=piece.history)
+            frame = piece.frame if since is None else piece.frame.assign(**since.columns(piece.frame))
+            scored = model.predict_grid(frame, skip=piece.history)
             write(scored)
             begun.take(scored)
             rows += len(scored)
@@ -149,6 +152,7 @@ def _score(
         *findings_of_reading(readings.counts, schema),
         *_slow_findings(slow, model.max_gap),
         *begun.findings(rows),
+        *_event_findings(since, schema.event_inputs or ()),
     ]
     return Scored(rows, alarms, readings.assets, readings.counts, findings)
 
@@ -177,6 +181,22 @@ class _Begun:
             f"back, {past}; their probabilities can differ from those on the whole history."
         )
         return [Finding("SHORT_HISTORY", message, hint=f"give the readings of the {past} before as well")]
+
+
+def _event_findings(since: TimesSince | None, inputs: Collection[str]) -> list[Finding]:
+    """Of times since events that stayed missing in all rows."""
+    absent = [name for name in inputs if since is None or name not in since.filled]
+    if not absent:
+        return []
+    return [
+        Finding(
+            "EVENTS_NOT_GIVEN",
+            f"The model counts time from events, and no row has one that counts: {', '.join(absent)} "
+            f"{'is' if len(absent) == 1 else 'are'} missing.",
+            "failureConfig",
+            "name the lists of failures and maintenance in failureConfig, as for training",
+        )
+    ]
 
 
 def _slow_findings(slow: Mapping[str, int], max_gap: int) -> list[Finding]:

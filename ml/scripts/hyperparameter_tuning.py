@@ -99,6 +99,7 @@ def run(
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.ingest import inputs
     from ml.ingest.failures.copies import without_copies
+    from ml.ingest.failures.since import with_event_inputs
     from ml.ingest.present_columns import with_present_columns
     from ml.ingest.summary.warnings import told_with_failures, warnings_of
     from ml.learning.search.feature_sets import with_features
@@ -116,7 +117,9 @@ def run(
     result = None
     if searched is not None:
         with told_with_failures(data.summary):
-            result = _search(without_copies(searched, data.summary), data, journal, progress)
+            result = _search(
+                with_event_inputs(without_copies(searched, data.summary), data.summary), data, journal, progress
+            )
     if result is None:
         write_text(training_config, config.to_json() + "\n")
         return _nothing_to_search(config, training_config, warnings_of(config, data.summary, data.interval))

@@ -72,6 +72,7 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.evaluation.model_version import refuse_published
     from ml.ingest.failures.copies import without_copies
+    from ml.ingest.failures.since import with_event_inputs
     from ml.ingest.inputs import prepared_data
     from ml.ingest.present_columns import with_present_columns
     from ml.ingest.summary.warnings import told_with_failures
@@ -90,7 +91,7 @@ def run(config: OrganizationConfig, *, progress: ProgressCallback | None = None)
     source = prepared_data(config, paths, progress, sensors=in_memory)
     config = without_copies(config, source.data.summary)
     with told_with_failures(source.data.summary), _engine(config, paths, source, progress) as engine:
-        model = train(config, engine, source.data.interval, progress)
+        model = train(with_event_inputs(config, source.data.summary), engine, source.data.interval, progress)
         _refuse_constant(model)
         times = _times(config, source, model)
         metrics = _metrics(config, source, model, times)
@@ -183,9 +184,10 @@ def _fit_findings(model: TrainedModel) -> list[Finding]:
                 "from all folds together, or earlyStoppingRounds to 0",
             )
         )
-    if model.family_choice is not None and model.family_choice.chosen:
-        told = f"the feature family history is {model.family_choice.reason}"
-        found.append(Finding("FAMILY_CHOSEN", told, "featureConfig.families.history"))
+    for choice in model.family_choices:
+        if choice.chosen:
+            told = f"the feature family {choice.family} is {choice.reason}"
+            found.append(Finding("FAMILY_CHOSEN", told, f"featureConfig.families.{choice.family}"))
     return found
 
 
@@ -247,8 +249,8 @@ def _metrics(
         **({"imbalance": model.imbalance} if model.imbalance else {}),
         "scheme": model.scheme,
         "seen": model.seen,
-        **({"familyChoice": model.family_choice.to_json()} if model.family_choice else {}),
         **({"timeToFailure": times.to_json()} if times else {}),
+        **({"familyChoices": [each.to_json() for each in model.family_choices]} if model.family_choices else {}),
         "suspiciousColumns": [finding.to_json() for finding in model.suspicious],
         "split": parts.describe(),
         "warnings": warnings_of(
@@ -322,6 +324,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
         Window,
         library_versions,
     )
+    from ml.ingest.failures.since import canonical_event
     from ml.ingest.source_notation import notation_kept
     from ml.options.columns.units import AS_IT_IS
 
@@ -366,6 +369,10 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
                     words=schema.categorical_columns.get(name, ()),
                 )
                 for name in schema.sensor_columns
+            )
+            + tuple(
+                Channel(name=name, kind="event", unit="s", events=tuple(map(canonical_event, events)))
+                for name, events in (engineer.config.schema_config.event_inputs or {}).items()
             ),
         ),
         differences=tuple(

@@ -64,9 +64,10 @@ class Request:
         return self._limit(self.config.schema_config.continuous_channels, columns, family)
 
     def sensors(self, columns: tuple[str, ...] | None, family: str) -> tuple[str, ...]:
-        """The same for all channels but categorical ones."""
+        """The same for all channels but categorical ones and times since events."""
         schema = self.config.schema_config
-        present = tuple(name for name in schema.channels if name not in schema.categorical_columns)
+        others = {*schema.categorical_columns, *(schema.event_inputs or ())}
+        present = tuple(name for name in schema.channels if name not in others)
         return self._limit(present, columns, family)
 
     def categorical(self) -> tuple[str, ...]:
@@ -229,6 +230,11 @@ def _history(request: Request) -> Iterator[Feature]:
                 )
 
 
+def _since(request: Request) -> Iterator[Feature]:
+    for name in request.config.schema_config.event_inputs or ():
+        yield Feature(f"{name}__since", ops.Since(name))
+
+
 def _regime(request: Request) -> Iterator[Feature]:
     if operating := request.config.schema_config.operating_columns:
         yield Feature("operating_regime", ops.Regime(operating))
@@ -268,6 +274,12 @@ FAMILIES: tuple[Family, ...] = (
         "part are predicted better with it",
         (ops.History,),
         _history,
+    ),
+    Family(
+        "since",
+        "time since failures and maintenance of each kind, and of a component's life; on as *history* is",
+        (ops.Since,),
+        _since,
     ),
     Family("regime", "operating regime; where on, sensors are z-scored within it", (ops.Regime,), _regime),
 )

@@ -98,15 +98,17 @@ def segment_starts(segment: NDArray[Any]) -> Int64s:
 
 
 def stored_columns(frame: pd.DataFrame, schema: SchemaConfig) -> list[NDArray[Any]]:
-    """The sensors of a grid frame as it stores them, without a copy where they are numbers; in the schema's order.
+    """The columns of a window as a grid frame stores them, in order, without a copy where they are numbers.
 
-    Raises MissingColumnError if the frame lacks a sensor.
+    A time since events that the frame lacks is missing. Raises MissingColumnError if the frame lacks a sensor.
     """
-    return [_stored_column(frame, name, schema) for name in schema.sensor_columns]
+    return [_stored_column(frame, name, schema) for name in schema.window_columns]
 
 
 def _stored_column(frame: pd.DataFrame, name: str, schema: SchemaConfig) -> NDArray[Any]:
     if name not in frame.columns:
+        if name in (schema.event_inputs or ()):
+            return np.full(len(frame), np.nan, dtype=np.float32)
         raise MissingColumnError(
             f'the data has no column "{name}"; it has {", ".join(map(str, frame.columns[:30]))}',
             field=f"schemaConfig ({name})",

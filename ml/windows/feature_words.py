@@ -19,7 +19,7 @@ _OF_A_WINDOW = {
 }  # fmt: skip
 _PLAIN = {
     "value": "now", "rate": "rate of change", "acceleration": "acceleration", "percent": "change in percent",
-    "zscore": "distance from normal", "outlier": "outlier", "stress": "above normal",
+    "since": "seconds ago", "zscore": "distance from normal", "outlier": "outlier", "stress": "above normal",
     "hour_sin": "time of day", "hour_cos": "time of day", "weekday_sin": "day of the week",
     "weekday_cos": "day of the week",
 }  # fmt: skip

@@ -40,7 +40,7 @@ class Program:
         self._normalise: Callable[[Float32s], None] | None = (
             None if regimes is None else regimes.normaliser(self._series)
         )
-        self._counters = np.array([name in schema.counter_columns for name in schema.sensor_columns], dtype=np.int64)
+        self._counters = np.array([name in schema.counter_columns for name in schema.window_columns], dtype=np.int64)
         row = self._series.physical
         self._differences = [
             (row[pair.value], row[pair.set_point], row[name]) for name, pair in schema.differences.items()
@@ -50,7 +50,7 @@ class Program:
     def block(self, stored: Sequence[Float32s | Float64s], start: Int64s, seconds: Int64s, first: int) -> Block:
         """The samples of stored columns, each (n_rows,), with what was learned applied."""
         values = np.empty((self._series.count, start.size), dtype=np.float32)
-        for name, column, row in zip(self._schema.sensor_columns, stored, values, strict=False):
+        for name, column, row in zip(self._schema.window_columns, stored, values, strict=False):
             read_sample(name, column, self._schema, start, row)
         return self._completed(values, start, seconds, first)
 

@@ -22,6 +22,7 @@ from ml.evaluation.model_version import TrainedVersion, load_version
 from ml.export.times.curve import quantiles
 from ml.export.times.exact import ExportedTimes
 from ml.grid.regular import to_grid
+from ml.ingest.failures.since import times_since
 from ml.learning.times.measured import stored_times
 from ml.options.schema import SchemaConfig
 from ml.workspace.paths import OrganizationPaths
@@ -33,9 +34,10 @@ WINDOWS = 200  # per version, spread over the whole history
 
 
 def write_golden_vectors(run: PipelineRun, versions: tuple[str, ...], folder: Path) -> None:
-    """Write ``golden.json`` for the versions of a run, ``grid.json`` and ``drift.json``."""
+    """Write ``golden.json`` for the versions of a run, ``grid.json``, ``events.json`` and ``drift.json``."""
     _write(folder / "golden.json", _predictions(run, versions))
     _write(folder / "grid.json", [grid_case(seed, how) for seed in range(4) for how in ("last", "mean")])
+    _write(folder / "events.json", [event_case(seed) for seed in range(4)])
     _write(folder / "drift.json", [drift_case(seed) for seed in range(3)])
 
 
@@ -128,6 +130,32 @@ def grid_case(seed: int, aggregation: str) -> Json:
         "seconds": grid["timestamp"].to_numpy("datetime64[s]").astype(np.int64).tolist(),
         "segments": grid["segment"].tolist(),
         "rows": [_plain(row) for row in grid[list(values)].to_numpy(np.float64)],
+    }
+
+
+def event_case(seed: int) -> Json:
+    """Failures and maintenance of one asset, on grid instants and beside them, and the times since them."""
+    rng = np.random.default_rng(seed)
+    interval, rows, names = 600, 200, ("failure:pump", "failure:fan", "maintenance:oil", "maintenance:pump")
+    seconds = 1_700_000_400 + interval * np.arange(rows)
+    time = seconds[0] * 1_000_000 + rng.integers(-50, rows, 40) * interval * 1_000_000
+    time += rng.choice([0, 0, 1, 299_999_999], 40)
+    time[0] -= 4000 * 86_400 * 1_000_000
+    events = pd.DataFrame({"event": rng.choice(names, 40), "timestamp": pd.to_datetime(time, unit="us", utc=True)})
+    inputs = {
+        "since_failure": ("failure",),
+        "since_oil": ("maintenance:oil",),
+        "life_pump": ("maintenance:pump", "failure:pump"),
+        "never": ("maintenance:paint",),
+    }
+    frame = pd.DataFrame({"asset_id": "asset", "timestamp": pd.to_datetime(seconds, unit="s", utc=True)})
+    found = pd.DataFrame(times_since(inputs, events, interval).columns(frame))
+    return {
+        "samplingIntervalSeconds": interval,
+        "inputs": inputs,
+        "events": list(zip(events["event"], time.tolist(), strict=True)),
+        "seconds": seconds.tolist(),
+        "rows": [_plain(row) for row in found.to_numpy(np.float64)],
     }
 
 

@@ -145,6 +145,48 @@ def valve_config(source: Path) -> Json:
     }
 
 
+def machines_config(folder: Path, split: str) -> Json:
+    """Machines with lists of failures and replaced components, failures two days ahead."""
+    day, errors = 86_400, [f"errorID_error{number}" for number in range(1, 6)]
+    return {
+        "organizationId": "machines",
+        "dataSource": {"path": str(folder / "telemetry_daily.csv")},
+        "schemaConfig": {
+            "assetColumn": "machineID",
+            "continuousColumns": ["volt", "rotate", "pressure", "vibration", *errors, "age"],
+        },
+        "layoutConfig": {
+            "tables": {
+                "errors": {
+                    "kind": "counts",
+                    "path": str(folder / "errors.csv"),
+                    "timestampColumn": "datetime",
+                    "countColumn": "errorID",
+                    "countSeconds": day,
+                },
+                "machines": {"kind": "attributes", "path": str(folder / "machines.csv")},
+            }
+        },
+        "failureConfig": {
+            "events": {"path": str(folder / "failures.csv"), "startColumn": "datetime", "modeColumn": "failure"},
+            # Replaced on a schedule, so a row before it is healthy unless the list of failures says otherwise.
+            "maintenance": {
+                "path": str(folder / "maint.csv"),
+                "startColumn": "datetime",
+                "modeColumn": "comp",
+                "prevents": [],
+            },
+        },
+        "dataConfig": {
+            "samplingIntervalSeconds": day,
+            "predictionHorizonSeconds": 2 * day,
+            "splitBy": split,
+            "timezone": "UTC",
+        },
+        "trainingConfig": {"threads": 1},
+    }
+
+
 def label_rows(rows: pd.DataFrame, left_at_end: pd.DataFrame) -> pd.DataFrame:
     """The rows with ``fails_soon``: whether at most 30 cycles are left."""
     after = left_at_end.set_index("asset_id")["rul_after_last_cycle"]

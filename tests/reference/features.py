@@ -180,6 +180,7 @@ def _history(op, context):
 
 _FORMULAS: dict[type, Callable] = {
     ops.Value: lambda op, c: c.last(op.channel),
+    ops.Since: lambda op, c: c.last(op.channel),
     ops.Lag: lambda op, c: c.last(op.channel, op.steps),
     ops.Rolling: _rolling,
     ops.Rate: lambda op, c: (c.last(op.channel) - c.last(op.channel, 1)) / c.interval,

@@ -5,6 +5,7 @@
  * Readings wait until a window at or after their time is asked for: ask once per sampling interval.
  */
 
+import { AssetEvents } from "./asset_events.js";
 import type { Channel, ModelMetadata } from "./metadata.js";
 
 /** One row of the source: all channels that were measured at an instant. */
@@ -39,6 +40,8 @@ export class AssetHistory {
   private readonly ranges: readonly Channel["validRange"][];
   /** Codes by word of the categorical channels. */
   private readonly codes: readonly (ReadonlyMap<string, number> | null)[];
+  /** Events that the channels of that kind count from. */
+  private readonly counted: readonly (readonly string[] | null)[];
   private readonly step: number; // these times are microseconds since 1970
   private readonly maxGap: number;
   /** rows × channels, the newest row last, NaN before the segment's start. */
@@ -56,8 +59,14 @@ export class AssetHistory {
   /**
    * @param capacity Rows to keep, at least `window.lookBack`.
    * @param asset Its name: assets that log slowly have a gap limit of their own.
+   * @param events Its failures and maintenance, for a model with channels of that kind; missing where it has none.
    */
-  constructor(contract: GridContract, capacity: number = contract.window.lookBack, asset = "") {
+  constructor(
+    contract: GridContract,
+    capacity: number = contract.window.lookBack,
+    asset = "",
+    private readonly events = new AssetEvents(),
+  ) {
     const { channels, lookBack } = contract.window;
     if (capacity < lookBack) throw new RangeError(`the model looks back ${lookBack} rows, not ${capacity}`);
     this.names = channels.map((channel) => channel.name);
@@ -67,6 +76,7 @@ export class AssetHistory {
     this.codes = channels.map(({ kind, words }) =>
       kind === "categorical" ? new Map(words.map((word, code) => [word, code])) : null,
     );
+    this.counted = channels.map(({ kind, events }) => (kind === "event" ? events : null));
     this.kinds = channels.map(({ kind }) =>
       kind === "boolean" ? "any" : kind === "continuous" ? contract.grid.aggregation : "last",
     );
@@ -98,6 +108,16 @@ export class AssetHistory {
     const repeated = place > 0 && this.pending[place - 1]!.time === time;
     this.pending.splice(repeated ? place - 1 : place, repeated ? 1 : 0, measured);
     return true;
+  }
+
+  /**
+   * Take a failure or maintenance, in any order of time; it counts in the rows that are made from now on.
+   *
+   * @param event As the model's channels of the kind "event" name it: `failure`, `maintenance:filter`.
+   * @param time When it ended; when it began, where it has no end.
+   */
+  event(event: string, time: Date | number): void {
+    this.events.add(event, microseconds(time));
   }
 
   /**
@@ -159,6 +179,8 @@ export class AssetHistory {
   }
 
   private cell(channel: number, row: number, readings: readonly Measured[]): number {
+    const counted = this.counted[channel];
+    if (counted) return this.events.since(counted, row, this.step);
     let count = 0;
     let sum = 0;
     let any = 0;

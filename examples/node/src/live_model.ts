@@ -1,5 +1,6 @@
 /** The published model of one organisation with the newest rows of its assets; follows what is published. */
 
+import { AssetEvents } from "./asset_events.js";
 import { AssetHistory } from "./asset_history.js";
 import type { GridContract, Reading } from "./asset_history.js";
 import type { ModelMetadata } from "./metadata.js";
@@ -28,6 +29,8 @@ const SPARE = 2; // keeps twice the rows needed: a later version may look furthe
 
 export class LiveModel {
   private readonly histories = new Map<string, AssetHistory>();
+  /** Kept for as long as this object, whichever version is in use. */
+  private readonly events = new Map<string, AssetEvents>();
   private refreshing: Promise<Change | null> | undefined;
   private closed = false;
 
@@ -55,13 +58,15 @@ export class LiveModel {
 
   /** Take a reading of an asset; false if it came too late to count (see AssetHistory.add). */
   add(asset: string, reading: Reading): boolean {
-    let history = this.histories.get(asset);
-    if (history === undefined) {
-      const rows = this.wantedRows || SPARE * this.metadata.window.lookBack;
-      history = new AssetHistory(this.metadata, Math.max(rows, this.metadata.window.lookBack), asset);
-      this.histories.set(asset, history);
-    }
-    return history.add(reading);
+    return this.history(asset).add(reading);
+  }
+
+  /**
+   * Take a failure or maintenance of an asset, of any time: those of the past before the first reading, later ones as
+   * they end. Models without channels of the kind "event" pay no heed to it.
+   */
+  event(asset: string, event: string, time: Date | number): void {
+    this.history(asset).event(event, time);
   }
 
   /**
@@ -104,6 +109,18 @@ export class LiveModel {
     await this.model.release();
   }
 
+  private history(asset: string): AssetHistory {
+    let history = this.histories.get(asset);
+    if (history === undefined) {
+      const events = this.events.get(asset) ?? new AssetEvents();
+      this.events.set(asset, events);
+      const rows = this.wantedRows || SPARE * this.metadata.window.lookBack;
+      history = new AssetHistory(this.metadata, Math.max(rows, this.metadata.window.lookBack), asset, events);
+      this.histories.set(asset, history);
+    }
+    return history;
+  }
+
   private async adopt(): Promise<Change | null> {
     if (this.closed) return null;
     const published = await currentIdentity(this.organization).catch(() => null); // readCurrent tells why
@@ -129,6 +146,6 @@ export class LiveModel {
 
 /** Everything that decides what a row looks like, to compare. */
 function rowRules({ samplingIntervalSeconds, grid, window }: GridContract): string {
-  const channels = window.channels.map(({ name, kind, words, factor, offset }) => [name, kind, words, factor, offset]);
+  const channels = window.channels.map((each) => [each.name, each.kind, each.words, each.factor, each.offset, each.events]);
   return JSON.stringify([samplingIntervalSeconds, Object.entries(grid).sort(), channels]);
 }

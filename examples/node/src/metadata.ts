@@ -35,12 +35,15 @@ export interface Calibration {
   readonly values: readonly number[];
 }
 
-/** One sensor of the window. */
+/** One column of the window. */
 export interface Channel {
   /** Column name of the sensor. */
   readonly name: string;
-  /** A reading, 0 or 1, a running total of which increases are used, or the code of a word. */
-  readonly kind: "continuous" | "boolean" | "counter" | "categorical";
+  /**
+   * A reading, 0 or 1, a running total of which increases are used, the code of a word, or the time
+   * since events.
+   */
+  readonly kind: "continuous" | "boolean" | "counter" | "categorical" | "event";
   /** What it measures, such as temperature. */
   readonly role: string | null;
   /** Its unit; null where the configuration names none. */
@@ -55,6 +58,14 @@ export interface Channel {
   readonly validRange: readonly [number | null, number | null];
   /** Of a categorical channel: the code of a word is its position, from 0; others are missing. */
   readonly words: readonly string[];
+  /**
+   * Of an event channel: the events of the asset that count, each `failure` or `maintenance` (all of
+   * them), or one with a kind, such as `maintenance:filter`, in lower case. The row of an event is the
+   * first grid row at or after its end. It counts in that row and later ones, a failure in those after
+   * it. The value is seconds from the latest row of an event that counts, 315,360,000 at most; missing
+   * before the first.
+   */
+  readonly events: readonly string[];
 }
 
 /** How one channel's training rows are spread, to tell drift by the population stability index. */

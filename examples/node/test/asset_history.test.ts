@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { AssetHistory } from "../src/index.js";
 import type { GridContract, Reading } from "../src/index.js";
-import { gridCases, withNaN } from "./golden.js";
+import { eventCases, gridCases, withNaN } from "./golden.js";
 import type { GridCase } from "./golden.js";
 
 const LOOK_BACK = 5;
@@ -27,6 +27,7 @@ function contract(part: Pick<GridCase, "samplingIntervalSeconds" | "aggregation"
         name,
         kind,
         words: [],
+        events: [],
         sourceUnit: null,
         factor: 1,
         offset: 0,
@@ -75,6 +76,33 @@ for (const [number, given] of gridCases.entries()) {
     assert.ok(new Set(given.segments).size > 5);
   });
 }
+
+for (const [number, given] of eventCases.entries()) {
+  test(`times since events are those of Python: case ${number}`, () => {
+    const { window, ...grid } = contract({ ...given, aggregation: "last", maxGapSeconds: given.samplingIntervalSeconds });
+    const channels = Object.entries(given.inputs).map(([name, events]) => ({
+      ...window.channels[0]!,
+      name,
+      kind: "event" as const,
+      events,
+    }));
+    const history = new AssetHistory({ ...grid, window: { lookBack: 1, channels } });
+    const due = given.events.map(([event, microseconds]) => ({ event, time: microseconds / 1000 }));
+    for (const [row, seconds] of given.seconds.entries()) {
+      // Those of the future are known at once in every other case, and change nothing.
+      const known = number % 2 === 0 ? due.filter(({ time }) => time <= seconds * 1000) : due;
+      for (const each of known) history.event(each.event, each.time);
+      due.splice(0, due.length, ...due.filter((each) => !known.includes(each)));
+      history.add(reading(seconds, {}));
+      assert.deepEqual([...history.windowAt(seconds, 1)!], withNaN(given.rows[row]!), `row ${row}`);
+    }
+  });
+}
+
+test("an event is a failure or maintenance", () => {
+  const history = new AssetHistory(MINUTE);
+  for (const name of ["repair", "failure:", "Failure", ""]) assert.throws(() => history.event(name, 0), RangeError);
+});
 
 test("the order in which readings arrive does not matter until a window is taken", () => {
   const [forwards, backwards] = [new AssetHistory(MINUTE), new AssetHistory(MINUTE)];

@@ -34,6 +34,15 @@ export interface GridCase {
   readonly rows: readonly (readonly (number | null)[])[];
 }
 
+export interface EventCase {
+  readonly samplingIntervalSeconds: number;
+  readonly inputs: Readonly<Record<string, readonly string[]>>;
+  /** Name and microseconds since 1970. */
+  readonly events: readonly (readonly [string, number])[];
+  readonly seconds: readonly number[];
+  readonly rows: readonly (readonly (number | null)[])[];
+}
+
 export interface DriftCase {
   readonly baseline: ChannelBaseline;
   readonly values: readonly (number | null)[];
@@ -47,6 +56,7 @@ export const configFile = path.join(folder, "config.json");
 
 export const golden = load<Golden>("golden.json");
 export const gridCases = load<readonly GridCase[]>("grid.json");
+export const eventCases = load<readonly EventCase[]>("events.json");
 export const driftCases = load<readonly DriftCase[]>("drift.json");
 
 /** The published models, to be read only. */

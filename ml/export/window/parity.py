@@ -16,6 +16,7 @@ from ml.export.session import Scorer, batches
 from ml.export.window.graph import FEATURES
 from ml.export.window.readings import TIMESTAMP, WINDOW
 from ml.features import FeatureEngineer
+from ml.windows.channels import stored_columns
 
 _STRETCH_ROWS = 64
 _WINDOW_CELLS_AT_ONCE = 2_000_000  # a batch of windows and what the graph makes of it take about 200 MB
@@ -36,7 +37,7 @@ def window_batch(frame: pd.DataFrame, engineer: FeatureEngineer, rows: Int64s) -
     """
     first = max(0, int(rows.min()) - engineer.look_back + 1)
     part = frame.iloc[first : int(rows.max()) + 1]
-    readings = part[list(engineer.channels)].to_numpy(dtype=np.float64)
+    readings = np.column_stack(stored_columns(part, engineer.config.schema_config)).astype(np.float64)
     segment = part["segment"].to_numpy(dtype=np.int64)
     newest = rows - first
     samples = newest[:, None] + np.arange(1 - engineer.look_back, 1)

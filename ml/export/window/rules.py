@@ -310,6 +310,7 @@ def _served_share(context: GraphContext, operations: list[ops.ServedShare]) -> I
 
 RULES: dict[type[Operation], _Rule] = {
     ops.Value: _value,
+    ops.Since: _value,
     ops.Lag: _lag,
     ops.Sample: _sample,
     ops.Rolling: _rolling,

@@ -111,11 +111,16 @@ def _places(counts: EventCounts, where: str, field: str) -> Iterator[Finding]:
 
 
 def _unknown_groups(config: OrganizationConfig, lists: Mapping[str, ListedEvents]) -> Iterator[Finding]:
-    """Values that groups of modes, or prevents, name and a list does not hold."""
+    """Values that groups of modes, prevents or resets name and a list does not hold."""
     failures = config.failure_config
     members = [word for words in failures.modes.values() for word in words]
     prevents = failures.maintenance.prevents if failures.maintenance is not None else None
-    for name, key, wanted in (("events", "modes", members), ("maintenance", "maintenance.prevents", prevents or ())):
+    resets = failures.maintenance.resets if failures.maintenance is not None else ()
+    for name, key, wanted in (
+        ("events", "modes", members),
+        ("maintenance", "maintenance.prevents", prevents or ()),
+        ("maintenance", "maintenance.resets", resets),
+    ):
         if name not in lists:
             continue
         held = lists[name].events["mode"].unique().tolist()

@@ -18,6 +18,7 @@ from ml.ingest.failures.event_table import ListedEvents, read_events
 from ml.ingest.failures.findings import tell_lists
 from ml.ingest.failures.grid_events import Intervals, OnsetRows, asset_blocks, rows_of, seconds_of
 from ml.ingest.failures.labels import DOUBTED, EPISODE, UNSEEN, UNTIL
+from ml.ingest.failures.since import SUMMARY_KEY, TimesSince, inputs_of, named_events
 from ml.ingest.prepared.label_columns import MODES
 from ml.modes import join_modes
 from ml.options.failures import MOST_MODES, canonical
@@ -54,10 +55,13 @@ class FailureRecord:
         self._modes = self._mode_names()
         self.modes = tuple(join_modes([name]) for name in self._modes)
         """Names of the modes, in order; none where failures are all of one mode."""
+        self._events = named_events(config, self._lists)
+        self.inputs = inputs_of(config, self._events)
+        """Times since events that `on_rows` adds, and what each counts from."""
         self._assets: list[str] = []
 
     def on_rows(self, pieces: Iterable[pd.DataFrame], interval: int) -> Iterator[pd.DataFrame]:
-        """Grid rows with what is recorded of failures: the columns that `ml.ingest.failures.labels.label_grid` reads.
+        """Grid rows with the times since events, and the columns that `ml.ingest.failures.labels.label_grid` reads.
 
         Parameters
         ----------
@@ -66,6 +70,11 @@ class FailureRecord:
         interval
             Sampling interval in seconds.
         """
+        since = TimesSince(self.inputs, self._events, interval)
+        for piece in self._labelled(pieces, interval):
+            yield piece.assign(**since.columns(piece)) if self.inputs else piece
+
+    def _labelled(self, pieces: Iterable[pd.DataFrame], interval: int) -> Iterator[pd.DataFrame]:
         reach = max(self._config.data_config.prediction_horizon_seconds, interval)
         if "events" in self._lists:
             pieces = self._with_list(pieces, interval, reach)
@@ -96,6 +105,10 @@ class FailureRecord:
     def to_json(self) -> dict[str, Any]:
         """Figures of the lists for the summary, once all rows have been given out."""
         return {name: listed.counts.to_json() for name, listed in self._lists.items()}
+
+    def inputs_to_json(self) -> dict[str, Any]:
+        """The times since events, for the summary; nothing where there are none."""
+        return {SUMMARY_KEY: {name: list(counted) for name, counted in self.inputs.items()}} if self.inputs else {}
 
     def _mode_names(self) -> tuple[str, ...]:
         named = self._settings.mode_names

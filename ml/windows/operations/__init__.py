@@ -10,7 +10,7 @@ from ml.windows.operations.cycles import Cycle, cycle_table
 from ml.windows.operations.deviations import Health, MeanDistance, Outlier, Stress, ZScore
 from ml.windows.operations.differences import Acceleration, Percent, Rate
 from ml.windows.operations.pairs import Efficiency, Product, Ratio
-from ml.windows.operations.readings import Lag, Regime, Sample, Value
+from ml.windows.operations.readings import Lag, Regime, Sample, Since, Value
 from ml.windows.operations.rolling import History, Rolling, Trend
 from ml.windows.operations.served import ServedLag, ServedRolling, ServedShare, ServedStatistic, ServedValue
 from ml.windows.operations.switching import Changes, SinceChange
@@ -39,6 +39,7 @@ __all__ = [
     "ServedShare",
     "ServedStatistic",
     "ServedValue",
+    "Since",
     "SinceChange",
     "Step",
     "Stress",

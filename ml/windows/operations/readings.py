@@ -27,6 +27,15 @@ class Value(OfSensor):
 
 
 @dataclass(frozen=True)
+class Since(Value):
+    """The time since an event, which the grid row has."""
+
+    formula: ClassVar[str] = "t - e, e the grid row of the newest event that counts at t; at most ten years"
+    unit: ClassVar[str] = "seconds"
+    missing: ClassVar[str] = "NaN before the first event, and where no events are given"
+
+
+@dataclass(frozen=True)
 class Lag(OfSensor):
     """The reading some samples ago."""
 

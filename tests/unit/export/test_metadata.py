@@ -38,6 +38,7 @@ def content(**changes: Any) -> dict[str, Any]:
                     "unit": "°C",
                     "validRange": [-40.0, None],
                     "words": [],
+                    "events": [],
                     "sourceUnit": "°F",
                     "factor": 0.5,
                     "offset": -17.5,

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ml.config import OrganizationConfig
-from ml.learning.family_choice import with_chosen_family
+from ml.learning.family_choice import with_chosen_families
 from tests.unit.learning.grid_frames import grid_frame
 
 INTERVAL, HORIZON = 60, 600
@@ -43,39 +43,36 @@ def config(**history: Any) -> OrganizationConfig:
 
 
 def test_machines_with_levels_of_their_own_are_compared_with_their_past() -> None:
-    chosen, choice = with_chosen_family(config(), *_of(plant(levels=8.0)))
+    chosen, (choice,) = with_chosen_families(config(), *_of(plant(levels=8.0)))
     assert chosen.feature_config.families.history.enabled is True
-    assert choice is not None
     assert choice.chosen
     assert "5 of 5 folds gain" in choice.reason
 
 
 def test_machines_that_are_alike_are_not() -> None:
-    chosen, choice = with_chosen_family(config(), *_of(plant(levels=0.0)))
+    chosen, (choice,) = with_chosen_families(config(), *_of(plant(levels=0.0)))
     assert chosen.feature_config.families.history.enabled is False
-    assert choice is not None
     assert not choice.chosen
 
 
 def test_only_rows_of_the_training_part_decide() -> None:
     frame, _ = plant(levels=8.0)
     rows = (frame["label"] >= 0).to_numpy() & (frame["asset_id"].factorize()[0] < 5)
-    before = with_chosen_family(config(), frame, INTERVAL, rows)[1]
+    before = with_chosen_families(config(), frame, INTERVAL, rows)[1]
     frame.loc[~rows, "label"] = 1 - frame.loc[~rows, "label"].clip(0)
     frame.loc[frame["asset_id"].factorize()[0] >= 5, "x"] = np.float32(1e6)
-    assert with_chosen_family(config(), frame, INTERVAL, rows)[1] == before
+    assert with_chosen_families(config(), frame, INTERVAL, rows)[1] == before
 
 
 @pytest.mark.parametrize("enabled", [True, False])
 def test_the_configuration_comes_first(enabled: bool) -> None:
     given = config(enabled=enabled)
-    assert with_chosen_family(given, *_of(plant(levels=8.0))) == (given, None)
+    assert with_chosen_families(given, *_of(plant(levels=8.0))) == (given, ())
 
 
 def test_two_assets_are_too_few_to_compare_on() -> None:
     frame, rows = plant(levels=8.0)
-    _, choice = with_chosen_family(config(), frame, INTERVAL, rows & (frame["asset_id"].factorize()[0] < 2))
-    assert choice is not None
+    _, (choice,) = with_chosen_families(config(), frame, INTERVAL, rows & (frame["asset_id"].factorize()[0] < 2))
     assert choice.reason == "off: 2 assets of the training part fail, and the comparison needs 3"
 
 

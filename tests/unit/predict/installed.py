@@ -6,12 +6,14 @@ import numpy as np
 
 from ml.arrays import Float32s
 from ml.cleaning.table import from_table
+from ml.config import OrganizationConfig
 from ml.export.metadata import ModelMetadata
 from ml.export.package import exact_models, with_times, write_package
 from ml.export.times.described import Coverage, MeasuredTimes
 from ml.export.times.exact import ExportedTimes
 from ml.features import FeatureEngineer
 from ml.grid.regular import to_grid
+from ml.ingest.failures.since import TimesSince
 from ml.learning import estimators
 from ml.learning.folds.fitting import Labels
 from ml.learning.times.pooled import HorizonModel
@@ -22,12 +24,22 @@ from tests.unit.export.test_metadata import content
 from tests.unit.predict.irregular import INTERVAL, MAX_GAP, config, readings
 
 
-def install(paths: OrganizationPaths, version: str, *, seed: int = 0, onnx: bool = True, times: bool = False) -> None:
+def install(
+    paths: OrganizationPaths,
+    version: str,
+    *,
+    seed: int = 0,
+    onnx: bool = True,
+    times: bool = False,
+    settings: OrganizationConfig | None = None,
+    since: TimesSince | None = None,
+) -> None:
     """A version of a model fitted on random labels, which differ by `seed`."""
-    settings = config().model_copy(update={"organization_id": paths.organization_id})
+    settings = (settings or config()).model_copy(update={"organization_id": paths.organization_id})
     frame = to_grid(
         from_table(readings(1), settings).frame, schema=settings.schema_config, interval=INTERVAL, max_gap=MAX_GAP
     )
+    frame = frame if since is None else frame.assign(**since.columns(frame))
     label = (np.random.default_rng(seed).random(len(frame)) < 0.3).astype(np.int8)
     engineer = FeatureEngineer(settings).fit(frame)
     rows, names = engineer.matrix(frame), engineer.get_feature_names_out()

@@ -136,7 +136,7 @@ class TestLatestRefuses:
         engineer = FeatureEngineer(make_config()).fit(make_frame())
         wanted = engineer.look_back
         window = np.zeros((wanted - 1, len(engineer.channels)))
-        with pytest.raises(DataError, match=rf"shape \({wanted - 1}, 10\); allowed is \({wanted}, 10\)"):
+        with pytest.raises(DataError, match=rf"shape \({wanted - 1}, 11\); allowed is \({wanted}, 11\)"):
             engineer.latest(window, 0)
 
     def test_a_missing_timestamp_where_time_is_a_feature(self):

@@ -27,6 +27,7 @@ SCHEMA = {
     },
     "lagSeconds": [60, 180],
     "rollingWindows": [3, 7, 20],
+    "eventInputs": {"since_repair": ["maintenance"]},
 }
 
 WORDS = {"recipe": ["bread", "cake", "bun"]}
@@ -39,7 +40,9 @@ def make_config(**families):
             "organizationId": "plant",
             "schemaConfig": SCHEMA | families.pop("schema", {}),
             "dataConfig": {"samplingIntervalSeconds": INTERVAL},
-            "featureConfig": {"families": {"time": True, "history": {"enabled": True, "samples": 40}} | families},
+            "featureConfig": {
+                "families": {"time": True, "since": True, "history": {"enabled": True, "samples": 40}} | families
+            },
         }
     )
 
@@ -67,6 +70,7 @@ def make_frame(rows=260, seed=0, scale=1.0, nan_share=0.08):
     recipe = np.repeat(random.integers(0, 3, rows // 7 + 1), 7)[:rows].astype(np.float32)
     recipe[random.random(rows) < nan_share] = np.nan
     frame["recipe"] = recipe
+    frame["since_repair"] = np.where(np.arange(rows) < 20, np.nan, np.arange(rows) % 50 * 60.0).astype(np.float32)
     return frame
 
 
