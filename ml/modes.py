@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 SEPARATOR = "|"
+OTHER = "other"
+"""The mode that modes with few failures are counted as."""
 
 
 def join_modes(names: Iterable[str]) -> str:

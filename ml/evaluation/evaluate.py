@@ -27,6 +27,7 @@ from ml.evaluation.events import Probabilities, evaluated_events, measured_event
 from ml.evaluation.latency import Latency
 from ml.evaluation.metrics import RowMetrics, reference_results, row_metrics
 from ml.evaluation.model_version import TrainedVersion
+from ml.evaluation.naming import findings_about_naming, measured_naming
 from ml.evaluation.normal.section import NormalSection, gates_that_apply, normal_section
 from ml.evaluation.onnx_model import model_latency, shipped_model, window_latency
 from ml.evaluation.perturbations.kinds import SensorProfile
@@ -43,6 +44,8 @@ from ml.evaluation.rows import EvaluatedData, evaluated_data
 from ml.export.session import Scorer
 from ml.findings import Finding, distinct
 from ml.ingest.summary.warnings import warnings_of, warnings_of_training
+from ml.learning.events.detection import Events
+from ml.learning.failure_modes import ModePlan
 from ml.learning.times.measured import stored_story
 from ml.options.thresholds import MOST_HEALTHY_TIME
 from ml.progress import ProgressCallback, silent
@@ -175,7 +178,7 @@ def _measure(subject: _Subject) -> _Measured:
     config, trained, rows, probability = subject.config, subject.trained, subject.rows, subject.probability
     options = config.validation_config
     found = evaluated_events(config, trained, rows, probability, subject.limit)
-    events = measured_events(config, rows, probability, found)
+    events = measured_events(config, rows, probability, found) | _naming(subject, found)
     metrics = row_metrics(rows.label, probability, subject.limit)
     return _Measured(
         metrics=metrics.without_probabilities() if subject.is_anomaly else metrics,
@@ -190,6 +193,18 @@ def _measure(subject: _Subject) -> _Measured:
         normal=normal_section(config, subject.paths, trained, rows, probability, subject.threshold, events),
         split=rows.split if rows.judged is None else judged_split(rows, rows.judged, found, probability),
     )
+
+
+def _naming(subject: _Subject, found: Events) -> dict[str, Any]:
+    trained, rows = subject.trained, subject.rows
+    if rows.judged is not None:
+        given = rows.judged.modes
+    elif trained.modes is not None:
+        given = trained.modes.predict(trained.engineer.scaling.apply(subject.features))
+    else:
+        return {}
+    plan = ModePlan.described(trained.metadata.modes)
+    return measured_naming(plan, rows.frame, rows.scored, found, subject.probability, given, rows.horizon)
 
 
 def _compare(subject: _Subject, progress: ProgressCallback) -> _Compared:
@@ -289,6 +304,7 @@ def _findings(subject: _Subject, measured: _Measured, horizon: int) -> list[Find
         table["asset_id"].to_numpy(), subject.rows.label, subject.probability, subject.score_name
     )
     found += [each for each in (other, constant) if each is not None]
+    found += findings_about_naming(measured.events)
     return (
         found
         if subject.rows.judged is None
@@ -365,6 +381,8 @@ def _draw(
         },
         "importance": lambda kind: plots.importance(report.importances, kind),
     }
+    if modes := (report.events or {}).get("modes"):
+        drawings["modes"] = lambda kind: plots.named_modes(modes["confusion"], kind)
     return {"timeline": (dense, dense)} | {name: (draw("svg"), draw("png")) for name, draw in drawings.items()}
 
 

@@ -17,6 +17,7 @@ from ml.features import FeatureEngineer
 from ml.learning import estimators
 from ml.learning.estimators.base import Estimator
 from ml.learning.events.failures import epoch_seconds
+from ml.learning.failure_modes import ModeModels
 from ml.learning.held_out import HeldOut
 from ml.workspace.paths import OrganizationPaths
 from ml.workspace.versions.manifest import verify
@@ -39,6 +40,8 @@ class TrainedVersion:
     estimator: Estimator
     judged: HeldOut | None = None
     """Answers by models that have not seen the rows; None where this one has not."""
+    modes: ModeModels | None = None
+    """What tells modes of failure apart; None where nothing does."""
 
     @property
     def config(self) -> OrganizationConfig:
@@ -79,7 +82,12 @@ def load_version(
     estimator = estimator_type.load(
         model_file or folder / estimator_type.model_file, engineer.config.training_config, names=metadata.features
     )
-    return TrainedVersion(folder, metadata, engineer, estimator, HeldOut.load(folder, metadata.training.folds))
+    held_out = HeldOut.load(folder, metadata.training.folds)
+    modes = None
+    if metadata.modes is not None:
+        settings, n_modes = engineer.config.training_config, len(metadata.modes.names)
+        modes = ModeModels.load(folder, n_modes, settings, names=metadata.features)
+    return TrainedVersion(folder, metadata, engineer, estimator, held_out, modes)
 
 
 def seen_spans(rows: pd.DataFrame) -> dict[str, tuple[int, int]]:

@@ -25,6 +25,7 @@ from ml import __version__
 from ml.errors import IntegrityError, MissingArtifactError
 from ml.export.builder import IR_VERSION, ML_DOMAIN, ML_OPSET, OPSET
 from ml.export.graph.calibration import Calibration
+from ml.export.modes import Modes
 from ml.export.reasons.exact import Reasons
 from ml.export.times.described import TimeToFailure
 from ml.options.base import Identifier, Section, explain
@@ -301,6 +302,9 @@ class ModelMetadata(Section):
     )
     time_to_failure: TimeToFailure | None = Field(
         default=None, description="What time_to_failure.onnx gives; null where there is no such file."
+    )
+    modes: Modes | None = Field(
+        default=None, description="What modes.onnx gives; null where no modes of failure are told apart."
     )
     parity: Parity | None = Field(default=None, description="Null while the model has not been compared.")
     runtime: Runtime = Field(default=Runtime(), description="What the models must be run with.")

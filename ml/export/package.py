@@ -17,6 +17,7 @@ from ml.export.graph.model import build_model
 from ml.export.graph.normal import NormalForm
 from ml.export.graph.scaling import apply_scaling
 from ml.export.metadata import FileChecksum, ModelMetadata, Parity
+from ml.export.modes import MODES_FILE, exact_modes
 from ml.export.parity import check_leaves, check_parity
 from ml.export.reasons.exact import ExplainedModel, Reasons, exact_reasons
 from ml.export.reasons.normal import normal_reasons
@@ -39,6 +40,16 @@ _WINDOW_ROWS = 4_096
 _TIMES_ROWS = 10_000
 
 
+class ExportableModes(Protocol):
+    """The trained models of the modes of failure; features are scaled."""
+
+    def predict(self, X: Float32s) -> Float32s:
+        """Probability of each mode, given a failure, (n_rows, n_modes)."""
+
+    def ensembles(self) -> list[TreeEnsemble]:
+        """The trees of each mode."""
+
+
 class ExportableModel(ExplainedModel, Protocol):
     """A trained model as its own library predicts; its features are scaled."""
 
@@ -52,18 +63,21 @@ class OnnxModels:
 
     ``reasons.onnx`` says what each sensor adds to a score; None where the model type has no contributions.
     ``time_to_failure.onnx`` says when a failure is to be expected; None where no such model was trained.
+    ``modes.onnx`` says which mode a failure has; None where none are told apart.
     """
 
     model: bytes
     window: bytes
     reasons: bytes | None = None
     times: bytes | None = None
+    modes: bytes | None = None
 
     @property
     def files(self) -> dict[str, bytes]:
         """Name and content of each file."""
         named = {MODEL_FILE: self.model, WINDOW_FILE: self.window, REASONS_FILE: self.reasons}
         named |= {TIMES_FILE: self.times}
+        named |= {MODES_FILE: self.modes}
         return {name: content for name, content in named.items() if content is not None}
 
 
@@ -77,7 +91,7 @@ def exact_models(
     parity_rows: int,
     others: Sequence[TreeEnsemble] = (),
 ) -> tuple[OnnxModels, ModelMetadata]:
-    """Both ONNX models, and the metadata with the figures of their comparison with the trained model.
+    """The ONNX models, and the metadata with the figures of their comparison with the trained model.
 
     Raises ParityError if one bit of one probability, or one feature, differs.
 
@@ -110,11 +124,29 @@ def exact_models(
     )
     parity = metadata.parity and metadata.parity.model_copy(update={"windows": figures})
     metadata = metadata.model_copy(update={"parity": parity})
+    models = OnnxModels(model, window)
     made = _reasons(trained, form, engineer, metadata, real_rows)
-    if made is None:
-        return OnnxModels(model, window), metadata
-    reasons, description = made
-    return OnnxModels(model, window, reasons), metadata.model_copy(update={"reasons": description})
+    if made is not None:
+        models, metadata = replace(models, reasons=made[0]), metadata.model_copy(update={"reasons": made[1]})
+    return models, metadata
+
+
+def with_modes(
+    models: OnnxModels, metadata: ModelMetadata, trained: ExportableModes | None, real_rows: Float32s
+) -> tuple[OnnxModels, ModelMetadata]:
+    """With ``modes.onnx``, where the version tells modes of failure apart; raises as `exact_modes`."""
+    if trained is None or metadata.modes is None:
+        return models, metadata
+    content, described = exact_modes(
+        trained.predict,
+        trained.ensembles(),
+        metadata.modes,
+        scaling=metadata.scaling.model_dump(),
+        real_rows=real_rows,
+        seed=metadata.training.seed,
+        metadata=_graph_metadata(metadata),
+    )
+    return replace(models, modes=content), metadata.model_copy(update={"modes": described})
 
 
 def _reasons(

@@ -15,6 +15,7 @@ from ml.arrays import Bools
 from ml.learning.events.failures import epoch_seconds
 
 HELD_OUT_FILE = "held_out.parquet"
+_MODE = "mode_"
 
 IntArray = npt.NDArray[np.int64]
 Float32s = npt.NDArray[np.float32]
@@ -34,12 +35,15 @@ class HeldOutFold:
         The model's own.
     rounds
         Its trees.
+    modes
+        float32 (n_rows, n_modes): of each mode, given a failure; None where none are told apart.
     """
 
     row: IntArray
     probability: Float32s
     threshold: float
     rounds: int
+    modes: Float32s | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class HeldOut:
         Number of the row's model, from 1.
     parts
         ``fold N`` -> figures of that model, for JSON.
+    modes
+        float32 (n_rows, n_modes), by the row's model: of each mode, given a failure.
     """
 
     row: IntArray
@@ -65,6 +71,7 @@ class HeldOut:
     threshold: Float32s
     fold: IntArray
     parts: dict[str, dict[str, Any]]
+    modes: Float32s
 
     @classmethod
     def of(cls, frame: pd.DataFrame, folds: Sequence[HeldOutFold]) -> Self:
@@ -84,6 +91,9 @@ class HeldOut:
                 f"fold {number}": {"rows": len(fold.row), "threshold": fold.threshold, "rounds": fold.rounds}
                 for number, fold in enumerate(folds, start=1)
             },
+            np.concatenate(
+                [np.empty((len(fold.row), 0), np.float32) if fold.modes is None else fold.modes for fold in folds]
+            )[order],
         )
 
     def describe(self) -> dict[str, Any]:
@@ -101,6 +111,7 @@ class HeldOut:
         columns = {
             name: getattr(self, name) for name in ("row", "asset", "seconds", "probability", "threshold", "fold")
         }
+        columns |= {f"{_MODE}{number}": column for number, column in enumerate(self.modes.T, start=1)}
         pd.DataFrame(columns).to_parquet(folder / HELD_OUT_FILE, index=False)
 
     @classmethod
@@ -110,4 +121,6 @@ class HeldOut:
         if not file.is_file():
             return None
         table = pd.read_parquet(file)
-        return cls(**{name: table[name].to_numpy() for name in table.columns}, parts=parts)
+        modes = [name for name in table.columns if name.startswith(_MODE)]
+        own = {name: table[name].to_numpy() for name in table.columns if name not in modes}
+        return cls(**own, parts=parts, modes=table[modes].to_numpy(dtype=np.float32))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from ml.findings import Finding
 from ml.learning.calibration import FittedCalibration
 from ml.learning.engine import Engine
 from ml.learning.estimators.base import Estimator
+from ml.learning.failure_modes import FittedModes, ModePlan
 from ml.learning.family_choice import FamilyChoice
 from ml.learning.folds.splits import Parts
 from ml.learning.held_out import HeldOut
@@ -55,6 +56,8 @@ class TrainedModel:
         What the fit itself has to tell.
     normal
         Of a model of normal behaviour: healthy asset-days, and figures of each sensor.
+    mode_plan, modes
+        Modes of failure, and the models that tell them apart; None where there are none to tell apart.
     """
 
     engine: Engine
@@ -73,6 +76,8 @@ class TrainedModel:
     times: TrainedTimes | None = None
     findings: tuple[Finding, ...] = ()
     normal: dict[str, Any] | None = None
+    mode_plan: ModePlan = field(default_factory=ModePlan)
+    modes: FittedModes | None = None
 
     @property
     def threshold(self) -> float:

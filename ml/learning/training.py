@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ml.arrays import Bools, Float64s
+from ml.arrays import Bools, Float32s, Float64s
 from ml.config import OrganizationConfig
 from ml.errors import TooFewFailuresError
 from ml.export.graph.calibration import Calibration
@@ -25,6 +25,7 @@ from ml.learning.estimators.base import Estimator
 from ml.learning.events.alarm_curve import alarm_curve
 from ml.learning.events.failures import event_horizon
 from ml.learning.events.resampling import independent_groups
+from ml.learning.failure_modes import FittedModes, ModeModels, ModePlan, mode_thresholds
 from ml.learning.family_choice import FAMILIES, WITHOUT_LOOK_BACK, FamilyChoice, with_chosen_families
 from ml.learning.folds.backtest import backtest_parts, scheme_of
 from ml.learning.folds.splits import Parts, split_of
@@ -99,6 +100,9 @@ class _Fold:
     """Raw scores of the validation rows; empty where no calibration needs them."""
     family_choices: tuple[FamilyChoice, ...]
     times: FoldTimes | None
+    modes: ModeModels | None
+    own_modes: Float32s
+    """Probabilities of the modes of the validation rows, (n_validation, n_modes)."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +133,9 @@ class _Fitting:
         """One model on one training part; where it is refitted on all rows, judged as it was before."""
         settings, frame = self.config.training_config, self.engine.frame
         parts = split_of(self.config, frame, FeatureEngineer(self.config, self.interval))
-        fold = self._fold(parts, FAMILIES)
-        parts = fold.parts
+        plan = ModePlan.of(self.config, frame, parts.train)
+        fold = self._fold(parts, plan, FAMILIES)
+        parts, modes = fold.parts, fold.modes
         decided = self._decided([fold])
         imbalance = self._imbalance(fold)
         suspicious = self._suspicious(parts.train)
@@ -139,9 +144,11 @@ class _Fitting:
         known, every = parts.train | parts.validation, self.label >= 0
         if refit != "none":
             estimator = self._again(fold.engineer, known, decided.rounds)
+            modes = ModeModels.fit(plan, self.engine, fold.engineer, known)
         if refit == "all" and parts.test.any():
-            judged = self._judge([(fold, estimator, decided)])
+            judged = self._judge([(fold, estimator, decided)], plan)
             estimator = self._again(fold.engineer, every, decided.rounds)
+            modes = ModeModels.fit(plan, self.engine, fold.engineer, every)
         return TrainedModel(
             self.engine,
             fold.engineer,
@@ -159,6 +166,8 @@ class _Fitting:
             self._times().finished(
                 [fold.times], fold.engineer, {"none": None, "validation": (known, 1), "all": (every, 1)}[refit]
             ),
+            mode_plan=plan,
+            modes=self._modes(plan, modes, [fold], decided),
         )
 
     def backtest(self) -> TrainedModel:
@@ -168,14 +177,15 @@ class _Fitting:
         divided = backtest_parts(self.config, frame, look_back=engineer.look_back, interval=self.interval)
         # A longer look-back would need folds that are purged of more; whole assets need no purging.
         chosen_from = FAMILIES if self.config.data_config.split_by == "asset" else WITHOUT_LOOK_BACK
-        folds = [self._fold(parts, chosen_from) for parts in divided]
+        plan = ModePlan.of(self.config, frame, every)
+        folds = [self._fold(parts, plan, chosen_from) for parts in divided]
         judges = []
         for fold in folds:
             # Nothing may be decided by rows that the fold is judged on.
             decided = self._decided([other for other in folds if not (other.parts.validation & fold.parts.test).any()])
             estimator = self._again(fold.engineer, fold.parts.train | fold.parts.validation, decided.rounds)
             judges.append((fold, estimator, decided))
-        judged = self._judge(judges)
+        judged = self._judge(judges, plan)
         decided = self._decided(folds)
         config, choices = self._chosen_families(every, chosen_from)
         engineer = FeatureEngineer(config, self.interval)
@@ -198,9 +208,11 @@ class _Fitting:
             judged,
             choices,
             self._times().finished([fold.times for fold in folds], engineer, (every, LEAST_TREES)),
+            mode_plan=plan,
+            modes=self._modes(plan, ModeModels.fit(plan, self.engine, engineer, every), folds, decided),
         )
 
-    def _fold(self, parts: Parts, chosen_from: Sequence[str]) -> _Fold:
+    def _fold(self, parts: Parts, plan: ModePlan, chosen_from: Sequence[str]) -> _Fold:
         """A model on the training rows of a division, stopped by its validation rows."""
         config, choices = self._chosen_families(parts.train, chosen_from)
         engineer = FeatureEngineer(config, self.interval)
@@ -211,7 +223,10 @@ class _Fitting:
         scores = np.empty(0)
         if config.training_config.calibration != "none":
             scores = self.engine.predicted(estimator.scores, engineer, parts.validation)
-        return _Fold(parts, engineer, estimator, own, scores, choices, self._times().fold(parts, engineer))
+        modes = ModeModels.fit(plan, self.engine, engineer, parts.train)
+        own_modes = self._of_modes(modes, engineer, parts.validation)
+        times = self._times().fold(parts, engineer)
+        return _Fold(parts, engineer, estimator, own, scores, choices, times, modes, own_modes)
 
     def _times(self) -> TimesTraining:
         return TimesTraining(self.config, self.engine, self.interval, self.tell)
@@ -253,24 +268,43 @@ class _Fitting:
     @staticmethod
     def _pooled(folds: Sequence[_Fold], rows: Bools, name: str) -> Float64s:
         """What each fold has found on its validation rows, in the frame's order."""
-        if not len(getattr(folds[0], name)):
+        first = getattr(folds[0], name)
+        if not len(first):
             return np.empty(0)
-        everywhere = np.empty(len(rows))
+        everywhere = np.empty((len(rows), *first.shape[1:]))
         for fold in folds:
             everywhere[fold.parts.validation] = getattr(fold, name)
         return everywhere[rows]
 
-    def _judge(self, judges: Sequence[tuple[_Fold, Estimator, _Decided]]) -> HeldOut:
+    def _modes(
+        self, plan: ModePlan, models: ModeModels | None, folds: Sequence[_Fold], decided: _Decided
+    ) -> FittedModes | None:
+        if models is None:
+            return None
+        rows = np.logical_or.reduce([fold.parts.validation for fold in folds])
+        given = self._pooled(folds, rows, "own_modes").astype(np.float32)
+        probability = decided.probability.astype(np.float32)
+        thresholds = mode_thresholds(plan, self.config, self.engine.frame, rows, probability, given)
+        return FittedModes(plan, models, thresholds, given)
+
+    def _of_modes(self, models: ModeModels | None, engineer: FeatureEngineer, rows: Bools) -> Float32s:
+        if models is None:
+            return np.empty((int(rows.sum()), 0), dtype=np.float32)
+        return models.of_rows(self.engine, engineer, rows)
+
+    def _judge(self, judges: Sequence[tuple[_Fold, Estimator, _Decided]], plan: ModePlan) -> HeldOut:
         """The answers on the test rows of every fold; the features of each are those of its last fit."""
         found = []
         for fold, estimator, decided in judges:
             predict = partial(decided.calibration.map.predict, estimator)
+            modes = ModeModels.fit(plan, self.engine, fold.engineer, fold.parts.train | fold.parts.validation)
             found.append(
                 HeldOutFold(
                     np.flatnonzero(fold.parts.test),
                     self.engine.predicted(predict, fold.engineer, fold.parts.test).astype(np.float32),
                     decided.choice.threshold,
                     estimator.rounds,
+                    self._of_modes(modes, fold.engineer, fold.parts.test),
                 )
             )
         return HeldOut.of(self.engine.frame, found)

@@ -153,6 +153,10 @@ class TrainingConfig(Section):
     threshold_policy: ThresholdPolicy = Field(
         default=ThresholdPolicy(), description="How the alarm threshold is chosen on the validation part."
     )
+    min_failures_per_mode: Annotated[int, Field(ge=2, le=10**6)] = Field(
+        default=5,
+        description="Failures that a mode of failure must have to be told apart; rarer modes are pooled into other.",
+    )
     early_stopping_rounds: Annotated[int, Field(ge=0, le=10**6)] = Field(
         default=50, description="Stop when validation has not improved for so many trees; 0: never."
     )

@@ -17,6 +17,7 @@ from ml.errors import BusyError, IntegrityError, MissingArtifactError
 from ml.export.engineer import engineer_of
 from ml.export.graph.model import INPUT
 from ml.export.metadata import ModelMetadata, parse_metadata
+from ml.export.modes import MODES_FILE, run_modes
 from ml.export.onnx_runtime import onnxruntime
 from ml.export.package import METADATA_FILE, MODEL_FILE, REASONS_FILE, TIMES_FILE
 from ml.export.reasons.graph import CONTRIBUTIONS
@@ -26,7 +27,8 @@ from ml.features import FeatureEngineer
 from ml.grid.regular import resolve_max_gap, to_grid
 from ml.grid.running import off_rows
 from ml.ingest.failures.since import times_since
-from ml.predict.alerts import Alert, alerts_of
+from ml.predict.alert_tracker import AlertEvent, AlertTracker
+from ml.predict.alerts import Alert, scored_rows
 from ml.windows.parallel import available_cpus
 from ml.workspace.paths import OrganizationPaths
 from ml.workspace.safe_open import read_bytes
@@ -54,6 +56,7 @@ class LoadedModel:
     scorer: Scorer
     reasons_session: onnxruntime.InferenceSession | None = None
     times_session: onnxruntime.InferenceSession | None = None
+    modes_session: onnxruntime.InferenceSession | None = None
 
     @property
     def max_gap(self) -> int:
@@ -169,31 +172,71 @@ class LoadedModel:
         parts = [self.times_session.run([TIMES], {INPUT: X[part]})[0] for part in batches(len(X), BATCH_ROWS // 8)]
         return pd.DataFrame(np.concatenate([np.empty((0, 3), np.float32), *parts]), columns=["p10", "p50", "p90"])
 
-    def alerts(
-        self, readings: pd.DataFrame, events: pd.DataFrame | None = None, *, cooldown_seconds: int = 0
-    ) -> list[Alert]:
-        """The alarms in a table of readings, each with its peak, the sensors that raised it, and the time to failure.
+    def modes(self, X: Float32s) -> pd.DataFrame:
+        """Probability of each mode of failure, given a failure, of feature rows, a column per mode: float32.
 
-        See `predict` for the readings and events.
+        Times the row's probability it is that of this mode. Several can be likely at once; they need not sum to 1.
+
+        Raises
+        ------
+        MissingArtifactError
+            If the version tells no modes of failure apart.
+        """
+        described = self.metadata.modes
+        if self.modes_session is None or described is None:
+            raise MissingArtifactError(
+                f'version "{self.version}" has no {MODES_FILE}',
+                hint="train on data with modes of failure (failureConfig), each with enough failures",
+            )
+        return pd.DataFrame(run_modes(self.modes_session, X), columns=list(described.names))
+
+    def alerts(
+        self, readings: pd.DataFrame, events: pd.DataFrame | None = None, *, cooldown_seconds: int | None = None
+    ) -> list[Alert]:
+        """The alarms in a table of readings, by asset, component and time; see `predict` and `alert_events`.
 
         Parameters
         ----------
         cooldown_seconds
-            Alarm rows of an asset that are at most so far apart are one alert. Default: one sampling interval.
+            As of `alert_tracker`.
+        """
+        tracker = self.alert_tracker(cooldown_seconds)
+        told = self.alert_events(readings, tracker, events)
+        ended = [event.alert for event in told if event.kind == "end"]
+        return sorted([*ended, *tracker.close()], key=lambda alert: (alert.asset, alert.start, alert.component or ""))
+
+    def alert_events(
+        self, readings: pd.DataFrame, tracker: AlertTracker, events: pd.DataFrame | None = None
+    ) -> list[AlertEvent]:
+        """What a table of readings does to the alerts of a tracker, which is changed; see `predict`.
+
+        Give the readings that have come since, and before them as many as a prediction looks back: rows that the
+        tracker has seen are left out.
         """
         frame = self.grid_of(readings, events)
         scored = self.predict_grid(frame)
-        alarm = np.flatnonzero(scored["label"].to_numpy() == 1)
-        wanted = np.zeros(len(frame), dtype=np.bool_)
-        wanted[alarm] = True
-        features = self.engineer.matrix(frame, rows=wanted)
-        reasons = None
-        if self.reasons_session is not None and alarm.size:
-            reasons = self.reasons(features)
-        times = None if self.times_session is None else self.times_to_failure(features)
-        gap = max(cooldown_seconds, self.engineer.interval)
-        alarms, name = scored.iloc[alarm], self.metadata.score_name
-        return alerts_of(alarms, reasons, gap_seconds=gap, version=self.version, times=times, score_name=name)
+        alarm = scored["label"].to_numpy() == 1
+        modes = reasons = times = None
+        if alarm.any():
+            X = self.engineer.matrix(frame, rows=alarm)
+            modes = None if self.modes_session is None else self.modes(X)
+            reasons = None if self.reasons_session is None else self.reasons(X)
+            times = None if self.times_session is None else self.times_to_failure(X)
+        name = self.metadata.score_name
+        return tracker.take(scored_rows(scored, modes, reasons, times, version=self.version, score_name=name))
+
+    def alert_tracker(self, cooldown_seconds: int | None = None) -> AlertTracker:
+        """A tracker of alerts without any yet.
+
+        Parameters
+        ----------
+        cooldown_seconds
+            Alarm rows of one asset and component that are at most so far apart are one alert; never less than the
+            sampling interval. Default: the ``validationConfig.alarmCooldownSeconds`` of training.
+        """
+        configured = self.metadata.threshold_choice.get("alarmCooldownSeconds", 0)
+        cooldown = int(str(configured)) if cooldown_seconds is None else cooldown_seconds
+        return AlertTracker(max(cooldown, self.engineer.interval))
 
 
 def manifest_digest(folder: Path, version: str) -> str:
@@ -229,9 +272,12 @@ def read_model(paths: OrganizationPaths, version: str) -> LoadedModel:
         raise IntegrityError(
             f"{MODEL_FILE} takes {scorer.n_features} features, but {METADATA_FILE} names {len(metadata.features)}"
         )
-    reasons = open_model(_checked_content(folder, REASONS_FILE, files)) if REASONS_FILE in files else None
-    times = open_model(_checked_content(folder, TIMES_FILE, files)) if TIMES_FILE in files else None
-    return LoadedModel(paths.organization_id, version, digest, metadata, engineer_of(metadata), scorer, reasons, times)
+    reasons, times, modes = (
+        open_model(_checked_content(folder, name, files)) if name in files else None
+        for name in (REASONS_FILE, TIMES_FILE, MODES_FILE)
+    )
+    engineer = engineer_of(metadata)
+    return LoadedModel(paths.organization_id, version, digest, metadata, engineer, scorer, reasons, times, modes)
 
 
 def _checked_content(folder: Path, name: str, files: Mapping[str, Any]) -> bytes:

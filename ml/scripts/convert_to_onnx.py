@@ -97,7 +97,7 @@ def run(
     # Numerical libraries are imported once the configuration is known to be good: its errors must come at once.
     from ml.arrays import spread
     from ml.evaluation.model_version import load_version
-    from ml.export.package import MODEL_FILE, exact_models, with_times
+    from ml.export.package import MODEL_FILE, exact_models, with_modes, with_times
     from ml.ingest import inputs
     from ml.learning.times.measured import stored_times
     from ml.workspace.paths import for_config
@@ -127,9 +127,13 @@ def run(
         frame=sample.frame,
         real_rows=real_rows,
         parity_rows=parity_rows,
-        others=[times.model.ensemble()] if times else [],
+        others=[
+            *([times.model.ensemble()] if times else []),
+            *(trained.modes.ensembles() if trained.modes else []),
+        ],
     )
     models, metadata = _with_kept_reasons(trained, models, metadata)
+    models, metadata = with_modes(models, metadata, trained.modes, real_rows)
     if times is not None:
         models, metadata = with_times(models, times, metadata, real_rows=real_rows, parity_rows=parity_rows)
     if not (is_current(paths, config.version) and _is_shipped(trained.folder, models)):
@@ -170,6 +174,7 @@ def _install(
 ) -> None:
     """Put the exported model into the version; the rest of the version stays as it is."""
     from ml.export.package import write_package
+    from ml.learning.failure_modes import mode_files
     from ml.learning.held_out import HELD_OUT_FILE
     from ml.learning.times.measured import TIMES_MODEL_FILE, TIMES_STORY_FILE
     from ml.workspace.files import write_bytes
@@ -178,7 +183,7 @@ def _install(
 
     with stage_version(paths, config.version) as folder:
         own_model = trained.estimator.model_file
-        kept = [own_model, "scaler.pkl"]
+        kept = [own_model, "scaler.pkl", *mode_files(0 if trained.modes is None else len(trained.modes.models))]
         if model_file is None and trained.judged is not None:
             kept.append(HELD_OUT_FILE)
         if metadata.time_to_failure is not None:

@@ -213,6 +213,7 @@ def _metrics(
     import numpy as np
 
     from ml.evaluation.metrics import row_metrics
+    from ml.evaluation.naming import naming_of_training
     from ml.ingest.summary.warnings import warnings_of
     from ml.windows.serving import serving_findings
 
@@ -246,6 +247,7 @@ def _metrics(
         "thresholdChoice": model.choice.to_json(),
         "rounds": model.estimator.rounds,
         "validation": scores["validation"],
+        **naming_of_training(config, model),
         **({"imbalance": model.imbalance} if model.imbalance else {}),
         "scheme": model.scheme,
         "seen": model.seen,
@@ -262,6 +264,7 @@ def _metrics(
                 *_fit_findings(model),
                 *([times.finding] if times and times.finding else []),
                 *model.findings,
+                *model.mode_plan.findings(),
                 *serving_findings(config, source.data.interval, model.threshold),
             ],
         ),
@@ -278,7 +281,7 @@ def _write_version(
 ) -> None:
     from ml.arrays import spread
     from ml.export.graph.scaling import scaler_pickle
-    from ml.export.package import exact_models, with_times, write_package
+    from ml.export.package import exact_models, with_modes, with_times, write_package
     from ml.workspace.files import write_bytes
 
     metadata = _metadata(config, source, model, metrics)
@@ -296,13 +299,20 @@ def _write_version(
             frame=model.engine.excerpt(),
             real_rows=real_rows,
             parity_rows=parity_rows,
-            others=[times.trained.model.ensemble()] if times and times.kept else [],
+            others=[
+                *([times.trained.model.ensemble()] if times and times.kept else []),
+                *(model.modes.models.ensembles() if model.modes else []),
+            ],
         )
         if times and times.kept:
             models, metadata = with_times(
                 models, times.exported(), metadata, real_rows=real_rows, parity_rows=parity_rows
             )
+        if model.modes is not None:
+            models, metadata = with_modes(models, metadata, model.modes.models, real_rows)
     model.estimator.save(folder / model.estimator.model_file)
+    if model.modes is not None:
+        model.modes.models.save(folder)
     if model.judged is not None:
         model.judged.save(folder)
     write_bytes(folder / "scaler.pkl", scaler_pickle(model.engineer.scaling.to_dict(), len(metadata.features)))
@@ -415,6 +425,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
         drift_baseline=model.engine.each_channel(learn_baseline, parts.train),
         suspicious_columns=tuple(finding.to_json() for finding in model.suspicious),
         libraries=library_versions(),
+        modes=model.modes and model.modes.describe(),
         config_digest=config.digest(),
     )
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from simulation.database import write_sqlite
+from simulation.furnace import wearing_furnace, write_furnace
 from simulation.station import Station
 from tests.pipeline.backend import STEPS, run_here, spawn
+from tests.pipeline.furnace_modes import furnace_config
 from tests.pipeline.small_plant import PipelineRun, plant_config, simulate_small_plant, write_json
 
 
@@ -55,6 +57,19 @@ def two_versions(pipeline: PipelineRun, tmp_path_factory: pytest.TempPathFactory
     shutil.copytree(pipeline.root, root, symlinks=True)
     training = pipeline.config["trainingConfig"] | {"modelType": "random_forest", "timeToFailure": "on"}
     config = pipeline.config | {"version": "v2", "trainingConfig": training}
+    file = write_json(folder / "config.json", config)
+    outcomes = {step: run_here(step, file, root=root) for step in ("train_model", "validate_model", "convert_to_onnx")}
+    return PipelineRun(root, config, file, file, outcomes)
+
+
+@pytest.fixture(scope="session")
+def furnace_modes(tmp_path_factory: pytest.TempPathFactory) -> PipelineRun:
+    """The furnace whose failures have four modes, trained, validated and published. To be read only."""
+    folder = tmp_path_factory.mktemp("furnace_modes")
+    root = folder / "workspace"
+    root.mkdir()
+    write_furnace(wearing_furnace(), folder / "scada.sqlite")
+    config = furnace_config(folder / "scada.sqlite")
     file = write_json(folder / "config.json", config)
     outcomes = {step: run_here(step, file, root=root) for step in ("train_model", "validate_model", "convert_to_onnx")}
     return PipelineRun(root, config, file, file, outcomes)

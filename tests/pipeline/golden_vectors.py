@@ -25,6 +25,8 @@ from ml.grid.regular import to_grid
 from ml.ingest.failures.since import times_since
 from ml.learning.times.measured import stored_times
 from ml.options.schema import SchemaConfig
+from ml.predict.alert_tracker import AlertTracker
+from ml.predict.alerts import Reason, ScoredRow, TimeToFailure
 from ml.workspace.paths import OrganizationPaths
 from simulation.database import TABLE
 from tests.pipeline.backend import Json
@@ -34,11 +36,12 @@ WINDOWS = 200  # per version, spread over the whole history
 
 
 def write_golden_vectors(run: PipelineRun, versions: tuple[str, ...], folder: Path) -> None:
-    """Write ``golden.json`` for the versions of a run, ``grid.json``, ``events.json`` and ``drift.json``."""
+    """Write ``golden.json`` for the versions of a run, and cases of grids, events, drift and alerts."""
     _write(folder / "golden.json", _predictions(run, versions))
     _write(folder / "grid.json", [grid_case(seed, how) for seed in range(4) for how in ("last", "mean")])
     _write(folder / "events.json", [event_case(seed) for seed in range(4)])
     _write(folder / "drift.json", [drift_case(seed) for seed in range(3)])
+    _write(folder / "alerts.json", [alert_case(seed) for seed in range(4)])
 
 
 def _predictions(run: PipelineRun, versions: tuple[str, ...]) -> Json:
@@ -56,6 +59,29 @@ def _readings(database: Path) -> Iterator[list[Any]]:
     with closing(sqlite3.connect(database)) as connection:
         for asset, time, *values in connection.execute(f"SELECT {columns} FROM {TABLE}"):
             yield [asset, pd.Timestamp(time).value / 1e6, *values]
+
+
+def write_mode_vectors(run: PipelineRun, folder: Path) -> None:
+    """Write ``modes.json``: windows of alarm rows, the likeliest mode of each, and the bits of its probability."""
+    config = OrganizationConfig.from_dict(run.config)
+    trained = load_version(config, OrganizationPaths(config.organization_id, root=run.root))
+    assert trained.modes is not None
+    assert trained.metadata.modes is not None
+    frame = pd.read_parquet(run.root / "artifacts" / config.organization_id / "v1" / "prepared_data.parquet")
+    features = trained.engineer.matrix(frame)
+    alarms = np.flatnonzero(trained.predict(features).astype(np.float32) >= np.float32(trained.metadata.threshold))
+    given = trained.modes.predict(trained.engineer.scaling.apply(features[alarms]))
+    best = given.argmax(axis=1)
+    _write(
+        folder / "modes.json",
+        {
+            "organizationId": config.organization_id,
+            "seconds": frame["timestamp"].to_numpy("datetime64[s]").astype(np.int64)[alarms].tolist(),
+            "windows": [_window(frame, trained, int(row)) for row in alarms],
+            "components": [trained.metadata.modes.names[mode] for mode in best],
+            "bits": _bits(given[np.arange(len(best)), best]),
+        },
+    )
 
 
 def _of_version(run: PipelineRun, version: str) -> Json:
@@ -170,6 +196,57 @@ def drift_case(seed: int) -> Json:
         "values": _plain(new),
         "index": stability_index(baseline, new),
     }
+
+
+def alert_case(seed: int) -> Json:
+    """Rows of three assets with pauses, repetitions and changing components, and what happens to their alerts.
+
+    A state in the middle, to go on from, and the one at the end.
+    """
+    rng = np.random.default_rng(seed)
+    components = [[None], ["heater", "fan"]][seed % 2]
+    tracker = AlertTracker(cooldown_seconds=180)
+    seconds = dict.fromkeys(["a", "b", "__proto__"], 1_700_000_040)
+    rows: list[Json] = []
+    middle: Json = {}
+    for number in range(200):
+        if number == 100:
+            middle = tracker.to_json()
+        asset = str(rng.choice(list(seconds)))
+        seconds[asset] += int(rng.choice([0, 60, 120, 180, 240, 3600], p=[0.05, 0.6, 0.1, 0.1, 0.1, 0.05]))
+        component = components[int(rng.integers(len(components)))]
+        row = ScoredRow(
+            asset,
+            pd.Timestamp(seconds[asset], unit="s", tz="UTC"),
+            bool(rng.random() < 0.6),
+            float(np.float32(rng.choice([0.3, 0.55, 0.8, 0.95]))),
+            component,
+            None if component is None else float(np.float32(rng.random())),
+            (Reason("heat", 1.5), Reason("oil", float(np.float32(rng.random())))),
+            f"v{number // 150}",
+            None if seed < 2 else TimeToFailure(number + 0.5, 2.5 * number, float("inf")),
+            "score" if seed == 2 else "probability",
+        )
+        reasons = [{"sensor": each.sensor, "contribution": each.contribution} for each in row.reasons]
+        rows.append(
+            {
+                "asset": asset,
+                "seconds": seconds[asset],
+                "alarm": row.alarm,
+                "probability": None if seed == 2 else row.probability,
+                "score": row.probability,
+                "component": component,
+                "componentProbability": row.component_probability,
+                "reasons": reasons,
+                "modelVersion": row.model_version,
+                "timeToFailure": row.time_to_failure and vars(row.time_to_failure) | {"p90": None},
+                "events": [event.to_json() for event in tracker.take([row])],
+            }
+        )
+    end = max(seconds.values()) + 60
+    last = tracker.to_json()
+    events = [event.to_json() for event in tracker.advance(pd.Timestamp(end, unit="s", tz="UTC"))]
+    return {"rows": rows, "middle": middle, "last": last, "advanceTo": end, "ended": events}
 
 
 def _plain(values: NDArray[Any]) -> list[float | None]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.backend import ML, REPOSITORY
-from tests.pipeline.golden_vectors import write_golden_vectors
+from tests.pipeline.golden_vectors import write_golden_vectors, write_mode_vectors
 from tests.pipeline.network_namespace import REPORTS_AFTER_SECONDS, run_unplugged
 from tests.pipeline.small_plant import ORGANIZATION, PipelineRun, write_json
 
@@ -50,12 +50,14 @@ def client() -> Path:
 
 
 @pytest.fixture(scope="session")
-def golden(two_versions: PipelineRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def golden(two_versions: PipelineRun, furnace_modes: PipelineRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two published versions, the configurations that they were made with, and golden vectors."""
     folder = tmp_path_factory.mktemp("golden")
     shutil.copytree(two_versions.root / "models", folder / "models", symlinks=True)
     write_json(folder / "config.json", two_versions.config | {"version": "from_node"})
     write_golden_vectors(two_versions, ("v1", "v2"), folder)
+    shutil.copytree(furnace_modes.root / "models", folder / "models", symlinks=True, dirs_exist_ok=True)
+    write_mode_vectors(furnace_modes, folder)
     return folder
 
 

@@ -1,3 +1,5 @@
+export { AlertTracker } from "./alert_tracker.js";
+export type { Alert, AlertEvent, AlertState } from "./alert_tracker.js";
 export { AssetHistory } from "./asset_history.js";
 export type { GridContract, Reading } from "./asset_history.js";
 export { stabilityIndex } from "./drift.js";

@@ -190,6 +190,30 @@ export interface MeasuredTimes {
   readonly medianWidthSeconds: number | null;
 }
 
+/**
+ * What ``modes.onnx`` gives for a row of features: each mode's probability, given a failure within the
+ * horizon. Times the probability of a failure, as a product of float32, it is the probability of that
+ * mode.
+ */
+export interface Modes {
+  /** Columns of `mode_probabilities`, in order. */
+  readonly names: readonly string[];
+  /**
+   * Mode as the data has it -> its name here: its own, or other, where rare modes are pooled. Modes
+   * that are missing here are never named.
+   */
+  readonly nameOf: Readonly<Record<string, string>>;
+  /** Failures by mode that it was fitted on. */
+  readonly failures: Readonly<Record<string, number>>;
+  /**
+   * By mode: where its probability, times that of a failure, is an alarm of this mode; by F1 on the
+   * validation part, null where no row there has the mode.
+   */
+  readonly thresholds: readonly (number | null)[];
+  /** Rows in which the graph gave the trained models' probabilities, bit by bit. (whole number, >= 0) */
+  readonly parityRows: number;
+}
+
 /** What the comparison of the ONNX model with the trained one found. */
 export interface Parity {
   /** Probabilities and labels. */
@@ -401,6 +425,8 @@ export interface ModelMetadata {
   readonly reasons: Reasons | null;
   /** What time_to_failure.onnx gives; null where there is no such file. */
   readonly timeToFailure: TimeToFailure | null;
+  /** What modes.onnx gives; null where no modes of failure are told apart. */
+  readonly modes: Modes | null;
   /** Null while the model has not been compared. */
   readonly parity: Parity | null;
   /** What the models must be run with. */

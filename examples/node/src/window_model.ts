@@ -35,9 +35,28 @@ export interface Prediction {
   readonly reasons: readonly Reason[];
   /** Of an alarm, if the model gives it; `metadata.timeToFailure.measured` says how often it was right. */
   readonly timeToFailure: TimeToFailure | null;
+  /** Of an alarm, the most likely mode of failure; null if the model tells none apart. */
+  readonly component: string | null;
+  /** That the failure is of this component, if there is one: a float32 with the bits of Python. */
+  readonly componentProbability: number | null;
   /** False while the machine is off by `metadata.runningWhen`: nothing is predicted then. */
   readonly running: boolean;
 }
+
+type Component = Pick<Prediction, "component" | "componentProbability">;
+
+const NO_COMPONENT: Component = { component: null, componentProbability: null };
+
+/** Of a machine that is off. */
+const NOTHING: Prediction = {
+  probability: NaN,
+  score: NaN,
+  alarm: false,
+  running: false,
+  reasons: [],
+  timeToFailure: null,
+  ...NO_COMPONENT,
+};
 
 export class WindowModel {
   private running = 0;
@@ -49,6 +68,7 @@ export class WindowModel {
     private readonly session: Session,
     private readonly reasonsSession: Session | undefined,
     private readonly timesSession: Session | undefined,
+    private readonly modesSession: Session | undefined,
   ) {}
 
   /** Open a version; rejects with a ModelError if it has no usable window.onnx, or needs a newer onnxruntime-node. */
@@ -70,7 +90,8 @@ export class WindowModel {
       const session = await InferenceSession.create(content, options);
       const reasons = await create(stored.files.get("reasons.onnx"));
       const times = await create(stored.files.get("time_to_failure.onnx"));
-      return new WindowModel(metadata, session, reasons, times);
+      const modes = await create(stored.files.get("modes.onnx"));
+      return new WindowModel(metadata, session, reasons, times, modes);
     } catch (cause) {
       throw new ModelError("INTEGRITY_REFUSED", `a model of "${stored.version}" cannot be opened`, { cause });
     }
@@ -107,8 +128,9 @@ export class WindowModel {
       const alarmRows = this.rowsOf(alarms, features?.data as Float32Array);
       const reasons = await this.reasonsOf(alarms, alarmRows);
       const times = await this.timesOf(alarms, alarmRows);
+      const components = await this.componentsOf(alarms, alarmRows);
       return seconds.map((_, row) => {
-        if (!running[row]) return { probability: NaN, score: NaN, alarm: false, running: false, reasons: [], timeToFailure: null };
+        if (!running[row]) return NOTHING;
         const score = probability[2 * row + 1]!;
         return {
           probability: this.metadata.scoreKind === "probability" ? score : NaN,
@@ -117,6 +139,7 @@ export class WindowModel {
           running: true,
           reasons: reasons.get(row) ?? [],
           timeToFailure: times.get(row) ?? null,
+          ...(components.get(row) ?? NO_COMPONENT),
         };
       });
     });
@@ -128,6 +151,21 @@ export class WindowModel {
     const input = new Float32Array(rows.length * width);
     rows.forEach((row, at) => input.set(features.subarray(row * width, (row + 1) * width), at * width));
     return new Tensor("float32", input, [rows.length, width]);
+  }
+
+  /** The most likely mode of failure of some rows; of equal ones the first. */
+  private async componentsOf(rows: readonly number[], input: Rows): Promise<Map<number, Component>> {
+    const names = this.metadata.modes?.names;
+    if (this.modesSession === undefined || !names || rows.length === 0) return new Map();
+    const { mode_probabilities } = await this.modesSession.run({ input });
+    const values = mode_probabilities?.data as Float32Array;
+    return new Map(
+      rows.map((row, at) => {
+        const own = values.subarray(at * names.length, (at + 1) * names.length);
+        const best = own.reduce((found, value, mode) => (value > own[found]! ? mode : found), 0);
+        return [row, { component: names[best]!, componentProbability: own[best]! }];
+      }),
+    );
   }
 
   /** The contributions of some rows. */
@@ -166,6 +204,7 @@ export class WindowModel {
     await this.session.release();
     await this.reasonsSession?.release();
     await this.timesSession?.release();
+    await this.modesSession?.release();
   }
 
   private async whileOpen<Result>(work: () => Promise<Result>): Promise<Result> {

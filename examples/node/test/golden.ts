@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import type { TestContext } from "node:test";
 
-import type { ChannelBaseline, Grid, Organization, Reading } from "../src/index.js";
+import type { AlertEvent, AlertState, ChannelBaseline, Grid, Organization, Prediction, Reading } from "../src/index.js";
 import type { Expected } from "./replay.js";
 
 export interface GoldenVersion extends Expected {
@@ -49,6 +49,29 @@ export interface DriftCase {
   readonly index: number;
 }
 
+export interface AlertCase {
+  readonly rows: readonly (Prediction & {
+    readonly asset: string;
+    readonly seconds: number;
+    readonly modelVersion: string;
+    readonly events: readonly AlertEvent[];
+  })[];
+  /** The state before row 100, and the one after all rows. */
+  readonly middle: AlertState;
+  readonly last: AlertState;
+  readonly advanceTo: number;
+  readonly ended: readonly AlertEvent[];
+}
+
+/** Windows of alarm rows of a model that tells modes of failure apart. */
+export interface GoldenModes {
+  readonly organizationId: string;
+  readonly seconds: readonly number[];
+  readonly windows: readonly (readonly (number | null)[])[];
+  readonly components: readonly string[];
+  readonly bits: readonly number[];
+}
+
 const folder = required("EAGLE_GOLDEN");
 export const python = process.env["EAGLE_PYTHON"] ?? "python3";
 export const mlFolder = process.env["EAGLE_ML"] ?? path.resolve("..", "..", "ml");
@@ -58,6 +81,9 @@ export const golden = load<Golden>("golden.json");
 export const gridCases = load<readonly GridCase[]>("grid.json");
 export const eventCases = load<readonly EventCase[]>("events.json");
 export const driftCases = load<readonly DriftCase[]>("drift.json");
+/** Read when asked for: the memory of other tests is measured. */
+export const alertCases = (): readonly AlertCase[] => load("alerts.json");
+export const goldenModes = (): GoldenModes => load("modes.json");
 
 /** The published models, to be read only. */
 export const organization: Organization = {

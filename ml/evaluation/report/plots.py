@@ -16,6 +16,7 @@ from matplotlib.ticker import NullFormatter, PercentFormatter, StrMethodFormatte
 from numpy.typing import ArrayLike
 
 from ml import wording
+from ml.arrays import Int64s
 from ml.drawing import (
     BLUE,
     INK,
@@ -33,6 +34,7 @@ from ml.drawing import (
 from ml.evaluation.metrics import as_labels_and_scores, average_precision, complete_score, roc_auc
 from ml.evaluation.perturbations.robustness import RobustnessPoint
 from ml.evaluation.report.curves import calibration_points, precision_recall_points, roc_points
+from ml.learning.events.naming import confusion_matrix
 
 TOP_FEATURES = 20
 ROBUSTNESS_AXES = {
@@ -44,6 +46,7 @@ ROBUSTNESS_AXES = {
 }
 ROBUSTNESS_SHARES = {"missing", "stuck", "lost"}
 _HISTOGRAM_BINS = 40
+_MANY_NAMES = 6  # from here on a matrix has room for counts alone
 _ONE_CLASS = "The rows hold one class only:\nthere is no curve to draw."
 
 
@@ -140,25 +143,46 @@ def score_distribution(
 def confusion(matrix: Sequence[Sequence[int]], image_format: ImageFormat = "svg") -> bytes:
     """The confusion matrix ``((tn, fp), (fn, tp))``, shaded by the share of each true class."""
     counts = np.asarray(matrix, dtype=np.int64)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        shades = LinearSegmentedColormap.from_list("shades", ["#f4f8fb", BLUE])
-        axes.imshow(shares, cmap=shades, vmin=0, vmax=1, aspect="auto")
-        axes.set_xticks([0, 1], ["no alarm", "alarm"])
-        axes.set_yticks([0, 1], ["negative", "positive"], rotation=90, va="center")
+        _shaded(axes, counts, ["no alarm", "alarm"], ["negative", "positive"])
         axes.set(xlabel="Model says", ylabel="Row is")
-        axes.grid(visible=False)
-        axes.tick_params(length=0)
-        for side in axes.spines.values():
-            side.set_visible(False)
-        for (row, column), share in np.ndenumerate(shares):
-            ink = "white" if share > 0.5 else INK
-            axes.text(column, row - 0.06, f"{counts[row, column]:,}", ha="center", va="center", color=ink, fontsize=15)
-            axes.text(column, row + 0.14, f"{share:.1%}", ha="center", va="center", color=ink)
 
     return render(draw, SQUARE, image_format)
+
+
+def named_modes(confusion: Mapping[str, Mapping[str, int]], image_format: ImageFormat = "svg") -> bytes:
+    """Failures by mode and by what the model named them at their highest alarm row, or missed."""
+    modes, named, counts = confusion_matrix(confusion)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        _shaded(axes, counts, [shorten(name) for name in named], [shorten(name) for name in modes])
+        axes.set(xlabel="Model says", ylabel="Failure is")
+        axes.tick_params(axis="x", rotation=0 if len(named) < _MANY_NAMES else 90)
+
+    return render(draw, SQUARE, image_format)
+
+
+def _shaded(axes: Axes, counts: Int64s, columns: Sequence[str], rows: Sequence[str]) -> None:
+    """Counts with their share of the row, which shades them."""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shades = LinearSegmentedColormap.from_list("shades", ["#f4f8fb", BLUE])
+    axes.imshow(shares, cmap=shades, vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(columns)), list(columns))
+    axes.set_yticks(range(len(rows)), list(rows), rotation=90, va="center")
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    small = max(counts.shape) >= _MANY_NAMES
+    for (row, column), share in np.ndenumerate(shares):
+        look: dict[str, Any] = {"ha": "center", "va": "center", "color": "white" if share > 0.5 else INK}
+        size = 15 if counts.shape == (2, 2) else 12
+        axes.text(column, row - (0 if small else 0.06), f"{counts[row, column]:,}", fontsize=size, **look)
+        if not small:
+            axes.text(column, row + 0.14, f"{share:.1%}", **look)
 
 
 def robustness(points: Sequence[RobustnessPoint], kind: str, image_format: ImageFormat = "svg") -> bytes:

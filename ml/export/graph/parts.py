@@ -37,12 +37,15 @@ def add_scaling(graph: GraphBuilder, features: str, scaling: StoredScaling | Non
     return graph.node("Div", [centered, graph.constant("scale", scale)], "scaled")
 
 
-def add_score(graph: GraphBuilder, features: str, form: PlacedForm) -> str:
-    """The score of float32 `features` (N, n_features), of trees the sum of leaf weights: float64 (N, 1)."""
+def add_score(graph: GraphBuilder, features: str, form: PlacedForm, *, output: str = "score") -> str:
+    """The score of float32 `features` (N, n_features), of trees the sum of leaf weights: float64 (N, 1).
+
+    A graph with several sums of trees gives each an `output` of its own.
+    """
     if not isinstance(form, TreeEnsemble):
         return form.add_score(graph, features)
     targets = np.zeros(len(form.leaf_weight), dtype=np.int64)
-    return _add_trees(graph, features, form, form.leaf_weight, targets, n_targets=1, output="score")
+    return _add_trees(graph, features, form, form.leaf_weight, targets, n_targets=1, output=output)
 
 
 def add_leaf_numbers(graph: GraphBuilder, features: str, ensemble: TreeEnsemble) -> str:

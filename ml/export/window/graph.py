@@ -38,8 +38,8 @@ def build_window_model(
     Inputs: ``window`` float64 (N, W, C), readings on the grid as they were measured, oldest first, NaN where missing
     or before the segment's start, counters as totals; W is `engineer.look_back`, the columns are `engineer.channels`.
     ``timestamp`` int64 (N,), epoch seconds of the last row, UTC. Outputs as `build_model` gives them for those rows,
-    then ``features`` float32 (N, n_features), the input that ``model.onnx`` and ``reasons.onnx`` take. Features that
-    neither the model nor `also` ask for are not computed, and NaN.
+    then ``features`` float32 (N, n_features), the input that ``model.onnx`` and others of the version take. Features
+    that neither the model nor `also` ask for are not computed, and NaN.
 
     Raises ParityError if the threshold is not a finite number, or the scaling constants are unusable.
 

@@ -74,7 +74,7 @@ def event_metrics(
         "healthyAlarmRows": np.bincount(rows.asset[rows.alarm & ~rows.positive], minlength=n_assets),
     }
     notice_name = notice_key(events.horizon)
-    modes = _modes_of(failures, events.assets, onsets)
+    modes = modes_of(events, onsets)
     overall = _ratios({name: int(count.sum()) for name, count in counts.items()}, events.interval, costs)
     return overall | {
         notice_name: _quantiles(failures.notice[failures.detected]),
@@ -131,13 +131,14 @@ def _quantiles(seconds: Float64s) -> dict[str, float] | None:
     return dict(zip(QUANTILES, np.quantile(seconds, list(QUANTILES.values())).tolist(), strict=True))
 
 
-def _modes_of(failures: Failures, assets: npt.NDArray[Any], onsets: pd.DataFrame | None) -> list[list[str]] | None:
+def modes_of(events: Events, onsets: pd.DataFrame | None) -> list[list[str]] | None:
     """The modes in which each failure began; None where failures have none."""
     if onsets is None or "modes" not in onsets.columns:
         return None
+    failures = events.failures
     keys = zip(onsets["asset_id"], onsets["timestamp"], strict=True)
     known = dict(zip(keys, onsets["modes"], strict=True))
-    begun = zip(assets[failures.asset], failures.seconds.tolist(), strict=True)
+    begun = zip(events.assets[failures.asset], failures.seconds.tolist(), strict=True)
     return [split_modes(known.get(key, "")) for key in begun]
 
 
