@@ -20,9 +20,9 @@ from ml.learning.estimators.base import (
     class_counts,
     fitted,
 )
+from ml.learning.estimators.stored_forest import read_forest, write_forest
 from ml.learning.folds.fitting import Fold, FoldFitter, Labels
 from ml.learning.folds.forests import ForestFolds
-from ml.learning.stored_forest import read_forest, write_forest
 from ml.options.base import Section
 from ml.options.learning import RfParams, SearchRange
 
