@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
 from ml.arrays import Float32s, Float64s, Int64s
+from ml.export.trees.stored_forest import read_forest, write_forest
 from ml.learning.estimators.base import (
     Estimator,
     Features,
@@ -20,7 +21,6 @@ from ml.learning.estimators.base import (
     class_counts,
     fitted,
 )
-from ml.learning.estimators.stored_forest import read_forest, write_forest
 from ml.learning.folds.fitting import Fold, FoldFitter, Labels
 from ml.learning.folds.forests import ForestFolds
 from ml.options.base import Section

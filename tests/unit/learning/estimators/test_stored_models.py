@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ml.errors import IntegrityError
+from ml.export.trees import stored_forest
 from ml.learning import estimators
-from ml.learning.estimators import stored_forest
 from tests.unit.learning.estimators.fitting import TYPES, config, fitted
 from tests.unit.learning.feature_tables import feature_table, names
 
