@@ -58,7 +58,10 @@ def fetch(
     report: ProgressCallback,
     rows_per_slice: int = ROWS_PER_SLICE,
 ) -> list[Slice]:
-    """Bring the store up to date with the source.
+    """Bring the store up to date with the source; gives the slices that hold the range, in order of time.
+
+    Raises SourceError, DataError, IsolationError as `SlicedSource.stream`, and StorageError if a slice cannot be
+    written. What was complete before stays.
 
     Parameters
     ----------
@@ -72,18 +75,6 @@ def fetch(
         Length of a slice. Default: as before, or about `rows_per_slice` rows.
     report
         Called with microseconds done and in all.
-
-    Returns
-    -------
-    list of Slice
-        Those that hold the range, in order of time; empty if the source has no rows in it.
-
-    Raises
-    ------
-    SourceError, DataError, IsolationError
-        As `SlicedSource.stream`. What was complete before stays.
-    StorageError
-        If a slice cannot be written.
     """
     extent = source.bounds(axis)
     if extent is None:

@@ -88,7 +88,7 @@ def prepare_to_file(
     slices: Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> dict[str, Any]:
-    """As `prepare`, but written to `target`.
+    """As `prepare`, but written to `target`; gives the summary that is in the file as well.
 
     Raises ConfigError, SourceError, DataError, IsolationError, StorageError as `prepare`; also StorageError if the disk
     refuses.
@@ -101,11 +101,6 @@ def prepare_to_file(
         Digest of what the data depends on, for those who want to use it again.
     slices, progress
         As of `prepare`.
-
-    Returns
-    -------
-    dict
-        The summary that is in the file as well.
     """
     schema = config.schema_config
     kinds = {name: np.float64 if name in schema.counter_columns else np.float32 for name in schema.sensor_columns}

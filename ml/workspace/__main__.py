@@ -88,7 +88,10 @@ def main(argv: list[str] | None = None) -> int:
                 raise UsageError("no version is named", hint=f"name one; {PROGRAM} list shows them")
         return {"organizationId": paths.organization_id, **_ACTIONS[arguments.command](paths, arguments)}
 
-    return run_command("workspace", build_parser(), command, argv, for_people=_in_words)
+    def in_words(arguments: argparse.Namespace, result: Mapping[str, Any]) -> str:
+        return as_text(_WORDS[arguments.command](result))
+
+    return run_command("workspace", build_parser(), command, argv, in_words)
 
 
 def organization_of(named: str) -> tuple[OrganizationPaths, str | None]:
@@ -111,10 +114,6 @@ def _report(paths: OrganizationPaths, arguments: argparse.Namespace) -> Mapping[
     if arguments.open:
         webbrowser.open(file.as_uri())
     return {"version": arguments.version, "reportPath": str(file)}
-
-
-def _in_words(arguments: argparse.Namespace, result: Mapping[str, Any]) -> str:
-    return as_text(_WORDS[arguments.command](result))
 
 
 def _table(result: Mapping[str, Any]) -> Iterator[str]:
@@ -177,21 +176,13 @@ def _require_passed(paths: OrganizationPaths, version: str) -> None:
     require_passed_report(paths, version, hint=hint)
 
 
-def _verify(paths: OrganizationPaths, _: argparse.Namespace) -> Mapping[str, Any]:
-    return verify_organization(paths)
-
-
-def _prune(paths: OrganizationPaths, arguments: argparse.Namespace) -> Mapping[str, Any]:
-    return prune(paths, arguments.keep).to_json()
-
-
 _ACTIONS: dict[str, _Action] = {
     "list": _list,
     "report": _report,
     "promote": _promote,
     "rollback": _rollback,
-    "verify": _verify,
-    "prune": _prune,
+    "verify": lambda paths, _: verify_organization(paths),
+    "prune": lambda paths, arguments: prune(paths, arguments.keep),
 }
 _OF_A_VERSION = ("report", "promote")
 _WORDS: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {

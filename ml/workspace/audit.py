@@ -70,17 +70,11 @@ def append(
     data_digest: str | None = None,
     forced: bool = False,
 ) -> str:
-    """Add one record, flushed to the disk.
+    """Add one record, flushed to the disk; gives the head: SHA-256 of the new line.
 
     A line that a power cut left half-written is closed. As it no longer tells what it followed, the new record does:
-    ``"afterTornLine"`` is the hash of the line before it.
-
-    Raises StorageError if the record cannot be written; the log is then as before.
-
-    Returns
-    -------
-    str
-        The head: SHA-256 of the new line.
+    ``"afterTornLine"`` is the hash of the line before it. Raises StorageError if the record cannot be written; the log
+    is then as before.
     """
     opened = _SESSION.get()
     record = {

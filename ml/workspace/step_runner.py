@@ -60,7 +60,7 @@ def run_step(
     *,
     reads_version: Callable[[OrganizationConfig, argparse.Namespace], str] | None = None,
 ) -> int:
-    """Run one step of the pipeline for the organisation and version that its configuration names.
+    """Run one step for the organisation and version that its configuration names; gives the exit status.
 
     Parameters
     ----------
@@ -75,11 +75,6 @@ def run_step(
     reads_version
         For a step that changes no version: which one it reads. Such steps may run beside each other, and beside one
         that writes.
-
-    Returns
-    -------
-    int
-        The exit status, as `ml.errors` lists them.
     """
 
     def command(arguments: argparse.Namespace, redactor: Redactor) -> dict[str, Any]:

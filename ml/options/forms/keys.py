@@ -282,9 +282,8 @@ def fold_forms(data: Json) -> list[Finding]:
 
     Raises ConfigError if a key is refused, or two keys that mean the same have different values.
     """
-    findings = [finding for form in KEYS if form.is_flat for finding in _apply(form, data)]
     _nested_parts_in_camel_case(data)
-    findings += [finding for form in KEYS if not form.is_flat for finding in _apply(form, data)]
+    findings = [finding for form in KEYS for finding in _apply(form, data)]
     _refuse_rest_of_model_config(data)
     return [*findings, *_translate_values(data)]
 
@@ -320,6 +319,7 @@ def _nested_parts_in_camel_case(data: Json) -> None:
             section, _, key = path.rpartition(".")
             parts.setdefault(section, set()).add(key)
     parts.setdefault("trainingConfig", set()).update(("lgbParams", "rfParams"))
+    parts["hyperparameters"] = parts[_LGB]
     for section in sorted(filter(None, parts), key=lambda name: name.count(".")):
         part = _part(data, section)
         if part is not None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from ml.errors import BusyError
 from ml.workspace import audit
 from ml.workspace.files import plain_storage_errors, sync_folder
@@ -15,22 +12,10 @@ from ml.workspace.temp_files import clear_leftovers, remove, temporary_path
 from ml.workspace.versions.store import current_version, list_versions
 
 
-@dataclass(frozen=True)
-class Pruned:
-    """Versions that are gone, versions that a run holds and that therefore stay, and what is left."""
-
-    removed: tuple[str, ...]
-    busy: tuple[str, ...]
-    kept: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The three lists as JSON."""
-        return {"removed": list(self.removed), "busy": list(self.busy), "kept": list(self.kept)}
-
-
-def prune(paths: OrganizationPaths, keep: int) -> Pruned:
+def prune(paths: OrganizationPaths, keep: int) -> dict[str, list[str]]:
     """Remove all model versions but the `keep` installed last; the published one stays and is not counted.
 
+    Gives the versions that went, those that are in use and stay for that, and those that are kept.
     A version goes by a rename, so that no reader sees half of one, together with its ``model_<version>.onnx``
     and the listing of that. What runs left in ``artifacts/`` stays. Each removal has its own records in the audit log.
 
@@ -43,7 +28,7 @@ def prune(paths: OrganizationPaths, keep: int) -> Pruned:
         current = current_version(paths)
         newest_first = sorted(list_versions(paths), key=lambda info: (info.installed, info.name), reverse=True)
         others = [info.name for info in newest_first if info.name != current]
-        removed, busy = [], []
+        removed, busy = list[str](), list[str]()
         for version in others[keep:]:
             try:
                 with version_lock(paths, version):
@@ -51,8 +36,7 @@ def prune(paths: OrganizationPaths, keep: int) -> Pruned:
                 removed.append(version)
             except BusyError:
                 busy.append(version)
-    kept = ([] if current is None else [current]) + others[:keep]
-    return Pruned(tuple(removed), tuple(busy), tuple(kept))
+    return {"removed": removed, "busy": busy, "kept": [*([] if current is None else [current]), *others[:keep]]}
 
 
 def _remove(paths: OrganizationPaths, version: str) -> None:

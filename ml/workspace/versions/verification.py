@@ -17,13 +17,8 @@ _NAMED_PROBLEMS = 5  # enough to act on; a thousand would not be read
 def verify_organization(paths: OrganizationPaths) -> dict[str, Any]:
     """Check every version's manifest and listing, the published link and the audit chain.
 
-    Raises MissingArtifactError if the organisation has neither models nor artifacts; IntegrityError if anything is not
-    as it was written; names what.
-
-    Returns
-    -------
-    dict
-        ``versions`` and ``auditRecords`` counted, ``current`` and ``auditHead``.
+    Gives ``versions`` and ``auditRecords`` counted, ``current`` and ``auditHead``. Raises MissingArtifactError if the
+    organisation has neither models nor artifacts, and IntegrityError, which names what is not as it was written.
     """
     require_organization(paths)
     problems: list[str] = []

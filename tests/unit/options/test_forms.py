@@ -348,3 +348,20 @@ def test_names_of_classes_are_read() -> None:
     assert config.training_config.model_type == "random_forest"
     assert config.feature_config.scaling == "standard"
     assert "RandomForestClassifier was read as random_forest" in " ".join(each.message for each in config.findings)
+
+
+@pytest.mark.parametrize("flat", ["searchMethod", "search_method"])
+@pytest.mark.parametrize("nested", ["searchMethod", "search_method"])
+def test_a_flat_key_and_its_twin_may_not_differ_however_they_are_spelled(flat: str, nested: str) -> None:
+    request: Json = {"organizationId": "plant", "schemaConfig": SCHEMA, flat: "grid"}
+    with pytest.raises(ConfigError, match="contradict each other"):
+        OrganizationConfig.from_dict(request | {"tuningConfig": {nested: "random"}})
+    assert (
+        OrganizationConfig.from_dict(request | {"tuningConfig": {nested: "grid"}}).tuning_config.search_method == "grid"
+    )
+
+
+def test_parameters_and_their_twins_are_the_same_in_either_spelling() -> None:
+    request: Json = {"organizationId": "plant", "schemaConfig": SCHEMA, "hyperparameters": {"num_leaves": 7}}
+    config = OrganizationConfig.from_dict(request | {"trainingConfig": {"lgbParams": {"numLeaves": 7}}})
+    assert config.training_config.lgb_params.num_leaves == 7

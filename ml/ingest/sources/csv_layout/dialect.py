@@ -123,6 +123,7 @@ def dialect_of(lines: Sequence[str], form: FormatConfig) -> Dialect:
     above = len(list(takewhile(_is_above, lines)))
     named = _NAMED_SEPARATOR.fullmatch(lines[above - 1].strip()) if above else None
     delimiter = form.delimiter or (named[1] if named else None)
+    form = form.model_copy(update={"delimiter": delimiter})  # the file itself says it
     first = _below(lines, above, delimiter, comment, form)
     if _is_header_of(lines[above:], first):
         return first
