@@ -45,7 +45,9 @@ class Flag:
     def _read_words(self, column: pa.Array, failed: frozenset[str]) -> tuple[Float64s, Bools]:
         encoded = words(column, self.source).dictionary_encode()
         meaning = [self._meaning(canonical(word), failed) for word in encoded.dictionary.to_pylist()]
-        table = np.array([*meaning, (np.nan, False)], dtype=np.float64)  # the last stands for an empty cell
+        named = "" in failed or "" in (self.healthy or ())
+        empty = self._meaning("", failed) if named else (np.nan, False)
+        table = np.array([*meaning, empty], dtype=np.float64)
         index = pc.fill_null(encoded.indices, len(meaning)).to_numpy(zero_copy_only=False)
         return table[index, 0], table[index, 1] == 1
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ml.cleaning.flags import LABEL
+from ml.cleaning.held_flags import held
 from ml.config import OrganizationConfig
 from ml.grid.own_gaps import resolve_own_gaps
 from ml.grid.regular import refuse_absurd_size, resolve_max_gap
@@ -229,7 +230,10 @@ class _Preparation:
 
     def _batches(self) -> Iterator[pd.DataFrame]:
         done, total = 0, self._readings.rows
-        for batch in self._readings.batches():
+        batches = self._readings.batches()
+        if self._config.failure_config.hold_until_changed:
+            batches = held(batches, self._record.flags)
+        for batch in batches:
             self._report(_READ + (_DONE - _READ) * done / total, _DONE, "putting readings on the grid")
             yield batch
             done += len(batch)

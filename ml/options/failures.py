@@ -201,6 +201,11 @@ class FailureConfig(Section):
         description="Codes or words that say not failed. What is in neither list is unknown; without this list all "
         "that is not in failureValues is healthy. An empty cell is unknown, unless a list names it.",
     )
+    hold_until_changed: bool = Field(
+        default=False,
+        description="Whether a column without a value keeps the last one of its asset, however long ago: for flags "
+        "that are written down only when they change, as historians do.",
+    )
     events: EventTable | None = Field(
         default=None,
         description="List of failures, used in place of a column. What is not in it was healthy, in pauses of the "

@@ -65,7 +65,8 @@ def refusal(summary: dict[str, Any], settings: DataConfig, *, needs_failures: bo
         if summary["targetUnknownShare"] > MUCH_MISSING:
             return (
                 f"Training will be refused: no row can be labelled; {summary['targetColumn']} is unknown in "
-                f"{percent(summary['targetUnknownShare'])} of the rows."
+                f"{percent(summary['targetUnknownShare'])} of the rows. If it is written down only when it changes, "
+                "set failureConfig.holdUntilChanged."
             )
         return "Training will be refused: no row can be labelled; the pauses in the data hide what comes after each."
     if settings.split_by == "time" and total < parts * needed:
@@ -179,7 +180,8 @@ def _labels(summary: dict[str, Any]) -> Told:
             "TARGET_UNKNOWN",
             f"{summary['targetColumn']} is unknown in {percent(summary['targetUnknownShare'])} of the rows.",
             "schemaConfig.targetColumn",
-            "write 0 where there is no failure",
+            "write 0 where there is no failure, or set failureConfig.holdUntilChanged if it is written down only when "
+            "it changes",
         )
     if "off" in statuses:
         yield f"{percent(statuses['off'] / rows)} of the rows are while the machine is off and count for nothing."

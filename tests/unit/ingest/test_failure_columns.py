@@ -53,6 +53,7 @@ def target_of(prepared: Prepared) -> list[int]:
             [0, 1, 0, -1, 0],
         ),
         (["true", "false", "True", "0", "1"], {"failureValues": [False]}, [0, 1, 0, 1, 0]),
+        (["1", "", "", "1", ""], {"failureValues": ["1"], "healthyValues": ["", "0"]}, [1, 0, 0, 1, 0]),
         (["1", "0", "1", "on", "off"], {"inverse": ["s"]}, [0, 1, 0, 0, 1]),
     ],
 )
@@ -60,6 +61,14 @@ def test_what_values_mean(tmp_path: Path, values: list[str], keys: dict[str, Any
     found = prepared_of(tmp_path, {"s": values}, schema={"targetColumn": "s"}, **keys)
     assert target_of(found) == expected
     assert "modes" not in found.frame.columns
+
+
+@pytest.mark.parametrize(("hold", "known"), [(True, 20), (False, 12)])
+def test_a_flag_that_is_written_down_when_it_changes_is_held(tmp_path: Path, hold: bool, known: int) -> None:
+    values = ["0", *[""] * 15, "1", "", "0", ""]
+    found = prepared_of(tmp_path, {"s": values}, schema={"targetColumn": "s"}, holdUntilChanged=hold)
+    assert sum(value >= 0 for value in target_of(found)) == (known if hold else pytest.approx(known, abs=3))
+    assert target_of(found)[16:] == [1, 1, 0, 0]
 
 
 def test_any_of_several_columns_counts_and_each_is_carried_by_itself(tmp_path: Path) -> None:
