@@ -59,8 +59,19 @@ def main(argv: list[str] | None = None) -> int:
         config["dataConfig"] = config.get("dataConfig", {}) | {"predictionHorizonSeconds": round(hours * _HOUR)}
     write_json(target, config)
     if on_terminal:
-        print(f"  Next  {command_line('run', shown(target))}")
+        known = config.get("failureConfig") or config.get("schemaConfig", {}).get("targetColumn")
+        first = "" if known else f"say in {shown(target)} what a failure is (failureConfig), then "
+        print(f"  Next  {first}{command_line('run', shown(target))}")
     return status
+
+
+def _ask(question: str) -> str:
+    """The answer; empty where the input is at its end."""
+    try:
+        return input(question).strip()
+    except EOFError:
+        print()
+        return ""
 
 
 def _name_file(config: dict[str, Any], file: Path, target: Path) -> None:
@@ -77,22 +88,29 @@ def _name_failures(config: dict[str, Any], failed: str | None) -> None:
     column, _, words = failed.partition("=")
     if words:
         values = [word.strip() for word in words.split(",")]
-        config["failureConfig"] = {"columns": [column.strip()], "failureValues": values}
+        found = config.get("failureConfig", {})
+        healthy = [word for word in found.get("healthyValues", []) if word not in values]
+        known = {"healthyValues": healthy} if healthy and found.get("columns") == [column.strip()] else {}
+        config["failureConfig"] = {"columns": [column.strip()], "failureValues": values, **known}
     else:
         config["schemaConfig"]["targetColumn"] = column.strip()
+        config.pop("failureConfig", None)
+    for key in ("continuousColumns", "booleanColumns"):  # in a long form it was taken for a sensor
+        if column.strip() in config["schemaConfig"].get(key, []):
+            config["schemaConfig"][key].remove(column.strip())
 
 
 def _ask_failed(config: Mapping[str, Any]) -> str | None:
     """The answer, as ``--failed`` takes it; None where the configuration knows, or the user does not."""
     if config.get("failureConfig") or config.get("schemaConfig", {}).get("targetColumn"):
         return None
-    column = input("Which column says when a machine had failed? ").strip()
-    words = input(f"Which words in {column} mean failed, with commas between? [1] ").strip() if column else ""
+    column = _ask("Which column says when a machine had failed? (Enter: none does) ")
+    words = _ask(f"Which words in {column} mean failed, with commas between? [1] ") if column else ""
     return (f"{column}={words}" if words and words != "1" else column) or None
 
 
 def _ask_hours() -> float | None:
-    answer = input("How many hours ahead is a failure to be foretold? [24] ")
+    answer = _ask("How many hours ahead is a failure to be foretold? [24] ")
     with suppress(ValueError):
         return float(answer.replace(",", "."))
     return None

@@ -20,7 +20,7 @@ _TARGET = re.compile(
     r"|state|health|condition|down",
     re.IGNORECASE,
 )
-_TARGETS = [
+_FAILURES = [
     "fail",
     "fault",
     "breakdown",
@@ -31,9 +31,12 @@ _TARGETS = [
     "ausfall",
     "stoer",
     "stör",
-    "target",
-    "label",
 ]
+_TARGETS = [*_FAILURES, "target", "label"]
+_WHOLE_TARGET = re.compile(
+    r"(machine|asset|is|has)?[\W_]?(fail(ed|ures?)?|faults?|breakdowns?|broken|target|label)([\W_]?(indicator|flag))?",
+    re.IGNORECASE,
+)
 FAILURE_WORDS = re.compile(
     r"(.*[\W_])?(fail(ed|ure)?|fault(ed|y)?|broken|breakdown|trip(ped)?|down|error|defect(ive)?|st(ö|oe)rung|ausfall"
     r"|panne|alarm)([\W_].*)?",
@@ -63,6 +66,8 @@ class Candidates:
     time_of_day: list[str]
     asset: list[str]
     target: list[str]
+    bits: list[str]
+    """Two-state columns that each say failed, such as trip bits; empty where a column says it for all."""
     tag: list[str]
     value: list[str]
     quality: list[str]
@@ -79,6 +84,7 @@ def candidates_of(columns: Sequence[Column], sample: Sample) -> Candidates:
         time_of_day=[one.name for one in columns if one.kind == "time of day"],
         asset=_assets(columns, time, sample),
         target=[one.name for one in sorted(filter(_may_be_target, columns), key=_target_rank)],
+        bits=_bits(columns),
         tag=[one.name for one in words if _TAG.fullmatch(one.name)],
         value=value,
         quality=[one.name for one in columns if _QUALITY.fullmatch(one.name)],
@@ -125,6 +131,14 @@ def _may_be_target(column: Column) -> bool:
     if column.kind == "number":
         return bool(column.words) and any(word in column.name.lower() for word in _TARGETS)
     return column.kind == "words" and any(map(FAILURE_WORDS.fullmatch, column.words))
+
+
+def _bits(columns: Sequence[Column]) -> list[str]:
+    states = [one for one in columns if one.kind in ("two-state", "constant") and _may_be_target(one)]
+    if any(_WHOLE_TARGET.fullmatch(one.name) for one in states):
+        return []
+    found = [one for one in states if any(word in one.name.lower() for word in _FAILURES)]
+    return [one.name for one in found] if sum(one.kind == "two-state" for one in found) > 1 else []
 
 
 def _target_rank(column: Column) -> tuple[bool, int, bool]:

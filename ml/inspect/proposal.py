@@ -116,6 +116,17 @@ def _name_failures(
                 "failures in failureConfig.events",
             )
         ]
+    if candidates.bits:
+        found["failureConfig"] = {"columns": candidates.bits}
+        return [
+            Finding(
+                "SEVERAL_FAILURES",
+                f"{', '.join(candidates.bits[:_LISTED])} each look like they say failed: a machine counts as "
+                "failed while any of them does.",
+                "failureConfig.columns",
+                "take those out that are no failures; group the others by component in failureConfig.modes",
+            )
+        ]
     target = columns[candidates.target[0]]
     if target.kind == "number":
         schema["targetColumn"] = target.name

@@ -63,7 +63,14 @@ def open_file(path: Path, *, organization_id: str, form: FormatConfig | None = N
     if name.endswith(".parquet"):
         refuse_foreign(path, organization_id=organization_id)
         return ParquetSource(path)
-    raise DataError(f"{path.name} is no file of readings: these end in {', '.join(SUFFIXES)}", field=FIELD)
+    database = path.suffix.lower() in (".db", ".sqlite", ".sqlite3")
+    raise DataError(
+        f"{path.name} is no file of readings: these end in {', '.join(SUFFIXES)}",
+        field=FIELD,
+        hint='a database is named in scadaDbConfig, such as {"driver": "sqlite", "database": "plant.db", "table": "x"}'
+        if database
+        else None,
+    )
 
 
 class CsvSource(FileSource):

@@ -82,6 +82,20 @@ def test_a_spreadsheet_becomes_a_configuration_that_runs(workspace: Path, capsys
     assert json.loads(capsys.readouterr().out)["step"] == "inspect"
 
 
+def test_several_bits_of_failures_are_all_taken(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = plant().drop(columns="Stoerung")
+    for at, name in enumerate(("heater_trip", "fan_trip")):
+        table[name] = (np.arange(len(table)) % 50 == at).astype(int)
+    table.to_csv(workspace / "line.csv", index=False)
+    result = inspected(str(workspace / "line.csv"), capsys=capsys)
+    assert result["config"]["failureConfig"] == {"columns": ["heater_trip", "fan_trip"]}
+    assert "targetColumn" not in result["config"]["schemaConfig"]
+    assert "heater_trip" not in result["config"]["schemaConfig"].get("booleanColumns", [])
+    table.assign(failure=table["fan_trip"]).to_csv(workspace / "whole.csv", index=False)
+    result = inspected(str(workspace / "whole.csv"), capsys=capsys)
+    assert result["config"]["schemaConfig"]["targetColumn"] == "failure"
+
+
 def test_a_table_of_a_database(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with sqlite3.connect(workspace / "plant.db") as database:
         plant().assign(Datum=lambda frame: pd.to_datetime(frame["Datum"], dayfirst=True).astype(str)).to_sql(
