@@ -50,7 +50,7 @@ COMMANDS = {
     "list": Command("ml.workspace.__main__", "the versions of an organisation, with their verdicts", ("list",)),
     "compare": Command("ml.command.compare", "two versions side by side"),
     "index": Command("ml.command.index", "pages that lead to every report; for one organisation or the workspace"),
-    "publish": Command("ml.workspace.__main__", "publish a version that has passed", ("promote",)),
+    "publish": Command("ml.workspace.__main__", "publish a version that has passed", ("publish",)),
     "rollback": Command("ml.workspace.__main__", "publish the version that was published before", ("rollback",)),
     "verify": Command("ml.workspace.__main__", "check every file against its manifest, and the audit log", ("verify",)),
     "prune": Command("ml.workspace.__main__", "remove old versions", ("prune",)),

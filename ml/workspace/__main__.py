@@ -2,7 +2,7 @@
 
     python -m ml.workspace list ORG
     python -m ml.workspace report ORG [VERSION] [--open]
-    python -m ml.workspace promote ORG [VERSION] [--force]
+    python -m ml.workspace publish ORG [VERSION] [--force]
     python -m ml.workspace rollback ORG [VERSION]
     python -m ml.workspace verify ORG
     python -m ml.workspace prune ORG --keep N
@@ -57,9 +57,9 @@ def build_parser() -> argparse.ArgumentParser:
     reporting = _add(commands, "report", "where the report of a version is")
     reporting.add_argument("version", nargs="?", help="version; default: that of the configuration, else the published")
     reporting.add_argument("--open", action="store_true", help="show it in the browser")
-    promoting = _add(commands, "promote", "publish a version")
-    promoting.add_argument("version", nargs="?", help="version to publish; default: that of the configuration")
-    promoting.add_argument(
+    publishing = _add(commands, "publish", "publish a version")
+    publishing.add_argument("version", nargs="?", help="version to publish; default: that of the configuration")
+    publishing.add_argument(
         "--force", action="store_true", help="publish a version that did not pass validation; audit and list say so"
     )
     returning = _add(commands, "rollback", "publish the version that was published before")
@@ -157,7 +157,7 @@ def _pruned(result: Mapping[str, Any]) -> Iterator[str]:
             yield f"{words}: {', '.join(result[key])}"
 
 
-def _promote(paths: OrganizationPaths, arguments: argparse.Namespace) -> Mapping[str, Any]:
+def _publish(paths: OrganizationPaths, arguments: argparse.Namespace) -> Mapping[str, Any]:
     if arguments.force:
         return publish(paths, arguments.version, forced=not has_passed(paths, arguments.version)).to_json()
     _require_passed(paths, arguments.version)
@@ -166,29 +166,29 @@ def _promote(paths: OrganizationPaths, arguments: argparse.Namespace) -> Mapping
 
 def _rollback(paths: OrganizationPaths, arguments: argparse.Namespace) -> Mapping[str, Any]:
     if arguments.version is not None and arguments.version not in publications(paths):
-        _require_passed(paths, arguments.version)  # going back would be a way around promote
+        _require_passed(paths, arguments.version)  # going back would be a way around publish
     return rollback(paths, arguments.version).to_json()
 
 
 def _require_passed(paths: OrganizationPaths, version: str) -> None:
     require_version(paths, version)
-    hint = "run validate_model.py; to publish it all the same: promote --force, which the audit log will say"
+    hint = "run validate_model.py; to publish it all the same: publish --force, which the audit log will say"
     require_passed_report(paths, version, hint=hint)
 
 
 _ACTIONS: dict[str, _Action] = {
     "list": _list,
     "report": _report,
-    "promote": _promote,
+    "publish": _publish,
     "rollback": _rollback,
     "verify": lambda paths, _: verify_organization(paths),
     "prune": lambda paths, arguments: prune(paths, arguments.keep),
 }
-_OF_A_VERSION = ("report", "promote")
+_OF_A_VERSION = ("report", "publish")
 _WORDS: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     "list": _table,
     "report": lambda result: iter([shown(result["reportPath"])]),
-    "promote": _changed,
+    "publish": _changed,
     "rollback": _changed,
     "verify": _verified,
     "prune": _pruned,

@@ -87,12 +87,12 @@ def test_told_otherwise_it_is_published(weak: tuple[Path, Json, Outcome], tmp_pa
     assert run_here("convert_to_onnx", file, root=root).document["published"] is True
 
 
-def test_a_refused_version_can_be_promoted_by_hand(weak: tuple[Path, Json, Outcome], tmp_path: Path) -> None:
+def test_a_refused_version_can_be_published_by_hand(weak: tuple[Path, Json, Outcome], tmp_path: Path) -> None:
     root = Path(shutil.copytree(weak[0], tmp_path / "workspace", symlinks=True))
-    refused = workspace_command("promote", ORGANIZATION, "v3", root=root)
+    refused = workspace_command("publish", ORGANIZATION, "v3", root=root)
     assert (refused.exit_code, refused.error["code"]) == (5, "QUALITY_GATE")
     assert "lost to the published version v2" in refused.error["message"]
-    forced = workspace_command("promote", ORGANIZATION, "v3", "--force", root=root)
+    forced = workspace_command("publish", ORGANIZATION, "v3", "--force", root=root)
     assert (forced.exit_code, forced.document["forced"]) == (0, True)
     assert (root / "models" / ORGANIZATION / "current").readlink().as_posix() == "versions/v3"
 

@@ -145,7 +145,7 @@ def closed_port() -> int:
 def damaged_model(plant: Plant) -> Command:
     file = plant.version / "model.onnx"
     file.write_bytes(file.read_bytes()[:-1] + b"?")
-    return workspace.main, ["promote", ORGANIZATION, "v1"]
+    return workspace.main, ["publish", ORGANIZATION, "v1"]
 
 
 def damaged_data(plant: Plant) -> Command:

@@ -246,7 +246,7 @@ ID_INPUTS: dict[str, Callable[[Path, Json, str], Command]] = {
     ),
     "version": lambda file, config, form: (train_model.main, [str(write_json(file, config | {"version": form}))]),
     "ORG": lambda _, __, form: (workspace.main, ["verify", form]),
-    "promote VERSION": lambda _, __, form: (workspace.main, ["promote", ORGANIZATION, form]),
+    "publish VERSION": lambda _, __, form: (workspace.main, ["publish", ORGANIZATION, form]),
     "rollback VERSION": lambda _, __, form: (workspace.main, ["rollback", ORGANIZATION, form]),
     "list ORG": lambda _, __, form: (workspace.main, ["list", form, "--json"]),
     "prune ORG": lambda _, __, form: (workspace.main, ["prune", form, "--keep", "0"]),

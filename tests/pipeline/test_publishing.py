@@ -104,23 +104,23 @@ def test_list_names_the_versions_and_the_current_one(two_versions: PipelineRun) 
     assert listed == [("v1", "lightgbm", False), ("v2", "random_forest", True)]
 
 
-def test_rollback_and_promote_swap_the_link_and_nothing_else(two: Path) -> None:
+def test_rollback_and_publish_swap_the_link_and_nothing_else(two: Path) -> None:
     assert current(two) == "versions/v2"
     versions = tree(two / "models" / ORGANIZATION / "versions")
     back = workspace_command("rollback", ORGANIZATION, root=two)
     assert back.exit_code == 0, back.document
     assert (back.document["version"], back.document["previousVersion"]) == ("v1", "v2")
     assert current(two) == "versions/v1"
-    forward = workspace_command("promote", ORGANIZATION, "v2", root=two)
+    forward = workspace_command("publish", ORGANIZATION, "v2", root=two)
     assert forward.exit_code == 0, forward.document
     assert current(two) == "versions/v2"
     assert tree(two / "models" / ORGANIZATION / "versions") == versions
     assert workspace_command("verify", ORGANIZATION, root=two).exit_code == 0
 
 
-def test_promoting_what_does_not_exist_changes_nothing(two: Path) -> None:
+def test_publishing_what_does_not_exist_changes_nothing(two: Path) -> None:
     before = tree(two / "models")
-    outcome = workspace_command("promote", ORGANIZATION, "v9", root=two)
+    outcome = workspace_command("publish", ORGANIZATION, "v9", root=two)
     assert (outcome.exit_code, outcome.error["code"]) == (3, "ARTIFACT_MISSING")
     assert "v9" in outcome.error["message"]
     assert tree(two / "models") == before

@@ -82,9 +82,9 @@ COMMANDS: dict[str, tuple[str, Main, list[str]]] = {
     "a version that is published": (
         f"models/{ORGANIZATION}/versions/v1",
         workspace.main,
-        ["promote", ORGANIZATION, "v1"],
+        ["publish", ORGANIZATION, "v1"],
     ),
-    "the folder of versions": (f"models/{ORGANIZATION}/versions", workspace.main, ["promote", ORGANIZATION, "v1"]),
+    "the folder of versions": (f"models/{ORGANIZATION}/versions", workspace.main, ["publish", ORGANIZATION, "v1"]),
     "the manifest": (f"models/{ORGANIZATION}/versions/v1/manifest.json", workspace.main, ["verify", ORGANIZATION]),
     "the audit log": (f"artifacts/{ORGANIZATION}/audit.jsonl", workspace.main, ["verify", ORGANIZATION]),
     "the folder that is written": (f"artifacts/{ORGANIZATION}/v1", data_prep.main, []),

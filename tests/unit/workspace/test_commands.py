@@ -46,11 +46,11 @@ def test_list(command: Any) -> None:
     assert shown == [("v1", False, {"auc": 0.91}), ("v2", True, {"auc": 0.91})]
 
 
-def test_rollback_and_promote(command: Any, published: OrganizationPaths) -> None:
+def test_rollback_and_publish(command: Any, published: OrganizationPaths) -> None:
     status, result = command("rollback", "plant_a")
     assert (status, result["version"], result["previousVersion"]) == (0, "v1", "v2")
     assert result["auditHead"] == audit.head(published)
-    assert command("promote", "plant_a", "v2", "--force")[1]["version"] == "v2"
+    assert command("publish", "plant_a", "v2", "--force")[1]["version"] == "v2"
     assert command("rollback", "plant_a", "v1")[1]["version"] == "v1"
     assert current_version(published) == "v1"
 
@@ -84,17 +84,17 @@ def report(paths: OrganizationPaths, version: str, **changes: Any) -> None:
         ({"threshold": 0.5}, "validated at a threshold of 0.5, but ships with None"),
     ],
 )
-def test_what_validation_refused_is_promoted_by_force_only_and_that_is_told(
+def test_what_validation_refused_is_published_by_force_only_and_that_is_told(
     command: Any, published: OrganizationPaths, changes: dict[str, Any] | None, words: str
 ) -> None:
     if changes is not None:
         report(published, "v1", **changes)
-    status, result = command("promote", "plant_a", "v1")
+    status, result = command("publish", "plant_a", "v1")
     assert (status, result["error"]["code"]) == (5, "QUALITY_GATE")
     assert words in result["error"]["message"]
     assert current_version(published) == "v2"
 
-    status, result = command("promote", "plant_a", "v1", "--force")
+    status, result = command("publish", "plant_a", "v1", "--force")
     assert (status, result["version"], result["forced"]) == (0, "v1", True)
     assert [record.get("forced") for record in audit.records(published)[-2:]] == [True, True]
     assert [entry["forced"] for entry in command("list", "plant_a")[1]["versions"]] == [True, False]
@@ -103,10 +103,10 @@ def test_what_validation_refused_is_promoted_by_force_only_and_that_is_told(
     assert command("rollback", "plant_a", "v1")[1]["forced"] is True  # going back does not wash it clean
 
 
-def test_what_passed_is_promoted_and_force_changes_nothing(command: Any, published: OrganizationPaths) -> None:
+def test_what_passed_is_published_and_force_changes_nothing(command: Any, published: OrganizationPaths) -> None:
     report(published, "v1")
-    assert command("promote", "plant_a", "v1", "--force")[1]["forced"] is False
-    assert command("promote", "plant_a", "v1")[1]["version"] == "v1"
+    assert command("publish", "plant_a", "v1", "--force")[1]["forced"] is False
+    assert command("publish", "plant_a", "v1")[1]["version"] == "v1"
     assert [entry["forced"] for entry in command("list", "plant_a")[1]["versions"]] == [False, False]
 
 
@@ -202,23 +202,23 @@ def test_records_of_publishing_tell_what_the_version_was_trained_with(paths: Org
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [
-        (["promote", "plant_a", "v9"], 3),
-        (["promote", "plant_a", "v9", "--force"], 3),
-        (["promote", "plant_a", "v1"], 5),
+        (["publish", "plant_a", "v9"], 3),
+        (["publish", "plant_a", "v9", "--force"], 3),
+        (["publish", "plant_a", "v1"], 5),
         (["rollback", "plant_a", "v9"], 3),
         (["list", "plant_x"], 3),
         (["verify", "plant_x"], 3),
         (["prune", "plant_x", "--keep", "1"], 3),
         (["list", "../plant_a"], 6),
         (["list", "PLANT_A"], 6),
-        (["promote", "plant_a", "../v1"], 6),
-        (["promote", "plant_a"], 2),
+        (["publish", "plant_a", "../v1"], 6),
+        (["publish", "plant_a"], 2),
         ([], 2),
         (["delete", "plant_a"], 2),
         (["prune", "plant_a"], 2),
         (["prune", "plant_a", "--keep", "-1"], 2),
-        (["promote", "plant_a", "v1", "--actor", "a\nb"], 2),
-        (["promote", "plant_a", "v1", "--actor", ""], 2),
+        (["publish", "plant_a", "v1", "--actor", "a\nb"], 2),
+        (["publish", "plant_a", "v1", "--actor", ""], 2),
     ],
 )
 def test_refusals(command: Any, published: OrganizationPaths, arguments: list[str], status: int) -> None:
@@ -266,8 +266,8 @@ def test_a_configuration_names_organisation_and_version(
 ) -> None:
     config = tmp_path / "config.json"
     config.write_text('{"organizationId": "plant_a", "version": "v1", "schemaConfig": {"continuousColumns": ["t"]}}')
-    assert command("promote", str(config), "--force")[1]["version"] == "v1"
-    assert command("promote", "plant_a")[1]["error"]["code"] == "USAGE"
+    assert command("publish", str(config), "--force")[1]["version"] == "v1"
+    assert command("publish", "plant_a")[1]["error"]["code"] == "USAGE"
     assert current_version(published) == "v1"
 
 
