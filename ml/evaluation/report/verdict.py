@@ -72,6 +72,8 @@ def _weaknesses(report: ValidationReport) -> str:
         told.append(f"the test holds only {wording.plural(failures, 'failure')}")
     if (events.get("healthyTimeInAlarm") or 0) > _LONG_IN_ALARM:
         told.append(f"it is in alarm for {wording.percent(events['healthyTimeInAlarm'])} of the healthy time")
+    if any(each.get("code") == "OPERATING_COLUMN_MISSING" for each in report.warnings):
+        told.append("no operating column is named, so it takes changes of load for faults, or hides faults behind them")
     drifted = [each.name for each in report.drift if each.kind == "sensor" and each.reading == _DRIFTED]
     if drifted:
         looks = "looks" if len(drifted) == 1 else "look"

@@ -21,7 +21,7 @@ from ml.windows.catalogue import sample_name
 _FITTED_ROWS = 200_000  # of all healthy rows, at even distances: a polynomial of a few columns needs no more
 _CONTEXT_ROWS = 20_000
 _LEAST_ROWS = 50
-_ABOUT_AS_MUCH = 0.75
+_WORTH_ITS_NAME = 0.5  # of what the best explains: what a machine is asked to do reaches its sensors late and noisy
 _LOAD_WORDS = re.compile(r"set_?point|load|demand|speed|rpm|throttle|ambient|outdoor|wind|regime|setting|_sp$|_sv$")
 FOLLOWS = 0.5
 """Mean share of the other sensors' variance from which on a column seems to drive them."""
@@ -148,8 +148,8 @@ def fit_normal(
 def driving_column(history: History, sensors: tuple[str, ...]) -> tuple[str, float] | None:
     """Of sensors without operating columns, the one that seems to drive the others, and what share it explains.
 
-    Sensors that one load drives explain one another as well, so a name that speaks of a load wins among those that
-    explain about as much.
+    Sensors that one load drives explain one another as well, often better than it, so a name that speaks of a load wins
+    where its column explains at least half as much.
     """
     found: dict[str, float] = {}
     values = history.values[spread(history.healthy, _CONTEXT_ROWS)]
@@ -162,7 +162,7 @@ def driving_column(history: History, sensors: tuple[str, ...]) -> tuple[str, flo
     best = max(found.values(), default=0.0)
     if best < FOLLOWS:
         return None
-    near = [name for name in found if found[name] >= _ABOUT_AS_MUCH * best]
+    near = [name for name in found if found[name] >= _WORTH_ITS_NAME * best]
     chosen = next((name for name in near if _LOAD_WORDS.search(name.lower())), max(near, key=lambda name: found[name]))
     return chosen, found[chosen]
 

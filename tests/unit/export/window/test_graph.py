@@ -15,7 +15,7 @@ from ml.export.window import rules
 from ml.export.window.graph import build_feature_probe, build_window_model
 from ml.export.window.parity import window_batch
 from ml.features import FeatureEngineer
-from ml.windows.catalogue import FAMILIES, PROFILES
+from ml.windows.catalogue import FAMILIES, PROFILES, SAMPLES
 from tests.unit.export.trained_models import train_booster
 from tests.unit.windows.test_features_reference import PAIRS, WORDS, assert_same_cells, make_config, make_frame
 
@@ -52,8 +52,19 @@ def assert_equal_features(engineer, frame, *, together=None):
 
 
 def test_every_operation_of_the_catalogue_has_a_rule():
-    used = {operation for family in (*FAMILIES, *PROFILES.values()) for operation in family.operations}
+    used = {operation for family in (*FAMILIES, *PROFILES.values(), SAMPLES) for operation in family.operations}
     assert used == set(rules.RULES)
+
+
+@pytest.mark.parametrize("operating", OPERATING)
+def test_the_samples_of_a_model_of_normal_behaviour_are_readings_in_their_own_units(operating):
+    config = configure(operating)
+    settings = config.training_config.model_copy(update={"model_type": "normal_behaviour"})
+    engineer = FeatureEngineer(config.model_copy(update={"training_config": settings})).fit(frame := make_frame())
+    assert {type(feature.operation) for feature in engineer.features} == {rules.ops.Sample}
+    assert_equal_features(engineer, frame)
+    newest = engineer.get_feature_names_out().index("temp__sample__0")
+    np.testing.assert_array_equal(engineer.matrix(frame)[:, newest], frame["temp"].to_numpy(np.float32))
 
 
 def test_an_operation_without_a_rule_is_refused(monkeypatch):
