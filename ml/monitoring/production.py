@@ -24,7 +24,7 @@ from ml.learning.events.detection import find_events
 from ml.learning.events.failures import epoch_seconds, event_horizon, onsets
 from ml.learning.events.windows import SECONDS_PER_DAY
 from ml.monitoring.alarms import Alarms, Outcome, find_alarms
-from ml.monitoring.answers import Matched, match_answers
+from ml.monitoring.answers import Matched, findings_of, match_answers
 from ml.monitoring.sequential import confidence_sequence
 from ml.options.source import DataRange
 from ml.predict.model import LoadedModel
@@ -99,7 +99,7 @@ def look_at(
     )
     missed = np.flatnonzero(~events.failures.detected)
     days = max(int(live.sum()) * interval / SECONDS_PER_DAY, interval / SECONDS_PER_DAY)
-    told = [] if answers is None else list(answers.findings)
+    told = [] if answers is None or matched is None else [*answers.findings, *findings_of(matched, answers)]
     return {
         "since": span.since.isoformat(),
         "until": span.until.isoformat(),

@@ -109,7 +109,11 @@ def test_by_default_it_looks_from_the_publication_to_now(look: Look, published: 
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(("--since", "yesterday"), "USAGE"), (("--since", UNTIL, "--until", SINCE), "USAGE")],
+    [
+        (("--since", "yesterday"), "USAGE"),
+        (("--since", "0001-01-01"), "USAGE"),
+        (("--since", UNTIL, "--until", SINCE), "USAGE"),
+    ],
 )
 def test_what_cannot_be_asked(look: Look, arguments: tuple[str, ...], code: str) -> None:
     assert look(*arguments).error["code"] == code
