@@ -119,6 +119,15 @@ def test_what_cannot_be_asked(look: Look, arguments: tuple[str, ...], code: str)
     assert look(*arguments).error["code"] == code
 
 
+def test_failures_that_look_wrong_are_listed_beside_the_record(pipeline: PipelineRun, published: Path) -> None:
+    outcome = called("ml.monitoring.labels", [pipeline.config_file], published)
+    assert outcome.exit_code == 0, outcome.document
+    table = pd.read_csv(outcome.document["proposalsPath"])
+    grid = pd.read_parquet(pipeline.artifacts / "prepared_data.parquet")
+    assert (table["source"] == "recorded").sum() == grid["event"].max() + 1 == outcome.document["recordedFailures"]
+    assert called("ml.monitoring.labels", [pipeline.config_file], published.parent).error["code"] == "ARTIFACT_MISSING"
+
+
 def test_an_organisation_by_its_id(published: Path) -> None:
     outcome = called("ml.monitor", [ORGANIZATION, *SPAN], published)
     assert outcome.document["version"] == "v1", outcome.document
