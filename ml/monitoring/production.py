@@ -191,7 +191,7 @@ def _rows(
 
 
 def _scored(model: LoadedModel, frame: pd.DataFrame, wanted: Bools) -> tuple[Float32s, Bools]:
-    """Probability of the wanted rows, NaN for others, and which rows have label 1; both (n_rows,)."""
+    """Probability, or score, of the wanted rows, NaN for others, and which rows have label 1; both (n_rows,)."""
     probability = np.full(len(frame), np.nan, dtype=np.float32)
     alarm = np.zeros(len(frame), dtype=np.bool_)
     step, back = max(1, _PIECE_CELLS // len(model.metadata.features)), model.engineer.look_back
@@ -200,7 +200,8 @@ def _scored(model: LoadedModel, frame: pd.DataFrame, wanted: Bools) -> tuple[Flo
         if wanted[rows].any():
             history = min(start, back)
             scored = model.predict_grid(frame.iloc[start - history : rows.stop], skip=history)
-            probability[rows], alarm[rows] = scored["probability"].to_numpy(), scored["label"].to_numpy() == 1
+            probability[rows] = scored[model.metadata.score_name].to_numpy()
+            alarm[rows] = scored["label"].to_numpy() == 1
     probability[~wanted] = np.nan
     return probability, alarm & wanted
 
