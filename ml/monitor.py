@@ -29,6 +29,7 @@ from ml.workspace.step_runner import run_step
 from ml.workspace.versions.store import live_since, published_version
 
 STEP = "monitor"
+_YEARS = range(1970, 2200)
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,8 @@ def _time(text: str) -> datetime:
         time = datetime.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time in ISO 8601, such as 2026-03-01T00:00Z") from None
+    if time.year not in _YEARS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between {_YEARS.start} and {_YEARS.stop}")
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 

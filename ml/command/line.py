@@ -46,6 +46,7 @@ COMMANDS = {
     "predict": Command("ml.predict.__main__", "score a file of readings"),
     "monitor": Command("ml.monitor", "is the published model still right, and is a new one due"),
     "retrain": Command("ml.retrain", "a new version on the newest rows, published if it is not worse"),
+    "labels": Command("ml.monitoring.labels", "failures whose record looks wrong, as a table to decide on"),
     "report": Command("ml.workspace.__main__", "where the report of a version is; --open shows it", ("report",)),
     "list": Command("ml.workspace.__main__", "the versions of an organisation, with their verdicts", ("list",)),
     "compare": Command("ml.command.compare", "two versions side by side"),

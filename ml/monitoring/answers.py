@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 
 from ml.arrays import Int64s
-from ml.ingest.failures.answers import Answers, Verdict
+from ml.findings import Finding
+from ml.ingest.failures.answers import FIELD, Answers, Verdict
 from ml.monitoring.alarms import Alarms
+from ml.wording import listed, plural
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,17 @@ def match_answers(answers: Answers, alarms: Alarms, *, since: int, until: int, w
             "late": int((late & decided).sum()),
         },
     )
+
+
+def findings_of(matched: Matched, answers: Answers) -> list[Finding]:
+    """What is odd about answers of which not one belongs to an alarm."""
+    ours = matched.counts["given"] - matched.counts["beforeLive"]
+    if not ours or matched.counts["matched"]:
+        return []
+    names = listed([str(name) for name in answers.table["asset"].unique()])
+    message = f"None of {plural(ours, 'answer')} belongs to an alarm of the published version; they name {names}."
+    hint = f"check {FIELD}.assets, the time zone of the answers, and whether they are about this model"
+    return [Finding("ANSWERS_WITHOUT_ALARM", message, FIELD, hint)]
 
 
 def _alarm_of(answers: pd.DataFrame, alarms: Alarms, within: int) -> Int64s:

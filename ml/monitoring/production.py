@@ -24,7 +24,7 @@ from ml.learning.events.detection import find_events
 from ml.learning.events.failures import epoch_seconds, event_horizon, onsets
 from ml.learning.events.windows import SECONDS_PER_DAY
 from ml.monitoring.alarms import Alarms, Outcome, find_alarms
-from ml.monitoring.answers import Matched, match_answers
+from ml.monitoring.answers import Matched, findings_of, match_answers
 from ml.monitoring.sequential import confidence_sequence
 from ml.options.source import DataRange
 from ml.predict.model import LoadedModel
@@ -99,7 +99,7 @@ def look_at(
     )
     missed = np.flatnonzero(~events.failures.detected)
     days = max(int(live.sum()) * interval / SECONDS_PER_DAY, interval / SECONDS_PER_DAY)
-    told = [] if answers is None else list(answers.findings)
+    told = [] if answers is None or matched is None else [*answers.findings, *findings_of(matched, answers)]
     return {
         "since": span.since.isoformat(),
         "until": span.until.isoformat(),
@@ -191,7 +191,7 @@ def _rows(
 
 
 def _scored(model: LoadedModel, frame: pd.DataFrame, wanted: Bools) -> tuple[Float32s, Bools]:
-    """Probability of the wanted rows, NaN for others, and which rows have label 1; both (n_rows,)."""
+    """Probability, or score, of the wanted rows, NaN for others, and which rows have label 1; both (n_rows,)."""
     probability = np.full(len(frame), np.nan, dtype=np.float32)
     alarm = np.zeros(len(frame), dtype=np.bool_)
     step, back = max(1, _PIECE_CELLS // len(model.metadata.features)), model.engineer.look_back
@@ -200,7 +200,8 @@ def _scored(model: LoadedModel, frame: pd.DataFrame, wanted: Bools) -> tuple[Flo
         if wanted[rows].any():
             history = min(start, back)
             scored = model.predict_grid(frame.iloc[start - history : rows.stop], skip=history)
-            probability[rows], alarm[rows] = scored["probability"].to_numpy(), scored["label"].to_numpy() == 1
+            probability[rows] = scored[model.metadata.score_name].to_numpy()
+            alarm[rows] = scored["label"].to_numpy() == 1
     probability[~wanted] = np.nan
     return probability, alarm & wanted
 

@@ -211,6 +211,10 @@ class OrganizationPaths:
         """What production has shown of the version; `suffix` is ``.json`` or ``.html``."""
         return self._in_run(version, f"monitoring{suffix}")
 
+    def proposed_failures(self, version: str) -> Path:
+        """Recorded failures, and what is proposed in their place."""
+        return self._in_run(version, "failures_proposed.csv")
+
     def logs(self, version: str) -> Path:
         """Folder of the step logs."""
         return self._in_run(version, "training_logs")

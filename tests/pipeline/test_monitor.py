@@ -109,10 +109,23 @@ def test_by_default_it_looks_from_the_publication_to_now(look: Look, published: 
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(("--since", "yesterday"), "USAGE"), (("--since", UNTIL, "--until", SINCE), "USAGE")],
+    [
+        (("--since", "yesterday"), "USAGE"),
+        (("--since", "0001-01-01"), "USAGE"),
+        (("--since", UNTIL, "--until", SINCE), "USAGE"),
+    ],
 )
 def test_what_cannot_be_asked(look: Look, arguments: tuple[str, ...], code: str) -> None:
     assert look(*arguments).error["code"] == code
+
+
+def test_failures_that_look_wrong_are_listed_beside_the_record(pipeline: PipelineRun, published: Path) -> None:
+    outcome = called("ml.monitoring.labels", [pipeline.config_file], published)
+    assert outcome.exit_code == 0, outcome.document
+    table = pd.read_csv(outcome.document["proposalsPath"])
+    grid = pd.read_parquet(pipeline.artifacts / "prepared_data.parquet")
+    assert (table["source"] == "recorded").sum() == grid["event"].max() + 1 == outcome.document["recordedFailures"]
+    assert called("ml.monitoring.labels", [pipeline.config_file], published.parent).error["code"] == "ARTIFACT_MISSING"
 
 
 def test_an_organisation_by_its_id(published: Path) -> None:

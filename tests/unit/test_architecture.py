@@ -51,6 +51,7 @@ LIGHT_MODULES = [
     "ml.retrain",
     "ml.scale.fleet.retraining",
     "ml.monitoring.decision",
+    "ml.monitoring.labels",
     "ml.inspect.__main__",
     "ml.scale.fleet.command",
     "ml.command.line",

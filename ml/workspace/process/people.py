@@ -167,6 +167,12 @@ def _monitored(result: Mapping[str, Any]) -> tuple[str, str]:
     return f"Version {result['version']}: {result['verdict']}", result["reportPath"]
 
 
+def _labels_looked_at(result: Mapping[str, Any]) -> tuple[str, str]:
+    found = ", ".join(f"{count} {kind.lower().replace('_', ' ')}" for kind, count in result["proposed"].items())
+    recorded = wording.plural(result["recordedFailures"], "failure")
+    return f"{recorded} on record. To look at: {found or 'none'}.", result["proposalsPath"]
+
+
 _SUMMARIES = {
     "data_prep": _prepared,
     "hyperparameter_tuning": _tuned,
@@ -175,4 +181,5 @@ _SUMMARIES = {
     "convert_to_onnx": _converted,
     "predict": _predicted,
     "monitor": _monitored,
+    "labels": _labels_looked_at,
 }

@@ -11,7 +11,7 @@ from ml.config import OrganizationConfig
 from ml.errors import ConfigError, DataError, MissingColumnError
 from ml.ingest.failures.answers import Answers, Verdict, read_answers
 from ml.monitoring.alarms import Alarms
-from ml.monitoring.answers import Matched, match_answers
+from ml.monitoring.answers import Matched, findings_of, match_answers
 from ml.monitoring.production import precision_of
 
 DAY = 86_400
@@ -156,6 +156,13 @@ class TestMatching:
         found = match(("A", 799, 1100, Verdict.CONFIRMED), ("A", 950, 1100, Verdict.CONFIRMED))
         assert found.counts["beforeLive"] == 1
         assert found.verdict[0] == Verdict.CONFIRMED
+
+    def test_if_not_one_answer_belongs_to_an_alarm_that_is_told(self) -> None:
+        given = answers(("pump 1", 1000, 1000, Verdict.CONFIRMED))
+        found = match_answers(given, ALARMS, since=900, until=10_000, within=100, horizon=3600)
+        assert [each.code for each in findings_of(found, given)] == ["ANSWERS_WITHOUT_ALARM"]
+        assert "pump 1" in findings_of(found, given)[0].message
+        assert findings_of(match(("A", 1000, 1000, Verdict.CONFIRMED)), given) == []
 
 
 class TestPrecision:
