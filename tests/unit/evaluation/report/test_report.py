@@ -140,8 +140,8 @@ def test_the_json_has_exactly_the_promised_keys_and_no_nan():
     assert list(content) == [
         "formatVersion", "status", "verdict", "organizationId", "version", "modelType", "modelSha256", "threshold",
         "horizonSeconds", "testSet", "metrics", "events", "gates", "refusals", "warnings", "references", "baselines",
-        "champion", "latencyMs", "windowLatencyMs", "robustness", "drift", "importances", "explanation", "timeToFailure",
-        "split", "dataSummary", "suspiciousColumns", "provenance",
+        "champion", "latencyMs", "windowLatencyMs", "robustness", "drift", "importances", "explanation",
+        "timeToFailure", "split", "dataSummary", "suspiciousColumns", "provenance",
     ]  # fmt: skip
     assert set(content["testSet"]) == {"source", "rows", "positives", "events", "assets", "from", "to", "digest"}
     assert set(content["metrics"]) == {
