@@ -32,7 +32,7 @@ from pydantic_core import PydanticCustomError
 from ml.errors import ConfigError
 from ml.findings import Finding
 from ml.options.access.file_format import FormatConfig
-from ml.options.base import Identifier, Section, explain
+from ml.options.base import Identifier, Section, explain, nearest
 from ml.options.data import DataConfig
 from ml.options.delivery import ConversionConfig, MonitoringConfig, ValidationConfig
 from ml.options.failures import FailureConfig, FeedbackTable
@@ -210,6 +210,28 @@ class OrganizationConfig(Section):
     def features_fit_the_profile(self) -> Self:
         """Families and the unit of windows depend on who computes the features."""
         check_profile(self.schema_config, self.feature_config)
+        return self
+
+    @model_validator(mode="after")
+    def groups_are_of_continuous_channels(self) -> Self:
+        """What is watched, and what it depends on, are numbers."""
+        allowed = self.schema_config.continuous_channels
+        for group, members in self.training_config.normal_behaviour.column_groups.items():
+            for key, names in (("columns", members.columns), ("operatingColumns", members.operating_columns)):
+                unknown = next((name for name in names if name not in allowed), None)
+                if unknown is not None:
+                    guess = nearest(unknown, allowed)
+                    raise PydanticCustomError(
+                        "unknown_column",
+                        "trainingConfig.normalBehaviour.columnGroups.{group}.{key} names {name}, which is not a "
+                        "continuous column{guess}",
+                        {
+                            "group": group,
+                            "key": key,
+                            "name": unknown,
+                            "guess": f" (did you mean {guess}?)" if guess else "",
+                        },
+                    )
         return self
 
     @model_validator(mode="after")

@@ -53,8 +53,7 @@ def trimmed_moments(values: Float64s) -> tuple[Float64s, Float64s]:
         low, high = np.quantile(known, [_TRIM, 1 - _TRIM])
         middle = known[(known >= low) & (known <= high)]
         center[column] = middle.mean()
-        least = _LEAST_SPREAD * max(1.0, abs(center[column]))
-        spread[column] = next((s for s in (middle.std() / _TRIMMED, known.std()) if s > least), 0.0)
+        spread[column] = next((s for s in (middle.std() / _TRIMMED, known.std()) if s > 0), 0.0)
     return center, spread
 
 
@@ -72,9 +71,10 @@ def _fitted(values: Float64s, sensors: Int64s, operating: Int64s) -> Expectation
         low, high = np.quantile(given, [_OUTER, 1 - _OUTER], axis=0)
         clipped = np.clip(given, low, high)
         mean, std = clipped.mean(axis=0), clipped.std(axis=0)
-        std = np.where(std > _LEAST_SPREAD * np.maximum(1.0, np.abs(mean)), std, 1.0)
+        std = np.where(std > _LEAST_SPREAD * np.abs(mean), std, 1.0)
     shape = Expectation(sensors, operating, low, high, mean, std, np.zeros((0, len(sensors))), np.zeros(len(sensors)))
-    terms = np.array(shape.terms(given)).reshape(-1, len(given)).T
+    columns = shape.terms(given)
+    terms = np.array(columns).reshape(len(columns), len(given)).T
     weights, intercept = np.zeros((terms.shape[1], len(sensors))), np.zeros(len(sensors))
     for at, reading in enumerate(readings.T):
         there = ~np.isnan(reading)

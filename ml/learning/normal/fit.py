@@ -21,6 +21,7 @@ from ml.windows.catalogue import sample_name
 _FITTED_ROWS = 200_000  # of all healthy rows, at even distances: a polynomial of a few columns needs no more
 _CONTEXT_ROWS = 20_000
 _LEAST_ROWS = 50
+_RESOLUTION = 1e-8  # of a reading: what is left of a constant one is rounding
 _WORTH_ITS_NAME = 0.5  # of what the best explains: what a machine is asked to do reaches its sensors late and noisy
 _LOAD_WORDS = re.compile(r"set_?point|load|demand|speed|rpm|throttle|ambient|outdoor|wind|regime|setting|_sp$|_sv$")
 FOLLOWS = 0.5
@@ -96,11 +97,19 @@ def fit_normal(
         with threadpool_limits(limits=1):  # sums of several threads have other bits
             return fit_expectation(history.values[spread(rows, _FITTED_ROWS)], history.channels, groups)
 
-    residual = history.out_of_fold(fitted, runs_when)
+    residual = history.out_of_fold(fitted, runs_when) if groups else np.empty((len(history.healthy), 0))
     center, width = trimmed_moments(residual[history.healthy])
+    width = np.where(width > _RESOLUTION * _largest_readings(history, groups), width, 0.0)
     enough = (~np.isnan(residual[history.healthy])).sum(axis=0) >= _LEAST_ROWS
     sensors = np.array([name for members in groups.values() for name in members])
     kept = (width > 0) & enough
+    if not kept.any():
+        raise NoRowsError(
+            "no sensor can be watched: none of the continuous columns beside the operating columns varies and has "
+            "enough healthy readings together with these",
+            field="schemaConfig.continuousColumns",
+            hint="name more sensors, or other operating columns, and look at the data summary",
+        )
     samples = config.training_config.normal_behaviour.samples(config.data_config.prediction_horizon_seconds, interval)
     form = NormalForm(
         n_features=len(names),
@@ -115,12 +124,6 @@ def fit_normal(
         single_limit=1.0,
         runs_when=runs_when,
     )
-    if not kept.any():
-        raise NoRowsError(
-            "no sensor can be watched: none of the continuous columns varies and has enough healthy readings",
-            field="schemaConfig.continuousColumns",
-            hint="name sensors beside the operating columns, and look at the data summary",
-        )
     mean, count = history.means(form, form.clipped(residual[:, kept]), (*samples[0], *samples[1]))
     usual = mean[history.healthy & (count >= form.fewest).all(axis=1)]
     mean_center, mean_spread = trimmed_moments(usual if len(usual) else mean[history.healthy])
@@ -165,6 +168,12 @@ def driving_column(history: History, sensors: tuple[str, ...]) -> tuple[str, flo
     near = [name for name in found if found[name] >= _WORTH_ITS_NAME * best]
     chosen = next((name for name in near if _LOAD_WORDS.search(name.lower())), max(near, key=lambda name: found[name]))
     return chosen, found[chosen]
+
+
+def _largest_readings(history: History, groups: dict[tuple[str, ...], list[str]]) -> Float64s:
+    """The largest healthy reading of each sensor, without its sign; 0 where there is none."""
+    place = [history.channels.index(name) for members in groups.values() for name in members]
+    return np.asarray(np.abs(np.nan_to_num(history.values[history.healthy][:, place])).max(axis=0, initial=0.0))
 
 
 def _explained(readings: Float64s, residual: Float64s) -> Float64s:

@@ -112,7 +112,7 @@ def _healthy_days(history: History, interval: int, rate: float) -> float:
     days = float(history.healthy.sum()) * interval / _SECONDS_PER_DAY
     if not history.healthy.any():
         raise NoRowsError(
-            "no row is known to be of normal operation: all are failed, before a failure, off, or excluded",
+            "no row is known to be of normal operation: all are failed, before a failure, unknown, off, or excluded",
             hint="give a longer dataRange, or look at the labels in the data summary",
         )
     if rate * days < 1:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 from pydantic_core import PydanticCustomError
 
+from ml.errors import ConfigError
 from ml.options.base import DistinctColumns, PositiveSeconds, Section
 
 SECONDS_PER_DAY = 86_400
@@ -91,8 +92,16 @@ class NormalBehaviourParams(Section):
     def samples(self, horizon: int, interval: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Which samples back make the recent deviation, and which the asset's baseline (none for `fleet`).
 
-        Horizon and interval in seconds. Samples lie at even distances, at most 24 of each.
+        Horizon and interval in seconds. Samples lie at even distances, at most 24 of each; of a longer past than a
+        window can hold, the newest are taken. Raises ConfigError where that is shorter than `persistence_seconds`.
         """
+        if (self.persistence_seconds or 0) // interval > _LONGEST_LOOK_BACK:
+            raise ConfigError(
+                f"persistenceSeconds: {self.persistence_seconds:,} s are more than the {_LONGEST_LOOK_BACK:,} samples "
+                f"of {interval} s that a window can hold",
+                field="trainingConfig.normalBehaviour.persistenceSeconds",
+                hint=f"give at most {_LONGEST_LOOK_BACK * interval:,}, or a longer dataConfig.samplingIntervalSeconds",
+            )
         wanted = self.persistence_seconds or round(_PERSISTENCE_PER_HORIZON * horizon)
         length = max(1, wanted // interval) if wanted else _PERSISTENCE_OF_DETECTION
         recent = _spread(0, min(length, _LONGEST_LOOK_BACK) - 1)

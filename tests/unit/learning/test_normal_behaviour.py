@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from ml.config import OrganizationConfig
-from ml.errors import IntegrityError, NoRowsError
+from ml.errors import ConfigError, IntegrityError, NoRowsError
 from ml.export.graph.model import build_model
 from ml.export.graph.normal import NormalForm
 from ml.export.session import Scorer
@@ -260,3 +260,39 @@ def test_auto_chooses_by_the_failures_that_are_known(failures: int, chosen: str)
     else:
         assert type(model.estimator).model_type == chosen
     assert model.engineer.config.training_config.model_type == type(model.estimator).model_type
+
+
+def test_a_group_names_continuous_columns_only() -> None:
+    for key in ("columns", "operatingColumns"):
+        group = {"columns": ["current"], "operatingColumns": ["load"]} | {key: ["temprature"]}
+        with pytest.raises(ConfigError, match=f"motor.{key} names temprature, which is not .*mean temperature"):
+            configured(columnGroups={"motor": group})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"load": np.float32(np.nan)}, {"temperature": np.float32(1), "current": np.float32(2)}],
+    ids=["operating column without values", "sensors that never move"],
+)
+def test_without_a_sensor_to_watch_training_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(NoRowsError, match="no sensor can be watched"):
+        trained(history(2, 700).assign(**changes))
+
+
+def test_with_operating_columns_alone_training_is_refused() -> None:
+    with pytest.raises(NoRowsError, match="no sensor can be watched"):
+        trained(history(2, 700), operating=("load", "temperature", "current"))
+
+
+@pytest.mark.parametrize("factor", [1e-25, 1e25])
+def test_the_unit_of_a_sensor_does_not_matter(factor: float) -> None:
+    frame = history(2, 700)
+    rows = np.arange(len(frame)) % 20 == 0
+    scaled = frame.assign(current=(frame["current"] * factor).astype(np.float32))
+    expected = trained(frame).predict(frame, rows)
+    np.testing.assert_allclose(trained(scaled).predict(scaled, rows), expected, rtol=1e-3)
+
+
+def test_a_persistence_longer_than_a_window_is_refused() -> None:
+    with pytest.raises(ConfigError, match="persistenceSeconds: 100,000,000 s are more than the 19,999 samples"):
+        trained(history(2, 700), persistenceSeconds=10**8)
