@@ -94,6 +94,7 @@ def configuration(folder: Path, *, feedback: bool) -> Path:
             "minRecall": 0.3,
         },
         "conversionConfig": {"parityRows": 500},
+        "monitoringConfig": {"keepVersions": 100},  # all are compared at the end
     }
     if feedback:
         (folder / "answers.csv").write_text("asset_id,alarm,answered,verdict\n")

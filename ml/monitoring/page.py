@@ -22,7 +22,7 @@ def render_page(content: Mapping[str, Any], report: str | None) -> str:
         ),
         _section(
             "In production",
-            ("", ""),
+            ("Figure", "Value"),
             [
                 ("Live since", wording.plain("", content["since"])),
                 ("Looked at until", wording.plain("", content["until"])),
@@ -30,17 +30,16 @@ def render_page(content: Mapping[str, Any], report: str | None) -> str:
                 ("Rows scored", wording.count(content["rows"])),
                 ("Time without data", wording.percent(content["withoutData"])),
                 ("Alarms per asset and day", wording.rate(alarms["perAssetDay"])),
-                (
-                    "Right alarms, of those answered" if precision["basis"] == "answers" else "Right alarms",
-                    _share(precision),
-                ),
+                *([("Right alarms, of those answered", _share(precision))] if precision["basis"] == "answers" else []),
                 ("Right alarms, by the record of failures", _share(by_record)),
                 ("Failures", wording.count(failures["count"])),
                 ("Failures missed", wording.count(failures["missed"])),
             ],
             note="Intervals hold at every look together, with 95 % probability.",
         ),
-        _section("Alarms", ("", "Alarms"), [(_NAMES[key], wording.count(alarms[key])) for key in _NAMES]),
+        _section(
+            "Alarms", ("What came of them", "Number"), [(_NAMES[key], wording.count(alarms[key])) for key in _NAMES]
+        ),
         _section(
             "Missed failures",
             ("Asset", "Start"),

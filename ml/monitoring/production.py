@@ -110,7 +110,9 @@ def look_at(
         "withoutData": _without_data(frame[live], seconds[live], model, span),
         "alarms": {**_counts(alarms, matched), "perAssetDay": len(alarms.start) / days},
         "answers": None if matched is None else matched.counts,
-        "precision": precision_of(alarms, matched, until=until, horizon=horizon),
+        "precision": precision_of(
+            alarms, matched, until=until, horizon=horizon, wrong_answers=feedback.wrong_answers if feedback else 0.0
+        ),
         "failures": {
             "count": len(events.failures.asset),
             "missed": len(missed),
@@ -125,11 +127,17 @@ def look_at(
     }
 
 
-def precision_of(alarms: Alarms, matched: Matched | None, *, until: int, horizon: int) -> dict[str, Any]:
+def precision_of(
+    alarms: Alarms, matched: Matched | None, *, until: int, horizon: int, wrong_answers: float = 0.0
+) -> dict[str, Any]:
     """The share of right alarms: of those answered, and by the record of failures.
 
     An answered alarm is right if it was confirmed or its failure came, whatever the answer. By the record an alarm
     counts once its horizon has passed, and not if it was confirmed without a failure: that may have been prevented.
+
+    The interval of answers reaches further by what a share `wrong_answers` of them can hide: among the false alarms, of
+    which the dismissed ones are known, so many more were confirmed, and among those that prevented a failure, so many
+    more dismissed. Where the failure came, the record corrects the answer.
     """
     followed, not_followed = (alarms.outcome == each for each in (Outcome.FOLLOWED, Outcome.NOT_FOLLOWED))
     verdict = np.zeros(len(alarms.start), dtype=np.int64) if matched is None else matched.verdict
@@ -139,6 +147,12 @@ def precision_of(alarms: Alarms, matched: Matched | None, *, until: int, horizon
     if matched is None or not (confirmed | dismissed).any():
         return {"basis": "record", **by_record, "byRecord": by_record}
     by_answers = _share(confirmed | (dismissed & followed), dismissed & ~followed)
+    alone, odds = int((confirmed & ~followed).sum()), wrong_answers / (1 - wrong_answers)
+    judged, (low, high) = by_answers["right"] + by_answers["wrong"], by_answers["interval"]
+    by_answers["interval"] = (
+        max(0.0, low - min(alone, odds * by_answers["wrong"]) / judged),
+        min(1.0, high + odds * alone / judged),
+    )
     return {"basis": "answers", **by_answers, "byRecord": by_record}
 
 

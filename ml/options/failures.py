@@ -153,6 +153,11 @@ class FeedbackTable(EventTable):
         description="An answer belongs to an alarm of its asset that lasts at its time, or is at most so far from it. "
         "Default: validationConfig.alarmCooldownSeconds, at least one sampling interval.",
     )
+    wrong_answers: Annotated[float, Field(ge=0, lt=0.5)] = Field(
+        default=0.1,
+        description="Share of answers that may be wrong where no failure followed; the interval of the precision is "
+        "wider by it.",
+    )
     use_in_training: bool = Field(
         default=False,
         description="Rows less than the horizon before or after a confirmed alarm are no healthy examples: a failure "

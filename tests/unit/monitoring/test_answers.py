@@ -13,6 +13,7 @@ from ml.ingest.failures.answers import Answers, Verdict, read_answers
 from ml.monitoring.alarms import Alarms
 from ml.monitoring.answers import Matched, findings_of, match_answers
 from ml.monitoring.production import precision_of
+from ml.monitoring.sequential import confidence_sequence
 
 DAY = 86_400
 ALARMS = Alarms(
@@ -179,6 +180,18 @@ class TestPrecision:
         assert (found["basis"], found["right"], found["wrong"]) == ("answers", 3, 1)
         # by the record the second is censored
         assert (found["byRecord"]["right"], found["byRecord"]["wrong"]) == (2, 2)
+
+    def test_the_interval_allows_for_wrong_answers(self) -> None:
+        # 30 right by the record, 10 confirmed alone, 60 dismissed
+        outcomes = [1] * 30 + [2] * 70
+        said = [Verdict.CONFIRMED] * 40 + [Verdict.DISMISSED] * 60
+        start = DAY * np.arange(1, 101)
+        alarms = Alarms(np.array(["A"] * 100, dtype=object), start, start, np.array(outcomes))
+        low, high = confidence_sequence(40, 60)
+        for share, less, more in ((0.0, 0.0, 0.0), (0.1, 60 / 9, 10 / 9), (0.25, 10.0, 10 / 3)):
+            found = precision_of(alarms, Matched(np.array(said), {}), until=9**9, horizon=DAY, wrong_answers=share)
+            assert found["value"] == 0.4
+            assert found["interval"] == pytest.approx((low - less / 100, high + more / 100))
 
     @pytest.mark.parametrize("said", [None, [Verdict.UNKNOWN, Verdict.NONE, Verdict.NONE]])
     def test_without_answers_the_record_counts(self, said: list[Verdict] | None) -> None:
