@@ -139,8 +139,7 @@ def with_event_inputs(config: OrganizationConfig, summary: Mapping[str, Any]) ->
     features = config.feature_config
     off = features.serving_profile is not None or features.families.since.enabled is False
     inputs = {} if off else {name: tuple(counted) for name, counted in summary.get(SUMMARY_KEY, {}).items()}
-    schema = config.schema_config.model_copy(update={"event_inputs": inputs or None})
-    return config.model_copy(update={"schema_config": schema})
+    return config.with_event_inputs(inputs)
 
 
 def read_times_since(config: OrganizationConfig, interval: int) -> TimesSince | None:
