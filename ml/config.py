@@ -342,6 +342,11 @@ class OrganizationConfig(Section):
         config._notes = _Notes((*self.findings, finding), self.optional_columns - set(names))
         return config
 
+    def with_event_inputs(self, inputs: Mapping[str, tuple[str, ...]]) -> Self:
+        """The configuration with these times since events and no others."""
+        schema = self.schema_config.model_copy(update={"event_inputs": dict(inputs) or None})
+        return self.model_copy(update={"schema_config": schema})
+
     def save_to_file(self, path: str | Path) -> None:
         """Write the configuration, without passwords, so that `load_from_file` gives an equal one."""
         Path(path).write_text(self.to_json() + "\n", encoding="utf-8")

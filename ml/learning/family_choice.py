@@ -147,7 +147,6 @@ def _switched(config: OrganizationConfig, family: str, *, on: bool) -> Organizat
     families = config.feature_config.families
     switched = getattr(families, family).model_copy(update={"enabled": on})
     features = config.feature_config.model_copy(update={"families": families.model_copy(update={family: switched})})
-    update: dict[str, Any] = {"feature_config": features}
-    if family == "since" and not on:  # windows need not hold what no feature reads
-        update["schema_config"] = config.schema_config.model_copy(update={"event_inputs": None})
-    return config.model_copy(update=update)
+    config = config.model_copy(update={"feature_config": features})
+    # Windows need not hold what no feature reads.
+    return config.with_event_inputs({}) if family == "since" and not on else config

@@ -75,7 +75,7 @@ def train(
     if config.training_config.model_type == "normal_behaviour":
         from ml.learning.normal.training import train_normal
 
-        return train_normal(config, engine, interval, progress or silent)
+        return train_normal(config.with_event_inputs({}), engine, interval, progress or silent)
     fitting = _Fitting(config, engine, interval, progress or silent)
     if scheme_of(config, engine.frame) == "backtest":
         try:

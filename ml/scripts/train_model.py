@@ -214,6 +214,7 @@ def _metrics(
 
     from ml.evaluation.metrics import row_metrics
     from ml.evaluation.naming import naming_of_training
+    from ml.ingest.failures.since import since_findings
     from ml.ingest.summary.warnings import warnings_of
     from ml.windows.serving import serving_findings
 
@@ -262,6 +263,7 @@ def _metrics(
             [
                 *_threshold_findings(model),
                 *_fit_findings(model),
+                *since_findings(config, source.data.summary),
                 *([times.finding] if times and times.finding else []),
                 *model.findings,
                 *model.mode_plan.findings(),

@@ -183,7 +183,7 @@ def machines_config(folder: Path, split: str) -> Json:
             "splitBy": split,
             "timezone": "UTC",
         },
-        "trainingConfig": {"threads": 1},
+        "trainingConfig": {"refit": "validation", "threads": 1},
     }
 
 

@@ -16,7 +16,7 @@ from ml.evaluation.model_version import TrainedVersion
 from ml.evaluation.normal.episodes import COLUMNS, strongest_episodes
 from ml.evaluation.rows import EvaluatedData
 from ml.learning.estimators.normal_behaviour import NormalBehaviour
-from ml.learning.normal.limits import rate_interval
+from ml.learning.events.intervals import rate_interval
 from ml.options.delivery import ValidationConfig
 from ml.workspace.files import read_json
 from ml.workspace.paths import OrganizationPaths

@@ -18,6 +18,7 @@ from ml.arrays import Float32s, Int64s
 from ml.cleaning.collector import ONLY_ASSET
 from ml.config import OrganizationConfig
 from ml.errors import DataError, MissingColumnError, NoRowsError
+from ml.findings import Finding
 from ml.ingest.failures.event_table import ListedEvents, read_events
 from ml.ingest.failures.grid_events import asset_blocks, rows_of, seconds_of
 from ml.options.failures import MOST_MODES, canonical
@@ -139,8 +140,22 @@ def with_event_inputs(config: OrganizationConfig, summary: Mapping[str, Any]) ->
     features = config.feature_config
     off = features.serving_profile is not None or features.families.since.enabled is False
     inputs = {} if off else {name: tuple(counted) for name, counted in summary.get(SUMMARY_KEY, {}).items()}
-    schema = config.schema_config.model_copy(update={"event_inputs": inputs or None})
-    return config.model_copy(update={"schema_config": schema})
+    return config.with_event_inputs(inputs)
+
+
+def since_findings(config: OrganizationConfig, summary: Mapping[str, Any]) -> list[Finding]:
+    """That the family *since* is asked for, and nothing is there to count from."""
+    if not config.feature_config.families.since.enabled or summary.get(SUMMARY_KEY):
+        return []
+    return [
+        Finding(
+            "SINCE_WITHOUT_EVENTS",
+            "there are no times since events, so the feature family since is empty",
+            "featureConfig.families.since",
+            "it needs failureConfig.events or failureConfig.maintenance, a predictionHorizonSeconds above 0 and "
+            'duringFailure "exclude"',
+        )
+    ]
 
 
 def read_times_since(config: OrganizationConfig, interval: int) -> TimesSince | None:

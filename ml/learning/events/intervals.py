@@ -6,8 +6,6 @@ group brings its rows, failures and alarms along.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ml.arrays import Float64s, Int64s
@@ -72,9 +70,10 @@ def resampled_event_metrics(
 def event_intervals(events: Events, groups: Int64s, drawn: Int64s, costs: MaintenanceCosts | None = None) -> Intervals:
     """95 % intervals of the event metrics, under their names; see `resampled_event_metrics`.
 
-    Where every failure was detected, or none, every alarm right, or none, or no alarm false, all samples agree, and
-    their percentiles would promise certainty. The exact interval of a share (Clopper and Pearson, Biometrika 26, 1934)
-    or of a Poisson rate (Garwood, Biometrika 28, 1936) stands there instead.
+    Where every failure was detected, or none, or every alarm right, or none, all samples agree, and their percentiles
+    would promise certainty. The exact interval of a share (Clopper and Pearson, Biometrika 26, 1934) stands there
+    instead. False alarms are few, and come to some machines more than to others: their interval holds both that of a
+    Poisson rate and the bootstrap's, with its percentiles expanded for few groups.
     """
     values = resampled_event_metrics(events, groups, drawn, costs)
     intervals = {name: percentile_interval(samples) for name, samples in values.items()}
@@ -83,9 +82,27 @@ def event_intervals(events: Events, groups: Int64s, drawn: Int64s, costs: Mainte
     exact = {
         "eventRecall": _exact_share(int(detected.sum()), len(detected)),
         "alarmPrecision": _exact_share(len(false) - int(false.sum()), len(false)),
-        "falseAlarmsPerAssetDay": None if false.any() or not days else (0.0, -math.log(_TAIL) / days),
+        "falseAlarmsPerAssetDay": None
+        if not days
+        else _joined(
+            rate_interval(int(events.episodes.false_alarms.sum()), days),
+            percentile_interval(values["falseAlarmsPerAssetDay"], few_groups=drawn.shape[1]),
+        ),
     }
     return intervals | {name: interval for name, interval in exact.items() if interval is not None}
+
+
+def rate_interval(alarms: int, asset_days: float) -> tuple[float, float]:
+    """The exact 95 % interval of a rate per asset-day (Garwood, Biometrika 28, 1936), for alarms that come singly."""
+    from scipy.stats import chi2
+
+    low = float(chi2.ppf(_TAIL, 2 * alarms)) / 2 if alarms else 0.0
+    return low / asset_days, float(chi2.ppf(1 - _TAIL, 2 * alarms + 2)) / 2 / asset_days
+
+
+def _joined(one: tuple[float, float], other: tuple[float, float] | None) -> tuple[float, float]:
+    """The interval that holds both."""
+    return one if other is None else (min(one[0], other[0]), max(one[1], other[1]))
 
 
 def _exact_share(hits: int, total: int) -> tuple[float, float] | None:

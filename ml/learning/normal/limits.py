@@ -11,6 +11,7 @@ import pandas as pd
 
 from ml.arrays import Bools, Float64s, Int64s
 from ml.learning.events.alarm_curve import AlarmCurve
+from ml.learning.events.intervals import rate_interval
 
 MEAN_SHARE = 0.8
 """Of the rate, for the limit on the mean over sensors; the rest is for that on the largest deviation."""
@@ -66,14 +67,6 @@ def tail_limit(value: Float64s, asset_day: Int64s, rate: float) -> float | None:
     slope = (high - low) / (places[1] - places[0])
     limit = float(low - slope * places[0] - slope * math.log(rate)) ** 2
     return limit if limit > 0 else None
-
-
-def rate_interval(alarms: int, asset_days: float) -> tuple[float, float]:
-    """The exact 95 % interval of a rate per asset-day (Garwood, Biometrika 28, 1936), for alarms that come singly."""
-    from scipy.stats import chi2
-
-    low = float(chi2.ppf(0.025, 2 * alarms)) / 2 if alarms else 0.0
-    return low / asset_days, float(chi2.ppf(0.975, 2 * alarms + 2)) / 2 / asset_days
 
 
 def achieved(curve: AlarmCurve, threshold: float, rate: float) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.errors import ConfigError, DataError, MissingColumnError
-from ml.ingest.failures.since import MOST_SECONDS, SUMMARY_KEY, times_since, with_event_inputs
+from ml.ingest.failures.since import MOST_SECONDS, SUMMARY_KEY, since_findings, times_since, with_event_inputs
 from ml.ingest.prepare import prepare, prepare_to_file
 from ml.ingest.prepared.data import read_prepared
 from ml.ingest.prepared_csv import read_prepared_csv, write_prepared_csv
@@ -129,7 +129,11 @@ def test_prepared_data_has_a_column_of_each_mode_and_kind_and_of_the_life_of_com
 
 def test_rows_that_are_positive_because_they_fail_get_no_times(tmp_path: Path) -> None:
     for config in (prepared_config(tmp_path, 0), prepared_config(tmp_path, data={"duringFailure": "positive"})):
-        assert prepare(config).sensors == ("x",)
+        prepared = prepare(config)
+        assert prepared.sensors == ("x",)
+        assert since_findings(config, prepared.summary) == []
+        asked = type(config).from_dict(config.to_dict() | {"featureConfig": {"families": {"since": True}}})
+        assert [each.code for each in since_findings(asked, prepared.summary)] == ["SINCE_WITHOUT_EVENTS"]
         data = config.to_dict()
         data["schemaConfig"]["eventInputs"] = {"s": ["failure"]}
         with pytest.raises(ConfigError, match="eventInputs needs"):

@@ -16,8 +16,8 @@ from ml.export.graph.model import build_model
 from ml.export.graph.normal import NormalForm
 from ml.export.session import Scorer
 from ml.learning.estimators.normal_behaviour import NormalBehaviour
+from ml.learning.events.intervals import rate_interval
 from ml.learning.normal.expectation import trimmed_moments
-from ml.learning.normal.limits import rate_interval
 from ml.learning.trained_model import TrainedModel
 from ml.learning.training import train
 from ml.options.models.normal_behaviour import NormalBehaviourParams
