@@ -31,16 +31,19 @@ from sklearn.metrics import average_precision_score
 
 from benchmarks.results import keep, table
 from ml.config import OrganizationConfig
+from ml.ingest.failures.since import with_event_inputs
 from ml.ingest.prepare import prepare
 from ml.learning.engine import Engine
 from ml.learning.events.detection import find_events
 from ml.learning.events.failures import epoch_seconds, event_horizon, onsets
 from ml.learning.events.metrics import modes_of
 from ml.learning.events.naming import naming_metrics
-from ml.learning.failure_modes import ModePlan, joint
+from ml.learning.modes.models import joint
+from ml.learning.modes.plan import ModePlan
 from ml.learning.training import TrainedModel, train
 from simulation.furnace import wearing_furnace, write_furnace
 from tests.pipeline.furnace_modes import furnace_config
+from tests.pipeline.public_data import machines_config
 
 DAY = 86_400
 TREES = 120
@@ -69,7 +72,7 @@ def measured(folder: Path, days: int) -> list[dict[str, Any]]:
     """The figures of one horizon, a row for each way."""
     config = configuration(folder, days)
     data = prepare(config)
-    model = train(config, data.frame, data.interval)
+    model = train(with_event_inputs(config, data.summary), data.frame, data.interval)
     judged, modes = model.judged, model.modes
     assert judged is not None
     assert modes is not None
@@ -143,39 +146,12 @@ def figures(
 
 
 def configuration(folder: Path, days: int) -> OrganizationConfig:
-    """Daily telemetry, errors counted by the day, machines; with two days and more also what was replaced."""
-    times = {"timestampColumn": "datetime"}
-    codes = [f"errorID_error{number}" for number in range(1, 6)]
-    tables: dict[str, Any] = {
-        "errors": {
-            "path": str(folder / "errors.csv"),
-            "kind": "counts",
-            "countColumn": "errorID",
-            "countSeconds": DAY,
-            **times,
-        },
-        "machines": {"path": str(folder / "machines.csv"), "kind": "attributes"},
-    }
-    columns = ["volt", "rotate", "pressure", "vibration", *codes, "age", *(f"model_model{n}" for n in range(1, 5))]
-    if days > 1:
-        columns += [f"comp_comp{number}" for number in range(1, 5)]
-        tables["maintenance"] = {
-            "path": str(folder / "maint.csv"), "kind": "counts", "countColumn": "comp", "countSeconds": 30 * DAY,
-            **times,
-        }  # fmt: skip
-    events = {"startColumn": "datetime", "assetColumn": "machineID"}
-    return OrganizationConfig.from_dict(
-        {
-            "organizationId": "azure",
-            "dataSource": {"path": str(folder / "telemetry_daily.csv")},
-            "schemaConfig": {"assetColumn": "machineID", "continuousColumns": columns, "rollingWindows": [3, 7]},
-            "layoutConfig": {"tables": tables},
-            "failureConfig": {"events": {"path": str(folder / "failures.csv"), "modeColumn": "failure", **events}},
-            "dataConfig": {"timezone": "UTC", "predictionHorizonSeconds": days * DAY, "splitBy": "asset"},
-            "featureConfig": {"families": {"history": False}},
-            "validationConfig": {"scheme": "backtest"},
-        }
-    )
+    """Daily telemetry, errors counted by the day, machines; failures and replaced components as lists."""
+    content = machines_config(folder, "asset")
+    content["dataConfig"]["predictionHorizonSeconds"] = days * DAY
+    content["featureConfig"] = {"families": {"history": {"enabled": False}, "since": {"enabled": True}}}
+    content["validationConfig"] = {"scheme": "backtest"}
+    return OrganizationConfig.from_dict(content)
 
 
 def others(model: TrainedModel, frame: pd.DataFrame, label: NDArray[np.bool_]) -> dict[str, NDArray[np.float32]]:

@@ -45,7 +45,7 @@ from ml.export.session import Scorer
 from ml.findings import Finding, distinct
 from ml.ingest.summary.warnings import warnings_of, warnings_of_training
 from ml.learning.events.detection import Events
-from ml.learning.failure_modes import ModePlan
+from ml.learning.modes.plan import ModePlan
 from ml.learning.times.measured import stored_story
 from ml.options.thresholds import MOST_HEALTHY_TIME
 from ml.progress import ProgressCallback, silent

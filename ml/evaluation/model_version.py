@@ -17,8 +17,8 @@ from ml.features import FeatureEngineer
 from ml.learning import estimators
 from ml.learning.estimators.base import Estimator
 from ml.learning.events.failures import epoch_seconds
-from ml.learning.failure_modes import ModeModels
 from ml.learning.held_out import HeldOut
+from ml.learning.modes.models import ModeModels
 from ml.workspace.paths import OrganizationPaths
 from ml.workspace.versions.manifest import verify
 from ml.workspace.versions.store import is_current, recover

@@ -16,7 +16,8 @@ from ml.learning.events.detection import Events, find_events
 from ml.learning.events.failures import epoch_seconds, event_horizon, onsets
 from ml.learning.events.metrics import modes_of
 from ml.learning.events.naming import naming_metrics
-from ml.learning.failure_modes import ModePlan, joint
+from ml.learning.modes.models import joint
+from ml.learning.modes.plan import ModePlan
 from ml.learning.trained_model import TrainedModel
 
 _ENOUGH = 5

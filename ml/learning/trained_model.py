@@ -15,11 +15,12 @@ from ml.findings import Finding
 from ml.learning.calibration import FittedCalibration
 from ml.learning.engine import Engine
 from ml.learning.estimators.base import Estimator
-from ml.learning.failure_modes import FittedModes, ModePlan
 from ml.learning.family_choice import FamilyChoice
 from ml.learning.folds.splits import Parts
 from ml.learning.held_out import HeldOut
 from ml.learning.leakage import SuspiciousColumn
+from ml.learning.modes.models import FittedModes
+from ml.learning.modes.plan import ModePlan
 from ml.learning.thresholds.policy import ThresholdChoice
 from ml.learning.times.training import TrainedTimes
 

@@ -25,13 +25,14 @@ from ml.learning.estimators.base import Estimator
 from ml.learning.events.alarm_curve import alarm_curve
 from ml.learning.events.failures import event_horizon
 from ml.learning.events.resampling import independent_groups
-from ml.learning.failure_modes import FittedModes, ModeModels, ModePlan, mode_thresholds
 from ml.learning.family_choice import FAMILIES, WITHOUT_LOOK_BACK, FamilyChoice, with_chosen_families
 from ml.learning.folds.backtest import backtest_parts, scheme_of
 from ml.learning.folds.splits import Parts, split_of
 from ml.learning.held_out import HeldOut, HeldOutFold
 from ml.learning.imbalance import compare_imbalance
 from ml.learning.leakage import SuspiciousColumn, suspicious_columns
+from ml.learning.modes.models import FittedModes, ModeModels, mode_thresholds
+from ml.learning.modes.plan import ModePlan
 from ml.learning.thresholds.policy import ThresholdChoice, choose_threshold
 from ml.learning.times.training import FoldTimes, TimesTraining
 from ml.learning.trained_model import TrainedModel

@@ -174,8 +174,8 @@ def _install(
 ) -> None:
     """Put the exported model into the version; the rest of the version stays as it is."""
     from ml.export.package import write_package
-    from ml.learning.failure_modes import mode_files
     from ml.learning.held_out import HELD_OUT_FILE
+    from ml.learning.modes.models import mode_files
     from ml.learning.times.measured import TIMES_MODEL_FILE, TIMES_STORY_FILE
     from ml.workspace.files import write_bytes
     from ml.workspace.safe_open import read_bytes

@@ -14,7 +14,7 @@ from ml.export.package import exact_models, with_modes
 from ml.export.session import open_model
 from ml.export.window.parity import window_batch
 from ml.learning.estimators.lightgbm import LightGBM
-from ml.learning.failure_modes import ModeModels
+from ml.learning.modes.models import ModeModels
 from ml.options.learning import LgbParams, TrainingConfig
 from tests.unit.export.test_package import trained
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ml.config import OrganizationConfig
 from ml.features import FeatureEngineer
 from ml.learning.engine import Engine
-from ml.learning.failure_modes import ModeModels, ModePlan, joint
+from ml.learning.modes.models import ModeModels, joint
+from ml.learning.modes.plan import ModePlan
 from ml.modes import split_modes
 
 HOUR = 3600

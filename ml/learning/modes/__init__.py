@@ -1,0 +1,1 @@
+"""Modes of failure: which are told apart, and the models that do."""
