@@ -174,6 +174,7 @@ def _times_findings(config: OrganizationConfig, source: Input, times: JudgedTime
     if config.training_config.time_to_failure == "off":
         return []
     reason = obstacle(config, source.data.frame, source.data.interval)
+    reason = reason or "the model is one of normal behaviour, which learns from no failures"
     told = f"the time to failure is left out: {reason}"
     return [Finding("TIME_TO_FAILURE_LEFT_OUT", told, "trainingConfig.timeToFailure")]
 
