@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import sys
 import tempfile
 import time
@@ -41,14 +42,22 @@ _LIMIT_SECONDS = 7200
 _DEMO = Path(__file__).resolve().parents[1] / "ml" / "config" / "manufacturing_org.json"
 
 
-def train(work: Path, config: Json) -> tuple[Json, LoadedModel]:
-    """The result of training, and the model."""
+def step(name: str, work: Path, config: Json, wish: str) -> tuple[Json, float]:
+    """The result of a step with ``timeToFailure`` as wished, and the CPU seconds that it took."""
     root = work / "workspace"
-    root.mkdir()
-    config["trainingConfig"] = {**config.get("trainingConfig", {}), "timeToFailure": "on", "threads": 1}
-    outcome = spawn("train_model", write_json(work / "config.json", config), root=root, within=_LIMIT_SECONDS)
+    root.mkdir(exist_ok=True)
+    training = {**config.get("trainingConfig", {}), "timeToFailure": wish, "threads": 1}
+    file = write_json(work / "config.json", config | {"trainingConfig": training})
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    outcome = spawn(name, file, root=root, within=_LIMIT_SECONDS)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert outcome.exit_code == 0, outcome.document
-    return outcome.document, load_model(config["organizationId"], version=config["version"], root=root)
+    return outcome.document, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def loaded(work: Path, config: Json) -> LoadedModel:
+    """The model of the workspace."""
+    return load_model(config["organizationId"], version=config["version"], root=work / "workspace")
 
 
 def turbofans(folder: Path, name: str, work: Path) -> dict[str, Any]:
@@ -58,7 +67,8 @@ def turbofans(folder: Path, name: str, work: Path) -> dict[str, Any]:
     config["dataConfig"] = config["dataConfig"] | {"testSplit": 0.2}
     config["trainingConfig"] = {"lgbParams": {"learningRate": 0.1}}
     config["validationConfig"] = {"scheme": "backtest"}
-    document, model = train(work, config)
+    document, _ = step("train_model", work, config, "on")
+    model = loaded(work, config)
     readings = pd.read_csv(test_file) if test_file.suffix == ".csv" else pd.read_parquet(test_file)
     frame = model.grid_of(readings)
     last = (frame["asset_id"] != frame["asset_id"].shift(-1)).to_numpy()
@@ -77,7 +87,10 @@ def station(work: Path) -> dict[str, Any]:
     for name, options in (("known", {}), ("new", {"seed": 101, "n_assets": 24, "days": 120})):
         write_sqlite(simulate(**options), work / f"{name}.sqlite")
     config["scadaDbConfig"]["database"] = str(work / "known.sqlite")
-    document, model = train(work, config)
+    _, prepared = step("data_prep", work, config, "off")
+    _, without = step("train_model", work, config, "off")
+    document, with_times = step("train_model", work, config, "on")
+    model = loaded(work, config)
     config["scadaDbConfig"]["database"] = str(work / "new.sqlite")
     other = OrganizationConfig.from_dict(config | {"version": "new_fleet"})
     paths = OrganizationPaths(other.organization_id, work / "workspace")
@@ -91,7 +104,8 @@ def station(work: Path) -> dict[str, Any]:
         horizon=horizon, interval=interval,
     )  # fmt: skip
     found = measure(told, "test", horizon=horizon, seed=0).model_dump(mode="json", by_alias=True)
-    return {"ownTestPart": document["timeToFailure"], "newFleet": found}
+    seconds = {"dataPrep": prepared, "trainingWithout": without, "trainingWith": with_times}
+    return {"ownTestPart": document["timeToFailure"], "newFleet": found, "cpuSeconds": seconds}
 
 
 def _table(folder: Path, stem: str) -> Path:

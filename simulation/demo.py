@@ -85,6 +85,7 @@ def write_config(template: Path, folder: Path) -> Path:
     config["scadaDbConfig"]["database"] = str(folder / "scada.sqlite")
     reference = {"name": ORACLE, "path": str(folder / "hidden_wear.parquet"), "column": "wear"}
     config.setdefault("validationConfig", {})["referenceScores"] = [reference]
+    config.setdefault("trainingConfig", {})["timeToFailure"] = "on"
     path = folder / "config.json"
     path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     return path
@@ -227,6 +228,10 @@ def summarise(report: Json) -> list[str]:
     lead = (events.get("leadTimeSeconds") or {}).get("median")
     if lead is not None:
         lines.append(f"Lead time, median: {lead / 3600:.0f} h")
+    times = report.get("timeToFailure") or {}
+    if times.get("medianErrorSeconds") is not None:
+        inside = f"{100 * times['firstAlarms']['share']:.0f} % inside the 80 % interval"
+        lines.append(f"Time to failure at the first alarm: off by {times['medianErrorSeconds'] / 3600:.0f} h, {inside}")
     if events.get("falseAlarmsPerAssetDay") is not None:
         lines.append(f"False alarms per pump and day: {number(events['falseAlarmsPerAssetDay'])}")
     if events.get("healthyTimeInAlarm") is not None:

@@ -37,7 +37,7 @@ TIMES_FILE = "time_to_failure.onnx"
 METADATA_FILE = "metadata.json"
 _LEAF_ROWS = 5_000
 _WINDOW_ROWS = 4_096
-_TIMES_ROWS = 10_000
+_TIMES_ROWS = 4_096
 
 
 class ExportableModes(Protocol):

@@ -78,6 +78,7 @@ def train(
 
         return train_normal(config.with_event_inputs({}), engine, interval, progress or silent)
     fitting = _Fitting(config, engine, interval, progress or silent)
+    fitting.check_times()
     if scheme_of(config, engine.frame) == "backtest":
         try:
             return fitting.backtest()
@@ -228,6 +229,10 @@ class _Fitting:
         own_modes = self._of_modes(modes, engineer, parts.validation)
         times = self._times().fold(parts, engineer)
         return _Fold(parts, engineer, estimator, own, scores, choices, times, modes, own_modes)
+
+    def check_times(self) -> None:
+        """Refuse a time to failure that cannot be learned, before anything is fitted."""
+        _ = self._times().wanted
 
     def _times(self) -> TimesTraining:
         return TimesTraining(self.config, self.engine, self.interval, self.tell)

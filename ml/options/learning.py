@@ -170,7 +170,7 @@ class TrainingConfig(Section):
     time_to_failure: Literal["off", "on", "auto"] = Field(
         default="off",
         description="on: fit a second model that gives alarms an interval for the time to failure, written as "
-        "time_to_failure.onnx; training takes about three times as long. auto: where the data allow it and failures "
+        "time_to_failure.onnx; training takes about twice as long. auto: where the data allow it and failures "
         "of the test part (validation part, without one) show that the interval can be relied on.",
     )
     export_onnx: bool = Field(default=True, description="Write model.onnx beside the model.")

@@ -165,6 +165,20 @@ def _threshold_findings(model: TrainedModel) -> list[Finding]:
     return found
 
 
+def _times_findings(config: OrganizationConfig, source: Input, times: JudgedTimes | None) -> list[Finding]:
+    """Findings about the time to failure: not to be relied on, or left out."""
+    from ml.learning.times.training import obstacle
+
+    if times is not None:
+        return [] if times.finding is None else [times.finding]
+    if config.training_config.time_to_failure == "off":
+        return []
+    reason = obstacle(config, source.data.frame, source.data.interval)
+    reason = reason or "the model is one of normal behaviour, which learns from no failures"
+    told = f"the time to failure is left out: {reason}"
+    return [Finding("TIME_TO_FAILURE_LEFT_OUT", told, "trainingConfig.timeToFailure")]
+
+
 def _fit_findings(model: TrainedModel) -> list[Finding]:
     """Findings about how the model was fitted: too few trees, a family of features that was chosen."""
     from ml import wording
@@ -264,7 +278,7 @@ def _metrics(
                 *_threshold_findings(model),
                 *_fit_findings(model),
                 *since_findings(config, source.data.summary),
-                *([times.finding] if times and times.finding else []),
+                *_times_findings(config, source, times),
                 *model.findings,
                 *model.mode_plan.findings(),
                 *serving_findings(config, source.data.interval, model.threshold),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from ml.arrays import Bools, Float32s, Float64s, Int64s
 from ml.config import OrganizationConfig
@@ -18,8 +18,6 @@ from ml.learning.folds.splits import Parts
 from ml.learning.times.pooled import HorizonModel, fit
 from ml.learning.times.targets import horizons_of, samples_of
 from ml.progress import ProgressCallback
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class TimesTraining:
 
         They are on the validation rows where there is no test part. `engineer` is fitted on the training rows.
         """
-        if not self._wanted():
+        if not self.wanted:
             return None
         settings = HorizonModel.settings(self.config.training_config)
         model = fit(
@@ -105,29 +103,18 @@ class TimesTraining:
         horizons = horizons_of(self.horizon, self.interval)
         return TrainedTimes(model, horizons, samples_of(np.array(horizons), self.interval), row[order], answers)
 
-    def _wanted(self) -> bool:
+    @property
+    def wanted(self) -> bool:
+        """Whether there is to be a model; raises ConfigError if it is asked for and cannot be."""
         wish = self.config.training_config.time_to_failure
-        if wish == "off":
-            return False
-        reason = self._obstacle()
+        reason = None if wish == "off" else obstacle(self.config, self.engine.frame, self.interval)
         if reason is not None and wish == "on":
             raise ConfigError(
                 f"there is no time to failure to learn: {reason}",
                 field="trainingConfig.timeToFailure",
                 hint='set it to "off", or to "auto" to have it where it is possible',
             )
-        if reason is not None:
-            _log.info("no time to failure: %s", reason)
-        return reason is None
-
-    def _obstacle(self) -> str | None:
-        if self.config.training_config.engine != "local":
-            return "the engine dask fits the classifier only"
-        if self.horizon < self.interval:
-            return "the horizon is shorter than one sampling interval"
-        if not (self.engine.frame["event"] >= 0).any():
-            return "the data names no instant at which a failure begins"
-        return None
+        return wish != "off" and reason is None
 
     def _quantiles(self, model: HorizonModel, engineer: FeatureEngineer, rows: Bools) -> Float32s:
         horizons = horizons_of(self.horizon, self.interval)
@@ -138,3 +125,14 @@ class TimesTraining:
 
         found = self.engine.predicted(flat, engineer, rows).reshape(-1, len(LEVELS))
         return found.astype(np.float32)
+
+
+def obstacle(config: OrganizationConfig, frame: pd.DataFrame, interval: int) -> str | None:
+    """Why no time to failure can be learned from a grid frame, (n_rows, ...); None if it can."""
+    if config.training_config.engine != "local":
+        return f"the engine {config.training_config.engine} fits the classifier only"
+    if config.data_config.prediction_horizon_seconds < interval:
+        return "the prediction horizon is shorter than one sampling interval"
+    if not (frame["event"] >= 0).any():
+        return "the data names no instant at which a failure begins"
+    return None

@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ml.arrays import spread
 from ml.config import OrganizationConfig
 from ml.errors import ConfigError
 from ml.features import FeatureEngineer
 from ml.ingest.failures.labels import label_grid
 from ml.learning.events.alarm_rows import is_alarm
 from ml.learning.times.measured import JudgedTimes, measure, stored_times, story
-from ml.learning.times.pooled import HorizonRows, copies_for
+from ml.learning.times.pooled import HorizonModel, HorizonRows, copies_for, fit
 from ml.learning.training import train
 
 INTERVAL, HORIZON = 60, 1200
@@ -134,8 +135,8 @@ def test_rows_with_horizons_are_the_same_in_pieces_and_as_a_whole(frame):
 
 
 def test_where_few_features_are_drawn_the_horizon_stands_several_times():
-    assert [copies_for(None, width) for width in (10, 128, 269, 1000)] == [1, 1, 3, 11]
-    assert [copies_for(fraction, 50) for fraction in (1.0, 0.5, 0.1)] == [1, 1, 7]
+    assert [copies_for(None, width) for width in (10, 128, 269, 1000)] == [1, 5, 12, 46]
+    assert [copies_for(fraction, 50) for fraction in (1.0, 0.95, 0.5, 0.1)] == [1, 1, 5, 29]
 
 
 def test_without_failures_it_is_refused_or_left_out(frame):
@@ -145,6 +146,21 @@ def test_without_failures_it_is_refused_or_left_out(frame):
     with pytest.raises(ConfigError, match="no instant at which a failure begins"):
         train(config(), given, INTERVAL)
     assert train(config(timeToFailure="auto"), given, INTERVAL).times is None
+
+
+def test_of_many_rows_some_are_used_and_what_they_know_rests_on_all(frame, monkeypatch):
+    monkeypatch.setattr("ml.learning.times.pooled.MOST_ROWS", 300)
+    rows = (frame["label"] >= 0).to_numpy()
+    settings = HorizonModel.settings(config().training_config)
+    engineer = FeatureEngineer(config(), INTERVAL).fit(frame, frame["label"].to_numpy(), rows=rows)
+    seen = []
+    monkeypatch.setattr(HorizonModel, "fit", lambda model, X, y, *rest, **names: seen.append((np.asarray(X), y)))
+    fit(settings, engineer, frame, (rows, None), horizon=HORIZON)
+    (X, y) = seen[0]
+    assert len(X) == len(y) <= 900
+    at_horizon = X[:, -1] == np.float32(1 + np.log2(HORIZON / INTERVAL))
+    expected = frame["label"].to_numpy()[spread(rows, 300)]
+    assert y[np.unique(at_horizon.nonzero()[0])][: len(expected)].mean() == pytest.approx(expected.mean(), abs=0.02)
 
 
 def told(**columns):
