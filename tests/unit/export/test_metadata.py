@@ -48,6 +48,7 @@ def content(**changes: Any) -> dict[str, Any]:
         "differences": [{"name": "apart", "value": "temperature", "setPoint": "wanted"}],
         "reasons": None,
         "timeToFailure": None,
+        "modes": None,
         "runningWhen": {"column": "temperature", "equals": None, "above": 5.0},
         "grid": {
             "instants": "multiplesOfIntervalSinceEpoch",
@@ -78,6 +79,7 @@ def content(**changes: Any) -> dict[str, Any]:
             "to": "2025-02-01T00:00:00Z",
             "sensors": ["temperature"],
             "seen": {"asset": [0, 3600]},
+            "notation": {},
         },
         "sensorStatistics": {"temperature": {"mean": 20.0, "std": None}},
         "driftBaseline": {"temperature": {"edges": [19.5, 20.5], "counts": [30, 40, 30], "missing": 0}},
@@ -165,5 +167,5 @@ def test_the_schema_names_every_key_as_written():
     schema = metadata_schema()
     assert set(schema["properties"]) == set(content())
     assert schema["additionalProperties"] is False
-    assert set(schema["$defs"]["DataOrigin"]["properties"]) == {"digest", "from", "to", "sensors", "seen"}
+    assert set(schema["$defs"]["DataOrigin"]["properties"]) == {"digest", "from", "to", "sensors", "seen", "notation"}
     assert all("description" in field for field in schema["properties"].values())
