@@ -147,8 +147,11 @@ def _common_rows(paths: OrganizationPaths, a: _Version, b: _Version) -> dict[str
     files = [paths.predictions(version.name) for version in (a, b)]
     if not all(file.is_file() for file in files):
         return None
-    tables = (pd.read_parquet(file).rename(columns={"score": "probability"}) for file in files)
-    first, second = (table.dropna(subset=["probability"]) for table in tables)
+    tables = (pd.read_parquet(file) for file in files)
+    first, second = (
+        table.assign(probability=table["score" if "score" in table else "probability"]).dropna(subset=["probability"])
+        for table in tables
+    )
     shared = first.merge(second, on=["asset_id", "timestamp"], suffixes=("_x", "_y"))
     both = shared[shared["label_x"] == shared["label_y"]].sort_values(["asset_id", "timestamp"])
     label = both["label_x"].to_numpy()
