@@ -132,8 +132,8 @@ class SchemaConfig(Section):
 
     @property
     def window_columns(self) -> tuple[str, ...]:
-        """The sensors, then the times since events: the columns of every window."""
-        return self.sensor_columns + tuple(self.event_inputs or ())
+        """The sensors, then the times since events by name: the columns of every window."""
+        return self.sensor_columns + tuple(sorted(self.event_inputs or ()))
 
     @property
     def running(self) -> Running | None:

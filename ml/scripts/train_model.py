@@ -398,7 +398,7 @@ def _metadata(config: OrganizationConfig, source: Input, model: TrainedModel, me
             )
             + tuple(
                 Channel(name=name, kind="event", unit="s", events=tuple(map(canonical_event, events)))
-                for name, events in (engineer.config.schema_config.event_inputs or {}).items()
+                for name, events in sorted((engineer.config.schema_config.event_inputs or {}).items())
             ),
         ),
         differences=tuple(

@@ -231,7 +231,7 @@ def _history(request: Request) -> Iterator[Feature]:
 
 
 def _since(request: Request) -> Iterator[Feature]:
-    for name in request.config.schema_config.event_inputs or ():
+    for name in sorted(request.config.schema_config.event_inputs or ()):
         yield Feature(f"{name}__since", ops.Since(name))
 
 

@@ -15,7 +15,7 @@ from ml.workspace.paths import OrganizationPaths
 from tests.unit.predict.installed import install
 from tests.unit.predict.irregular import INTERVAL, config, readings
 
-INPUTS = {"since_failure": ["failure"], "since_oil": ["maintenance:oil"]}
+INPUTS = {"since_oil": ["maintenance:oil"], "since_failure": ["failure"]}  # stored by name, whatever the order here
 
 
 def settings(**lists: object) -> OrganizationConfig:
