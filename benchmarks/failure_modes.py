@@ -60,7 +60,10 @@ def main() -> int:
     if not folder:
         sys.stderr.write("EAGLE_ML_DATA_DIR must name the folder of the public data\n")
         return 2
-    rows = [row for each in arguments.days for row in measured(Path(folder) / "azure", each)]
+    rows = []
+    for each in arguments.days:
+        rows += measured(Path(folder) / "azure", each)
+        sys.stderr.write(f"{table(rows)}\n")
     if arguments.furnace:
         rows.append(furnace())
     sys.stdout.write(f"{table(rows)}\n")
@@ -149,6 +152,7 @@ def configuration(folder: Path, days: int) -> OrganizationConfig:
     """Daily telemetry, errors counted by the day, machines; failures and replaced components as lists."""
     content = machines_config(folder, "asset")
     content["dataConfig"]["predictionHorizonSeconds"] = days * DAY
+    content["failureConfig"]["maintenance"]["resets"] = [f"comp{number}" for number in range(1, 5)]
     content["featureConfig"] = {"families": {"history": {"enabled": False}, "since": {"enabled": True}}}
     content["validationConfig"] = {"scheme": "backtest"}
     return OrganizationConfig.from_dict(content)
