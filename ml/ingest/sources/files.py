@@ -32,6 +32,7 @@ from ml.ingest.sources.csv_layout.dialect import SAMPLE_LINES, UTF8, dialect_of,
 from ml.ingest.sources.csv_layout.lines import WithoutComments, footer_of
 from ml.ingest.sources.driver_messages import words_of
 from ml.ingest.sources.folder import SUFFIXES
+from ml.ingest.sources.influx_lines import InfluxLinesSource
 from ml.ingest.sources.one_file import BATCH_ROWS, DAMAGE, FIELD, FileSource
 from ml.ingest.sources.other_files import ExcelSource, JsonLinesSource, open_member
 from ml.options.access.file_format import FormatConfig
@@ -58,6 +59,8 @@ def open_file(path: Path, *, organization_id: str, form: FormatConfig | None = N
         return CsvSource(path, form)
     if name.endswith((".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")):
         return JsonLinesSource(path)
+    if name.endswith((".lp", ".lp.gz")):
+        return InfluxLinesSource(path)
     if name.endswith(".xlsx"):
         return ExcelSource(path)
     if name.endswith(".parquet"):

@@ -33,6 +33,8 @@ SUFFIXES = (
     ".jsonl.gz",
     ".ndjson.gz",
     ".xlsx",
+    ".lp",
+    ".lp.gz",
 )
 """How files of readings end."""
 
