@@ -28,6 +28,8 @@ _SHOWN = 60
 _VALUE = r'"(?:[^"\\]|\\.)*"|[^,"\s]+'
 _FIELD = rf"(?:[^\\ ,=]|\\.)+=(?:{_VALUE})"
 _LINE = re.compile(rf"((?:[^\\ ]|\\.)+) +({_FIELD}(?:,{_FIELD})*)(?: +(-?\d{{1,19}}))?\s*")
+_USUAL = re.compile(r'([^ \\"]+) ([^ =,\\"]+)=([^ ,"]+)(?: (-?\d{1,19}))?')
+"""A line of one field without a mark that is escaped: most lines of an export."""
 _ONE_FIELD = re.compile(rf"((?:[^\\ ,=]|\\.)+)=({_VALUE})")
 _SEPARATED = re.compile(r"(?<!\\),")
 _ASSIGNED = re.compile(r"(?<!\\)=")
@@ -37,10 +39,10 @@ _WORDS |= dict.fromkeys(("f", "F", "false", "False", "FALSE"), False)
 
 
 class _Row(NamedTuple):
-    measurement: str
-    tags: dict[str, str]
-    fields: list[tuple[str, str]]
+    series: str  # measurement and tags as written
+    fields: list[tuple[str, str]]  # names and values as written
     time: int | None
+    number: int
 
 
 class InfluxLinesSource(FileSource):
@@ -54,9 +56,14 @@ class InfluxLinesSource(FileSource):
         super().__init__(path)
         tags: dict[str, None] = {}
         fields: dict[tuple[str, str], None] = {}
+        seen: set[tuple[str, str]] = set()
         for row in self._rows():
-            tags |= dict.fromkeys(row.tags)
-            fields |= dict.fromkeys((row.measurement, key) for key, _ in row.fields)
+            for key, _ in row.fields:
+                if (row.series, key) not in seen:
+                    seen.add((row.series, key))
+                    measurement, own = self._series(row)
+                    tags |= dict.fromkeys(own)
+                    fields[measurement, _plain(key)] = None
         if not fields:
             raise self._refused("has no line of readings")
         several = len({measurement for measurement, _ in fields}) > 1
@@ -76,10 +83,11 @@ class InfluxLinesSource(FileSource):
         while some := list(islice(rows, BATCH_ROWS)):
             cells: dict[str, dict[int, Any]] = {name: {} for name in columns}
             for at, row in enumerate(some):
-                own: dict[str, Any] = {TIME: row.time, **row.tags}
-                own |= {self._names[row.measurement, key]: _value_of(text) for key, text in row.fields}
-                for name in own.keys() & cells.keys():
-                    cells[name][at] = own[name]
+                measurement, tags = self._series(row)
+                values = [(self._names[measurement, _plain(key)], self._value(text, row)) for key, text in row.fields]
+                for name, value in (*values, *tags.items(), (TIME, row.time)):
+                    if name in cells:
+                        cells[name][at] = value
             held = [_column(cells[name], len(some), whole=name == TIME) for name in columns]
             yield pa.RecordBatch.from_arrays(held, names=list(columns))
 
@@ -99,17 +107,25 @@ class InfluxLinesSource(FileSource):
             raise self._refused(f"cannot be read: {words_of(failure)}") from None
 
     def _parsed(self, line: str, number: int) -> _Row:
-        match = _LINE.fullmatch(line)
+        usual = _USUAL.fullmatch(line)
+        match = usual or _LINE.fullmatch(line)
         if match is None:
             raise self._unfit(line, number)
+        fields = [(usual[2], usual[3])] if usual else _ONE_FIELD.findall(match[2])
+        time = match[match.re.groups]
+        return _Row(match[1], fields, None if time is None else int(time), number)
+
+    def _series(self, row: _Row) -> tuple[str, dict[str, str]]:
         try:
-            fields = [(_plain(key), text) for key, text in _ONE_FIELD.findall(match[2])]
-            for _, text in fields:
-                _value_of(text)
-            measurement, tags = _series(match[1])
+            return _series(row.series)
         except ValueError:
-            raise self._unfit(line, number) from None
-        return _Row(measurement, tags, fields, None if match[3] is None else int(match[3]))
+            raise self._unfit(row.series, row.number) from None
+
+    def _value(self, text: str, row: _Row) -> float | bool | str:
+        try:
+            return _value_of(text)
+        except ValueError:
+            raise self._unfit(text, row.number) from None
 
     def _unfit(self, line: str, number: int) -> DataError:
         shown = line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
@@ -130,7 +146,7 @@ def _series(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _plain(text: str) -> str:
-    return _ESCAPED.sub(r"\1", text)
+    return text if "\\" not in text else _ESCAPED.sub(r"\1", text)
 
 
 def _value_of(text: str) -> float | bool | str:
