@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple
 
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-
-ImageFormat = Literal["svg", "png"]
 
 # Okabe & Ito's palette (jfly.uni-koeln.de/color, 2008): told apart with every common colour vision deficiency.
 BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY = "#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9"
@@ -61,17 +60,42 @@ _STYLE: dict[str, Any] = {
 }
 
 
-def render(draw: Callable[[Figure], None], size: tuple[float, float], image_format: ImageFormat) -> bytes:
-    """Draw on a new figure of ``size`` inches in the common style and return the image file."""
+class Picture(NamedTuple):
+    """One picture as a vector image and as a bitmap."""
+
+    svg: bytes
+    png: bytes
+
+
+def picture(draw: Callable[[Figure], None], size: tuple[float, float]) -> Picture:
+    """Draw once on a new figure of ``size`` inches in the common style; both image files."""
+    with _drawn(draw, size) as figure:
+        svg = _saved(figure, "svg")
+        figure.set_layout_engine("none")  # what has found its place keeps it
+        return Picture(svg, _saved(figure, "png"))
+
+
+def render(draw: Callable[[Figure], None], size: tuple[float, float]) -> bytes:
+    """Draw on a new figure of ``size`` inches in the common style and return the bitmap's file."""
+    with _drawn(draw, size) as figure:
+        return _saved(figure, "png")
+
+
+@contextmanager
+def _drawn(draw: Callable[[Figure], None], size: tuple[float, float]) -> Iterator[Figure]:
     with style.context(["default", _STYLE]), warnings.catch_warnings():
         # A name in a script that the font lacks is drawn as boxes; that is no reason to warn the operator.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure)
-        buffer = io.BytesIO()
-        metadata = {"Date": None, "Creator": None} if image_format == "svg" else {"Software": None}
-        figure.savefig(buffer, format=image_format, dpi=_PNG_DPI, metadata=metadata)
+        yield figure
+
+
+def _saved(figure: Figure, image_format: Literal["svg", "png"]) -> bytes:
+    buffer = io.BytesIO()
+    metadata = {"Date": None, "Creator": None} if image_format == "svg" else {"Software": None}
+    figure.savefig(buffer, format=image_format, dpi=_PNG_DPI, metadata=metadata)
     return buffer.getvalue()
 
 

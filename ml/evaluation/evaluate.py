@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import pandas as pd
 
 from ml.arrays import Float32s, Float64s
 from ml.config import OrganizationConfig
-from ml.drawing import ImageFormat
+from ml.drawing import Picture
 from ml.evaluation.attributions.contributions import Explanation, by_sensor
 from ml.evaluation.attributions.evaluated import explanation_of
 from ml.evaluation.baselines import baselines
@@ -315,17 +314,17 @@ def _findings(subject: _Subject, measured: _Measured, horizon: int) -> list[Find
 def _written(subject: _Subject, measured: _Measured, report: ValidationReport) -> Evaluation:
     rows = subject.rows
     drawings = _draw(report, rows, subject.probability, subject.threshold, measured.references, subject.score_name)
-    drawings |= {name: (png, png) for name, png in split_pictures(subject.config, subject.trained, rows).items()}
+    drawings |= {name: Picture(png, png) for name, png in split_pictures(subject.config, subject.trained, rows).items()}
     if report.time_to_failure is not None:
         png = times_picture(stored_story(subject.trained.folder), report.horizon_seconds)
-        drawings["time_to_failure"] = png, png
+        drawings["time_to_failure"] = Picture(png, png)
     predictions = rows.table[["asset_id", "timestamp", "label"]].assign(**{subject.score_name: subject.probability})
     story = _story(rows, subject.probability)
-    vectors = {name: vector for name, (vector, _) in drawings.items()}
+    vectors = {name: picture.svg for name, picture in drawings.items()}
     return Evaluation(
         report,
         render_html(report, vectors, timeline_data(story, subject.threshold)),
-        {name: bitmap for name, (_, bitmap) in drawings.items()},
+        {name: picture.png for name, picture in drawings.items()},
         predictions.reset_index(drop=True),
         None if report.normal is None else report.normal.episodes_csv(),
         timeline_csv(story, subject.threshold, subject.score_name),
@@ -363,27 +362,28 @@ def _draw(
     threshold: float,
     references: dict[str, Float64s],
     score_name: str,
-) -> dict[str, tuple[bytes, bytes]]:
+) -> dict[str, Picture]:
     """Each picture as the report embeds it (vectors where lines are few) and as a PNG file."""
     label = rows.label
     dense = timeline(_story(rows, probability), threshold, score_name=score_name)
     if report.normal is not None:
-        return {"timeline": (dense, dense)}
-    drawings: dict[str, Callable[[ImageFormat], bytes]] = {
-        "precision_recall": lambda kind: plots.precision_recall(label, probability, references, kind),
-        "roc": lambda kind: plots.roc(label, probability, references, kind),
-        "confusion": lambda kind: plots.confusion(report.metrics.confusion, kind),
-        "score_distribution": lambda kind: plots.score_distribution(label, probability, threshold, kind),
-        "calibration": lambda kind: plots.calibration(label, probability, kind),
+        return {"timeline": Picture(dense, dense)}
+    pictures = {
+        "timeline": Picture(dense, dense),
+        "precision_recall": plots.precision_recall(label, probability, references),
+        "roc": plots.roc(label, probability, references),
+        "confusion": plots.confusion(report.metrics.confusion),
+        "score_distribution": plots.score_distribution(label, probability, threshold),
+        "calibration": plots.calibration(label, probability),
         **{
-            f"robustness_{trouble}": partial(plots.robustness, report.robustness, trouble)
+            f"robustness_{trouble}": plots.robustness(report.robustness, trouble)
             for trouble in plots.perturbed_kinds(report.robustness)
         },
-        "importance": lambda kind: plots.importance(report.importances, kind),
+        "importance": plots.importance(report.importances),
     }
     if modes := (report.events or {}).get("modes"):
-        drawings["modes"] = lambda kind: plots.named_modes(modes["confusion"], kind)
-    return {"timeline": (dense, dense)} | {name: (draw("svg"), draw("png")) for name, draw in drawings.items()}
+        pictures["modes"] = plots.named_modes(modes["confusion"])
+    return pictures
 
 
 def _story(rows: EvaluatedData, probability: Probabilities) -> pd.DataFrame:

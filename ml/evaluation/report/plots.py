@@ -25,8 +25,8 @@ from ml.drawing import (
     RULE,
     SQUARE,
     VERMILION,
-    ImageFormat,
-    render,
+    Picture,
+    picture,
     say_nothing_to_show,
     shorten,
     unit_square,
@@ -54,8 +54,7 @@ def roc(
     label: ArrayLike,
     probability: ArrayLike,
     references: Mapping[str, ArrayLike] | None = None,
-    image_format: ImageFormat = "svg",
-) -> bytes:
+) -> Picture:
     """ROC curves of the model and of reference scores, shape ``(n_rows,)`` each."""
     truth, _ = as_labels_and_scores(label, probability)
 
@@ -72,15 +71,14 @@ def roc(
         unit_square(axes, "False positive rate", "True positive rate")
         _legend(axes, "Area under the curve", "lower right")
 
-    return render(draw, SQUARE, image_format)
+    return picture(draw, SQUARE)
 
 
 def precision_recall(
     label: ArrayLike,
     probability: ArrayLike,
     references: Mapping[str, ArrayLike] | None = None,
-    image_format: ImageFormat = "svg",
-) -> bytes:
+) -> Picture:
     """Precision-recall curves of the model and of reference scores, over the base rate."""
     truth, _ = as_labels_and_scores(label, probability)
 
@@ -99,10 +97,10 @@ def precision_recall(
         unit_square(axes, "Recall", "Precision")
         _legend(axes, "Average precision", "best")
 
-    return render(draw, SQUARE, image_format)
+    return picture(draw, SQUARE)
 
 
-def calibration(label: ArrayLike, probability: ArrayLike, image_format: ImageFormat = "svg") -> bytes:
+def calibration(label: ArrayLike, probability: ArrayLike) -> Picture:
     """Predicted probability against what happened; the area of a dot grows with its rows."""
     points = calibration_points(label, probability)
 
@@ -115,12 +113,10 @@ def calibration(label: ArrayLike, probability: ArrayLike, image_format: ImageFor
         unit_square(axes, "Predicted probability", "Share of positive rows")
         _legend(axes, None, "upper left")
 
-    return render(draw, SQUARE, image_format)
+    return picture(draw, SQUARE)
 
 
-def score_distribution(
-    label: ArrayLike, probability: ArrayLike, threshold: float, image_format: ImageFormat = "svg"
-) -> bytes:
+def score_distribution(label: ArrayLike, probability: ArrayLike, threshold: float) -> Picture:
     """How many rows of each class get which probability, on a logarithmic scale, with the alarm threshold."""
     truth, score = as_labels_and_scores(label, probability)
 
@@ -137,10 +133,10 @@ def score_distribution(
         axes.yaxis.set_minor_formatter(NullFormatter())
         _legend(axes, None, "best")
 
-    return render(draw, SQUARE, image_format)
+    return picture(draw, SQUARE)
 
 
-def confusion(matrix: Sequence[Sequence[int]], image_format: ImageFormat = "svg") -> bytes:
+def confusion(matrix: Sequence[Sequence[int]]) -> Picture:
     """The confusion matrix ``((tn, fp), (fn, tp))``, shaded by the share of each true class."""
     counts = np.asarray(matrix, dtype=np.int64)
 
@@ -149,10 +145,10 @@ def confusion(matrix: Sequence[Sequence[int]], image_format: ImageFormat = "svg"
         _shaded(axes, counts, ["no alarm", "alarm"], ["negative", "positive"])
         axes.set(xlabel="Model says", ylabel="Row is")
 
-    return render(draw, SQUARE, image_format)
+    return picture(draw, SQUARE)
 
 
-def named_modes(confusion: Mapping[str, Mapping[str, int]], image_format: ImageFormat = "svg") -> bytes:
+def named_modes(confusion: Mapping[str, Mapping[str, int]]) -> Picture:
     """Failures by mode and by what the model named them at their highest alarm row, or missed."""
     modes, named, counts = confusion_matrix(confusion)
 
@@ -162,7 +158,7 @@ def named_modes(confusion: Mapping[str, Mapping[str, int]], image_format: ImageF
         axes.set(xlabel="Model says", ylabel="Failure is")
         axes.tick_params(axis="x", rotation=0 if len(named) < _MANY_NAMES else 90)
 
-    return render(draw, SQUARE, image_format)
+    return picture(draw, SQUARE)
 
 
 def _shaded(axes: Axes, counts: Int64s, columns: Sequence[str], rows: Sequence[str]) -> None:
@@ -185,7 +181,7 @@ def _shaded(axes: Axes, counts: Int64s, columns: Sequence[str], rows: Sequence[s
             axes.text(column, row + 0.14, f"{share:.1%}", **look)
 
 
-def robustness(points: Sequence[RobustnessPoint], kind: str, image_format: ImageFormat = "svg") -> bytes:
+def robustness(points: Sequence[RobustnessPoint], kind: str) -> Picture:
     """Average precision, AUC and F1 against the level of one kind of trouble."""
     chosen = [point for point in points if point.kind == kind]
     levels = [point.level for point in chosen]
@@ -205,7 +201,7 @@ def robustness(points: Sequence[RobustnessPoint], kind: str, image_format: Image
             axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
         figure.legend(loc="outside upper left", ncols=3)
 
-    return render(draw, SQUARE, image_format)
+    return picture(draw, SQUARE)
 
 
 def perturbed_kinds(points: Sequence[RobustnessPoint]) -> list[str]:
@@ -213,7 +209,7 @@ def perturbed_kinds(points: Sequence[RobustnessPoint]) -> list[str]:
     return [kind for kind in ROBUSTNESS_AXES if any(point.kind == kind and point.level > 0 for point in points)]
 
 
-def importance(gains: Mapping[str, float], image_format: ImageFormat = "svg") -> bytes:
+def importance(gains: Mapping[str, float]) -> Picture:
     """The `TOP_FEATURES` features with the largest share of the gain."""
     total = sum(gains.values())
     top = sorted(gains.items(), key=lambda item: (-item[1], item[0]))[:TOP_FEATURES]
@@ -233,7 +229,7 @@ def importance(gains: Mapping[str, float], image_format: ImageFormat = "svg") ->
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0, labelcolor=INK)
 
-    return render(draw, (6.4, 1.0 + 0.24 * max(len(top), 4)), image_format)
+    return picture(draw, (6.4, 1.0 + 0.24 * max(len(top), 4)))
 
 
 def _lines(

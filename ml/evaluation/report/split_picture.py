@@ -24,7 +24,6 @@ from ml.drawing import (
     PURPLE,
     SKY,
     VERMILION,
-    ImageFormat,
     render,
     say_nothing_to_show,
     shorten,
@@ -54,9 +53,7 @@ class _Stretch:
     width: float
 
 
-def split_picture(
-    frame: pd.DataFrame, parts: Mapping[str, Bools], interval: int, *, image_format: ImageFormat = "png"
-) -> bytes:
+def split_picture(frame: pd.DataFrame, parts: Mapping[str, Bools], interval: int) -> bytes:
     """Draw which part each row belongs to, and when failures began.
 
     At most `MAX_ASSETS` assets are drawn, evenly chosen in their order, and the picture says so.
@@ -96,7 +93,7 @@ def split_picture(
             axes.set_xlabel(f"{len(chosen)} of {len(assets)} assets")
         figure.legend(handles=_handles(parts, colours), loc="outside upper left", ncols=3)
 
-    return render(draw, (_WIDTH, _MARGIN + _BAR * max(len(chosen), 3)), image_format)
+    return render(draw, (_WIDTH, _MARGIN + _BAR * max(len(chosen), 3)))
 
 
 def _stretches(

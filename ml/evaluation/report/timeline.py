@@ -20,7 +20,6 @@ from ml.drawing import (
     INK,
     MUTED,
     VERMILION,
-    ImageFormat,
     render,
     say_nothing_to_show,
     shorten,
@@ -59,7 +58,6 @@ def timeline(
     threshold: float,
     *,
     max_assets: int = MAX_ASSETS,
-    image_format: ImageFormat = "png",
     score_name: str = "probability",
 ) -> bytes:
     """Probability over time for a few assets, with the alarm threshold, the positive rows and the failures.
@@ -92,7 +90,7 @@ def timeline(
                 axes.xaxis.get_offset_text().set_visible(False)
         figure.legend(handles=_legend_handles(score_name), loc="outside upper left", ncols=6)
 
-    return render(draw, (_WIDTH, 0.5 + _PANEL_HEIGHT * max(len(tracks), 1)), image_format)
+    return render(draw, (_WIDTH, 0.5 + _PANEL_HEIGHT * max(len(tracks), 1)))
 
 
 def timeline_data(frame: pd.DataFrame, threshold: float, *, max_assets: int = MAX_ASSETS) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ml.drawing import BLUE, INK, MUTED, VERMILION, ImageFormat, render, say_nothing_to_show, shorten
+from ml.drawing import BLUE, INK, MUTED, VERMILION, render, say_nothing_to_show, shorten
 from ml.learning.times.measured import first_alarms
 
 _FANS = 5
@@ -16,7 +16,7 @@ _UNITS = ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes"), (1.0, "seco
 _FEWEST = 4  # of a unit, in a horizon that is written in it
 
 
-def times_picture(told: pd.DataFrame, horizon: int, image_format: ImageFormat = "png") -> bytes:
+def times_picture(told: pd.DataFrame, horizon: int) -> bytes:
     """What was said before each failure against what came.
 
     The first panel has the first row in alarm of every failure: the interval, and the median as a dot. The others
@@ -47,7 +47,7 @@ def times_picture(told: pd.DataFrame, horizon: int, image_format: ImageFormat = 
         for axes in panels[1 + len(places) :]:
             axes.set_axis_off()
 
-    return render(draw, (10.0, 6.0), image_format)
+    return render(draw, (10.0, 6.0))
 
 
 def _overview(axes: Axes, first: pd.DataFrame, horizon: int, unit: float, name: str) -> None:

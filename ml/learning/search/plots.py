@@ -42,7 +42,7 @@ def history_plot(result: SearchResult, marks: Mapping[str, str] = MappingProxyTy
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend()
 
-    return render(draw, (8, 4), "png")
+    return render(draw, (8, 4))
 
 
 def importance_plot(result: SearchResult) -> bytes:
@@ -57,7 +57,7 @@ def importance_plot(result: SearchResult) -> bytes:
             axes.text(0.5, 0.5, "too few complete trials", ha="center", va="center", transform=axes.transAxes)
         axes.set(xlabel=f"share of the variance of {_axis_name(result.metric)}", title="Importance (fANOVA)")
 
-    return render(draw, (8, 1.2 + 0.35 * max(len(shares), 2)), "png")
+    return render(draw, (8, 1.2 + 0.35 * max(len(shares), 2)))
 
 
 def parallel_plot(result: SearchResult) -> bytes:
@@ -82,7 +82,7 @@ def parallel_plot(result: SearchResult) -> bytes:
         axes.spines[:].set_visible(False)
         axes.grid(visible=False)
 
-    return render(draw, (1.6 * (len(names) + 1) + 1, 4.5), "png")
+    return render(draw, (1.6 * (len(names) + 1) + 1, 4.5))
 
 
 def _scaled(axes: Axes, place: int, values: Sequence[Any], log: bool) -> Float64s:

@@ -65,8 +65,8 @@ def pictures() -> dict[str, bytes]:
     positive = (assets["label"] == 1).to_numpy()
     return {
         "timeline": timeline(assets, 0.5, max_assets=len(names)),
-        "roc": plots.roc(label, numbers, dict.fromkeys(names, numbers)),
-        "robustness_noise": plots.robustness(ROBUSTNESS, "noise"),
+        "roc": plots.roc(label, numbers, dict.fromkeys(names, numbers)).svg,
+        "robustness_noise": plots.robustness(ROBUSTNESS, "noise").svg,
         "split": split_picture(assets, {"training": ~positive, "test": positive}, 3600),
     }
 
