@@ -66,7 +66,12 @@ def _run(arguments: argparse.Namespace, _: Redactor) -> Mapping[str, Any]:
     file = plan.config_file
     for step in plan.needed:
         began = time.monotonic()
-        document = _step(step, file, arguments.actor)
+        try:
+            document = _step(step, file, arguments.actor)
+        except QualityGateError:
+            if step == VALIDATE:
+                _tell_numbers(paths.validation_report(config.version, ".json"))
+            raise
         seconds = time.monotonic() - began
         steps.append({"step": step, "reused": False, "seconds": round(seconds, 1)})
         _tell(step, f"{seconds:.0f} s  {step_headline(step, document)}")
@@ -84,6 +89,7 @@ def _run(arguments: argparse.Namespace, _: Redactor) -> Mapping[str, Any]:
         "warnings": report["warnings"],
     }
     if report["status"] != "PASSED":  # by an earlier run, or the step would have ended this one
+        _tell_numbers(paths.validation_report(config.version, ".json"))
         raise QualityGateError(report["verdict"], hint=f"the report says why: {result['reportPath']}", partial=result)
     return result
 
@@ -154,6 +160,13 @@ def _error(step: str, document: Mapping[str, Any]) -> EagleError:
 def _tell(step: str, words: str) -> None:
     if sys.stderr.isatty():
         print(f"  {step:<22} {words}", file=sys.stderr)
+
+
+def _tell_numbers(report: Path) -> None:
+    """What a refused version has achieved, for whoever sits before a terminal."""
+    if sys.stderr.isatty() and report.is_file():
+        _, *numbers = report_in_words(read_json(report, "the validation report"))
+        print(*numbers, sep="\n", file=sys.stderr)
 
 
 def _in_words(arguments: argparse.Namespace, result: Mapping[str, Any]) -> str:
