@@ -79,7 +79,7 @@ def test_both_types_are_found_without_loading_their_libraries() -> None:
 
 
 def test_an_unknown_type_names_the_nearest() -> None:
-    with pytest.raises(ConfigError, match="lightgbm, .*normal_behaviour, random_forest, xgboost") as caught:
+    with pytest.raises(ConfigError, match=r"lightgbm, .*normal_behaviour, random_forest, xgboost") as caught:
         estimators.get("randomforest")
     assert caught.value.hint == 'did you mean "random_forest"?'
 
