@@ -12,7 +12,6 @@ from sklearn.metrics import average_precision_score
 
 from tests.pipeline.backend import STEPS
 from tests.pipeline.public_data import (
-    SEARCHES,
     VARIABLE,
     BenchmarkRun,
     data_folder,
@@ -33,9 +32,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[
     assert folder is not None
     work = {name: tmp_path_factory.mktemp(name) for name in ("FD002", "FD001", "valve1")}
     with ThreadPoolExecutor(2) as pool:
-        started = {
-            name: pool.submit(run_turbofans, folder, work[name], name, SEARCHES[name]) for name in ("FD002", "FD001")
-        }
+        # without the search, which benchmarks/public_data.py makes
+        started = {name: pool.submit(run_turbofans, folder, work[name], name, None) for name in ("FD002", "FD001")}
         yield started | {"valve1": pool.submit(run_valve, folder, work["valve1"])}
 
 
@@ -74,9 +72,8 @@ def test_no_honest_sensor_is_suspected(runs: dict[str, Future[BenchmarkRun]], na
     assert {each["column"] for each in found} == {"cycle"}
 
 
-@pytest.mark.parametrize("name", ["FD001", "valve1"])
-def test_all_five_steps_succeed(runs: dict[str, Future[BenchmarkRun]], name: str) -> None:
-    run = runs[name].result()
+def test_all_five_steps_succeed(runs: dict[str, Future[BenchmarkRun]]) -> None:
+    run = runs["valve1"].result()
     assert tuple(run.outcomes) == STEPS
     assert run.outcomes["convert_to_onnx"].document["published"] is True
 

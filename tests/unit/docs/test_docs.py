@@ -236,7 +236,7 @@ class TestExamples:
         assert " init " in configured
         script = "\n".join(["set -eu", made, configured, ".venv/bin/python lenient.py", *rest])
         assert "simulate()" in script
-        script = script.replace("simulate()", "simulate(n_assets=6, days=80)")
+        script = script.replace("simulate()", "simulate(n_assets=8, days=80, interval_seconds=3600)")
         after_the_demo = [block for block in blocks_in(text, "") if "demo/config.json" in block]
         script += "ln -s mine demo\n" + "".join(after_the_demo)
         env = {key: value for key, value in os.environ.items() if key != "ML_BASE_PATH"}
