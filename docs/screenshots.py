@@ -62,7 +62,7 @@ def terminal(workspace: Path) -> str:
     told = ""
     for command in (f"list {config}", f"run {config}"):
         ours, theirs = pty.openpty()
-        words = [sys.executable, "-m", "ml", "--workspace", str(workspace), *command.split()]
+        words = [str(REPOSITORY / ".venv" / "bin" / "eagle-ml"), "--workspace", str(workspace), *command.split()]
         with subprocess.Popen(words, cwd=REPOSITORY, stdout=theirs, stderr=theirs) as process:
             os.close(theirs)
             seen = b""
