@@ -61,7 +61,7 @@ def _overview(axes: Axes, first: pd.DataFrame, horizon: int, unit: float, name: 
         axes.scatter(truth[rows], middle[rows], color=colour, s=10, zorder=3)
     reach = min(top, max(float(truth.max()), float(np.median(high)), 1.2 * horizon / unit))
     axes.set(xlim=(0, reach), ylim=(0, reach), xlabel=f"True time to failure, {name}", ylabel=f"Said, {name}")
-    axes.set_title(f"First alarms: {int(inside.sum())} of {len(inside)} inside")
+    axes.set_title("First alarm of each failure")
 
 
 def _fan(axes: Axes, rows: pd.DataFrame, reach: float, unit: float, name: str) -> None:
