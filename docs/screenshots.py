@@ -2,8 +2,9 @@
 
     python docs/screenshots.py [workspace]
 
-Writes docs/report.png, docs/index.png and docs/compare.png (desktop), the same with -phone, and docs/terminal.png. The
-pages are written anew before. A comparison needs two versions, and is left out without. Needs Chromium on the path.
+Writes docs/report.png, docs/index.png, docs/compare.png and docs/fleet.png (desktop), the same with -phone, and
+docs/terminal.png. A comparison needs two versions and the fleet a run of `python -m ml.fleet` in this workspace; they are
+left out without. Needs Chromium on the path.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ PAGES = (
     ("report", "artifacts/*/v1/validation_report.html", 1960, 1500),
     ("index", "artifacts/*/index.html", 760, 1100),
     ("compare", "artifacts/*/*/compared_with_*.html", 1100, 1100),
+    ("fleet", "fleet_summary/summary.html", 840, 1100),
 )
 DESKTOP, PHONE = 1280, 390
 _TERMINAL = "<!doctype html><body style='margin:0;background:#11161c'><pre style='{}'>{}</pre>"
