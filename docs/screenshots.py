@@ -3,8 +3,8 @@
     python docs/screenshots.py [workspace]
 
 Writes docs/report.png, docs/index.png, docs/compare.png and docs/fleet.png (desktop), the same with -phone, and
-docs/terminal.png. A comparison needs two versions and the fleet a run of `python -m ml.fleet` in this workspace; they are
-left out without. Needs Chromium on the path.
+docs/terminal.png. A comparison needs two versions and the fleet a run of `python -m ml.fleet` in this workspace;
+they are left out without. Needs Chromium on the path.
 """
 
 from __future__ import annotations
