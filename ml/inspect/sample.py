@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from ml.cleaning.parsing import plain
@@ -70,6 +71,8 @@ class Sample(Source):
         if not self._names:
             return pa.table({}), True
         rows = self._source.read(self._names, time_column=self._names[0], within=TimeRange())
+        if self._source.few_cells:
+            return self._take_of_each(rows)
         with closing(rows):  # type: ignore[type-var]
             for batch in rows:
                 columns = [plain(column) for column in batch.slice(0, left).columns]
@@ -79,3 +82,17 @@ class Sample(Source):
                     break
         whole = pa.Table.from_batches(parts) if parts else pa.table({name: pa.nulls(0) for name in self._names})
         return whole.combine_chunks(), left >= 0
+
+    def _take_of_each(self, rows: Iterator[pa.RecordBatch]) -> tuple[pa.Table, bool]:
+        """The first rows of each column: those of the source may tell of one column only."""
+        room = dict.fromkeys(self._names, max(1, self._limit // len(self._names)))
+        parts, complete = [], True
+        for batch in rows:
+            keep = np.zeros(batch.num_rows, dtype=np.bool_)
+            for name in self._names:
+                own = np.flatnonzero(batch.column(name).is_valid().to_numpy(zero_copy_only=False))[: room[name]]
+                keep[own] = True
+                room[name] -= len(own)
+            complete = complete and bool(keep.all())
+            parts.append(pa.table(batch.filter(pa.array(keep))))
+        return pa.concat_tables(parts, promote_options="permissive").combine_chunks(), complete

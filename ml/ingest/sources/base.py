@@ -19,6 +19,8 @@ class Source(ABC):
 
     where: str
     """The source in words for messages, such as ``the table "readings"``; no secret, no folder."""
+    few_cells: bool = False
+    """Whether a row may hold one column's value only, so that its first rows say nothing about the others."""
 
     @abstractmethod
     def columns(self) -> list[str]:

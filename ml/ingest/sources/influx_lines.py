@@ -52,6 +52,8 @@ class InfluxLinesSource(FileSource):
     name of a field, a field is called ``measurement.field``.
     """
 
+    few_cells = True
+
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         tags: dict[str, None] = {}
@@ -161,6 +163,8 @@ def _value_of(text: str) -> float | bool | str:
 def _column(cells: dict[int, Any], n_rows: int, *, whole: bool) -> pa.Array:
     """Cells by row as one column: whole numbers, numbers, yes and no, or text where they are mixed."""
     found = [value for value in cells.values() if value is not None]
+    if not found:
+        return pa.nulls(n_rows)
     if not whole and all(type(value) is float for value in found):
         numbers = np.full(n_rows, np.nan)
         numbers[list(cells)] = found

@@ -96,6 +96,20 @@ def test_several_bits_of_failures_are_all_taken(workspace: Path, capsys: pytest.
     assert result["config"]["schemaConfig"]["targetColumn"] == "failure"
 
 
+def test_an_export_with_one_field_after_the_other(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = 1_704_067_200 + 60 * np.arange(40_000)
+    lines = [f"m,pump=P{at % 2} {name}={value} {time}" for name, value in (("heat", "1.5"), ("trip", "f"))
+             for at, time in enumerate(seconds)]  # fmt: skip
+    lines[-1] = lines[-1].replace("=f", "=t")
+    lines[45_000] = lines[45_000].replace("=f", "=t")
+    (workspace / "plant.lp").write_text("\n".join(lines))
+    result = inspected(str(workspace / "plant.lp"), capsys=capsys)
+    assert {column["name"]: column["kind"] for column in result["columns"]} == {
+        "time": "time", "pump": "words", "heat": "constant", "trip": "two-state"
+    }  # fmt: skip
+    assert result["config"]["schemaConfig"]["targetColumn"] == "trip"
+
+
 def test_a_table_of_a_database(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with sqlite3.connect(workspace / "plant.db") as database:
         plant().assign(Datum=lambda frame: pd.to_datetime(frame["Datum"], dayfirst=True).astype(str)).to_sql(
