@@ -114,8 +114,11 @@ class CsvSource(FileSource):
         del time_column, within
         self._left_out.clear()
         dialect, with_comments = self._dialect, self._dialect.comment is None
+        last = dialect.names[-1]
+        wanted = dict.fromkeys([*columns, *([last] if last and dialect.names.count(last) == 1 else [])])
+        newest = None
         try:
-            yield from pyarrow.csv.open_csv(
+            batches = pyarrow.csv.open_csv(
                 self._stream(),
                 read_options=pyarrow.csv.ReadOptions(
                     block_size=_CSV_BLOCK_BYTES,
@@ -128,13 +131,29 @@ class CsvSource(FileSource):
                     delimiter=self._separator, newlines_in_values=True, invalid_row_handler=self._judge
                 ),
                 convert_options=pyarrow.csv.ConvertOptions(
-                    include_columns=list(columns),
-                    column_types=dict.fromkeys(columns, pa.string()),
+                    include_columns=list(wanted),
+                    column_types=dict.fromkeys(wanted, pa.string()),
                     strings_can_be_null=True,
                 ),
             )
+            for batch in batches:
+                newest = batch if batch.num_rows else newest
+                yield batch.select(list(columns))
         except DAMAGE as failure:
             raise self._explain(failure) from None
+        if newest is not None and last in wanted:
+            self._refuse_open_quote(newest.column(list(wanted).index(last))[-1].as_py())
+
+    def _refuse_open_quote(self, cell: str | None) -> None:
+        """A mark that opens the last cell of a row and is never closed takes all rows after it into that cell."""
+        if cell is None or "\n" not in cell.replace("\r", "\n"):
+            return
+        lines = [line for line in self._last_lines() if line.strip()]
+        if lines and not lines[-1].rstrip().endswith('"'):
+            raise self._refused(
+                f"ends inside a cell that begins with a quotation mark: {_shortened(cell)}",
+                "close the mark, or take it out; the rows after it are in that cell",
+            )
 
     def _open(self) -> IO[bytes]:
         return open_member(self._path) if self._in_archive() else super()._open()
