@@ -48,6 +48,7 @@ from ml.learning.normal.history import History
 from ml.learning.normal.limits import limit_for
 from ml.learning.training import train
 from simulation.station import SENSORS, simulate
+from tests.pipeline.public_data import VALVE_SENSORS
 
 Row = dict[str, Any]
 JUDGED_FAILURES = 54
@@ -300,18 +301,6 @@ def valve(folder: Path) -> list[Row]:
             }
         )
     return found
-
-
-VALVE_SENSORS = [
-    "accelerometer1rms",
-    "accelerometer2rms",
-    "current",
-    "pressure",
-    "temperature",
-    "thermocouple",
-    "voltage",
-    "volume_flow_raterms",
-]
 
 
 def main() -> int:

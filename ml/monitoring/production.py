@@ -16,6 +16,7 @@ from ml.config import OrganizationConfig
 from ml.errors import NoRowsError
 from ml.evaluation.drift.baseline import learn_baseline, stability_index
 from ml.evaluation.drift.evaluated import sensor_drift
+from ml.findings import Finding
 from ml.ingest.failures.answers import FIELD, Verdict, read_answers
 from ml.ingest.inputs import refuse_foreign_files, refuse_foreign_source
 from ml.ingest.model_grid import on_grid_of
@@ -30,10 +31,12 @@ from ml.options.source import DataRange
 from ml.predict.model import LoadedModel
 from ml.progress import ProgressCallback
 from ml.windows.channels import physical_samples
+from ml.wording import percent
 from ml.workspace.locks import slices_lock
 from ml.workspace.paths import OrganizationPaths
 
 _PIECE_CELLS = 20_000_000  # features at a time: 80 MB
+_MUCH_MISSING = 0.5  # share of the time
 _FEWEST_ROWS = 50  # of a sensor, below which shares of tenths say nothing
 _LISTED = 50  # missed failures that are named
 _AS_IN_TRAINING = ("labelled", "censored")
@@ -99,7 +102,10 @@ def look_at(
     )
     missed = np.flatnonzero(~events.failures.detected)
     days = max(int(live.sum()) * interval / SECONDS_PER_DAY, interval / SECONDS_PER_DAY)
+    without_data = _without_data(frame[live], seconds[live], model, span)
     told = [] if answers is None or matched is None else [*answers.findings, *findings_of(matched, answers)]
+    if without_data > _MUCH_MISSING:
+        told.append(_missing_readings(without_data))
     return {
         "since": span.since.isoformat(),
         "until": span.until.isoformat(),
@@ -107,7 +113,7 @@ def look_at(
         "trainedUntil": model.metadata.data.to.isoformat(),
         "rows": int(live.sum()),
         "assets": int(frame["asset_id"][live].nunique()),
-        "withoutData": _without_data(frame[live], seconds[live], model, span),
+        "withoutData": without_data,
         "alarms": {**_counts(alarms, matched), "perAssetDay": len(alarms.start) / days},
         "answers": None if matched is None else matched.counts,
         "precision": precision_of(
@@ -125,6 +131,14 @@ def look_at(
         "drift": _drift(config, model, frame, seconds, span),
         "warnings": [finding.to_json() for finding in told],
     }
+
+
+def _missing_readings(share: float) -> Finding:
+    return Finding(
+        "READINGS_MISSING",
+        f"for {percent(share)} of the time there are no readings, so what happened then is not known",
+        hint="check that the source still gets readings, and that dataRange and the configuration still fit it",
+    )
 
 
 def precision_of(

@@ -30,7 +30,7 @@ HORIZON_CYCLES = 30
 _HOUR = 3600
 _LONGEST_STEP_SECONDS = 1800  # the project's own search, on a machine that others use
 _SETTINGS = ["setting1", "setting2", "setting3"]
-_VALVE_SENSORS = [
+VALVE_SENSORS = [
     "accelerometer1rms",
     "accelerometer2rms",
     "current",
@@ -132,7 +132,7 @@ def valve_config(source: Path) -> Json:
         "organizationId": "water_rig",
         "schemaConfig": {
             "assetColumn": "asset_id",
-            "continuousColumns": _VALVE_SENSORS,
+            "continuousColumns": VALVE_SENSORS,
             "rollingWindows": [10, 30],
             "lagSeconds": [10, 30],
         },

@@ -97,6 +97,7 @@ def test_without_rows_nothing_is_said_and_nothing_breaks(look: Look) -> None:
     outcome = look("--since", "2025-03-01", "--until", "2025-03-08")
     assert outcome.exit_code == 0
     assert (outcome.document["rows"], outcome.document["withoutData"]) == (0, 1.0)
+    assert [each["code"] for each in outcome.document["warnings"]] == ["READINGS_MISSING"]
     assert outcome.document["verdict"].startswith("There are no readings")
 
 
